@@ -1,0 +1,50 @@
+# make demo and make test do all the set-up themselves: Python 3.11+ is all they need.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help setup demo test check format docs bench lock clean
+
+help:  ## show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): requirements-dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "weir needs Python 3.11 or newer: install it (Debian: apt-get install python3 python3-venv) or set PYTHON" >&2; exit 2; }
+	@echo "setting up $(VENV) with $(PYTHON) (about 500 MB to install, once)"
+	@$(PYTHON) -m venv $(VENV) || { echo "venv is missing: apt-get install python3-venv" >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+setup: $(READY)  ## make the virtual environment .venv
+
+demo: $(READY)  ## run the whole of weir on this machine for two minutes and look at what it does
+	@$(BIN)/python examples/demo.py
+
+test: $(READY)  ## run all tests
+	@$(BIN)/python -m pytest
+
+check: $(READY)  ## lint and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY)  ## format the code
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+docs: $(READY)  ## write the documentation that is made from the code
+	@$(BIN)/python -m schemas.export
+	@$(BIN)/python docs/generate.py
+
+bench: $(READY)  ## measure throughput and latency on this machine and print the table
+	@$(BIN)/python -m bench
+
+lock:  ## resolve the dependencies anew (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --upgrade -o requirements.txt
+	uv pip compile pyproject.toml --extra local --group dev --constraint requirements.txt --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header -o requirements-dev.txt
+
+clean:  ## remove what was built and the data of `weir up`
+	rm -rf $(VENV) .weir build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What weir costs, measured on the machine at hand: `python -m bench`."""

@@ -1,0 +1,34 @@
+"""The protocol that every detector keeps."""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.batch import Batch
+from schemas.events import Evidence
+
+FloatMatrix = npt.NDArray[np.float32]
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Gives scores, never decisions; holds no threshold; keeps no state between batches.
+
+    The invariant, tested for every detector in the registry: `score(a + b)` equals
+    `score(a)` above `score(b)`, for any batch size and order.
+    """
+
+    name: str
+    """The same in the file, the registry, the policy, the columns and the dashboard."""
+    version: str
+    metrics: tuple[str, ...]
+    """Names of the columns of `score`, unique over all detectors; they become ClickHouse columns."""
+
+    def score(self, batch: Batch) -> FloatMatrix:
+        """Return a matrix of shape (len(batch), len(metrics)); NaN means "does not apply"."""
+        ...
+
+    def explain(self, batch: Batch, row: int) -> list[Evidence]:
+        """Return the evidence for one row, strongest first; asked only for rows that trip a rule."""
+        ...

@@ -1,0 +1,85 @@
+"""Spans of a text that hold something to protect, and how their offsets stay true."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+SCAN_LIMIT: Final = 200_000
+"""Characters of a text that are searched; what is beyond never survives redaction."""
+
+CHECK_LIMIT: Final = 500
+"""Candidates of one kind in one text that are verified. Those beyond count as findings without a check,
+so that a text made of candidates can neither hold up the stream nor hide a value."""
+
+EVIDENCE_LIMIT: Final = 50
+"""Findings of one text that are listed as evidence."""
+
+PLACEHOLDER: Final = re.compile(
+    r"\[(?:[A-Z_]{2,32}_[0-9a-f]{6}|(?:TRUNCATED|WITHHELD) \d{1,12} characters)\]"
+)
+"""What redaction puts in place of a value; never a finding itself."""
+
+
+Span = tuple[int, int]
+
+
+class Finding(NamedTuple):
+    """A value to protect: its kind and its span in the text, in characters, `end` excluded."""
+
+    kind: str
+    start: int
+    end: int
+
+
+def merge(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings sorted and free of overlaps.
+
+    Overlapping ones become one over all their characters, so that none of them is left uncovered; it
+    has the kind of the one that was given first.
+    """
+    merged: list[Finding] = []
+    best = 0
+    for rank, finding in sorted(enumerate(findings), key=lambda pair: (pair[1].start, pair[0])):
+        if merged and finding.start < merged[-1].end:
+            last = merged[-1]
+            kind = finding.kind if rank < best else last.kind
+            merged[-1] = Finding(kind, last.start, max(last.end, finding.end))
+            best = min(best, rank)
+        else:
+            merged.append(finding)
+            best = rank
+    return merged
+
+
+def plain(text: str) -> str:
+    """Return the first `SCAN_LIMIT` characters with digits, ASCII look-alikes, spaces and dashes in ASCII.
+
+    The length stays the same, so that offsets hold. Covers decimal digits of all scripts (Unicode Nd),
+    full-width forms, space separators (Zs) and dashes (Pd) of the first two Unicode planes.
+    """
+    head = text[:SCAN_LIMIT]
+    return head if head.isascii() else head.translate(_PLAIN)
+
+
+def verified(spans: Iterable[Span], check: Callable[[Span], bool]) -> Iterator[Span]:
+    """Yield the spans that pass `check`, and all of those beyond the first `CHECK_LIMIT`."""
+    for position, span in enumerate(spans):
+        if position >= CHECK_LIMIT or check(span):
+            yield span
+
+
+def _plain_table() -> dict[int, str]:
+    table = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    for code in range(0x80, 0x20000):
+        match unicodedata.category(chr(code)):
+            case "Nd":
+                table[code] = str(unicodedata.digit(chr(code)))
+            case "Zs":
+                table[code] = " "
+            case "Pd":
+                table[code] = "-"
+    return table
+
+
+_PLAIN: Final = _plain_table()

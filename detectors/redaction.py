@@ -1,0 +1,115 @@
+"""Replaces personal data and credentials by placeholders that say what was there, not what it was."""
+
+import hashlib
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, NamedTuple
+
+from detectors import pii, secrets
+from detectors.errors import DetectorError
+from detectors.findings import PLACEHOLDER, SCAN_LIMIT, Finding, Span, merge
+
+MARGIN: Final = 512
+"""Characters before `SCAN_LIMIT` at which a longer text is cut: a value that begins before the cut lies
+within what was searched, so that no half of one is kept."""
+
+_PASSES: Final = 8
+_EXACT: Final = frozenset({"PASSWORD", "SECRET", "BEARER_TOKEN", "CONNECTION_STRING", "PRIVATE_KEY", "JWT"})
+
+
+class Redacted(NamedTuple):
+    """A text without its findings, and their kinds, sorted."""
+
+    text: str
+    kinds: tuple[str, ...]
+
+
+class Redactor:
+    """Makes placeholders such as `[EMAIL_a1b2c3]`.
+
+    The six hex digits are a keyed BLAKE2b (RFC 7693) of salt, kind and normalised value: the same value
+    has the same placeholder where the salt (the conversation) is the same, and without the key nobody
+    can try out values. Raises `DetectorError` for a key of less than 16 bytes.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) < 16:
+            raise DetectorError(f"the redaction key has {len(key)} bytes: give it at least 16")
+        self._key = hashlib.sha256(key).digest()
+
+    def redact(self, text: str, findings: Iterable[Finding], salt: str = "") -> str:
+        """Return `text` with `findings` (of `find_all`) replaced, and nothing left in it that would be found.
+
+        A replacement may uncover a value that the text around it hid, so the search is repeated; a text
+        made so that this goes on is withheld as a whole. What lies near or beyond `SCAN_LIMIT`, where
+        nothing was searched, is cut off.
+        """
+        wanted = merge(findings)
+        if not wanted and len(text) <= SCAN_LIMIT:
+            return text
+        redacted = self._replace(text, wanted, salt)
+        for _ in range(_PASSES):
+            uncovered = find_all(redacted)
+            if not uncovered and len(redacted) <= SCAN_LIMIT:
+                return redacted
+            redacted = self._replace(redacted, uncovered, salt)
+        return f"[WITHHELD {len(text)} characters]"
+
+    def redact_all(self, text: str, salt: str = "") -> Redacted:
+        """Find and redact."""
+        findings = find_all(text)
+        return Redacted(self.redact(text, findings, salt), tuple(sorted({f.kind for f in findings})))
+
+    def _replace(self, text: str, findings: list[Finding], salt: str) -> str:
+        cut = len(text) if len(text) <= SCAN_LIMIT else SCAN_LIMIT - MARGIN
+        parts: list[str] = []
+        position = 0
+        for finding in findings:
+            if finding.start >= cut:
+                break
+            parts += text[position : finding.start], self._placeholder(text, finding, salt)
+            position = finding.end
+        parts.append(text[position:cut])
+        if dropped := len(text) - max(position, cut):
+            parts.append(f"[TRUNCATED {dropped} characters]")
+        return "".join(parts)
+
+    def _placeholder(self, text: str, finding: Finding, salt: str) -> str:
+        value = text[finding.start : finding.end]
+        parts = (salt, finding.kind, value if finding.kind in _EXACT else _normalise(value))
+        digest = hashlib.blake2b(key=self._key, digest_size=3)
+        for part in parts:
+            encoded = part.encode("utf-8", "surrogatepass")
+            digest.update(len(encoded).to_bytes(8, "big") + encoded)
+        return f"[{finding.kind}_{digest.hexdigest()}]"
+
+
+def find_all(text: str) -> list[Finding]:
+    """Return personal data and credentials, sorted and free of overlaps, placeholders left out."""
+    found = merge(secrets.find(text) + pii.find(text))
+    if not found or "[" not in text:
+        return found
+    return list(_outside(found, [match.span() for match in PLACEHOLDER.finditer(text)]))
+
+
+def _outside(findings: list[Finding], walls: list[Span]) -> Iterator[Finding]:
+    """Yield the parts of findings that are not placeholders; both are sorted and free of overlaps."""
+    ends = [end for _, end in walls]
+    for kind, start, end in findings:
+        position = start
+        for wall in islice(walls, bisect_right(ends, start), None):
+            if wall[0] >= end:
+                break
+            if wall[0] > position:
+                yield Finding(kind, position, wall[0])
+            position = wall[1]
+        if position < end:
+            yield Finding(kind, position, end)
+
+
+def _normalise(value: str) -> str:
+    """Return the value as it is compared: one spelling for case, width and separators."""
+    folded = unicodedata.normalize("NFKC", value).casefold()
+    return "".join(character for character in folded if character.isalnum() or character in "@+")

@@ -1,0 +1,135 @@
+"""The detectors by name: built in, and those that other packages bring through an entry point."""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from inspect import signature
+from types import MappingProxyType
+from typing import Any, Final
+
+from detectors.base import Detector
+from detectors.errors import DetectorError
+from schemas.events import Decision, Event, ScoredEvent
+
+ENTRY_POINTS: Final = "weir.detectors"
+"""The entry point group of third-party detectors: `name = "package.module:Class"`."""
+
+BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "toxicity": "detectors.toxicity:ToxicityDetector",
+        "injection": "detectors.injection:InjectionDetector",
+        "bias": "detectors.bias:BiasDetector",
+        "pii": "detectors.pii:PiiDetector",
+        "secrets": "detectors.secrets:SecretsDetector",
+        "references": "detectors.references:ReferenceDetector",
+        "refusal": "detectors.refusal:RefusalDetector",
+        "text": "detectors.text:TextDetector",
+        "detoxify": "detectors.detoxify:DetoxifyDetector",
+    }
+)
+DEFAULT: Final = tuple(name for name in BUILT_IN if name != "detoxify")
+"""What runs when nothing is asked for; detoxify needs an extra, third-party detectors their name."""
+
+RESERVED: Final = frozenset(
+    field for message in (Event, ScoredEvent, Decision) for field in message.__struct_fields__
+)
+"""Names of columns that an event has already, so that no metric may take them."""
+
+_METRIC = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_NO_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+
+
+def available() -> dict[str, str]:
+    """Return every detector that can be asked for, name to "module:Class", built-in ones first."""
+    found = dict(BUILT_IN)
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        if found.setdefault(entry.name, entry.value) != entry.value:
+            raise DetectorError(
+                f"the entry point {entry.name!r} ({entry.value}) takes the name of {found[entry.name]}: "
+                "uninstall its package or have it renamed"
+            )
+    return found
+
+
+def build(
+    names: Sequence[str] | None = None, options: Mapping[str, Mapping[str, Any]] = _NO_OPTIONS
+) -> list[Detector]:
+    """Return the detectors asked for, in order; all of `DEFAULT` when `names` is None.
+
+    `options` are the keyword arguments of a detector's constructor, by detector name. Raises
+    `DetectorError` when a detector is unknown, named twice, cannot start, or when metric names clash.
+    """
+    wanted = DEFAULT if names is None else tuple(names)
+    targets = available()
+    for name in wanted:
+        if name not in targets:
+            raise DetectorError(_unknown(name, targets))
+    if repeated := _repeated(wanted):
+        raise DetectorError(f"the detector {repeated[0]!r} is named twice: name it once")
+    for name in options:
+        if name not in wanted:
+            raise DetectorError(f"options for {name!r}, which does not run: add the detector or remove them")
+    detectors = [_create(name, targets[name], options.get(name, {})) for name in wanted]
+    validate(detectors)
+    return detectors
+
+
+def validate(detectors: Sequence[Detector]) -> None:
+    """Raise `DetectorError` unless all metric names can be columns of one table."""
+    owners: dict[str, str] = {}
+    for detector in detectors:
+        for metric in detector.metrics:
+            where = f"the metric {metric!r} of the detector {detector.name!r}"
+            if not _METRIC.fullmatch(metric):
+                raise DetectorError(f"{where} must match [a-z][a-z0-9_]{{0,62}}: rename it")
+            if metric in RESERVED:
+                raise DetectorError(f"{where} is the name of an event's field: rename it")
+            if metric in owners:
+                raise DetectorError(f"{where} is already a metric of {owners[metric]!r}: rename one of them")
+            owners[metric] = detector.name
+
+
+def fingerprint(detectors: Sequence[Detector]) -> str:
+    """Return 12 hex digits that change with the names, versions, metrics and order of the detectors."""
+    lines = "\n".join(f"{d.name} {d.version} {','.join(d.metrics)}" for d in detectors)
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
+
+
+def _create(name: str, target: str, options: Mapping[str, Any]) -> Detector:
+    module, _, attribute = target.partition(":")
+    try:
+        factory = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise DetectorError(f"the detector {name!r} cannot be loaded from {target}: {error}") from error
+    try:
+        signature(factory).bind(**options)
+    except TypeError as error:
+        allowed = ", ".join(signature(factory).parameters) or "none"
+        raise DetectorError(f"options of the detector {name!r}: {error}; it takes: {allowed}") from error
+    try:
+        detector = factory(**options)
+    except DetectorError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise DetectorError(
+            f"the detector {name!r} cannot start: {type(error).__name__}: {reason}"
+        ) from error
+    if not isinstance(detector, Detector):
+        raise DetectorError(f"{target} is not a detector: it needs name, version, metrics, score and explain")
+    if detector.name != name:
+        raise DetectorError(f"{target} calls itself {detector.name!r}: register it under that name")
+    return detector
+
+
+def _unknown(name: str, targets: Mapping[str, str]) -> str:
+    close = difflib.get_close_matches(name, targets, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"there is no detector {name!r}: {hint}Allowed are {', '.join(targets)}"
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return [name for position, name in enumerate(names) if name in names[:position]]

@@ -1,0 +1,177 @@
+"""Runs all detectors over a batch, each on its own: one that fails or hangs costs only its own columns."""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+
+from detectors.base import Detector, FloatMatrix
+from detectors.batch import Batch
+from schemas.events import Evidence
+
+TIMEOUT: Final = "timeout"
+"""The reason in `Runner.failures` for a detector that overran its budget, or is still overrunning it."""
+
+T = TypeVar("T")
+
+
+class BadScoresError(Exception):
+    """A detector returned something other than a finite (or NaN) float32 matrix of its shape."""
+
+
+class DetectorExitError(Exception):
+    """A detector tried to end the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreMatrix:
+    """The scores of one batch by all detectors, side by side."""
+
+    matrix: FloatMatrix
+    """Shape (N, M), float32; NaN where a metric does not apply or its detector failed."""
+    metrics: tuple[str, ...]
+    """The names of the M columns."""
+    failed: tuple[str, ...]
+    """Detectors that raised, returned a wrong matrix or overran their budget, in order."""
+    seconds: Mapping[str, float]
+    """Wall-clock seconds that the batch waited for each detector."""
+
+
+class Runner:
+    """Scores batches with `detectors`, each within `budget_s` seconds of wall clock per batch.
+
+    The detectors run one after the other, so that the budget of one is not spent by another on a busy
+    machine; each in a thread of its own, so that one that hangs can be left behind. It is then reported
+    as failed at once for every batch until its call ends. Not for use by several threads at a time.
+    """
+
+    def __init__(self, detectors: Sequence[Detector], budget_s: float) -> None:
+        self.detectors = tuple(detectors)
+        self.budget_s = budget_s
+        self.metrics = tuple(metric for detector in self.detectors for metric in detector.metrics)
+        self.failures: dict[str, str] = {}
+        """Detector name to its last failure: the exception's class name, or `TIMEOUT`. Never a message."""
+        self._owners = {metric: d.name for d in self.detectors for metric in d.metrics}
+        self._lanes = {d.name: _Lane(d.name) for d in self.detectors}
+
+    def owner(self, metric: str) -> str:
+        """Return the name of the detector that gives `metric`; raises KeyError when none does."""
+        return self._owners[metric]
+
+    def score(self, batch: Batch) -> ScoreMatrix:
+        """Return the scores of `batch`; never raises because of a detector."""
+        self._prepare(batch)
+        matrix = np.full((len(batch), len(self.metrics)), np.nan, dtype=np.float32)
+        failed: list[str] = []
+        seconds: dict[str, float] = {}
+        column = 0
+        for detector in self.detectors:
+            width = len(detector.metrics)
+            started = time.perf_counter()
+            try:
+                scores = self._call(detector, partial(_score, detector, batch))
+                matrix[:, column : column + width] = scores
+            except Exception as error:
+                failed.append(detector.name)
+                self.failures[detector.name] = _reason(error)
+            seconds[detector.name] = time.perf_counter() - started
+            column += width
+        return ScoreMatrix(matrix, self.metrics, tuple(failed), seconds)
+
+    def explain(self, batch: Batch, row: int, metrics: Collection[str]) -> list[Evidence]:
+        """Return the evidence of one row for `metrics`; a detector that fails gives none. Never raises."""
+        found: list[Evidence] = []
+        for detector in self.detectors:
+            if not set(detector.metrics) & set(metrics):
+                continue
+            try:
+                evidence = self._call(detector, partial(detector.explain, batch, row))
+                found += [item for item in evidence if item.metric in metrics]
+            except Exception as error:
+                self.failures[detector.name] = _reason(error)
+        return found
+
+    def close(self) -> None:
+        """End the threads; one that hangs is left behind and does not keep the process alive."""
+        for lane in self._lanes.values():
+            lane.close()
+
+    def _call(self, detector: Detector, function: Callable[[], T]) -> T:
+        return self._lanes[detector.name].call(function, self.budget_s)
+
+    def _prepare(self, batch: Batch) -> None:
+        """Compute the shared features first, so that they are not charged to whoever asks first."""
+        prepare = getattr(batch, "prepare", None)
+        if prepare is None:
+            return
+        try:
+            prepare()
+        except Exception as error:  # the detectors that need the feature will fail by themselves
+            self.failures["batch"] = _reason(error)
+
+
+class _Lane:
+    """A daemon thread that runs one call at a time. (An executor's threads would block the exit.)"""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._inbox: SimpleQueue[_Call[Any] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._current: Future[Any] | None = None
+
+    def call(self, function: Callable[[], T], timeout: float) -> T:
+        """Return what `function` returns; raises what it raises, or TimeoutError."""
+        if self._current is not None and not self._current.done():
+            raise TimeoutError
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"weir-{self._name}", daemon=True)
+            self._thread.start()
+        call = _Call(function, Future())
+        self._current = call.future
+        self._inbox.put(call)
+        return call.future.result(timeout)
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._inbox.put(None)
+
+    def _work(self) -> None:
+        while (call := self._inbox.get()) is not None:
+            call.run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Call(Generic[T]):
+    function: Callable[[], T]
+    future: Future[T]
+
+    def run(self) -> None:
+        try:
+            result = self.function()
+        except Exception as error:
+            self.future.set_exception(error)
+        except BaseException as error:
+            # SystemExit must end neither this thread nor, raised again by the future, the worker.
+            self.future.set_exception(DetectorExitError(type(error).__name__))
+        else:
+            self.future.set_result(result)
+
+
+def _score(detector: Detector, batch: Batch) -> FloatMatrix:
+    scores = detector.score(batch)
+    expected = (len(batch), len(detector.metrics))
+    if not isinstance(scores, np.ndarray) or scores.dtype != np.float32 or scores.shape != expected:
+        raise BadScoresError
+    if np.isinf(scores).any():
+        raise BadScoresError
+    return scores
+
+
+def _reason(error: BaseException) -> str:
+    return TIMEOUT if isinstance(error, TimeoutError) else type(error).__name__

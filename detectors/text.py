@@ -1,0 +1,93 @@
+"""Plain statistics of a text: length, tokens, repetition, invisible characters."""
+
+import re
+import unicodedata
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.base import FloatMatrix
+from detectors.batch import Batch
+from detectors.encoder import Tokens
+from detectors.findings import EVIDENCE_LIMIT, SCAN_LIMIT
+from schemas.events import Evidence
+
+# Default-ignorable and bidirectional format characters (Unicode 15, DerivedCoreProperties and UAX #9).
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# Joiners of emoji sequences, emoji style, flags of regions (UTS #51), and the joiners of scripts that
+# are written with them (Arabic, Indic): nothing is hidden by these.
+_ORDINARY = re.compile(
+    "\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f"
+    "|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])"
+    "|(?<=[#*0-9\u00a9\u00ae\u203c-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff])\ufe0f"
+    "|(?<=[\u0600-\u06ff\u0900-\u0dff])[\u200c\u200d](?=[\u0600-\u06ff\u0900-\u0dff ])"
+)
+_TOKEN_BITS = 21
+
+
+class TextDetector:
+    """Statistics of each text, none of them a probability.
+
+    - `text_length`: length in characters (code points).
+    - `text_tokens`: tokens of the shared vocabulary in the first `encoder.MAX_CHARACTERS` characters.
+    - `text_repetition`: share, 0 to 1, of the token trigrams that stood in the same text before; 0 for a
+      text of less than four tokens. A low share of distinct n-grams is how degenerate generation is
+      measured: Welleck et al. 2020, "Neural Text Generation with Unlikelihood Training" (seq-rep-n).
+    - `text_invisible`: zero-width, bidirectional, tag and other format characters, those left out that
+      emoji and the spelling of Arabic and Indic scripts need; in the first `SCAN_LIMIT` characters.
+    - `text_non_ascii`: share of characters outside ASCII, 0 to 1.
+    """
+
+    name = "text"
+    version = "1"
+    metrics = ("text_length", "text_tokens", "text_repetition", "text_invisible", "text_non_ascii")
+
+    def score(self, batch: Batch) -> FloatMatrix:
+        """Return the statistics, shape (N, 5)."""
+        scores = np.zeros((len(batch), len(self.metrics)), dtype=np.float32)
+        scores[:, 0] = np.fromiter(map(len, batch.texts), dtype=np.float32, count=len(batch))
+        scores[:, 1] = batch.tokens.counts
+        scores[:, 2] = _repetition(batch.tokens)
+        for row, text in enumerate(batch.texts):
+            if not text.isascii():
+                scores[row, 3] = len(_invisible(text))
+                scores[row, 4] = 1 - len(text.encode("ascii", "ignore")) / len(text)
+        return scores
+
+    def explain(self, batch: Batch, row: int) -> list[Evidence]:
+        """Return the invisible characters, each with its name; the other statistics explain themselves."""
+        text = batch.texts[row]
+        return [
+            Evidence(
+                detector=self.name,
+                metric="text_invisible",
+                label=unicodedata.name(text[position], f"U+{ord(text[position]):04X}"),
+                start=position,
+                end=position + 1,
+            )
+            for position in _invisible(text)[:EVIDENCE_LIMIT]
+        ]
+
+
+def _invisible(text: str) -> list[int]:
+    """Return the positions of the characters that hide something, in the first `SCAN_LIMIT`."""
+    text = text[:SCAN_LIMIT]
+    ordinary = {i for match in _ORDINARY.finditer(text) for i in range(*match.span())}
+    return [match.start() for match in _INVISIBLE.finditer(text) if match.start() not in ordinary]
+
+
+def _repetition(tokens: Tokens) -> npt.NDArray[np.float64]:
+    """Return the share of repeated token trigrams of each row, shape (N,)."""
+    rows = np.repeat(np.arange(len(tokens)), tokens.counts)
+    ids = tokens.ids.astype(np.int64)
+    within = rows[2:] == rows[:-2]
+    rows = rows[2:][within]
+    trigrams = ((ids[:-2] << 2 * _TOKEN_BITS) | (ids[1:-1] << _TOKEN_BITS) | ids[2:])[within]
+    order = np.lexsort((trigrams, rows))
+    rows, trigrams = rows[order], trigrams[order]
+    repeated = (rows[1:] == rows[:-1]) & (trigrams[1:] == trigrams[:-1])
+    repeats = np.bincount(rows[1:][repeated], minlength=len(tokens))
+    return repeats / np.maximum(tokens.counts - 2, 1)

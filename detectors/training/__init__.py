@@ -1,0 +1,1 @@
+"""How the shipped weights are made; the only place that imports scikit-learn, scipy or torch."""

@@ -1,0 +1,163 @@
+"""The whole of weir on this machine: start it, send it traffic, watch it decide, ask it what it saw.
+
+    make demo
+
+Uses free ports and a temporary folder, so it works beside a weir that is running, and leaves nothing.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streams.local.process import Child
+
+EVENTS = 3_000
+SECONDS = 45
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 60.0
+HERE = Path(__file__).resolve().parent
+PORTS = ("WEIR_GUARD_PORT", "WEIR_WATCH_PORT", "WEIR_ARCHIVE_PORT")
+
+
+def main() -> int:
+    """Run the demo; return the exit status."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _demo()
+    except KeyboardInterrupt:
+        print("\ninterrupted: everything is stopped and removed", file=sys.stderr)
+        return 130
+
+
+def _demo() -> int:
+    print("weir demo: a broker, a store and the three roles on this machine, for about a minute and a half")
+    sys.stdout.flush()
+    try:
+        from demo_live import Unexpected
+        from demo_summary import summarise
+
+        from streams.local.process import LocalServiceError
+    except ImportError as error:
+        print(
+            f"weir is not installed completely ({error}): run `make demo`, which sets it up", file=sys.stderr
+        )
+        return 2
+    started = time.monotonic()
+    try:
+        with _folder() as folder, _weir(folder) as weir:
+            _traffic(weir)
+            summarise(os.environ["WEIR_CLICKHOUSE"], EVENTS)
+            print("\nstopping")
+    except (LocalServiceError, Unexpected) as error:
+        print(f"\nthe demo failed: {error}", file=sys.stderr)
+        return 1
+    print(f"stopped and removed, after {time.monotonic() - started:.0f} s")
+    _what_next()
+    return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A temporary folder that is also the working folder: a `.env` of the user has no say here."""
+    before = Path.cwd()
+    folder = Path(tempfile.mkdtemp(prefix="weir-demo-"))
+    try:
+        os.chdir(folder)
+        yield folder
+    finally:
+        os.chdir(before)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _set_environment() -> None:
+    from streams.local.process import HOST, free_port
+
+    for name in [name for name in os.environ if name.startswith("WEIR_")]:
+        del os.environ[name]
+    os.environ["WEIR_KAFKA"] = f"{HOST}:{free_port()}"
+    os.environ["WEIR_CLICKHOUSE"] = f"http://{HOST}:{free_port()}"
+    os.environ.update({name: str(free_port()) for name in PORTS})
+    os.environ["WEIR_REDACTION_KEY"] = "only for the demo"
+    os.environ["WEIR_REFERENCES"] = f'{{"shop": "topic:{HERE / "shop_topics.txt"}"}}'
+    os.environ["WEIR_WATCH_METRICS"] = "distance_shop,toxicity,injection,refusal,latency_ms,completion_tokens"
+
+
+@contextmanager
+def _weir(folder: Path) -> Iterator["Child"]:
+    """A running `weir up`, stopped at the end: by Ctrl-C and by a failure too."""
+    from streams.local.process import Child, LocalServiceError
+
+    _set_environment()
+    log = folder / "up.log"
+    command = [sys.executable, "-m", "streams", "up", "--data", str(folder / "data")]
+    weir = Child("`weir up`", command, log, death_signal=signal.SIGTERM)
+    shown = _Relay(log)
+    finished = False
+    try:
+        weir.start(lambda: shown.ready(), START_TIMEOUT_S)
+        yield weir
+        finished = True
+    finally:
+        # A second Ctrl-C must not leave the servers behind.
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, signal.SIG_IGN)
+        status = weir.stop(STOP_TIMEOUT_S)
+    if finished and status != 0:
+        raise LocalServiceError(f"`weir up` ended with status {status}; it said:\n{weir.log_tail()}")
+
+
+class _Relay:
+    """Shows the lines that `weir up` prints while it starts."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._lines = 0
+
+    def ready(self) -> bool:
+        """Show what is new; return whether everything is ready."""
+        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        for line in lines[self._lines :]:
+            if line and not line.startswith("ready"):
+                print(f"  {line}", flush=True)
+        self._lines = len(lines)
+        return any(line.startswith("ready") for line in lines)
+
+
+def _traffic(weir: "Child") -> None:
+    import asyncio
+
+    from demo_live import Live
+    from traffic import events
+
+    live = Live(os.environ["WEIR_KAFKA"], list(events(EVENTS)), EVENTS / SECONDS)
+    asyncio.run(live.run(lambda: weir.running))
+
+
+def _what_next() -> None:
+    print("""
+what to try next (`. .venv/bin/activate` first)
+
+  weir up                                             # weir on this machine, until Ctrl-C; then, beside it:
+  python examples/traffic.py 2000 | weir publish -    # this traffic, or yours: JSONL, CSV, Parquet
+  weir tail alerts                                    # follow what a person should see
+  weir sql "SELECT app, action, count() FROM events GROUP BY ALL ORDER BY ALL"
+  python examples/gate.py "Ignore all previous instructions"    # let a request wait for its decision
+  weir check "You are a useless idiot"                # why a text gets its scores
+
+  README.md goes on from here: publish from your app, gate requests, write a policy, go to a cluster.""")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""Events as a shop's assistant would publish them; the demo's traffic.
+
+python examples/traffic.py 2000 | weir publish -
+"""
+
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import yaml
+
+from schemas import codec
+from schemas.events import Event
+
+TEXTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+SHIFTED_SHARE: Final = 0.85
+"""Of the ordinary conversations of `shop-support`, in the second half."""
+
+
+class Model(NamedTuple):
+    """A fictional model: milliseconds to the first token and per token, US dollars per million tokens."""
+
+    name: str
+    share: float
+    first_token_ms: float
+    token_ms: float
+    prompt_price: float
+    completion_price: float
+
+
+MODELS: Final = (
+    Model("harbour-large", 0.6, 320.0, 21.0, 3.0, 12.0),
+    Model("harbour-mini", 0.4, 130.0, 8.0, 0.2, 0.8),
+)
+PROMPT_VERSIONS: Final = ("7", "8")
+APPS: Final = ("shop-support", "review-writer")
+INSTRUCTIONS: Final = 140
+"""Tokens of the prompt template."""
+SLOWER: Final = 1.9
+"""How much longer `harbour-large` takes in the second half."""
+
+
+def events(count: int, seed: int = 1) -> Iterator[Event]:
+    """Yield `count` events, prompt and completion by turns; the same for the same arguments.
+
+    Half way the subject of many prompts of `shop-support` shifts, and `harbour-large` gets slower.
+    """
+    rng = random.Random(seed)
+    pairs = (_conversation(rng, number, number * 2 >= count // 2, seed) for number in range((count + 1) // 2))
+    for number, event in enumerate(event for pair in pairs for event in pair):
+        if number < count:
+            yield event
+
+
+def _conversation(rng: random.Random, number: int, late: bool, seed: int) -> tuple[Event, Event]:
+    app = rng.choices(APPS, (0.85, 0.15))[0]
+    model = rng.choices(MODELS, [model.share for model in MODELS])[0]
+    version = rng.choice(PROMPT_VERSIONS)
+    planted, carrier, pair = _subject(rng, late and app == APPS[0])
+    slots = {name: rng.choice(values) for name, values in TEXTS["slots"].items()}
+    question, answer = (text.format_map(slots) for text in pair)
+    if version == "8" and not planted:
+        answer += " Is there anything else I can do for you?"
+    shared: dict[str, Any] = {
+        "app": app,
+        "environment": "demo",
+        "request_id": f"r{seed}-{number}",
+        "conversation_id": f"c{seed}-{number}",
+        "model": model.name,
+        "provider": "harbour",
+        "prompt_name": "support-answer",
+        "prompt_version": version,
+        "user": f"u{rng.randrange(400):03}",
+    }
+    prompt_tokens = _tokens(question) + INSTRUCTIONS
+    measured = _measured(rng, model, prompt_tokens, _tokens(answer), late)
+    prompt = Event(
+        event_id=f"e{seed}-{number}-p", kind="prompt", text=question, prompt_tokens=prompt_tokens, **shared
+    )
+    completion = Event(event_id=f"e{seed}-{number}-c", kind="completion", text=answer, **measured, **shared)
+    if not planted:
+        return prompt, completion
+    marked = [
+        msgspec.structs.replace(event, metadata={"planted": planted}) if event.kind == carrier else event
+        for event in (prompt, completion)
+    ]
+    return marked[0], marked[1]
+
+
+def _subject(rng: random.Random, shifted: bool) -> tuple[str, str, tuple[str, str]]:
+    """Return what is planted, in which kind of event, and prompt and completion."""
+    draw = rng.random()
+    for scenario in TEXTS["scenarios"]:
+        draw -= scenario["share"]
+        if draw < 0:
+            return scenario["name"], scenario["in"], rng.choice(scenario["pairs"])
+    subject = "shifted" if shifted and rng.random() < SHIFTED_SHARE else "ordinary"
+    return "", "", rng.choice(TEXTS["subjects"][subject])
+
+
+def _measured(
+    rng: random.Random, model: Model, prompt_tokens: int, tokens: int, late: bool
+) -> dict[str, Any]:
+    slowness = rng.lognormvariate(0.0, 0.15) * (SLOWER if late and model is MODELS[0] else 1.0)
+    first = model.first_token_ms * slowness
+    cost = (prompt_tokens * model.prompt_price + tokens * model.completion_price) / 1e6
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": tokens,
+        "ttft_ms": round(first, 1),
+        "latency_ms": round(first + tokens * model.token_ms * slowness, 1),
+        "cost": round(cost, 8),
+        "finish_reason": "stop",
+    }
+
+
+def _tokens(text: str) -> int:
+    return round(len(text.split()) * 1.3)
+
+
+def main() -> None:
+    """Print events as JSON lines."""
+    if len(sys.argv) != 2 or not sys.argv[1].isdigit():
+        sys.exit("usage: python examples/traffic.py COUNT")
+    seed = random.SystemRandom().randrange(10**9)  # other ids each time: the same ones would count once
+    for event in events(int(sys.argv[1]), seed):
+        sys.stdout.buffer.write(codec.encode(event) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What travels: the messages on Kafka, their JSON Schema and the tables of ClickHouse. No I/O."""

@@ -1,0 +1,211 @@
+"""Bytes to messages and back, ids and keys. Pure: no I/O and no clock.
+
+What the decoder takes: one JSON object in UTF-8; a byte order mark before it is skipped. Of a name
+that occurs twice the last value counts. Fields that the schema does not know are skipped without
+a look into them. NUL characters (`\\u0000`) are kept. Half of a surrogate pair (`\\ud800` alone) is
+refused, since no UTF-8 text can hold it: so every decoded message can be encoded again.
+"""
+
+import codecs
+import datetime as dt
+import hashlib
+from typing import Any, Final, NoReturn, TypeVar
+
+import msgspec
+
+from schemas.events import MESSAGES, Event, Feedback
+from schemas.rejection import Reason, Rejected, explain
+
+__all__ = [
+    "DAY_MS",
+    "MAX_BYTES",
+    "MAX_FUTURE_MS",
+    "MAX_PAST_MS",
+    "Decoder",
+    "Reason",
+    "Rejected",
+    "alert_id",
+    "dead_letter_id",
+    "decision_id",
+    "decode",
+    "drift_id",
+    "encode",
+    "partition_key",
+    "segment_key",
+]
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+DAY_MS: Final = 24 * 3600 * 1000
+MAX_BYTES: Final = 1 << 20
+"""Default limit per message: 1 MiB, as Apache Kafka's own default for a record batch."""
+MAX_PAST_MS: Final = 3653 * DAY_MS
+"""Default limit of the clock rule: ten years."""
+MAX_FUTURE_MS: Final = 3600 * 1000
+"""Default limit of the clock rule: one hour, for clocks that run ahead."""
+
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MILLISECOND: Final = dt.timedelta(milliseconds=1)
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODERS: Final[dict[type[msgspec.Struct], msgspec.json.Decoder[Any]]] = {
+    kind: msgspec.json.Decoder(kind) for kind in MESSAGES.values()
+}
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Return the JSON of a message, fields at their default left out.
+
+    NaN and infinity have no JSON: msgspec writes null, which no reader of a number takes back.
+    Leave such a score out.
+    """
+    return _ENCODER.encode(message)
+
+
+def decode(kind: type[M], payload: bytes | None) -> M:
+    """Return a message of one of the types in `schemas.events.MESSAGES`, whatever its size or age.
+
+    Raises:
+        Rejected: the payload is not such a message.
+
+    """
+    return _decode(kind, payload)
+
+
+class Decoder:
+    """Decodes what apps and reviewers publish, within limits of size and of clock sanity.
+
+    Args:
+        max_bytes: of one payload.
+        max_past_ms: how far before `now_ms` a timestamp may lie.
+        max_future_ms: how far after `now_ms` a timestamp may lie.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_past_ms: int = MAX_PAST_MS,
+        max_future_ms: int = MAX_FUTURE_MS,
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.max_past_ms = max_past_ms
+        self.max_future_ms = max_future_ms
+
+    def decode_event(self, payload: bytes | None, kafka_timestamp_ms: int, now_ms: int) -> tuple[Event, int]:
+        """Return an event and when it happened, in milliseconds since 1970 (UTC).
+
+        Args:
+            payload: the value of the Kafka record.
+            kafka_timestamp_ms: of the record; counts where the event has no timestamp. Negative: none.
+            now_ms: what the clock rule measures from. It decides only whether the event is accepted:
+                the timestamp returned is the same at every replay.
+
+        Raises:
+            Rejected: the payload is not an event, or breaks a limit.
+
+        """
+        event = self._sized(Event, payload)
+        return event, self._timestamp(event.timestamp, kafka_timestamp_ms, now_ms)
+
+    def decode_feedback(
+        self, payload: bytes | None, kafka_timestamp_ms: int, now_ms: int
+    ) -> tuple[Feedback, int]:
+        """Return a feedback and when it was given; arguments and errors as for `decode_event`."""
+        feedback = self._sized(Feedback, payload)
+        return feedback, self._timestamp(feedback.timestamp, kafka_timestamp_ms, now_ms)
+
+    def _sized(self, kind: type[M], payload: bytes | None) -> M:
+        if payload is not None and len(payload) > self.max_bytes:
+            raise Rejected(Reason.TOO_LARGE, f"{len(payload)} bytes, where {self.max_bytes} are allowed")
+        return _decode(kind, payload)
+
+    def _timestamp(self, given: dt.datetime | int | None, kafka_timestamp_ms: int, now_ms: int) -> int:
+        if given is None:
+            timestamp = kafka_timestamp_ms
+            if timestamp < 0:
+                raise Rejected(Reason.MISSING_TIMESTAMP, "neither `$.timestamp` nor a timestamp from Kafka")
+        elif isinstance(given, int):
+            timestamp = given
+        else:
+            timestamp = _milliseconds(given)
+        if not now_ms - self.max_past_ms <= timestamp <= now_ms + self.max_future_ms:
+            self._refuse(timestamp, now_ms, "Kafka's timestamp" if given is None else "`$.timestamp`")
+        return timestamp
+
+    def _refuse(self, timestamp: int, now_ms: int, where: str) -> NoReturn:
+        oldest, newest = now_ms - self.max_past_ms, now_ms + self.max_future_ms
+        if timestamp < oldest:
+            detail = f"{where}: more than {self.max_past_ms / DAY_MS:g} days ago"
+            if oldest <= timestamp * 1000 <= newest:
+                detail += "; looks like seconds since 1970, expected milliseconds"
+            raise Rejected(Reason.TIMESTAMP_TOO_OLD, detail)
+        detail = f"{where}: more than {self.max_future_ms / 1000:g} seconds ahead"
+        for unit, factor in (("microseconds", 1000), ("nanoseconds", 1_000_000)):
+            if oldest <= timestamp // factor <= newest:
+                detail += f"; looks like {unit} since 1970, expected milliseconds"
+        raise Rejected(Reason.TIMESTAMP_IN_FUTURE, detail)
+
+
+def _decode(kind: type[M], payload: bytes | None) -> M:
+    if payload is None:
+        raise Rejected(Reason.NULL_VALUE, "the record has no value")
+    try:
+        return _DECODERS[kind].decode(payload)  # type: ignore[no-any-return]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        caught = error
+    if not payload or payload.isspace():
+        raise Rejected(Reason.EMPTY, f"nothing in {len(payload)} bytes")
+    if payload.startswith(codecs.BOM_UTF8) and not payload.startswith(codecs.BOM_UTF8 * 2):
+        return _decode(kind, payload.removeprefix(codecs.BOM_UTF8))
+    # Raised outside the handler: the error of msgspec holds the payload and must not travel as context.
+    raise explain(caught, payload)
+
+
+def _milliseconds(moment: dt.datetime) -> int:
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def _id(domain: bytes, *parts: str) -> str:
+    """Return 32 hex digits: BLAKE2b (RFC 7693) of the parts, each after its length, within a domain."""
+    digest = hashlib.blake2b(digest_size=16, person=domain)
+    for part in parts:
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(8, "big"))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def decision_id(app: str, event_id: str) -> str:
+    """Return the id of the decision on an event."""
+    return _id(b"weir.decision", app, event_id)
+
+
+def alert_id(decision_id: str, rule: str) -> str:
+    """Return the id of the alert that a rule raises on a decision."""
+    return _id(b"weir.alert", decision_id, rule)
+
+
+def drift_id(app: str, model: str, prompt_version: str, metric: str, detector: str, event_id: str) -> str:
+    """Return the id of the drift found in a segment's metric by a detector at an event."""
+    return _id(b"weir.drift", app, model, prompt_version, metric, detector, event_id)
+
+
+def dead_letter_id(topic: str, partition: int, offset: int, timestamp_ms: int) -> str:
+    """Return the id of a dead letter.
+
+    Kafka's timestamp is part of it, since the embedded broker counts offsets from 0 at every start.
+    """
+    return _id(b"weir.dead_letter", topic, str(partition), str(offset), str(timestamp_ms))
+
+
+def partition_key(event: Event) -> bytes:
+    """Return the Kafka key on `llm.events` and `llm.decisions`: the conversation, or else the event."""
+    return (event.conversation_id or event.event_id).encode()
+
+
+def segment_key(event: Event) -> bytes:
+    """Return the Kafka key on `llm.scores`: app, model and prompt version as a JSON array."""
+    return _ENCODER.encode((event.app, event.model, event.prompt_version))

@@ -1,0 +1,248 @@
+"""The messages on Kafka.
+
+Every message is one JSON object. The evolution rule: a field is only ever added, with a default;
+a reader ignores names that it does not know. So yesterday's reader takes today's message and the
+other way round (`tests/schemas/test_evolution.py`).
+"""
+
+import datetime as dt
+from typing import Annotated, Literal
+
+import msgspec
+
+Kind = Literal["prompt", "completion"]
+Verdict = Literal["allow", "flag", "redact", "block", "escalate"]
+Severity = Literal["none", "low", "medium", "high", "critical"]
+Mode = Literal["enforce", "shadow"]
+Storage = Literal["full", "redacted", "hash", "none"]
+Judgement = Literal["correct", "false_positive", "false_negative", "unsure"]
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+OptionalId = Annotated[str, msgspec.Meta(max_length=256)]
+Name = Annotated[str, msgspec.Meta(max_length=256)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tool that the model asked for."""
+
+    name: Name
+    arguments: str = ""
+    """The arguments as the model wrote them, usually JSON."""
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One prompt or one completion, as an app publishes it to `llm.events`.
+
+    Only `event_id`, `app`, `kind` and `text` are required.
+    """
+
+    event_id: Id
+    """Unique within `app`; publishing the same id again is a retry, not a second event."""
+    app: Id
+    kind: Kind
+    text: str
+    request_id: OptionalId = ""
+    """The same on a prompt and on its completion."""
+    conversation_id: OptionalId = ""
+    tenant: Name = ""
+    environment: Name = ""
+    timestamp: dt.datetime | int | None = None
+    """When it happened: RFC 3339, or milliseconds since 1970 (UTC). Without one, Kafka's timestamp."""
+    model: Name = ""
+    provider: Name = ""
+    prompt_name: Name = ""
+    """Name of the prompt template."""
+    prompt_version: Name = ""
+    user: OptionalId = ""
+    """A pseudonym, never a name or an address."""
+    chain: Name = ""
+    step: Name = ""
+    """Step in the LLM chain."""
+    system_prompt: str = ""
+    contexts: tuple[str, ...] = ()
+    """Retrieved passages that the completion should rest on."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    latency_ms: Amount | None = None
+    ttft_ms: Amount | None = None
+    """Time to first token, milliseconds."""
+    cost: Amount | None = None
+    """US dollars."""
+    finish_reason: Name = ""
+    trace_id: OptionalId = ""
+    span_id: OptionalId = ""
+    metadata: dict[str, str] = {}
+
+
+class RuleHit(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A policy rule that an event tripped."""
+
+    rule: Name
+    action: Verdict
+    severity: Severity
+    mode: Mode
+    metric: str = ""
+    """The metric that decided; empty when the rule has no metric, or hit because a detector failed."""
+    score: float | None = None
+    failed: bool = False
+    """The rule hit because a detector that it needs failed and the rule is closed on failure."""
+
+
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The answer to one event, on `llm.decisions`, keyed by `conversation_id` or `event_id`."""
+
+    decision_id: str
+    """The same for the same app and event id, whatever is replayed."""
+    event_id: str
+    app: str
+    kind: Kind
+    verdict: Verdict
+    """What the policy found, shadow rules included."""
+    action: Verdict
+    """What is enforced: the strongest verdict among the rules in mode `enforce`."""
+    severity: Severity = "none"
+    request_id: str = ""
+    conversation_id: str = ""
+    rules: tuple[RuleHit, ...] = ()
+    failed: tuple[str, ...] = ()
+    """Detectors that raised or overran their time budget."""
+    text: str | None = None
+    """The redacted text to use in place of the original, where `action` is `redact`."""
+    policy_version: str = ""
+    policy_hash: str = ""
+    decided_at: int = 0
+    """Milliseconds since 1970 (UTC)."""
+    latency_ms: float = 0.0
+    """From Kafka's timestamp of the event to the decision."""
+
+
+class ScoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An event with its scores and its decision, on `llm.scores`, keyed by segment.
+
+    The event's texts are already reduced by the text storage policy; `timestamp` is always set, in
+    milliseconds.
+    """
+
+    event: Event
+    scores: dict[str, float]
+    """By metric name; a metric that does not apply is absent."""
+    decision: Decision
+    timestamp: int
+    """Milliseconds since 1970 (UTC)."""
+    storage: Storage = "redacted"
+    text_hash: str = ""
+    """Keyed BLAKE2b of the original text, to find the same text again without keeping it."""
+    pii_types: tuple[str, ...] = ()
+
+
+class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Why a detector gave a score: a span of the text, a word and its weight, a reference."""
+
+    detector: str
+    metric: str
+    label: str = ""
+    """The kind of finding, for example `EMAIL`, or the name of the reference set."""
+    start: int = -1
+    """First character of the span in the original text; -1 where there is no span."""
+    end: int = -1
+    weight: float | None = None
+    """How much it adds to the score (log-odds for linear models, similarity for references)."""
+    text: str = ""
+    """The span or the reference. Never the value of a PII or secret finding."""
+
+
+class Alert(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Something a person should see, on `llm.alerts`."""
+
+    alert_id: str
+    """The same for the same cause, whatever is replayed."""
+    source: Literal["guard", "watch"]
+    severity: Severity
+    rule: str
+    """The policy rule, or `drift`."""
+    title: str
+    timestamp: int
+    """Of the event that caused it, milliseconds since 1970 (UTC)."""
+    app: str
+    model: str = ""
+    prompt_version: str = ""
+    event_id: str = ""
+    decision_id: str = ""
+    conversation_id: str = ""
+    action: Verdict = "flag"
+    mode: Mode = "enforce"
+    metric: str = ""
+    score: float | None = None
+    evidence: tuple[Evidence, ...] = ()
+    policy_version: str = ""
+    policy_hash: str = ""
+
+
+class DriftRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A change in the level of a metric within a segment, on `llm.drift`."""
+
+    drift_id: str
+    app: str
+    model: str = ""
+    prompt_version: str = ""
+    kind: Kind
+    metric: str
+    detector: str
+    timestamp: int
+    """Of the event at which it was found, milliseconds since 1970 (UTC)."""
+    event_id: str
+    before: float
+    """Mean of the metric before the change."""
+    after: float
+    """Mean of the metric since the change."""
+    samples: int = 0
+    """Events of the segment seen until then."""
+
+
+class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a reviewer says about a decision, on `llm.feedback`."""
+
+    feedback_id: Id
+    event_id: Id
+    app: Id
+    reviewer: Name
+    judgement: Judgement
+    metric: Name = ""
+    """The metric or rule that is judged; empty for the whole decision."""
+    comment: Annotated[str, msgspec.Meta(max_length=4096)] = ""
+    timestamp: dt.datetime | int | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A message that could not be processed, on `llm.dlq`."""
+
+    dead_letter_id: str
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    """Kafka's timestamp of the message, milliseconds since 1970 (UTC)."""
+    reason: str
+    """One of `schemas.codec.Reason`."""
+    detail: str
+    """Where and what, without any of the message's text."""
+    size: int
+    """Bytes of the payload."""
+    payload_sha256: str = ""
+    payload: bytes = b""
+    """The start of the payload (base64 in JSON), as long as the operator allows."""
+
+
+MESSAGES: dict[str, type[msgspec.Struct]] = {
+    "event": Event,
+    "decision": Decision,
+    "scored_event": ScoredEvent,
+    "alert": Alert,
+    "drift": DriftRecord,
+    "feedback": Feedback,
+    "dead_letter": DeadLetter,
+}
+"""Every message by the name of its JSON Schema file."""

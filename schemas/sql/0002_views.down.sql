@@ -1,0 +1,5 @@
+DROP VIEW IF EXISTS dead_letters;
+DROP VIEW IF EXISTS feedback;
+DROP VIEW IF EXISTS drift;
+DROP VIEW IF EXISTS alerts;
+DROP VIEW IF EXISTS events;

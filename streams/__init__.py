@@ -1,0 +1,1 @@
+"""When and where: Faust, Kafka, ClickHouse, HTTP, settings, policy and the command line."""

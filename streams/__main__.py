@@ -1,0 +1,5 @@
+"""`python -m streams` is `weir`."""
+
+from streams.cli import main
+
+main()

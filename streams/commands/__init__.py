@@ -1,0 +1,1 @@
+"""One command of `weir` per module."""

@@ -1,0 +1,19 @@
+"""`weir guard`."""
+
+import click
+
+
+@click.command()
+def command() -> None:
+    """Judge every event of llm.events and answer on llm.decisions, llm.scores and llm.alerts.
+
+    Runs until SIGTERM, then finishes what it has read. Start as many as the topic has partitions.
+
+    \b
+    Example:
+      WEIR_KAFKA=kafka:9092 weir guard
+    """
+    from streams.commands.roles import run_role
+    from streams.guard import Guard
+
+    run_role("guard", Guard)

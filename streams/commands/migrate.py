@@ -1,0 +1,32 @@
+"""`weir migrate`."""
+
+import click
+
+
+@click.command()
+@click.option(
+    "--to", type=click.IntRange(min=0), metavar="N", help="Undo the migrations above N, with their rows."
+)
+@click.option("--yes", is_flag=True, help="Do not ask before undoing.")
+def command(to: int | None, yes: bool) -> None:
+    """Create or update the ClickHouse tables, with a column for every metric.
+
+    Harmless to repeat, and for two processes at a time.
+
+    \b
+    Example:
+      WEIR_CLICKHOUSE=https://clickhouse:8443 WEIR_CLICKHOUSE_PASSWORD=… weir migrate
+    """
+    from streams.detecting import make_runner
+    from streams.settings import load
+    from streams.storing import make_store, migrate
+
+    settings = load()
+    store = make_store(settings)
+    if to is not None:
+        yes or click.confirm(f"Undo the migrations above {to} in {settings.clickhouse_database}?", abort=True)
+        done = [f"{m.version:04d}_{m.name}" for m in store.rollback(to)]
+        click.echo("\n".join(f"undone   {name}" for name in done) or "nothing to undo")
+        return
+    done = migrate(store, settings, list(make_runner(settings).metrics))
+    click.echo("\n".join(f"applied  {name}" for name in done) or "up to date")

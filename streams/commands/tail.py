@@ -1,0 +1,114 @@
+"""`weir tail`."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streams.terminal import Command
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+    from streams.tailing import Filter, Stream
+
+# Written out, so that help needs no import of what holds them; a test keeps them the same.
+NAMES = ("decisions", "alerts", "drift", "dlq", "scores", "feedback", "events")
+ACTIONS = ("allow", "flag", "redact", "escalate", "block")
+SEVERITIES = ("low", "medium", "high", "critical")
+POLL_MS = 200
+
+
+@click.command(cls=Command)
+@click.argument("what", type=click.Choice(NAMES))
+@click.option("--from-start", is_flag=True, help="Begin with the oldest message; default: with the next one.")
+@click.option("--no-follow", is_flag=True, help="Show what is there now, from the start, and end.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after N messages.")
+@click.option("--app", help="Only this app.")
+@click.option("--event", metavar="ID", help="Only this event id.")
+@click.option("--action", type=click.Choice(ACTIONS), help="Only this action.")
+@click.option("--rule", metavar="ID", help="Only where this rule hit, in shadow too.")
+@click.option("--severity", type=click.Choice(SEVERITIES), help="Only this severity or a graver one.")
+@click.option("--json", "as_json", is_flag=True, help="Each message as it was published, one per line.")
+def command(
+    what: str, from_start: bool, no_follow: bool, limit: int | None, as_json: bool, **conditions: str | None
+) -> None:
+    """Follow decisions, alerts, drift records, dead letters, scores, feedback or events until Ctrl-C.
+
+    A line has the time (UTC), what was decided and why. The text of a prompt or completion is never shown;
+    with --json a message is printed as it is on Kafka, where a decision may hold the redacted text and an
+    event the text itself. Reading takes part in no consumer group and disturbs nobody.
+
+    \b
+    Example:
+      weir tail decisions --action block
+      weir tail alerts --severity high --json | jq .title
+      weir tail dlq --no-follow
+    """
+    from streams.settings import load
+    from streams.tailing import STREAMS, Filter
+
+    stream, filter_ = STREAMS[what], Filter(**conditions)
+    for name in filter_.wanted():
+        if name not in stream.filters:
+            suited = [other for other, each in STREAMS.items() if name in each.filters]
+            raise click.UsageError(f"--{name} does not go with {what}: it goes with {', '.join(suited)}")
+    asyncio.run(_tail(load(), stream, filter_, from_start or no_follow, not no_follow, limit, as_json))
+
+
+async def _tail(
+    settings: "Settings",
+    stream: "Stream",
+    filter_: "Filter",
+    from_start: bool,
+    follow: bool,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    from schemas.rejection import Rejected
+    from streams import tailing
+    from streams.aligned import Aligner
+    from streams.kafka import BrokerError, missing_topics
+
+    if stream.topic in await missing_topics(settings):
+        raise BrokerError(
+            f"{settings.kafka} has no topic {stream.topic}: create the topics with `weir topics`"
+        )
+    aligner, shown = Aligner(), 0
+    async with contextlib.aclosing(_records(settings, stream.topic, from_start, follow)) as records:
+        async for record in records:
+            try:
+                message = stream.decode(record.value)
+            except Rejected as rejected:
+                if not filter_.wanted():
+                    where = f"{stream.topic}/{record.partition}@{record.offset}"
+                    click.secho(f"{where}: not readable: {rejected.detail}", err=True, dim=True)
+                continue
+            if not filter_.matches(message):
+                continue
+            line = tailing.as_json(record.value) if as_json else None
+            click.echo(line or aligner.line(stream.line(message, record.timestamp)))
+            shown += 1
+            if shown == limit:
+                return
+
+
+async def _records(
+    settings: "Settings", topic: str, from_start: bool, follow: bool
+) -> AsyncGenerator[Any, None]:
+    from streams.kafka import consuming
+
+    async with consuming(settings, topic, from_start=from_start) as consumer:
+        partitions = consumer.assignment()
+        if not from_start:
+            await consumer.seek_to_end()
+        if follow and sys.stderr.isatty():
+            click.secho(f"following {topic}; Ctrl-C ends", err=True, dim=True)
+        ends = {} if follow else await consumer.end_offsets(partitions)
+        while follow or any([await consumer.position(part) < end for part, end in ends.items()]):
+            fetched = await consumer.getmany(timeout_ms=POLL_MS)
+            records = [record for part in fetched.values() for record in part]
+            for record in sorted(records, key=lambda record: record.timestamp):
+                yield record

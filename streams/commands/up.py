@@ -1,0 +1,57 @@
+"""`weir up`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".weir"),
+    show_default=True,
+    help="Folder for the tables and the logs.",
+)
+@click.option("--no-broker", is_flag=True, help="Use the broker of WEIR_KAFKA instead of the embedded one.")
+@click.option(
+    "--no-store", is_flag=True, help="Use the store of WEIR_CLICKHOUSE instead of the embedded one."
+)
+def command(data: Path, no_broker: bool, no_store: bool) -> None:
+    """Run everything on this machine until Ctrl-C: a broker, a store and the three roles.
+
+    The tables stay in the folder and are there again at the next start. The embedded broker keeps its
+    records in memory: what the roles have not finished when it is killed is gone.
+
+    \b
+    Example:
+      weir up
+      weir up --data /var/lib/weir
+      WEIR_KAFKA=127.0.0.1:9092 weir up --no-broker
+    """
+    import signal
+
+    from streams.detecting import make_runner, owners
+    from streams.local.stack import Stack, export_addresses
+    from streams.policy_file import load as load_policy
+    from streams.settings import load
+
+    settings = load()
+    runner = make_runner(settings)
+    load_policy(settings.policy, owners(runner)).compile(runner.metrics)
+    runner.close()
+    export_addresses(settings)
+    stack = Stack(settings, data.resolve(), click.echo, broker=not no_broker, store=not no_store)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stack.request_stop())
+    try:
+        stack.start(list(runner.metrics))
+        click.echo(
+            "\nready: publish with `weir publish`, follow with `weir tail decisions`, ask with `weir sql`; "
+            "Ctrl-C stops"
+        )
+        stack.run()
+        click.echo("\nstopping: finishing what was published")
+    finally:
+        stack.stop()
+    click.echo("stopped")

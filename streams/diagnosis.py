@@ -1,0 +1,219 @@
+"""Checks an installation piece by piece; each finding says what to do."""
+
+import asyncio
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
+
+import msgspec
+from dotenv import dotenv_values
+
+from detectors.batch import Batch
+from detectors.runner import TIMEOUT, Runner
+from schemas import topics
+from schemas.events import Event
+from streams.detecting import make_runner, owners
+from streams.errors import user_error
+from streams.kafka import administering
+from streams.policy_conditions import did_you_mean
+from streams.policy_file import load as load_policy
+from streams.settings import Settings
+from streams.settings import load as load_settings
+from streams.storing import make_store
+
+Status = Literal["ok", "warn", "fail"]
+
+TIMEOUT_S: Final = 5.0
+"""Of each server that is asked."""
+ROLES: Final = ("guard", "watch", "archive")
+_SECRETS: Final = re.compile("PASSWORD|SECRET|TOKEN|_KEY$")
+_CREDENTIALS: Final = re.compile(r"//[^/@\s]*@")
+_SAMPLE: Final = Event(
+    event_id="doctor", app="doctor", kind="prompt", text="What is a weir, and what is it for?"
+)
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one check found."""
+
+    check: str
+    status: Status
+    detail: str
+    advice: str = ""
+    """What to do about it."""
+
+
+def diagnose() -> Iterator[Finding]:
+    """Yield the findings, in the order in which problems are best mended."""
+    yield from variables({**dotenv_values(".env"), **os.environ})
+    try:
+        settings = load_settings()
+    except Exception as error:
+        yield _failure("settings", error, "the other checks need valid settings; docs/settings.md lists them")
+        return
+    if settings.storage in ("redacted", "hash") and not settings.redaction_key.get_secret_value():
+        yield Finding(
+            "settings",
+            "warn",
+            "no redaction key: placeholders and text hashes change at every start",
+            "set WEIR_REDACTION_KEY to 16 bytes or more, the same for every guard",
+        )
+    yield from detectors_and_policy(settings)
+    yield from asyncio.run(broker(settings))
+    yield from store(settings)
+    for role in ROLES:
+        yield telemetry(settings, role)
+
+
+def variables(environment: Mapping[str, str | None]) -> Iterator[Finding]:
+    """Yield each `WEIR_` variable that is set, and warn of those that nothing reads."""
+    known = {f"WEIR_{name.upper()}" for name in Settings.model_fields} | {"WEIR_SECRETS_DIR"}
+    found = {name: value or "" for name, value in environment.items() if name.upper().startswith("WEIR_")}
+    if not found:
+        yield Finding("settings", "ok", "all at their defaults: no WEIR_ variable is set")
+    for name, value in sorted(found.items()):
+        if name.upper() in known:
+            yield Finding("settings", "ok", f"{name}={_masked(name, value)}")
+        else:
+            advice = f"nothing reads it{did_you_mean(name.upper(), known)}: rename or remove it"
+            yield Finding("settings", "warn", f"unknown variable {name}", advice)
+
+
+def _masked(name: str, value: str) -> str:
+    field = Settings.model_fields.get(name.upper().removeprefix("WEIR_"))
+    if _SECRETS.search(name.upper()) or (field is not None and "Secret" in str(field.annotation)):
+        return "(set, hidden)" if value else "(empty)"
+    return _CREDENTIALS.sub("//(hidden)@", value)
+
+
+def detectors_and_policy(settings: Settings) -> Iterator[Finding]:
+    """Load the detectors, score a text, and bind the policy to their metrics."""
+    started = time.perf_counter()
+    try:
+        runner = make_runner(settings)
+    except Exception as error:
+        yield _failure("detectors", error)
+        return
+    try:
+        loaded = time.perf_counter()
+        yield from _scored(runner, loaded - started)
+        policy = load_policy(settings.policy, owners(runner))
+        compiled = policy.compile(runner.metrics)
+        rules = f"{len(compiled.rules)} of {len(policy.rules)} rules in force or in shadow"
+        yield Finding("policy", "ok", f"{settings.policy}: version {policy.version} ({policy.hash}), {rules}")
+    except ValueError as error:
+        yield Finding(
+            "policy",
+            "fail",
+            str(error),
+            "load the detectors it needs with WEIR_DETECTORS, or change the policy",
+        )
+    except Exception as error:
+        yield _failure("policy", error, "mend the file, or set WEIR_POLICY to another one")
+    finally:
+        runner.close()
+
+
+def _scored(runner: Runner, load_s: float) -> Iterator[Finding]:
+    runner.score(Batch([_SAMPLE]))  # the first time is slower than any other
+    started = time.perf_counter()
+    scored = runner.score(Batch([_SAMPLE]))
+    milliseconds = (time.perf_counter() - started) * 1000
+    detail = f"{len(runner.detectors)} detectors, {len(runner.metrics)} metrics: loaded in {load_s:.1f} s"
+    yield Finding("detectors", "ok", f"{detail}, one text in {milliseconds:.1f} ms")
+    for name in scored.failed:
+        reason = runner.failures[name]
+        advice = "raise WEIR_DETECTOR_BUDGET_MS" if reason == TIMEOUT else "leave it out with WEIR_DETECTORS"
+        yield Finding("detectors", "fail", f"{name} fails ({reason})", advice)
+
+
+async def broker(settings: Settings) -> list[Finding]:
+    """Connect to Kafka and look for the topics."""
+    try:
+        described = await asyncio.wait_for(_describe_topics(settings), TIMEOUT_S)
+    except TimeoutError:
+        advice = "is it the right address, and does WEIR_KAFKA_SECURITY suit the listener?"
+        return [Finding("broker", "fail", f"{settings.kafka} gives no answer in {TIMEOUT_S:.0f} s", advice)]
+    except Exception as error:
+        return [_failure("broker", error)]
+    found = [Finding("broker", "ok", f"{settings.kafka} answers")]
+    missing = [name for name in topics.ALL if name not in described]
+    if missing:
+        found.append(
+            Finding("topics", "fail", f"missing: {', '.join(missing)}", "create them with `weir topics`")
+        )
+    present = [f"{name} {described[name]}" for name in topics.ALL if name in described]
+    if present:
+        found.append(Finding("topics", "ok", f"partitions: {', '.join(present)}"))
+    return found
+
+
+async def _describe_topics(settings: Settings) -> dict[str, int]:
+    async with administering(settings) as admin:
+        described = await admin.describe_topics()
+    return {each["topic"]: len(each["partitions"]) for each in described}
+
+
+def store(settings: Settings) -> Iterator[Finding]:
+    """Connect to ClickHouse and look whether its tables are up to date."""
+    client = make_store(settings.model_copy(update={"clickhouse_timeout_s": TIMEOUT_S}))
+    start = (
+        "start one with `weir up`, or set WEIR_CLICKHOUSE, WEIR_CLICKHOUSE_USER and WEIR_CLICKHOUSE_PASSWORD"
+    )
+    try:
+        version = client.query("SELECT version()").rows[0][0]
+        yield Finding("store", "ok", f"{settings.clickhouse} answers: ClickHouse {version}")
+        pending = client.pending()
+        if pending:
+            names = ", ".join(f"{each.version:04d}_{each.name}" for each in pending)
+            yield Finding(
+                "tables", "fail", f"migrations not applied: {names}", "apply them with `weir migrate`"
+            )
+        else:
+            yield Finding("tables", "ok", f"the tables of {settings.clickhouse_database} are up to date")
+    except Exception as error:
+        yield _failure(
+            "store", error, "" if "weir migrate" in str(error) else start, f"{settings.clickhouse}: "
+        )
+    finally:
+        client.close()
+
+
+def telemetry(settings: Settings, role: str) -> Finding:
+    """Ask a role's health endpoint; a port on which nothing listens is free for it."""
+    port: int = getattr(settings, f"{role}_port")
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.http_host, settings.http_host)  # noqa: S104
+    where, setting = f"{host}:{port}", f"WEIR_{role.upper()}_PORT"
+    taken = Finding(role, "fail", f"something else listens on {where}", f"set {setting} to a free port")
+    try:
+        with urllib.request.urlopen(f"http://{where}/healthz", timeout=TIMEOUT_S) as reply:
+            body = reply.read()
+    except urllib.error.HTTPError as error:
+        body = error.read()
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ConnectionRefusedError):
+            return Finding(role, "ok", f"not running here; its port {port} is free")
+        return taken
+    except OSError:
+        return taken
+    try:
+        health = msgspec.json.decode(body)
+        running, status, lag = health["role"], health["status"], health["lag_messages"]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return taken
+    if running != role:
+        return Finding(role, "fail", f"{running} listens on {where}", f"set {setting} to a free port")
+    advice = "" if status == "ok" else "it has messages and finishes none: look at its log"
+    return Finding(
+        role, "ok" if status == "ok" else "fail", f"runs: {status}, {lag:,} messages behind", advice
+    )
+
+
+def _failure(check: str, error: Exception, advice: str = "", prefix: str = "") -> Finding:
+    shown = user_error(error)
+    detail = shown.message if shown else f"{type(error).__name__}: {error}"
+    return Finding(check, "fail", prefix + detail, advice)

@@ -1,0 +1,38 @@
+"""Which exceptions are a user's to mend, and how they are shown."""
+
+from aiokafka.errors import KafkaError
+
+from detectors.errors import DetectorError
+from streams.cli import DEAD_LETTERS, FATAL, USAGE, UserError
+from streams.dead_letters import TooManyDeadLetters
+from streams.kafka import BrokerError
+from streams.local.process import LocalServiceError
+from streams.migrations import MigrationError
+from streams.policy_file import PolicyError
+from streams.settings import SettingsError
+from streams.store_errors import StoreError
+
+_MESSAGES: dict[type[Exception], int] = {
+    SettingsError: USAGE,
+    PolicyError: USAGE,
+    DetectorError: USAGE,
+    TooManyDeadLetters: DEAD_LETTERS,
+    BrokerError: FATAL,
+    StoreError: FATAL,
+    MigrationError: FATAL,
+    LocalServiceError: FATAL,
+    OSError: FATAL,
+}
+
+
+def user_error(error: Exception) -> UserError | None:
+    """Return what to show for an error that says what to do; None for a fault of ours."""
+    for kind, code in _MESSAGES.items():
+        if isinstance(error, kind):
+            return UserError(str(error), code)
+    if isinstance(error, KafkaError):
+        return UserError(
+            f"the broker failed or refused ({type(error).__name__}): see its log and `weir doctor`; what was "
+            "not finished is read again after a restart"
+        )
+    return None

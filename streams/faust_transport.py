@@ -1,0 +1,194 @@
+"""Faust's transport, changed to hand over whole polls and to lose none of them in a rebalance.
+
+Faust delivers one message at a time through several queues, and its `take()` acknowledges a batch even
+when the agent raises. Here one Faust message carries one whole poll (all partitions), so that fetching
+costs per poll instead of per message, and an acknowledgement sets positions only after the role has
+finished with everything in it. `docs/decisions/0001-faust-polls.md` has the measurements.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import IllegalStateError
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP, ConsumerMessage, Message
+
+from streams.records import Record
+
+REVOKE_COMMIT_S = 2.0
+
+
+class Poll:
+    """The records of one poll, in order within each partition, and the offsets that follow them."""
+
+    __slots__ = ("epoch", "positions", "records")
+
+    def __init__(self, fetched: Mapping[TP, Sequence[Record]], epoch: int) -> None:
+        self.records = [record for records in fetched.values() for record in records]
+        self.positions = {
+            TP(tp.topic, tp.partition): records[-1].offset + 1 for tp, records in fetched.items() if records
+        }
+        self.epoch = epoch
+
+
+class _PollThread(AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust hard-codes 1,500 ms; an embedded broker then answers a lone event after half of that.
+        consumer._fetch_max_wait_ms = self.app.conf.weir.kafka_fetch_wait_ms
+        return consumer
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        found: Mapping[TP, int] = await self.call_thread(self._rewind)
+        return found
+
+    async def _rewind(self) -> dict[Any, int | None]:
+        # aiokafka's own leaves a partition without a commit where it is, past records nobody handled.
+        consumer = self._ensure_consumer()
+        committed = {tp: await consumer.committed(tp) for tp in consumer.assignment()}
+        for tp, offset in committed.items():
+            if offset is not None:
+                consumer.seek(tp, offset)
+        fresh = [tp for tp, offset in committed.items() if offset is None]
+        if fresh:
+            await consumer.seek_to_beginning(*fresh)
+        return committed
+
+    def check(self) -> None:
+        """Raise what keeps the consumer from its group for good: Faust itself waits for ever."""
+        self._ensure_consumer()._coordinator.check_errors()
+
+    def positions(self) -> dict[TP, tuple[int, int]]:
+        """Return, of each partition that was fetched from, what is read next and where it ends."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        if subscription is None or subscription.assignment is None:
+            return {}
+        states = {tp: subscription.assignment.state_value(tp) for tp in subscription.assignment.tps}
+        return {
+            TP(tp.topic, tp.partition): (state.position, state.highwater)
+            for tp, state in states.items()
+            if state is not None and state.has_valid_position and state.highwater is not None
+        }
+
+
+class PollConsumer(Consumer):
+    """Delivers polls and commits the positions of finished ones.
+
+    An epoch lasts from one rebalance to the next. What was read in an earlier one is neither delivered
+    nor committed: reading starts again at the committed offsets.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.epoch = 0
+        self._finished: dict[TP, int] = {}
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return _PollThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        stopped = (self._stopped.is_set, fetcher._stopped.is_set)
+        reading = -1
+        try:
+            while not any(is_set() for is_set in stopped):
+                if not self.flow_active:
+                    await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
+                elif reading != self.epoch:
+                    # A fetch that was under way during a rebalance may have stepped over records since.
+                    reading = await self._rewound()
+                else:
+                    await self._deliver_next(reading)
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
+
+    async def _rewound(self) -> int:
+        """Go back to the committed offsets; return the epoch for which that holds, -1 if for none."""
+        epoch = self.epoch
+        try:
+            await self.perform_seek()
+        except (IllegalStateError, AssertionError):  # the assignment changed under it
+            await asyncio.sleep(0.05)
+            return -1
+        return epoch
+
+    async def _deliver_next(self, epoch: int) -> None:
+        fetched, _ = await self._wait_next_records(1.0)
+        await asyncio.sleep(0)
+        if not fetched or self.should_stop or epoch != self.epoch:
+            return
+        for tp, records in fetched.items():
+            self._finished.setdefault(TP(tp.topic, tp.partition), records[0].offset)
+        message = _message(Poll(fetched, epoch), self.app.consumer_generation_id)
+        await self.wait_first(self.callback(message), self.suspend_flow.wait())
+
+    def ack(self, message: Message) -> bool:
+        """Note the positions of a finished poll, unless its partitions were given out anew meanwhile."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        poll = _poll(message)
+        if poll.epoch == self.epoch:
+            self._finished.update(poll.positions)
+        return True
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:  # type: ignore[override]
+        return [tp for tp in self._finished if topics is None or tp in topics or tp.topic in topics]
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self._finished.get(tp)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Commit what is finished while it is still ours, and begin a new epoch."""
+        self.epoch += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REVOKE_COMMIT_S):
+                await self.commit()
+        self._finished.clear()
+        await super().on_partitions_revoked(revoked)
+
+    @property
+    def joined(self) -> bool:
+        """Whether partitions were given out and reading goes on (to a spare worker: none)."""
+        return self.epoch > 0 and self.can_resume_flow.is_set()
+
+    def check(self) -> None:
+        """Raise the `KafkaError` for which the group, or the broker, refuses this worker."""
+        thread: Any = self._thread
+        if thread._consumer is not None:
+            thread.check()
+
+    def lag(self) -> int:
+        """Return how many messages of the assigned partitions are not finished."""
+        thread: Any = self._thread
+        return sum(
+            max(0, end - self._finished.get(tp, position))
+            for tp, (position, end) in thread.positions().items()
+        )
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's own livelock warnings count messages; the health endpoint measures progress."""
+
+
+def _poll(message: Message) -> Poll:
+    assert isinstance(message.value, Poll)
+    return message.value
+
+
+def _message(poll: Any, generation: int) -> ConsumerMessage:
+    tp, position = next(iter(poll.positions.items()))
+    return ConsumerMessage(
+        tp.topic, tp.partition, position - 1, time.time(), 0, [], b"", poll, None, tp=tp,
+        generation_id=generation,
+    )  # fmt: skip
+
+
+class PollTransport(Transport):
+    """Faust's aiokafka transport with `PollConsumer`."""
+
+    Consumer = PollConsumer

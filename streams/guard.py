@@ -1,0 +1,109 @@
+"""The guard: events in; decisions, scores, alerts and dead letters out, in milliseconds."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from schemas import topics
+from streams.dead_letters import DeadLetterLimit
+from streams.detecting import make_runner, owners
+from streams.kafka import BatchProducer
+from streams.pipeline import Output, Pipeline
+from streams.policy import CompiledPolicy
+from streams.policy_file import PolicyError
+from streams.policy_reload import Policies
+from streams.records import Record
+from streams.settings import Settings
+from streams.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+
+class Guard:
+    """Judges every event; stateless, so any worker can take any partition.
+
+    Loads detectors and policy when it is made, so that a mistake in them is known before anything connects.
+    """
+
+    name = "guard"
+    topics: tuple[str, ...] = (topics.EVENTS,)
+    linger_s = 0.0
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        self.batch_records = settings.batch_events
+        self._settings = settings
+        self._telemetry = telemetry
+        self._producer = BatchProducer(settings, patient=True)
+        self._limit = DeadLetterLimit(settings.dlq_max_run, settings.dlq_max_ratio)
+        self._runner = make_runner(settings)
+        self._policies = Policies(settings.policy, owners(self._runner))
+        self._compiled = self._compile()
+        self._reload_at = time.monotonic() + settings.policy_reload_s
+        self._pipeline = Pipeline(self._runner, settings, telemetry, lambda: time.time_ns() // 1_000_000)
+
+    async def start(self) -> None:
+        """Connect the producer."""
+        if (
+            self._settings.storage in ("redacted", "hash")
+            and not self._settings.redaction_key.get_secret_value()
+        ):
+            log.warning(
+                "no redaction key: placeholders and text hashes change at every start",
+                setting="WEIR_REDACTION_KEY",
+            )
+        await self._producer.start()
+
+    async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None:
+        """Nothing to load: the guard keeps no state."""
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._producer.stop()
+        self._runner.close()
+
+    async def handle(self, records: Sequence[Record]) -> bool:
+        """Judge and deliver, one slice while the one before it is on its way."""
+        self._reload()
+        delivery: asyncio.Task[None] | None = None
+        try:
+            for start in range(0, len(records), self.batch_records):
+                piece = records[start : start + self.batch_records]
+                output = await asyncio.to_thread(self._pipeline.process, piece, self._compiled)
+                self._limit.check(output.accepted)
+                if delivery is not None:
+                    await delivery
+                delivery = asyncio.create_task(self._deliver(output))
+        finally:
+            if delivery is not None:
+                await delivery
+        return True
+
+    async def _deliver(self, output: Output) -> None:
+        with self._telemetry.stage("deliver"):
+            await asyncio.gather(
+                self._producer.send(topics.DECISIONS, output.decisions),
+                self._producer.send(topics.SCORES, output.scores),
+                self._producer.send(topics.ALERTS, output.alerts),
+                self._producer.send(topics.DEAD_LETTERS, output.dead_letters),
+            )
+
+    def _compile(self) -> CompiledPolicy:
+        policy = self._policies.current
+        self._telemetry.forget("weir_policy_info")
+        self._telemetry.gauge("weir_policy_info", 1, policy.version, policy.hash)
+        log.info("policy in force", policy=policy.name, version=policy.version, hash=policy.hash)
+        return policy.compile(self._runner.metrics)
+
+    def _reload(self) -> None:
+        """Take up a new version of the policy; a broken one leaves the last good one in force."""
+        if time.monotonic() < self._reload_at:
+            return
+        self._reload_at = time.monotonic() + self._settings.policy_reload_s
+        result = self._policies.reload_if_changed()
+        if isinstance(result, PolicyError):
+            self._telemetry.count("weir_policy_errors_total")
+            log.error("policy refused; the last good one stays in force", problem=str(result))
+        elif result == "reloaded":
+            self._compiled = self._compile()

@@ -1,0 +1,122 @@
+"""The embedded store: `python -m streams.local.clickhouse --path DIRECTORY --port PORT`.
+
+chDB allows one process per data directory; this process owns it and serves everyone else over
+ClickHouse's HTTP interface on 127.0.0.1.
+"""
+
+import argparse
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from streams.local.process import HOST, Child, LocalServiceError, require_port
+
+_NAME = "The embedded store"
+_DRAIN_SECONDS = 10.0
+
+
+def start_clickhouse(
+    path: Path, port: int, *, setting: str = "WEIR_CLICKHOUSE", timeout: float = 60.0
+) -> Child:
+    """Start the store on `path` as a child process and block until it answers.
+
+    It listens on http://127.0.0.1:`port`, logs to `clickhouse.log` in `path` and ends with the calling
+    thread. `LocalServiceError` says what to do when it cannot start; `setting` names the port's setting.
+    """
+    require_port(port, _NAME, setting)
+    with _lock(path):
+        pass  # free now: the child's own lock decides, this one makes the message immediate
+    command = [sys.executable, "-m", "streams.local.clickhouse", "--path", str(path), "--port", str(port)]
+    child = Child(_NAME, command, path / "clickhouse.log", death_signal=signal.SIGTERM)
+    child.start(lambda: answers(port), timeout)
+    return child
+
+
+def answers(port: int) -> bool:
+    """Whether a ClickHouse HTTP interface on 127.0.0.1 answers a ping."""
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/ping", timeout=1.0) as reply:
+            ok: bool = reply.read() == b"Ok.\n"
+            return ok
+    except OSError:
+        return False
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold the data directory; `LocalServiceError` names the process that holds it already."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path / "weir.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise LocalServiceError(f"{_NAME}: cannot use the data directory {path}: {error.strerror}.") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode() or "unknown"
+        raise LocalServiceError(
+            f"{_NAME}: the data directory {path} is in use by process {holder}. "
+            "Stop that one, or choose another directory."
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+async def serve(path: Path, port: int, memory: int) -> None:
+    """Serve `path` until SIGTERM or SIGINT; `memory` bounds what queries use, in bytes."""
+    from aiohttp import web
+
+    from streams.local.engine import Engine
+    from streams.local.http import application
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    engine = Engine(path, memory)
+    runner = web.AppRunner(
+        application(engine), access_log=None, auto_decompress=False, shutdown_timeout=_DRAIN_SECONDS
+    )
+    await runner.setup()
+    await web.TCPSite(runner, HOST, port).start()
+    await stop.wait()
+    # A query that will not end must not keep the process: the data is as safe as after a kill.
+    last_resort = threading.Timer(_DRAIN_SECONDS + 2, os._exit, (0,))
+    last_resort.daemon = True
+    last_resort.start()
+    await runner.cleanup()
+    engine.close()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the server; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m streams.local.clickhouse", description=__doc__)
+    parser.add_argument("--path", type=Path, required=True, help="data directory, made when missing")
+    parser.add_argument("--port", type=int, default=8123, help="port on 127.0.0.1 (default 8123)")
+    parser.add_argument("--memory", type=int, default=2048, help="memory for queries, MiB (default 2048)")
+    options = parser.parse_args(argv)
+    path = options.path.resolve()
+    try:
+        require_port(options.port, _NAME, "--port")
+        with _lock(path):
+            asyncio.run(serve(path, options.port, options.memory << 20))
+    except LocalServiceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f"{_NAME} is not installed ({error}): pip install 'weir[local]'", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""Everything on one machine: embedded broker and store, and the three roles, supervised."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from streams.cli import DEAD_LETTERS, USAGE
+from streams.kafka import create_topics
+from streams.local.broker import Broker
+from streams.local.clickhouse import start_clickhouse
+from streams.local.process import HOST, Child, LocalServiceError, require_port
+from streams.settings import Settings
+from streams.storing import make_store, migrate
+
+ROLES = ("guard", "watch", "archive")
+LOCAL_HOSTS = (HOST, "localhost")
+RESTARTS_PER_MINUTE = 5
+Say = Callable[[str], None]
+
+
+class Stack:
+    """Starts, supervises and stops the processes of `weir up`.
+
+    A role or the store that dies is started again; the broker holds its records in memory only, so
+    when it dies the stack stops.
+
+    Args:
+        settings: addresses and ports.
+        directory: data and logs; made if its parent exists.
+        broker: start the embedded broker; else the one of the settings is used.
+        store: start the embedded store; else the one of the settings is used.
+        say: shows one line to the user.
+
+    """
+
+    def __init__(
+        self, settings: Settings, directory: Path, say: Say, *, broker: bool = True, store: bool = True
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._say = say
+        self._broker = Broker(_port(settings.kafka, "WEIR_KAFKA"), directory / "logs") if broker else None
+        self._own_store = store
+        self._store: Child | None = None
+        self._roles: dict[str, Child] = {}
+        self._restarts: list[float] = []
+        self._stop = threading.Event()
+
+    def start(self, metrics: list[str]) -> None:
+        """Start all and return when every role is ready; `LocalServiceError` says what to do if not."""
+        self._prepare()
+        if self._broker is not None:
+            self._broker.start()
+            self._say(f"broker    {self._settings.kafka}  (in memory)")
+        if self._own_store:
+            self._start_store()
+            self._say(f"store     {self._settings.clickhouse}  ({self._directory / 'clickhouse'})")
+        asyncio.run(create_topics(self._settings))
+        store = make_store(self._settings)
+        migrate(store, self._settings, metrics)
+        store.close()
+        for name in ROLES:
+            self._start_role(name)
+        for name in ROLES:
+            self._await_role(name)
+            self._say(f"{name:9} http://{self._settings.http_host}:{self._role_port(name)}/metrics")
+
+    def run(self) -> None:
+        """Supervise until `request_stop`; raise `LocalServiceError` when something cannot go on."""
+        while not self._stop.wait(0.3):
+            if self._broker is not None and not self._broker.child.running:
+                raise LocalServiceError(
+                    "The embedded broker ended, and with it the records it held in memory. Its log, "
+                    f"{self._broker.child.log}, ends with:\n{self._broker.child.log_tail()}"
+                )
+            if self._store is not None and not self._store.running:
+                self._revive("store", self._store, self._start_store)
+            for name, child in list(self._roles.items()):
+                if not child.running:
+                    self._revive(name, child, lambda name=name: self._start_role(name))  # type: ignore[misc]
+
+    def request_stop(self) -> None:
+        """Make `run` return."""
+        self._stop.set()
+
+    def stop(self) -> None:
+        """Let the roles finish what was published, then stop everything; safe to call at any stage."""
+        if all(child.running for child in self._roles.values()) and self._roles:
+            self._drain("guard")
+            self._stop_role("guard")
+            self._drain("watch", "archive")
+        for name in ROLES:
+            self._stop_role(name)
+        if self._store is not None:
+            self._store.stop()
+        if self._broker is not None:
+            self._broker.stop()
+
+    def _prepare(self) -> None:
+        if not self._directory.parent.is_dir():
+            raise LocalServiceError(
+                f"no such folder: {self._directory.parent}; create it or choose another --data"
+            )
+        try:
+            (self._directory / "logs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LocalServiceError(f"cannot write to {self._directory}: {error.strerror}") from None
+        for name in ROLES:
+            require_port(self._role_port(name), name, f"WEIR_{name.upper()}_PORT")
+
+    def _start_store(self) -> None:
+        port = _port(self._settings.clickhouse, "WEIR_CLICKHOUSE")
+        self._store = start_clickhouse(self._directory / "clickhouse", port)
+
+    def _start_role(self, name: str) -> None:
+        command = [sys.executable, "-m", "streams", name]
+        child = Child(name, command, self._directory / "logs" / f"{name}.log", death_signal=signal.SIGTERM)
+        child.start(lambda: True)
+        self._roles[name] = child
+
+    def _await_role(self, name: str) -> None:
+        child = self._roles[name]
+        deadline = time.monotonic() + 60.0
+        while _health(self._role_port(name)) is None:
+            if not child.running:
+                raise LocalServiceError(f"{name} ended at its start:\n{child.log_tail()}")
+            if time.monotonic() > deadline:
+                raise LocalServiceError(f"{name} did not get ready in time; see its log, {child.log}")
+            time.sleep(0.05)
+
+    def _revive(self, name: str, child: Child, start: Callable[[], None]) -> None:
+        now = time.monotonic()
+        self._restarts = [moment for moment in self._restarts if now - moment < 60.0] + [now]
+        hopeless = child.returncode in (USAGE, DEAD_LETTERS) or len(self._restarts) > RESTARTS_PER_MINUTE
+        if hopeless:
+            raise LocalServiceError(
+                f"{name} ended (exit status {child.returncode}) and starting it again would not help. "
+                f"Its log, {child.log}, ends with:\n{child.log_tail()}"
+            )
+        self._say(f"{name} ended (exit status {child.returncode}); starting it again")
+        start()
+
+    def _stop_role(self, name: str) -> None:
+        child = self._roles.pop(name, None)
+        if child is not None:
+            child.stop(self._settings.drain_timeout_s + 20.0)
+
+    def _drain(self, *names: str) -> None:
+        """Wait until the roles have finished everything that is in their topics, for a bounded time."""
+        deadline = time.monotonic() + self._settings.drain_timeout_s
+        time.sleep(1.2)  # the lag is measured once a second
+        while any((_health(self._role_port(name)) or 0) > 0 for name in names):
+            if time.monotonic() > deadline:
+                self._say(
+                    f"{' and '.join(names)} still had messages waiting; WEIR_DRAIN_TIMEOUT_S is the limit"
+                )
+                return
+            time.sleep(0.2)
+
+    def _role_port(self, name: str) -> int:
+        port: int = getattr(self._settings, f"{name}_port")
+        return port
+
+
+def export_addresses(settings: Settings) -> None:
+    """Hand the addresses down to the processes of the roles."""
+    os.environ["WEIR_KAFKA"] = settings.kafka
+    os.environ["WEIR_CLICKHOUSE"] = settings.clickhouse
+
+
+def _port(address: str, setting: str) -> int:
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    if parts.hostname not in LOCAL_HOSTS or not parts.port:
+        flag = "--no-broker" if setting == "WEIR_KAFKA" else "--no-store"
+        raise LocalServiceError(
+            f"{setting} is {address}, which is not on this machine: use {flag} to work with it, "
+            f"or unset {setting}"
+        )
+    return parts.port
+
+
+def _health(port: int) -> int | None:
+    """Return the lag in messages of a role that is ready; None where none is."""
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=2.0) as reply:
+            lag: int = json.load(reply)["lag_messages"]
+            return lag
+    except (OSError, urllib.error.URLError, ValueError):
+        return None

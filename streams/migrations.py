@@ -1,0 +1,120 @@
+"""Numbered changes of the store's tables, forward and backward.
+
+`schemas/sql/NNNN_name.sql` goes forward, `NNNN_name.down.sql` back. Statements end in `;` at the end of
+a line. Each must be harmless when run twice (`IF NOT EXISTS`, `OR REPLACE`): ClickHouse has no
+transactions, and two processes may migrate at the same time.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from clickhouse_connect.driver.client import Client
+
+_FILE = re.compile(r"(\d{4})_(\w+)\.sql")
+_HISTORY = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(version UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
+ENGINE = ReplacingMergeTree ORDER BY version
+"""
+
+
+class MigrationError(Exception):
+    """The tables and the migration files contradict each other; the message says how."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One numbered change, with the SQL of both directions."""
+
+    version: int
+    name: str
+    up: str
+    down: str
+
+    @property
+    def checksum(self) -> str:
+        """Of the forward file, the same whatever the line endings."""
+        return hashlib.sha256(self.up.replace("\r\n", "\n").encode()).hexdigest()
+
+
+def available(folder: Traversable | None = None) -> list[Migration]:
+    """Return the migrations of `folder` (default: those that ship), in order."""
+    folder = folder or files("schemas") / "sql"
+    found = []
+    for entry in folder.iterdir():
+        if match := _FILE.fullmatch(entry.name):
+            down = (folder / entry.name.replace(".sql", ".down.sql")).read_text("utf-8")
+            found.append(Migration(int(match[1]), match[2], entry.read_text("utf-8"), down))
+    return sorted(found, key=lambda migration: migration.version)
+
+
+def migrate(client: Client, migrations: list[Migration] | None = None) -> list[Migration]:
+    """Apply what is pending to the client's database, in order; return what was applied."""
+    migrations = available() if migrations is None else migrations
+    client.command(_HISTORY)
+    done = _history(client)
+    _verify(migrations, done)
+    pending = [migration for migration in migrations if migration.version not in done]
+    for migration in pending:
+        _run(client, migration.up)
+        row = (migration.version, migration.name, migration.checksum)
+        client.insert("schema_migrations", [row], column_names=["version", "name", "checksum"])
+    return pending
+
+
+def rollback(client: Client, to: int, migrations: list[Migration] | None = None) -> list[Migration]:
+    """Undo every applied migration above version `to`, the newest first; return what was undone."""
+    migrations = available() if migrations is None else migrations
+    client.command(_HISTORY)
+    done = _history(client)
+    _verify(migrations, done)
+    undone = [m for m in reversed(migrations) if m.version in done and m.version > to]
+    for migration in undone:
+        _run(client, migration.down)
+        client.command(
+            "ALTER TABLE schema_migrations DELETE WHERE version = {version:UInt32}",
+            parameters={"version": migration.version},
+            settings={"mutations_sync": 1},
+        )
+    return undone
+
+
+def pending(client: Client, migrations: list[Migration] | None = None) -> list[Migration]:
+    """Return what `migrate` would apply, changing nothing."""
+    exists = client.command("EXISTS TABLE schema_migrations")
+    done = _history(client) if exists else {}
+    return [m for m in (available() if migrations is None else migrations) if m.version not in done]
+
+
+def statements(sql: str) -> list[str]:
+    """Split a file into its statements; comments before the first one are dropped."""
+    lines = [line for line in sql.replace("\r\n", "\n").split("\n") if not line.lstrip().startswith("--")]
+    return [part.strip() for part in re.split(r";\s*$", "\n".join(lines), flags=re.MULTILINE) if part.strip()]
+
+
+def _history(client: Client) -> dict[int, tuple[str, str]]:
+    rows = client.query("SELECT version, name, checksum FROM schema_migrations FINAL").result_rows
+    return {version: (name, checksum) for version, name, checksum in rows}
+
+
+def _verify(migrations: list[Migration], done: dict[int, tuple[str, str]]) -> None:
+    known = {migration.version: migration for migration in migrations}
+    for version, (name, checksum) in sorted(done.items()):
+        if version not in known:
+            raise MigrationError(
+                f"Migration {version:04d}_{name} was applied, but this version of weir does not know it. "
+                "Install the version that made the tables, or a later one."
+            )
+        if known[version].checksum != checksum:
+            raise MigrationError(
+                f"Migration {version:04d}_{name} was changed after it was applied. Restore the file, "
+                "and put the change into a migration with a new number."
+            )
+
+
+def _run(client: Client, sql: str) -> None:
+    for statement in statements(sql):
+        client.command(statement, settings={"alter_sync": 2})

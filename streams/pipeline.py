@@ -1,0 +1,307 @@
+"""From Kafka records to decisions: decode, score, decide, encode. No I/O, no clock of its own."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from detectors.batch import Batch
+from detectors.findings import Finding
+from detectors.redaction import Redactor, find_all
+from detectors.runner import Runner, ScoreMatrix
+from schemas import codec
+from schemas.events import Alert, Decision, Event, Evidence, RuleHit, ScoredEvent, Storage, ToolCall
+from streams.dead_letters import dead_letter
+from streams.kafka import Message
+from streams.policy import SEVERITIES, VERDICTS, CompiledPolicy, Outcome
+from streams.records import Record
+from streams.settings import Settings
+from streams.telemetry import Telemetry
+
+EXPLAINED_ALERTS = 64
+"""Alerts of one batch that carry evidence; a flood of attacks must not slow the decisions down."""
+
+
+@dataclass
+class Output:
+    """What one batch produces, as messages for Kafka: (key, value)."""
+
+    decisions: list[Message] = field(default_factory=list)
+    scores: list[Message] = field(default_factory=list)
+    alerts: list[Message] = field(default_factory=list)
+    dead_letters: list[Message] = field(default_factory=list)
+    accepted: list[bool] = field(default_factory=list)
+    """Per record, in order: it is an event, not a dead letter."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A scored batch, its policy outcome, and what each row needs of it."""
+
+    batch: Batch
+    timestamps: list[int]
+    kafka_timestamps: list[int]
+    scored: ScoreMatrix
+    outcome: Outcome
+    policy: CompiledPolicy
+
+
+class Pipeline:
+    """Judges batches. Pure but for the metrics it observes: the same records give the same messages,
+    except for `decided_at` and `latency_ms`.
+    """
+
+    def __init__(
+        self, runner: Runner, settings: Settings, telemetry: Telemetry, now_ms: Callable[[], int]
+    ) -> None:
+        self._runner = runner
+        self._settings = settings
+        self._telemetry = telemetry
+        self._now_ms = now_ms
+        self._redactor = Redactor(settings.redaction_key_bytes)
+        self._decoder = codec.Decoder(
+            max_bytes=settings.max_event_bytes,
+            max_past_ms=int(settings.max_event_age_days * codec.DAY_MS),
+            max_future_ms=int(settings.max_event_future_s * 1000),
+        )
+        self._findings = [runner.metrics.index(name) for name in ("pii", "secrets") if name in runner.metrics]
+        self._can_redact = len(self._findings) == 2
+
+    def process(self, records: Sequence[Record], policy: CompiledPolicy) -> Output:
+        """Return the messages for all records: a decision and a scored event, or a dead letter, each."""
+        output = Output()
+        events, timestamps, kafka_timestamps = [], [], []
+        with self._telemetry.stage("decode"):
+            now = self._now_ms()
+            for record in records:
+                try:
+                    event, timestamp = self._decoder.decode_event(record.value, record.timestamp, now)
+                except codec.Rejected as rejected:
+                    output.accepted.append(False)
+                    output.dead_letters.append(
+                        dead_letter(
+                            record, rejected.reason, rejected.detail, self._settings.dlq_payload_bytes
+                        )
+                    )
+                    self._telemetry.count("weir_dead_letters_total", 1, rejected.reason)
+                    continue
+                output.accepted.append(True)
+                events.append(event)
+                timestamps.append(timestamp)
+                kafka_timestamps.append(record.timestamp)
+        if events:
+            judged = self._judge(Batch(events), timestamps, kafka_timestamps, policy)
+            with self._telemetry.stage("encode"):
+                self._write(judged, output)
+        return output
+
+    def _judge(
+        self, batch: Batch, timestamps: list[int], kafka_timestamps: list[int], policy: CompiledPolicy
+    ) -> Judged:
+        with self._telemetry.stage("score"):
+            scored = self._runner.score(batch)
+        for name, seconds in scored.seconds.items():
+            self._telemetry.observe("weir_detector_seconds", seconds, name)
+        for name in scored.failed:
+            self._telemetry.count("weir_detector_failures_total", 1, name)
+        with self._telemetry.stage("decide"):
+            outcome = policy.evaluate(scored.matrix, batch.events, scored.failed)
+        return Judged(batch, timestamps, kafka_timestamps, scored, outcome, policy)
+
+    def _write(self, judged: Judged, output: Output) -> None:
+        metrics = self._runner.metrics
+        rounded = np.round(judged.scored.matrix.astype(np.float64), 6).tolist()
+        tripped = np.any(judged.outcome.hits, axis=1).tolist()
+        found = self._rows_with_findings(judged.scored)
+        latencies = []
+        for row, event in enumerate(judged.batch.events):
+            findings = find_all(event.text) if found[row] else []
+            hits = judged.outcome.rule_hits(row, judged.scored.matrix) if tripped[row] else ()
+            decision = self._decision(judged, row, hits, findings)
+            latencies.append(decision.latency_ms)
+            scores = {
+                name: value for name, value in zip(metrics, rounded[row], strict=True) if value == value
+            }
+            scored_event = self._scored_event(judged, row, decision, scores, findings)
+            output.decisions.append((codec.partition_key(event), codec.encode(decision)))
+            output.scores.append((codec.segment_key(event), codec.encode(scored_event)))
+            if hits:
+                self._alert(judged, row, decision, findings, output)
+        self._observe(judged, latencies)
+
+    def _rows_with_findings(self, scored: ScoreMatrix) -> npt.NDArray[np.bool_]:
+        return np.asarray((scored.matrix[:, self._findings] > 0).any(axis=1))
+
+    def _decision(
+        self, judged: Judged, row: int, hits: tuple[RuleHit, ...], findings: Sequence[Finding]
+    ) -> Decision:
+        event, outcome = judged.batch.events[row], judged.outcome
+        action = VERDICTS[outcome.action[row]]
+        text = None
+        if action == "redact":
+            text = self._redactor.redact(event.text, findings, event.conversation_id)
+        now = self._now_ms()
+        return Decision(
+            decision_id=codec.decision_id(event.app, event.event_id),
+            event_id=event.event_id,
+            app=event.app,
+            kind=event.kind,
+            verdict=VERDICTS[outcome.verdict[row]],
+            action=action,
+            severity=SEVERITIES[outcome.severity[row]],
+            request_id=event.request_id,
+            conversation_id=event.conversation_id,
+            rules=hits,
+            failed=judged.scored.failed,
+            text=text,
+            policy_version=judged.policy.policy.version,
+            policy_hash=judged.policy.policy.hash,
+            decided_at=now,
+            latency_ms=float(max(0, now - judged.kafka_timestamps[row])),
+        )
+
+    def _scored_event(
+        self,
+        judged: Judged,
+        row: int,
+        decision: Decision,
+        scores: dict[str, float],
+        findings: Sequence[Finding],
+    ) -> ScoredEvent:
+        event = judged.batch.events[row]
+        storage = self._storage(judged.scored.failed)
+        return ScoredEvent(
+            event=self._kept(_counted(event, scores), storage, findings),
+            scores=scores,
+            decision=decision,
+            timestamp=judged.timestamps[row],
+            storage=storage,
+            text_hash="" if storage == "none" else self._hash(event.text),
+            pii_types=tuple(sorted({finding.kind for finding in findings})),
+        )
+
+    def _hash(self, text: str) -> str:
+        key = self._settings.redaction_key_bytes[:64]
+        return hashlib.blake2b(text.encode(), digest_size=16, key=key).hexdigest()
+
+    def _storage(self, failed: Sequence[str]) -> Storage:
+        """Without its finders nothing can be redacted: then keep only the hash."""
+        wanted = self._settings.storage
+        if wanted == "redacted" and (not self._can_redact or {"pii", "secrets"} & set(failed)):
+            return "hash"
+        return wanted
+
+    def _kept(self, event: Event, storage: Storage, findings: Sequence[Finding]) -> Event:
+        """Return the event with its texts as the storage policy keeps them."""
+        if storage == "full":
+            return event
+        salt = event.conversation_id
+        changes: dict[str, Any] = {}
+        if event.metadata:
+            changes["metadata"] = {name: self._clean(value, salt) for name, value in event.metadata.items()}
+        if storage != "redacted":
+            return msgspec.structs.replace(
+                event,
+                text="",
+                system_prompt="",
+                contexts=(),
+                tool_calls=_unargued(event.tool_calls),
+                **changes,
+            )
+        # Without findings too: of a text beyond the scan limit the rest is cut.
+        changes["text"] = self._redactor.redact(event.text, findings, salt)
+        if event.system_prompt:
+            changes["system_prompt"] = self._clean(event.system_prompt, salt)
+        if event.contexts:
+            changes["contexts"] = tuple(self._clean(text, salt) for text in event.contexts)
+        if event.tool_calls:
+            changes["tool_calls"] = tuple(
+                ToolCall(name=call.name, arguments=self._clean(call.arguments, salt))
+                for call in event.tool_calls
+            )
+        return msgspec.structs.replace(event, **changes)
+
+    def _clean(self, text: str, salt: str) -> str:
+        return self._redactor.redact(text, find_all(text), salt)
+
+    def _alert(
+        self, judged: Judged, row: int, decision: Decision, findings: Sequence[Finding], output: Output
+    ) -> None:
+        event = judged.batch.events[row]
+        alerting = {rule.id for rule in judged.policy.rules if rule.alert}
+        for hit in decision.rules:
+            if hit.rule not in alerting:
+                continue
+            evidence: tuple[Evidence, ...] = ()
+            if hit.metric and len(output.alerts) < EXPLAINED_ALERTS:
+                evidence = self._evidence(judged.batch, row, hit.metric, findings)
+            alert = Alert(
+                alert_id=codec.alert_id(decision.decision_id, hit.rule),
+                source="guard",
+                severity=hit.severity,
+                rule=hit.rule,
+                title=_title(hit),
+                timestamp=judged.timestamps[row],
+                app=event.app,
+                model=event.model,
+                prompt_version=event.prompt_version,
+                event_id=event.event_id,
+                decision_id=decision.decision_id,
+                conversation_id=event.conversation_id,
+                action=hit.action,
+                mode=hit.mode,
+                metric=hit.metric,
+                score=hit.score,
+                evidence=evidence,
+                policy_version=decision.policy_version,
+                policy_hash=decision.policy_hash,
+            )
+            output.alerts.append((codec.partition_key(event), codec.encode(alert)))
+            self._telemetry.count("weir_alerts_total", 1, hit.severity)
+
+    def _evidence(
+        self, batch: Batch, row: int, metric: str, findings: Sequence[Finding]
+    ) -> tuple[Evidence, ...]:
+        """Return the evidence for one metric, as far as the storage policy lets its words out."""
+        evidence = self._runner.explain(batch, row, [metric])
+        return tuple(_reduced(item, self._settings.storage, findings) for item in evidence)
+
+    def _observe(self, judged: Judged, latencies: Sequence[float]) -> None:
+        codes, counts = np.unique(judged.outcome.action, return_counts=True)
+        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+            self._telemetry.count("weir_decisions_total", count, VERDICTS[code])
+        totals = judged.outcome.hits.sum(axis=0).tolist()
+        for rule, total in zip(judged.policy.rules, totals, strict=True):
+            if total:
+                self._telemetry.count("weir_rule_hits_total", total, rule.id, rule.mode)
+        for latency in latencies:
+            self._telemetry.observe("weir_decision_latency_seconds", latency / 1000)
+
+
+def _counted(event: Event, scores: dict[str, float]) -> Event:
+    """Return the event with the tokens of its own text, counted where the app gave none."""
+    name = f"{event.kind}_tokens"
+    if getattr(event, name) is not None or "text_tokens" not in scores:
+        return event
+    return msgspec.structs.replace(event, **{name: int(scores["text_tokens"])})
+
+
+def _unargued(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    return tuple(ToolCall(name=call.name) for call in calls)
+
+
+def _title(hit: RuleHit) -> str:
+    if hit.failed:
+        return f"{hit.rule}: a detector that the rule needs failed"
+    return f"{hit.rule}: {hit.metric} {hit.score:.3f}" if hit.score is not None else hit.rule
+
+
+def _reduced(item: Evidence, storage: Storage, findings: Sequence[Finding]) -> Evidence:
+    if storage == "full" or not item.text or item.start < 0:
+        return item
+    overlaps = any(item.start < finding.end and finding.start < item.end for finding in findings)
+    return msgspec.structs.replace(item, text="") if storage != "redacted" or overlaps else item

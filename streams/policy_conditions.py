@@ -1,0 +1,202 @@
+"""The conditions of a policy: `<metric or event field> <operator> <value>`, and `any:` / `all:` of them."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, ValidationInfo
+
+from schemas.events import Kind
+
+Subject = Literal["metric", "number", "text"]
+Operator = Literal[">=", ">", "<=", "<", "==", "!=", "in", "not in"]
+
+TEXT_FIELDS = (
+    "app", "tenant", "environment", "kind", "model", "provider", "prompt_name", "prompt_version",
+    "user", "chain", "step", "finish_reason",
+)  # fmt: skip
+NUMBER_FIELDS = ("prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost")
+METADATA = "metadata."
+MAX_LENGTH = 1000
+NUMBER_OPERATORS = (">=", ">", "<=", "<", "==", "!=")
+TEXT_OPERATORS = ("==", "!=", "in", "not in")
+KINDS: tuple[str, ...] = get_args(Kind)
+
+_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[\w./:@-]*)?")
+_OPERATOR = re.compile(r"not\s+in(?![\w.])|in(?![\w.])|[<>=!~]+|[^\s\[\"'\w]+|\w+")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_MISTAKEN = {"=": "==", "is": "==", "=>": ">=", "=<": "<=", "<>": "!=", "not": "not in"}
+_WORD = r"\"[^\"]*\"|'[^']*'|[^\s,\[\]\"']+"
+_LIST = re.compile(rf"\[\s*(?:{_WORD})(?:\s*,\s*(?:{_WORD}))*\s*,?\s*\]")
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class ConditionError(ValueError):
+    """A condition that cannot be read; the message says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric or event field against one value."""
+
+    subject: Subject
+    name: str
+    operator: Operator
+    value: float | str | tuple[str, ...]
+    """A number for metrics and number fields, one text for `==` and `!=`, a tuple for `in` and `not in`."""
+
+    def __str__(self) -> str:
+        value = list(self.value) if isinstance(self.value, tuple) else self.value
+        return f"{self.name} {self.operator} {json.dumps(value)}"
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the nearest allowed word, or nothing."""
+    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def parse_condition(text: str, metrics: Iterable[str]) -> Comparison:
+    """Read one comparison; `metrics` are the names of the metrics that exist. Raise `ConditionError`."""
+    text = text.strip()
+    if len(text) > MAX_LENGTH:
+        raise ConditionError(f"a condition has at most {MAX_LENGTH} characters, this one {len(text)}")
+    match = _NAME.match(text)
+    if match is None:
+        raise ConditionError(f"'{text}' is not a condition; write it like: injection >= 0.9")
+    name = match[0]
+    subject = _subject(name, tuple(metrics))
+    rest = text[match.end() :].lstrip()
+    allowed = TEXT_OPERATORS if subject == "text" else NUMBER_OPERATORS
+    operator = _OPERATOR.match(rest)
+    if operator is None:
+        raise ConditionError(f"'{text}' has no operator; allowed for {name}: {' '.join(allowed)}")
+    symbol = " ".join(operator[0].split())
+    if symbol not in allowed:
+        hint = did_you_mean(_MISTAKEN.get(symbol, symbol), allowed)
+        raise ConditionError(
+            f"the operator '{symbol}' is not one for {name}; allowed: {' '.join(allowed)}{hint}"
+        )
+    value = rest[operator.end() :].strip()
+    if not value:
+        raise ConditionError(f"'{text}' has no value after {symbol}")
+    kind: Any = symbol
+    if subject != "text":
+        return Comparison(subject, name, kind, _number(name, value, single=subject == "metric"))
+    return Comparison(subject, name, kind, _text_value(name, symbol, value))
+
+
+def _subject(name: str, metrics: tuple[str, ...]) -> Subject:
+    if name in metrics:
+        return "metric"
+    if name in NUMBER_FIELDS:
+        return "number"
+    if name in TEXT_FIELDS or (name.startswith(METADATA) and len(name) > len(METADATA)):
+        return "text"
+    fields = (*TEXT_FIELDS, *NUMBER_FIELDS, "metadata.<key>")
+    raise ConditionError(
+        f"there is no metric or event field '{name}'; allowed: metrics {', '.join(sorted(metrics))};"
+        f" fields {', '.join(fields)}{did_you_mean(name, (*metrics, *fields))}"
+    )
+
+
+def _number(name: str, value: str, *, single: bool) -> float:
+    if _NUMBER.fullmatch(value) is None:
+        raise ConditionError(f"{name} is compared with a number such as 0.9, not with '{value}'")
+    number = float(value)
+    if abs(number) > (_LARGEST if single else np.finfo(np.float64).max):
+        raise ConditionError(f"{value} is too large a number for {name}")
+    return number
+
+
+def _text_value(name: str, operator: str, value: str) -> str | tuple[str, ...]:
+    words: tuple[str, ...]
+    if operator in ("in", "not in"):
+        if _LIST.fullmatch(value) is None:
+            raise ConditionError(
+                f"'{operator}' is followed by a list: {name} {operator} [a, \"b c\"]; got {value}"
+            )
+        words = tuple(_unquoted(word) for word in re.findall(_WORD, value))
+    else:
+        if re.fullmatch(_WORD, value) is None:
+            raise ConditionError(f'{name} {operator} takes one word, or text in quotes ("b c"); got {value}')
+        words = (_unquoted(value),)
+    wrong = [word for word in words if name == "kind" and word not in KINDS]
+    if wrong:
+        raise ConditionError(
+            f"there is no kind '{wrong[0]}'; allowed: {', '.join(KINDS)}{did_you_mean(wrong[0], KINDS)}"
+        )
+    return words if operator in ("in", "not in") else words[0]
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1] if word[0] in "\"'" else word
+
+
+def _comparison(value: str, info: ValidationInfo) -> Comparison:
+    metrics: Mapping[str, str] = (info.context or {}).get("metrics", {})
+    return parse_condition(value, metrics)
+
+
+def _tag(value: object) -> str | None:
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, dict):
+        return "any" if "any" in value else "all" if "all" in value else None
+    return None
+
+
+class AnyOf(BaseModel):
+    """Holds where at least one of its conditions does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    any: "tuple[Condition, ...]" = Field(min_length=1)
+
+    @property
+    def parts(self) -> "tuple[Condition, ...]":
+        """The conditions in it."""
+        return self.any
+
+    def __str__(self) -> str:
+        return f"any({'; '.join(map(str, self.any))})"
+
+
+class AllOf(BaseModel):
+    """Holds where all of its conditions do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    all: "tuple[Condition, ...]" = Field(min_length=1)
+
+    @property
+    def parts(self) -> "tuple[Condition, ...]":
+        """The conditions in it."""
+        return self.all
+
+    def __str__(self) -> str:
+        return f"all({'; '.join(map(str, self.all))})"
+
+
+Condition = Annotated[
+    Annotated[Comparison, PlainValidator(_comparison), Tag("text")]
+    | Annotated[AnyOf, Tag("any")]
+    | Annotated[AllOf, Tag("all")],
+    Discriminator(_tag),
+]
+"""A comparison, or `any:` / `all:` of conditions."""
+
+
+def comparisons(conditions: Iterable[Condition]) -> Iterator[Comparison]:
+    """Yield every comparison in `conditions`, in the order of the file."""
+    for condition in conditions:
+        if isinstance(condition, Comparison):
+            yield condition
+        else:
+            yield from comparisons(condition.parts)
+
+
+AnyOf.model_rebuild()
+AllOf.model_rebuild()

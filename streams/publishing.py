@@ -1,0 +1,258 @@
+"""From rows to messages on `llm.events`: mapped, given an id, validated, sent in batches."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from schemas import codec, topics
+from schemas.events import Event
+from schemas.rejection import Reason, Rejected
+from streams.kafka import Message
+from streams.mapping import FieldMap
+from streams.reading import Row, Source
+from streams.spans import events_from_line
+
+BATCH: Final = 1_000
+SHOWN: Final = 20
+"""Bad rows that are shown one by one; further ones are counted."""
+_STEPS: Final = 20
+"""Batches per second, at most, when there is a rate: a slow one is spread evenly."""
+_HINTS: Final = {
+    Reason.TOO_LARGE: "WEIR_MAX_EVENT_BYTES sets the limit",
+    Reason.TIMESTAMP_TOO_OLD: "WEIR_MAX_EVENT_AGE_DAYS sets the limit",
+    Reason.TIMESTAMP_IN_FUTURE: "WEIR_MAX_EVENT_FUTURE_S sets the limit",
+    Reason.MISSING_FIELD: "--map FIELD=COLUMN or --set FIELD=VALUE gives one",
+    Reason.WRONG_TYPE: "--map takes a field from another column",
+}
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Producer(Protocol):
+    """What sends: `streams.kafka.BatchProducer`."""
+
+    async def send(self, topic: str, messages: Sequence[Message]) -> None:
+        """Send all and return when every one is acknowledged."""
+        ...
+
+
+class BadRowError(Exception):
+    """A row that is no event; the message says where it is and what is wrong, without its text."""
+
+
+@dataclass
+class Tally:
+    """What became of the rows so far."""
+
+    prepared: int = 0
+    handed_over: int = 0
+    """Given to the producer; what is not published either may or may not have arrived."""
+    published: int = 0
+    """Acknowledged by the broker."""
+    bad: int = 0
+    without_content: int = 0
+    """Spans that hold neither a prompt nor a completion."""
+    generated_ids: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+    apps: set[str] = field(default_factory=set)
+
+
+class Preparer:
+    """Turns rows into messages.
+
+    Without a field map a line is sent as it is. A missing event id becomes `<file>-<line>-<digest>`, the
+    digest being 8 hex digits of BLAKE2b (RFC 7693) over the rest of the event: the same file gives the
+    same ids.
+    """
+
+    def __init__(
+        self,
+        decoder: codec.Decoder,
+        name: str,
+        fields: FieldMap | None,
+        tally: Tally,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._decoder = decoder
+        self._name = name[:200]
+        self._fields = fields
+        self._tally = tally
+        self._now_ms = now_ms
+
+    def __call__(self, row: Row) -> list[Message]:
+        """Return the message of a row, none for an empty line; raises `Rejected`."""
+        value = row.value
+        if row.problem:
+            raise Rejected(Reason.INVALID_VALUE, row.problem)
+        if isinstance(value, bytes):
+            if not value or value.isspace():
+                return []
+            if self._fields is None:
+                return [self._as_it_is(value, row.number)]
+            value = _parse(value)
+        assert self._fields is not None, "a table is always mapped"
+        return [self._message(self._identified(self._fields.apply(value), row.number))]
+
+    def _as_it_is(self, line: bytes, number: int) -> Message:
+        try:
+            return self._message(line)
+        except Rejected as rejected:
+            if rejected.reason is not Reason.MISSING_FIELD:
+                raise
+            fields = _parse(line)
+            if "event_id" in fields:
+                raise
+        return self._message(self._identified(fields, number))
+
+    def _identified(self, fields: dict[str, Any], number: int) -> bytes:
+        payload = _encode(fields)
+        if "event_id" in fields:
+            return payload
+        self._tally.generated_ids += 1
+        digest = hashlib.blake2b(payload, digest_size=4).hexdigest()
+        return _encode({"event_id": f"{self._name}-{number}-{digest}", **fields})
+
+    def _message(self, payload: bytes) -> Message:
+        now = self._now_ms()
+        event, _ = self._decoder.decode_event(payload, now, now)
+        return self._counted(event), payload
+
+    def _counted(self, event: Event) -> bytes:
+        self._tally.kinds[event.kind] = self._tally.kinds.get(event.kind, 0) + 1
+        self._tally.apps.add(event.app)
+        return codec.partition_key(event)
+
+
+class SpanPreparer(Preparer):
+    """Turns lines of OpenTelemetry spans into messages; `fields` sets constants such as the app."""
+
+    def __call__(self, row: Row) -> list[Message]:
+        """Return the messages of the spans in a line; raises `Rejected`."""
+        assert isinstance(row.value, bytes)
+        if not row.value or row.value.isspace():
+            return []
+        events = events_from_line(row.value)
+        if not events:
+            self._tally.without_content += 1
+        payloads = [codec.encode(event) for event in events]
+        if self._fields is not None:
+            payloads = [_encode(self._fields.apply(_parse(payload))) for payload in payloads]
+        return [self._message(payload) for payload in payloads]
+
+
+def raw(row: Row) -> list[Message]:
+    """Return a line as it is, good or bad; its key is its number, so that lines spread over partitions."""
+    assert isinstance(row.value, bytes)
+    return [(str(row.number).encode(), row.value)]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One run: which rows, how they become messages, how many and how fast."""
+
+    source: Source
+    prepare: Callable[[Row], list[Message]]
+    tally: Tally
+    report: Callable[[str], None]
+    """Told about each of the first bad rows that are skipped."""
+    skip_bad: bool = False
+    limit: int | None = None
+    rate: float | None = None
+
+    async def batches(self) -> AsyncIterator[list[Message]]:
+        """Yield messages in batches; raises `BadRowError` after the good rows before a bad one."""
+        size = BATCH if self.rate is None else max(1, min(BATCH, int(self.rate / _STEPS)))
+        chunks = self.source.chunks()
+        while True:
+            await self.source.ready()
+            rows = next(chunks, None)
+            if rows is None:
+                return
+            for batch in self._prepared(rows, size):
+                self.tally.prepared += len(batch)
+                yield batch
+            if self._full:
+                return
+
+    @property
+    def _full(self) -> bool:
+        return self.limit is not None and self.tally.prepared >= self.limit
+
+    def _prepared(self, rows: Sequence[Row], size: int) -> Iterator[list[Message]]:
+        batch: list[Message] = []
+        for row in rows:
+            try:
+                batch += self.prepare(row)
+            except Rejected as rejected:
+                problem = self._bad(row, rejected)
+                if not self.skip_bad:
+                    if batch:
+                        yield batch
+                    raise BadRowError(problem) from None
+            wanted = size if self.limit is None else min(size, self.limit - self.tally.prepared)
+            while len(batch) >= wanted:
+                yield batch[:wanted]
+                if self._full:
+                    return
+                batch = batch[wanted:]
+                wanted = size if self.limit is None else min(size, self.limit - self.tally.prepared)
+        if batch:
+            yield batch
+
+    def _bad(self, row: Row, rejected: Rejected) -> str:
+        self.tally.bad += 1
+        kind = rejected.detail.startswith("`$.kind`")
+        hint = "a kind is prompt or completion: --set kind=prompt" if kind else _HINTS.get(rejected.reason)
+        problem = f"{self.source.name}:{row.number}: {rejected.detail}" + (f" ({hint})" if hint else "")
+        if self.skip_bad and self.tally.bad <= SHOWN:
+            self.report(problem)
+        return problem
+
+    async def run(self, producer: Producer, progress: Callable[[], None]) -> None:
+        """Send everything, and keep the tally."""
+        started = time.monotonic()
+        sending: asyncio.Task[None] | None = None
+        try:
+            async for batch in self.batches():
+                if sending is not None:
+                    # Shielded: what Ctrl-C finds on its way is delivered and counted, not cut off.
+                    await asyncio.shield(sending)
+                self.tally.handed_over += len(batch)
+                sending = asyncio.create_task(self._send(producer, batch))
+                await asyncio.sleep(0)  # let it begin before the next batch is prepared
+                progress()
+                if self.rate is not None:
+                    await asyncio.shield(sending)
+                    await asyncio.sleep(started + self.tally.prepared / self.rate - time.monotonic())
+        finally:
+            if sending is not None:
+                await sending
+        progress()
+
+    async def _send(self, producer: Producer, batch: list[Message]) -> None:
+        await producer.send(topics.EVENTS, batch)
+        self.tally.published += len(batch)
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        fields = msgspec.json.decode(line.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        codec.decode(Event, line)  # says better what is wrong with the JSON
+        raise
+    if not isinstance(fields, dict):
+        raise Rejected(Reason.NOT_AN_OBJECT, "expected one JSON object per line")
+    return fields
+
+
+def _encode(fields: dict[str, Any]) -> bytes:
+    try:
+        return _ENCODER.encode(fields)
+    except UnicodeEncodeError:
+        raise Rejected(Reason.INVALID_UTF8, "not UTF-8: convert the file, for example with iconv") from None
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise Rejected(Reason.WRONG_TYPE, f"a value has no JSON ({type(error).__name__})") from None

@@ -1,0 +1,250 @@
+"""ClickHouse: rows in, columnar and counted once; tables made and changed; queries."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+
+from schemas.events import Alert, DeadLetter, DriftRecord, Feedback, ScoredEvent
+from streams import migrations, rows, store_tables
+from streams.store_errors import (
+    CLIENT_ERRORS,
+    VALUE_ERRORS,
+    RowError,
+    UnknownColumnError,
+    classify,
+    classify_query,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_INSERT_SETTINGS = {
+    # The insert is done when it returns, as one block, whatever the server's profile says.
+    "async_insert": 0,
+    # Timestamps come from outside: a batch of a backfill may touch more months than the default allows.
+    "max_partitions_per_insert_block": 0,
+}
+
+
+# It logs the traceback of a value that does not fit, which may quote the value; the error is raised too.
+logging.getLogger("clickhouse_connect.driver.transform").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a query returns."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+class Store:
+    """The tables of weir in one ClickHouse database. Blocking; safe to share between threads.
+
+    Connects at the first use, and again after a failure: while the server is down the calls fail with
+    `RetryableStoreError`, the construction does not.
+
+    Every `insert_*` takes a token that names the batch: a retry of the same batch under the same token
+    adds nothing. They raise `RetryableStoreError` (keep the rows, try again) or `RowError` (at least one
+    row will never be taken: see `store_errors.insert_bisecting`).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        database: str = "weir",
+        user: str = "default",
+        password: str = "",
+        ca_file: Path | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        """`url` is the HTTP interface, https for TLS checked against `ca_file`; `timeout` in seconds."""
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        self.database = database
+        self._arguments: dict[str, Any] = {
+            "host": parts.hostname,
+            "port": parts.port or (8443 if secure else 8123),
+            "interface": parts.scheme,
+            "username": user,
+            "password": password,
+            "ca_cert": str(ca_file) if ca_file else None,
+            "connect_timeout": min(timeout, 10.0),
+            "send_receive_timeout": timeout,
+            "autogenerate_session_id": False,  # the server runs one query of a session at a time
+        }
+        self._client: Client | None = None
+        self._types: dict[str, dict[str, str]] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def client(self) -> Client:
+        """The clickhouse-connect client, connected to the database; `StoreError` if that fails."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect(self.database)
+            return self._client
+
+    def _connect(self, database: str | None) -> Client:
+        try:
+            return clickhouse_connect.get_client(database=database, **self._arguments)
+        except CLIENT_ERRORS as error:
+            raise classify(error) from None
+
+    def close(self) -> None:
+        """Close the connections; the next use opens them again."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+            self._client = None
+
+    def migrate(
+        self, metrics: Sequence[str] = (), ttl_days: Mapping[str, int] | None = None
+    ) -> list[migrations.Migration]:
+        """Make or update the database and its tables; return the migrations applied.
+
+        `metrics` become columns of `events`; `ttl_days` by table (`events`, `alerts`, ...), 0 keeps rows
+        for ever. Harmless to repeat, and for two processes at a time.
+        """
+        self._create_database()
+        applied = _guarded(migrations.migrate, self.client)
+        self._types.clear()
+        self.ensure_metric_columns(metrics)
+        by_name = {table.name: table for table in rows.TABLES.values()}
+        for name, days in (ttl_days or {}).items():
+            _guarded(store_tables.apply_ttl, self.client, by_name[name], days)
+        return applied
+
+    def pending(self) -> list[migrations.Migration]:
+        """Return the migrations that `migrate` would apply, changing nothing."""
+        return _guarded(migrations.pending, self.client)
+
+    def rollback(self, to: int = 0) -> list[migrations.Migration]:
+        """Undo the migrations above version `to`, with the rows of their tables; return them."""
+        self._types.clear()
+        return _guarded(migrations.rollback, self.client, to)
+
+    def ensure_metric_columns(self, metrics: Sequence[str]) -> list[str]:
+        """Add a column to `events` for each metric that has none; return the new ones.
+
+        `ValueError` when a metric cannot be a column.
+        """
+        store_tables.check_metrics(metrics)
+        self._types.pop(rows.EVENTS.name, None)
+        known = self._column_types(rows.EVENTS) if metrics else {}
+        new = [metric for metric in dict.fromkeys(metrics) if metric not in known]
+        if new:
+            _guarded(store_tables.add_metrics, self.client, new)
+            self._types.pop(rows.EVENTS.name, None)
+        return new
+
+    def insert_scored(self, batch: Sequence[ScoredEvent], token: str) -> None:
+        """Insert events with scores and decisions; a metric that is new gets its column first."""
+        self._insert(rows.EVENTS, batch, token, rows.scores)
+
+    def insert_alerts(self, batch: Sequence[Alert], token: str) -> None:
+        """Insert alerts."""
+        self._insert(rows.ALERTS, batch, token)
+
+    def insert_drift(self, batch: Sequence[DriftRecord], token: str) -> None:
+        """Insert drift records."""
+        self._insert(rows.DRIFT, batch, token)
+
+    def insert_feedback(self, batch: Sequence[Feedback], token: str) -> None:
+        """Insert feedback; a row without a timestamp is refused."""
+        self._insert(rows.FEEDBACK, batch, token)
+
+    def insert_dead_letters(self, batch: Sequence[DeadLetter], token: str) -> None:
+        """Insert dead letters, without their payload."""
+        self._insert(rows.DEAD_LETTERS, batch, token)
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Result:
+        """Run a query and return all rows; `QueryError` holds the server's text when it is wrong."""
+        client = self.client
+        try:
+            answer = client.query(sql, parameters=dict(parameters) if parameters else None)
+        except CLIENT_ERRORS as error:
+            raise classify_query(error) from None
+        return Result(tuple(answer.column_names), [tuple(row) for row in answer.result_rows])
+
+    def _create_database(self) -> None:
+        if self._client is None:
+            client = self._connect(None)
+            try:
+                _guarded(store_tables.create_database, client, self.database)
+            finally:
+                client.close()
+
+    def _column_types(self, table: rows.Table) -> dict[str, str]:
+        if not self._types.get(table.name):
+            self._types[table.name] = _guarded(store_tables.column_types, self.client, table)
+        return self._types[table.name]
+
+    def _insert(
+        self,
+        table: rows.Table,
+        batch: Sequence[T],
+        token: str,
+        extra: Callable[[Sequence[T]], rows.Columns] | None = None,
+    ) -> None:
+        if not batch:
+            return
+        try:
+            columns = table.read(batch)
+            metrics = extra(batch) if extra else {}
+        except VALUE_ERRORS as error:
+            raise classify(error) from None
+        self._require(table, columns, metrics)
+        columns.update(metrics)
+        try:
+            try:
+                self._send(table, columns, token)
+            except UnicodeEncodeError:
+                self._send(table, rows.encodable(columns), token)
+        except (*CLIENT_ERRORS, *VALUE_ERRORS) as error:
+            self._types.pop(table.name, None)  # the tables may have changed under us
+            raise classify(error) from None
+
+    def _require(self, table: rows.Table, columns: rows.Columns, metrics: rows.Columns) -> None:
+        """Make sure that the table has all columns; add those of new metrics."""
+        types = self._column_types(table)
+        missing = [name for name in columns if name not in types]
+        if missing:
+            self._types.pop(table.name, None)
+            what = f"column {missing[0]} is" if types else "it is"
+            raise UnknownColumnError(
+                f"Table {table.log} is not as expected ({what} missing): run `weir migrate`"
+            )
+        try:
+            store_tables.check_metrics(list(metrics))
+        except ValueError as error:
+            raise RowError(str(error)) from None
+        new = [name for name in metrics if name not in types]
+        if new:
+            self.ensure_metric_columns(new)
+
+    def _send(self, table: rows.Table, columns: rows.Columns, token: str) -> None:
+        types = self._column_types(table)
+        self.client.insert(
+            table.log,
+            list(columns.values()),
+            column_names=list(columns),
+            column_type_names=[types[name] for name in columns],
+            column_oriented=True,
+            settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
+        )
+
+
+def _guarded(action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return action(*args, **kwargs)
+    except CLIENT_ERRORS as error:
+        raise classify(error) from None

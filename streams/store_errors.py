@@ -1,0 +1,122 @@
+"""What can go wrong with the store, sorted by what the caller can do about it."""
+
+import re
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import urllib3.exceptions
+from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
+
+T = TypeVar("T")
+
+CLIENT_ERRORS = (ClickHouseError, urllib3.exceptions.HTTPError, OSError)
+"""What clickhouse-connect raises when the server refuses, or cannot be reached."""
+VALUE_ERRORS = (TypeError, ValueError, OverflowError, AttributeError, KeyError, IndexError, struct.error)
+"""What it raises when a value does not fit its column."""
+
+# https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp: parsing, conversion and
+# range errors, which no retry heals. Everything that is not here may pass: memory (241), too many parts
+# (252), read-only tables (242), timeouts (159, 209), a server that shuts down, codes yet to come.
+_OF_A_VALUE = {6, 26, 27, 32, 38, 41, 43, 53, 69, 70, 72, 117, 128, 130, 131, 190, 349, 407, 441, 457, 631}
+_UNKNOWN_COLUMN = {10, 16, 47}
+_PASSING = {159, 209, 210, 241, 252}
+_ADVICE = {
+    60: ": the tables are missing, run `weir migrate`",
+    81: ": the database is missing, run `weir migrate`",
+    192: ": no such user, see WEIR_CLICKHOUSE_USER",
+    193: ": wrong password, see WEIR_CLICKHOUSE_PASSWORD",
+    497: ": the user may not do this",
+    516: ": wrong user or password, see WEIR_CLICKHOUSE_USER and WEIR_CLICKHOUSE_PASSWORD",
+}
+_TRAILER = re.compile(r"(\s*\(version [^()]*(\([^()]*\))?\))?(\s*\(for url [^()]*\))?\s*\Z")
+_CODE = re.compile(r"\bcode: ?(\d+)|\bCode: (\d+)\.")
+_NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
+
+
+class StoreError(Exception):
+    """Something is wrong with the store; the message is one line."""
+
+
+class RetryableStoreError(StoreError):
+    """The store cannot take rows now: keep them and try again."""
+
+
+class RowError(StoreError):
+    """The store will never take these rows as they are; the message holds none of their text."""
+
+
+class UnknownColumnError(RetryableStoreError):
+    """A column is missing in a table: it can be added."""
+
+
+class QueryError(StoreError):
+    """A query is wrong; the message is the server's."""
+
+
+def error_code(error: BaseException) -> int | None:
+    """Return ClickHouse's error code, None when the server sent none."""
+    code = getattr(error, "code", None)
+    if isinstance(code, int):
+        return code
+    match = _CODE.search(str(error))
+    return int(match[1] or match[2]) if match else None
+
+
+def classify(error: Exception) -> StoreError:
+    """Return what an error of an insert or a table change means, without any value that it quotes."""
+    if isinstance(error, StoreError):
+        return error
+    code = error_code(error)
+    if code is None:
+        if isinstance(error, (DataError, *VALUE_ERRORS)):
+            return RowError(f"a value does not fit its column ({type(error).__name__})")
+        return RetryableStoreError(f"ClickHouse does not answer ({type(error).__name__})")
+    names = _NAME.findall(str(error))
+    what = f"ClickHouse error {code}{' ' + names[-1] if names else ''}"
+    if code in _OF_A_VALUE:
+        return RowError(what)
+    if code in _UNKNOWN_COLUMN:
+        return UnknownColumnError(f"{what}: run `weir migrate`")
+    return RetryableStoreError(f"{what}{_ADVICE.get(code, '')}")
+
+
+def classify_query(error: Exception) -> StoreError:
+    """Return the error of a query of a user, with the server's text on one line."""
+    code = error_code(error)
+    if code is None or code in _PASSING:
+        return classify(error)
+    text = str(error)
+    start = text.find("DB::Exception: ")
+    text = text[start + len("DB::Exception: ") :] if start >= 0 else text
+    return QueryError(" ".join(_TRAILER.sub("", text).split()))
+
+
+@dataclass(frozen=True)
+class Rejected(Generic[T]):
+    """A row that the store refuses, and why."""
+
+    row: T
+    reason: str
+
+
+def insert_bisecting(
+    insert: Callable[[Sequence[T], str], Any], batch: Sequence[T], token: str
+) -> list[Rejected[T]]:
+    """Insert `batch`, halving it around rows that the store refuses; return those.
+
+    The halves get tokens of their own, the same in a retry. Passes every other error on: rows already
+    inserted are then inserted again by the retry, under the same tokens.
+    """
+    if not batch:
+        return []
+    try:
+        insert(batch, token)
+    except RowError as error:
+        if len(batch) == 1:
+            return [Rejected(batch[0], str(error))]
+        middle = len(batch) // 2
+        left = insert_bisecting(insert, batch[:middle], f"{token}/0")
+        return left + insert_bisecting(insert, batch[middle:], f"{token}/1")
+    return []

@@ -1,0 +1,83 @@
+"""The brokers that the tests run on: the embedded one, and Apache Kafka where it is present."""
+
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import Protocol
+
+from streams.local.broker import Broker, answers
+from streams.local.process import HOST, Child, free_port
+
+APACHE = Path(os.environ.get("WEIR_TEST_KAFKA") or Path(__file__).parents[2] / "shared" / "kafka")
+"""Folder with a start script `run DIR PORT` for Apache Kafka."""
+
+
+class TestBroker(Protocol):
+    """A broker for one test session."""
+
+    __test__ = False
+    address: str
+
+    def start(self) -> None: ...
+
+    def stop(self) -> int | None: ...
+
+
+def apache_missing() -> str:
+    """Return why Apache Kafka cannot be started; empty when it can."""
+    if not (APACHE / "run").is_file():
+        return "Apache Kafka is not here: name its folder in WEIR_TEST_KAFKA"
+    return "" if shutil.which("java") else "Apache Kafka needs java on the PATH"
+
+
+class ApacheKafka:
+    """One node of Apache Kafka; what it holds is in `directory` and survives a crash."""
+
+    def __init__(self, directory: Path, extra: str = "") -> None:
+        """`extra` are lines of the broker's settings; `{port}` in them is replaced."""
+        self.port = _free_pair()
+        self.address = f"{HOST}:{self.port}"
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "extra.properties").write_text(
+            extra.replace("{port}", str(self.port)).replace("{controller}", str(self.port + 1))
+        )
+        self.child = self._new_child()
+
+    def _new_child(self) -> Child:
+        # The script ends in exec, so that the child is the JVM itself.
+        command = ["/bin/sh", str(APACHE / "run"), str(self._directory), str(self.port)]
+        return Child("Apache Kafka", command, self._directory / "kafka.log")
+
+    def start(self) -> None:
+        """Start, again on the same log after a stop or a crash, and wait until it answers."""
+        self.child = self._new_child()
+        self.child.start(lambda: answers(self.port), 60.0)
+
+    def stop(self) -> int | None:
+        """Stop cleanly."""
+        return self.child.stop(20.0)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.child.kill()
+
+
+def new_broker(kind: str, directory: Path) -> TestBroker:
+    """Return a broker of a kind, not started."""
+    if kind == "apache":
+        return ApacheKafka(directory, "group.min.session.timeout.ms=2000\n")
+    return Broker(free_port(), directory)
+
+
+def _free_pair() -> int:
+    """Return a port that is free together with the next one, which the controller takes."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port + 1))
+            except OSError:
+                continue
+        return port

@@ -1,0 +1,57 @@
+"""The embedded servers, once per test run (per worker under xdist)."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from streams.local.broker import Broker
+from streams.local.clickhouse import start_clickhouse
+from streams.local.process import free_port
+from tests.brokers import TestBroker, apache_missing, new_broker
+from tests.harness import Weir
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an embedded broker, `127.0.0.1:PORT`; name topics uniquely, it is shared."""
+    with Broker(free_port(), tmp_path_factory.mktemp("broker")) as running:
+        yield running.address
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an embedded store, `http://127.0.0.1:PORT`; use a database of your own, it is shared."""
+    port = free_port()
+    child = start_clickhouse(tmp_path_factory.mktemp("store"), port)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        child.stop()
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        "embedded",
+        pytest.param("apache", marks=pytest.mark.skipif(bool(apache_missing()), reason=apache_missing())),
+    ],
+)
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBroker]:
+    """A running broker of each kind, for tests marked `kafka`; one stack of `weir` uses its topics."""
+    running = new_broker(request.param, tmp_path_factory.mktemp(f"kafka-{request.param}"))
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def weir(kafka: TestBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weir]:
+    """Store and roles on `kafka`; use an app name of your own, it is shared."""
+    running = Weir(kafka.address, tmp_path_factory.mktemp("weir"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()

@@ -1,0 +1,217 @@
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.batch import Batch
+from detectors.findings import CHECK_LIMIT, EVIDENCE_LIMIT, SCAN_LIMIT
+from detectors.pii import STRONG, PiiDetector, find
+
+
+def values(text: str) -> list[tuple[str, str]]:
+    return [(finding.kind, text[finding.start : finding.end]) for finding in find(text)]
+
+
+FOUND = [
+    ("EMAIL", "jane.doe+list@mail.example.co.uk"),
+    ("EMAIL", "o'brien@example.org"),
+    ("EMAIL", "müller@bücher.example"),
+    ("EMAIL", "a@xn--bcher-kva.xn--p1ai"),
+    ("CREDIT_CARD", "4111 1111 1111 1111"),
+    ("CREDIT_CARD", "4111-1111-1111-1111"),
+    ("CREDIT_CARD", "4111.1111.1111.1111"),
+    ("CREDIT_CARD", "4111111111111111"),
+    ("CREDIT_CARD", "3782 822463 10005"),
+    ("CREDIT_CARD", "5555555555554444"),
+    ("CREDIT_CARD", "2223003122003222"),
+    ("CREDIT_CARD", "6011111111111117"),
+    ("CREDIT_CARD", "30569309025904"),
+    ("CREDIT_CARD", "3530111333300000"),
+    ("CREDIT_CARD", "٤١١١١١١١١١١١١١١١"),
+    ("CREDIT_CARD", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"),
+    ("IBAN", "DE89 3704 0044 0532 0130 00"),
+    ("IBAN", "gb82west12345698765432"),
+    ("IBAN", "NO93 8601 1117 947"),
+    ("US_SSN", "536-90-4399"),
+    ("PHONE", "+44 20 7946 0958"),
+    ("PHONE", "+1 (212) 555-0100"),
+    ("PHONE", "212-555-1234"),
+    ("PHONE", "(212) 555-1234"),
+    ("PHONE", "020 7946 0958"),
+    ("PHONE", "0044 20 7946 0958"),
+    ("IP_ADDRESS", "8.8.8.8"),
+    ("IP_ADDRESS", "192.168.1.77"),
+    ("IP_ADDRESS", "2001:db8::8a2e:370:7334"),
+    ("IP_ADDRESS", "fe80::1"),
+    ("MAC_ADDRESS", "00:1B:44:11:3A:B7"),
+    ("MAC_ADDRESS", "00-1b-44-11-3a-b7"),
+    ("CRYPTO_ADDRESS", "1BoatSLRHtKNngkdXEeobR76b53LETtpyT"),
+    ("CRYPTO_ADDRESS", "bc1qardv855yjngspvxuttq897aqca3lxju2y69jce"),
+    ("CRYPTO_ADDRESS", "0x52908400098527886E0F7030069857D2E4169EE7"),
+]
+
+NOT_FOUND = [
+    "What is the capital of France?",
+    "The year 2019 had 365 days, 12 months and 8,760 hours.",
+    "On 2021-03-14 10:33:07 the value was 3.14159265358979.",
+    "Call back on 2024-05-06, not before.",
+    "@mention and user@localhost and a @ b",
+    "git@github.com:owner/name.git",
+    "pip install package@1.2.3",
+    "4111 1111 1111 1112",  # the check digit is wrong
+    "order 1234567890123456",  # no issuer
+    "14-23 16-18-9-13-5 18-5-1-12-9-20-25",
+    "DE88 3704 0044 0532 0130 00",
+    "GB00 ABCD 1234 5698 7654 32",
+    "000-12-3456 666-12-3456 987-65-4321 078-05-1120",
+    "version 1.2.3.4 and v10.0.0.1, release: 8.8.8.8",
+    "999.1.1.1 and 1.2.3.4.5 and WinPython-3.4.2.4",
+    "127.0.0.1 ::1 0.0.0.0",
+    "std::vector<int> a::b Foo::Bar 12:34:56",
+    "1 2 3 4 5 6 7 8 9 10",
+    "The Fellowship of the Ring (2001) 8.8 4.",
+    "The answer is 12345678.",
+    "item 12345678, order 4567890",
+    "1BoatSLRHtKNngkdXEeobR76b53LETtpyX",
+    "commit 52908400098527886e0f7030069857d2e4169ee7",
+]
+
+
+@pytest.mark.parametrize(("kind", "value"), FOUND)
+@pytest.mark.parametrize("frame", ["{}", "see {} please", "({}).", "é\n{}\n", "a, {}, b"])
+def test_finds_the_whole_value(kind: str, value: str, frame: str) -> None:
+    assert values(frame.format(value)) == [(kind, value)]
+
+
+@pytest.mark.parametrize("text", NOT_FOUND)
+def test_leaves_ordinary_text_alone(text: str) -> None:
+    assert values(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("card 4111 1111 1111 1111 123", [("CREDIT_CARD", "4111 1111 1111 1111")]),
+        ("1 4111111111111111", [("CREDIT_CARD", "4111111111111111")]),
+        ("a@b.co,c@d.org", [("EMAIL", "a@b.co"), ("EMAIL", "c@d.org")]),
+        ("'jane@example.com'", [("EMAIL", "jane@example.com")]),
+        ("(+44) 20 7946 0958", [("PHONE", "(+44) 20 7946 0958")]),
+        ("(020) 7946 0958", [("PHONE", "(020) 7946 0958")]),
+        ("mail:jane@example.com.", [("EMAIL", "jane@example.com")]),
+        ("x" * 70 + "@example.com", [("EMAIL", "x" * 64 + "@example.com")]),
+        ("phone: 0490 75 40 81", [("PHONE", "0490 75 40 81")]),
+        ("Fax 259.735.7502x459", [("PHONE", "259.735.7502x459")]),
+        ("DE89370400440532013000 was debited", [("IBAN", "DE89370400440532013000")]),
+    ],
+)
+def test_knows_where_a_value_ends(text: str, expected: list[tuple[str, str]]) -> None:
+    assert values(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("announced", "number", "kind"),
+    [
+        ("my SSN is", "536904399", "US_SSN"),
+        ("Social Security number:", "536 90 4399", "US_SSN"),
+        ("CPF", "529.982.247-25", "NATIONAL_ID"),
+        ("her NHS number is", "943 476 5919", "NATIONAL_ID"),
+        ("NINO", "AB 12 34 56 C", "NATIONAL_ID"),
+        ("DNI", "54362315K", "NATIONAL_ID"),
+        ("NIE", "X-2482300W", "NATIONAL_ID"),
+        ("codice fiscale", "RCCMNL83S18D969H", "NATIONAL_ID"),
+        ("BSN:", "111222333", "NATIONAL_ID"),
+        ("PESEL", "44051401359", "NATIONAL_ID"),
+        ("Steuer-ID", "36 574 261 809", "NATIONAL_ID"),
+        ("numéro de sécurité sociale", "2 95 10 99 126 111 93", "NATIONAL_ID"),
+        ("SIN", "123-456-782", "NATIONAL_ID"),
+        ("Aadhaar", "2341 2341 2346", "NATIONAL_ID"),
+    ],
+)
+def test_identity_numbers_need_their_name_and_their_check_digit(
+    announced: str, number: str, kind: str
+) -> None:
+    assert (kind, number) in values(f"{announced} {number}.")
+    assert "NATIONAL_ID" not in dict(values(f"reference {number}."))
+    assert kind not in dict(values(f"{announced}{' far away' * 10} {number}."))
+    if announced != "NINO":  # which has no check digit
+        wrong = number[:-1] + ("1" if number[-1] != "1" else "2")
+        assert "NATIONAL_ID" not in dict(values(f"{announced} {wrong}."))
+
+
+def test_scores_count_findings_and_strong_ones() -> None:
+    texts = ["nothing", "a@b.co and 8.8.8.8", "a@b.co, 4111111111111111, 536-90-4399", ""]
+    scores = PiiDetector().score(Batch.of_texts(texts))
+    assert scores.tolist() == [[0, 0], [2, 0], [3, 2], [0, 0]]
+    assert scores.dtype == np.float32
+
+
+def test_evidence_names_kind_and_place_and_never_the_value() -> None:
+    text = "a@b.co, 4111111111111111"
+    evidence = PiiDetector().explain(Batch.of_texts([text]), 0)
+    assert [(e.metric, e.label, text[e.start : e.end]) for e in evidence] == [
+        ("pii", "CREDIT_CARD", "4111111111111111"),
+        ("pii_strong", "CREDIT_CARD", "4111111111111111"),
+        ("pii", "EMAIL", "a@b.co"),
+    ]
+    assert all(e.text == "" for e in evidence)
+    many = PiiDetector().explain(Batch.of_texts(["a@b.co " * 200]), 0)
+    assert len(many) == EVIDENCE_LIMIT
+
+
+def test_strong_kinds_exist() -> None:
+    assert {kind for kind, _ in FOUND} | {"NATIONAL_ID"} >= STRONG
+
+
+def test_what_is_beyond_the_limit_is_not_searched() -> None:
+    assert len(find("x" * (SCAN_LIMIT - 10) + " a@b.co")) == 1
+    assert find("x" * SCAN_LIMIT + " a@b.co") == []
+
+
+def test_too_many_candidates_to_check_are_all_taken() -> None:
+    wrong = "4111111111111112 "
+    assert find(wrong * CHECK_LIMIT) == []
+    assert {f.kind for f in find(wrong * (CHECK_LIMIT + 5))} == {"CREDIT_CARD"}
+
+
+@given(st.text(st.sampled_from("0123456789 @.:-+()aAbB4xé٤\ud800\n"), max_size=120))
+def test_findings_are_sorted_and_within_the_text(text: str) -> None:
+    found = find(text)
+    assert all(0 <= f.start < f.end <= len(text) for f in found)
+    assert all(left.end <= right.start for left, right in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "a@",
+        "1 ",
+        "-",
+        "4 ",
+        "4111 1111 1111 1112 ",
+        "GB00AAAA",
+        "GB56",
+        "a.b@c.",
+        "@a.",
+        "1.",
+        "1.1.1.1 ",
+        "::",
+        "00:",
+        "cpf 123.456.789-01 ",
+        "nhs 1234567890 ",
+        "+1",
+        "(2",
+        "call 123 4567 ",
+        "x" * 63 + ".",
+        "\u0664",
+        "bc1q",
+        "1A",
+    ],
+)
+def test_a_hostile_text_ends_in_bounded_time(unit: str) -> None:
+    text = unit * (1_000_000 // len(unit))
+    started = time.perf_counter()
+    find(text)
+    assert time.perf_counter() - started < 3.0

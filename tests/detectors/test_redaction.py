@@ -1,0 +1,168 @@
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from detectors import redaction
+from detectors.errors import DetectorError
+from detectors.findings import PLACEHOLDER, SCAN_LIMIT, Finding
+from detectors.redaction import MARGIN, Redactor, find_all
+
+REDACTOR = Redactor(b"0123456789abcdef")
+VALUES = (
+    "jane@example.com",
+    "4111 1111 1111 1111",
+    "+44 20 7946 0958",
+    "536-90-4399",
+    "DE89370400440532013000",
+    "8.8.8.8",
+    "password = hunter2x",
+    "postgres://user:pa55@db.example.com",
+    "Bearer a1B2c3D4e5F6g7H8i9J0",
+    "-----BEGIN PRIVATE KEY-----\nabc",
+    "[EMAIL_0a1b2c]",
+    "call 123 4567",
+)
+pieces = (
+    st.sampled_from(VALUES)
+    | st.text(st.characters(codec=None), max_size=8)
+    | st.sampled_from(" ,\n[]_@:.-1a")
+)
+texts = st.lists(pieces, max_size=10).map("".join)
+
+
+def redact(text: str, salt: str = "") -> str:
+    return REDACTOR.redact_all(text, salt).text
+
+
+def test_a_placeholder_says_what_was_there() -> None:
+    result = REDACTOR.redact_all("Mail jane@example.com, pwd=hunter2x!")
+    assert re.fullmatch(r"Mail \[EMAIL_[0-9a-f]{6}\], pwd=\[PASSWORD_[0-9a-f]{6}\]", result.text)
+    assert result.kinds == ("EMAIL", "PASSWORD")
+
+
+def test_text_without_findings_stays() -> None:
+    assert REDACTOR.redact_all("Nothing here \ud800 é") == ("Nothing here \ud800 é", ())
+
+
+def test_only_given_findings_need_to_be_found_by_us() -> None:
+    assert re.fullmatch(
+        r"I am \[PERSON_[0-9a-f]{6}\]\.", REDACTOR.redact("I am Jane.", [Finding("PERSON", 5, 9)])
+    )
+
+
+def test_overlapping_findings_leave_nothing_uncovered() -> None:
+    text = REDACTOR.redact("abcdefgh", [Finding("A", 1, 4), Finding("B", 3, 7)])
+    assert re.fullmatch(r"a\[A_[0-9a-f]{6}\]h", text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("jane@example.com", "JANE@Example.com"),
+        ("4111 1111 1111 1111", "4111-1111-1111-1111"),
+        ("4111111111111111", "\uff14111111111111111"),
+        ("DE89 3704 0044 0532 0130 00", "de89370400440532013000"),
+        ("+44 20 7946 0958", "+44 (0)20 7946-0958".replace("(0)", "")),
+    ],
+)
+def test_one_value_has_one_placeholder_however_written(one: str, other: str) -> None:
+    assert redact(one) == redact(other)
+
+
+def test_passwords_that_differ_in_case_differ() -> None:
+    assert redact("pwd=hunter2x") != redact("pwd=Hunter2x")
+
+
+def test_the_placeholder_depends_on_value_conversation_and_key() -> None:
+    text = "jane@example.com"
+    variants = {
+        redact(text, "conversation 1"),
+        redact(text, "conversation 2"),
+        redact("june@example.com", "conversation 1"),
+        Redactor(b"another key 1234").redact_all(text, "conversation 1").text,
+    }
+    assert len(variants) == 4
+    assert redact(text, "conversation 1") in variants
+    assert len(redact(f"{text} and {text}").split(" and ")[0]) == len(redact(text))
+    assert len(set(redact(f"{text} and {text}").split(" and "))) == 1
+
+
+@pytest.mark.parametrize("size", [0, 15])
+def test_a_short_key_is_refused(size: int) -> None:
+    with pytest.raises(DetectorError, match=f"the redaction key has {size} bytes: give it at least 16"):
+        Redactor(b"k" * size)
+
+
+def test_a_key_may_be_long() -> None:
+    assert Redactor(b"k" * 500).redact_all("a@b.co").text != Redactor(b"k" * 501).redact_all("a@b.co").text
+
+
+@settings(deadline=None, max_examples=300)
+@given(texts, st.text(st.characters(codec=None), max_size=5))
+@example("-----BEGIN PRIVATE KEY-----[EMAIL_0a1b2c]x", "")
+@example("call [TRUNCATED 1234567 characters] now", "")
+@example("5361-904-43998.8.8.8jane@example.com4111111111111111", "\ud800")
+def test_redacting_again_changes_nothing(text: str, salt: str) -> None:
+    once = redact(text, salt)
+    assert find_all(once) == []
+    assert redact(once, salt) == once
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("xyz é\n", max_size=10), min_size=2, max_size=2), st.sampled_from(VALUES[:9]))
+def test_no_value_survives(around: list[str], value: str) -> None:
+    before, after = around
+    secret = (
+        value.removeprefix("password = ").removeprefix("postgres://").removeprefix("Bearer ").split("@db.")[0]
+    )
+    assert secret not in redact(f"{before} {value} {after}")
+
+
+def test_a_placeholder_is_opaque_but_shields_nothing() -> None:
+    text = "[EMAIL_0a1b2c]jane@example.com[EMAIL_0a1b2c]"
+    assert redact(text).startswith("[EMAIL_0a1b2c][EMAIL_")
+    assert "jane" not in redact(text)
+    assert "1111" not in redact("[EMAIL_4111111111111111]")
+
+
+def test_the_tail_that_was_not_searched_is_cut() -> None:
+    tail = "jane@example.com " * 100
+    text = "x" * SCAN_LIMIT + tail
+    result = redact(text)
+    kept = SCAN_LIMIT - MARGIN
+    assert result == "x" * kept + f"[TRUNCATED {len(text) - kept} characters]"
+    assert redact(result) == result
+
+
+@pytest.mark.parametrize("offset", [2, 5, 10, 600])
+def test_a_value_at_the_cut_is_not_kept_in_part(offset: int) -> None:
+    value = "4111 1111 1111 1111"
+    start = SCAN_LIMIT - MARGIN - offset
+    text = "x " * (start // 2) + value + " x" * 2000
+    result = redact(text)
+    assert "4111" not in result
+    assert len(result) <= SCAN_LIMIT
+    assert re.search(r"\[CREDIT_CARD_[0-9a-f]{6}\].*\[TRUNCATED \d+ characters\]$", result)
+
+
+def test_a_text_that_grows_beyond_the_limit_stays_within_it() -> None:
+    result = redact("a@b.co " * (SCAN_LIMIT // 7))
+    assert len(result) <= SCAN_LIMIT
+    assert "a@b.co" not in result
+    assert redact(result) == result
+
+
+def test_a_text_that_keeps_uncovering_values_is_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "find_all", lambda text: [Finding("EMAIL", 0, 1)])
+    assert REDACTOR.redact_all("abc").text == "[WITHHELD 3 characters]"
+    assert PLACEHOLDER.fullmatch("[WITHHELD 3 characters]")
+
+
+def test_findings_of_both_kinds_are_merged() -> None:
+    text = "postgres://user:pa55@db.example.com and a@b.co"
+    assert [(f.kind, text[f.start : f.end]) for f in find_all(text)] == [
+        ("CONNECTION_STRING", "user:pa55@db.example.com"),
+        ("EMAIL", "a@b.co"),
+    ]

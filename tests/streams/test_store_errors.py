@@ -1,0 +1,84 @@
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+from hypothesis import given
+from hypothesis import strategies as st
+from urllib3.exceptions import MaxRetryError
+
+from streams.store_errors import (
+    QueryError,
+    Rejected,
+    RetryableStoreError,
+    RowError,
+    StoreError,
+    UnknownColumnError,
+    classify,
+    classify_query,
+    insert_bisecting,
+)
+
+SECRET = "the text of a prompt"
+
+
+def refused(code: int, name: str) -> DatabaseError:
+    return DatabaseError(
+        f"Received ClickHouse exception, code: {code}, server response: Code: {code}. DB::Exception: "
+        f"Cannot: {SECRET}. ({name}) (version 25.8.1.1 (official build)) (for url http://127.0.0.1:8123)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (refused(53, "TYPE_MISMATCH"), RowError),
+        (refused(27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED"), RowError),
+        (refused(16, "NO_SUCH_COLUMN_IN_TABLE"), UnknownColumnError),
+        (refused(60, "UNKNOWN_TABLE"), RetryableStoreError),
+        (refused(241, "MEMORY_LIMIT_EXCEEDED"), RetryableStoreError),
+        (refused(252, "TOO_MANY_PARTS"), RetryableStoreError),
+        (refused(242, "TABLE_IS_READ_ONLY"), RetryableStoreError),
+        (refused(99999, "OF_THE_FUTURE"), RetryableStoreError),
+        (OperationalError("connection refused"), RetryableStoreError),
+        (MaxRetryError(None, "/"), RetryableStoreError),  # type: ignore[arg-type]
+        (TimeoutError(), RetryableStoreError),
+        (OverflowError(SECRET), RowError),
+        (UnicodeEncodeError("utf-8", SECRET, 0, 1, SECRET), RowError),
+    ],
+)
+def test_what_an_error_of_an_insert_means(error: Exception, kind: type[StoreError]) -> None:
+    found = classify(error)
+    assert type(found) is kind
+    assert SECRET not in str(found)
+    assert "\n" not in str(found)
+
+
+def test_an_error_of_a_query_is_the_servers_own_text() -> None:
+    found = classify_query(refused(47, "UNKNOWN_IDENTIFIER"))
+    assert isinstance(found, QueryError)
+    assert str(found) == f"Cannot: {SECRET}. (UNKNOWN_IDENTIFIER)"
+    assert isinstance(classify_query(refused(241, "MEMORY_LIMIT_EXCEEDED")), RetryableStoreError)
+
+
+@given(bad=st.sets(st.integers(0, 63), max_size=8), size=st.integers(0, 64))
+def test_bisecting_keeps_every_good_row_once_and_in_order(bad: set[int], size: int) -> None:
+    kept: list[int] = []
+    tokens: list[str] = []
+
+    def insert(rows: list[int], token: str) -> None:
+        if bad.intersection(rows):
+            raise RowError("no")
+        kept.extend(rows)
+        tokens.append(token)
+
+    batch = list(range(size))
+    rejected = insert_bisecting(insert, batch, "t")  # type: ignore[arg-type]
+    assert rejected == [Rejected(row, "no") for row in batch if row in bad]
+    assert kept == [row for row in batch if row not in bad]
+    assert len(set(tokens)) == len(tokens)
+
+
+def test_bisecting_passes_a_passing_error_on() -> None:
+    def insert(rows: object, token: str) -> None:
+        raise RetryableStoreError("down")
+
+    with pytest.raises(RetryableStoreError):
+        insert_bisecting(insert, [1, 2], "t")

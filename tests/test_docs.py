@@ -1,0 +1,33 @@
+"""The documentation says what the code does: settings, topics, commands, links."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_page_of_settings_is_made_from_the_code() -> None:
+    generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == generate["settings_page"](), (
+        "run `make docs`"
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_variables_exist(page: Path) -> None:
+    from streams.settings import Settings
+
+    known = {f"WEIR_{name.upper()}" for name in Settings.model_fields} | {"WEIR_SECRETS_DIR"}
+    named = set(re.findall(r"\bWEIR_[A-Z][A-Z_]*[A-Z]\b", page.read_text("utf-8")))
+    assert {name for name in named if not name.startswith("WEIR_TEST_")} <= known
