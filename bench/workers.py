@@ -1,7 +1,7 @@
 """Consumers that do nothing but acknowledge, each in a process of its own.
 
-`python -m bench.workers KIND SKIP COUNT` reads `llm.events` in the group of the settings from the start
-and prints, as JSON, the events and seconds from the first poll that passes SKIP until COUNT events.
+`python -m bench.workers KIND SKIP COUNT` reads `bench.passthrough` from the start, in the group of the
+settings, and prints as JSON the events and seconds from the first poll that passes SKIP until COUNT events.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ from typing import Any, Final
 import faust
 from aiokafka import AIOKafkaConsumer
 
-from schemas import topics
 from streams.faust_app import Worker
 from streams.kafka import client_options
 from streams.records import Record
@@ -24,6 +23,8 @@ from streams.settings import Settings, load
 from streams.telemetry import Telemetry, configure_logging
 
 KINDS: Final = ("weir", "aiokafka", "faust")
+TOPIC: Final = "bench.passthrough"
+"""Holds the events several times over: 20,000 are read faster than a client fills its buffers."""
 
 
 class Meter:
@@ -54,7 +55,7 @@ class PassThrough:
     """A role that finishes at once with whatever it gets."""
 
     name = "passthrough"
-    topics: tuple[str, ...] = (topics.EVENTS,)
+    topics: tuple[str, ...] = (TOPIC,)
     batch_records = 512
     linger_s = 0.0
 
@@ -88,7 +89,7 @@ async def run_weir(settings: Settings, meter: Meter) -> None:
 async def run_aiokafka(settings: Settings, meter: Meter) -> None:
     """Read with aiokafka alone, which commits once a second."""
     async with AIOKafkaConsumer(
-        topics.EVENTS,
+        TOPIC,
         **client_options(settings),
         group_id=f"{settings.group_prefix}-aiokafka",
         auto_offset_reset="earliest",
@@ -116,7 +117,7 @@ async def run_faust(settings: Settings, meter: Meter) -> None:
             web_enabled=False,
             autodiscover=False,
         )
-        topic = app.topic(topics.EVENTS, value_serializer="raw", key_serializer="raw", value_type=bytes)
+        topic = app.topic(TOPIC, value_serializer="raw", key_serializer="raw", value_type=bytes)
 
         async def agent(stream: Any) -> None:
             async for events in stream.noack_take(500, within=0.05):

@@ -6,6 +6,7 @@ that overlap by half, and its score is that of its highest window, so that a few
 document are not diluted (MI-SVM: Andrews et al. 2003).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.encoder import MODELS, Tokens
-from detectors.features import segment_sums
+from detectors.features import Floats, segment_sums
 
 BLOCK = 32
 """Tokens in half a window."""
@@ -93,8 +94,8 @@ class LinearHeads:
     """The table of all heads. P(head) = sigmoid(gain * sum / sqrt(length + SMOOTHING) + bias)."""
 
     names: tuple[str, ...]
-    table: npt.NDArray[np.int8]
-    """Shape (vocabulary + buckets, heads)."""
+    table: Floats
+    """Shape (vocabulary + buckets, heads), 8-bit integers."""
     gains: npt.NDArray[np.float32]
     biases: npt.NDArray[np.float32]
     vocabulary: int
@@ -105,7 +106,7 @@ class LinearHeads:
         with np.load(path, allow_pickle=False) as arrays:
             return cls(
                 names=tuple(str(name) for name in arrays["names"]),
-                table=arrays["table"],
+                table=arrays["table"].astype(np.float32),
                 gains=arrays["gains"],
                 biases=arrays["biases"],
                 vocabulary=int(arrays["vocabulary"]),
@@ -134,26 +135,32 @@ class LinearHeads:
             result[filled] = 1.0 / (1.0 + np.exp(-logits))
         return result
 
-    def contributions(self, ids: npt.NDArray[np.int32], head: int) -> npt.NDArray[np.float64]:
-        """Return what each token of one text adds to the log-odds of its highest window, shape (tokens,).
+    def contributions(self, ids: npt.NDArray[np.int32], heads: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return what each token of one text adds to the log-odds of its highest window.
 
-        An n-gram's share is split evenly over its tokens; tokens outside of that window add nothing.
+        Shape (heads, tokens). An n-gram's share is split evenly over its tokens; tokens outside of the
+        window that is highest for a head add nothing to it.
         """
         tokens = Tokens(ids, np.array([0, len(ids)]))
-        spans = windows(tokens)
-        weights = np.zeros(len(ids))
+        weights = np.zeros((len(heads), len(ids)))
         if len(ids):
-            best = int(self.window_logits(tokens, spans)[:, head].argmax())
-            start = int(spans.blocks[spans.first[best]])
-            end = start + int(spans.lengths[best])
-            values = self.table[self.rows(ids, tokens.offsets)[start:end], head]
-            values = values * float(self.gains[head]) / np.sqrt(end - start + SMOOTHING)
-            for order in range(ORDERS):
-                for back in range(order + 1):
-                    share = values[:, order] / (order + 1)
-                    target = np.maximum(np.arange(start, end) - back, 0)
-                    np.add.at(weights, target, share)
+            spans = windows(tokens)
+            logits = self.window_logits(tokens, spans)
+            rows = self.rows(ids, tokens.offsets)
+            for number, head in enumerate(heads):
+                best = int(logits[:, head].argmax())
+                start = int(spans.blocks[spans.first[best]])
+                end = start + int(spans.lengths[best])
+                values = self.table[rows[start:end], head] * float(self.gains[head])
+                _share(weights[number], values / np.sqrt(end - start + SMOOTHING), start, end)
         return weights
+
+
+def _share(weights: npt.NDArray[np.float64], values: npt.NDArray[np.float64], start: int, end: int) -> None:
+    """Add the values of the n-grams that end at tokens `start` to `end`, to each of their tokens."""
+    for order in range(ORDERS):
+        for back in range(order + 1):
+            np.add.at(weights, np.maximum(np.arange(start, end) - back, 0), values[:, order] / (order + 1))
 
 
 @cache

@@ -1,15 +1,20 @@
 """A detector that reads some columns of the shared linear heads."""
 
+from collections.abc import Iterator
+
 import numpy as np
+import numpy.typing as npt
 
 from detectors.base import FloatMatrix
 from detectors.batch import Batch
-from detectors.encoder import Word, shared_encoder
+from detectors.encoder import Words, shared_encoder
 from detectors.linear import shared_heads
 from schemas.events import Evidence, Kind
 
 WORDS = 5
 """Words of evidence per metric."""
+UNLIKELY = 0.05
+"""A probability below this needs no explanation."""
 NEGLIGIBLE = 0.01
 """A word that adds less log-odds than this is no evidence."""
 
@@ -38,35 +43,37 @@ class LinearDetector:
         return scores
 
     def explain(self, batch: Batch, row: int) -> list[Evidence]:
-        """Return up to `WORDS` words per metric that raise its log-odds, strongest first."""
+        """Return up to `WORDS` words per metric that raise its log-odds, strongest first.
+
+        Metrics with a probability below `UNLIKELY` have none: there is nothing to explain.
+        """
         event = batch.events[row]
-        if self.only not in (None, event.kind):
-            return []
+        scores = self.score(batch)[row]
+        likely = [number for number, score in enumerate(scores) if score >= UNLIKELY]
         tokens = batch.tokens
         ids = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]
+        if not likely or not len(ids):
+            return []
         words = shared_encoder().words(event.text)
-        found = []
-        for metric, column in zip(self.metrics, self._columns, strict=True):
-            weights = shared_heads().contributions(ids, column)
-            found += [
-                self._evidence(metric, word, event.text, weight)
-                for word, weight in _strongest(words, weights)
-            ]
+        contributions = shared_heads().contributions(ids, [self._columns[number] for number in likely])
+        found: list[Evidence] = []
+        for metric, weights in zip([self.metrics[number] for number in likely], contributions, strict=True):
+            found += self._evidence(metric, words, weights, event.text)
         return sorted(found, key=lambda evidence: evidence.weight or 0.0, reverse=True)
 
-    def _evidence(self, metric: str, word: Word, text: str, weight: float) -> Evidence:
-        return Evidence(
-            detector=self.name,
-            metric=metric,
-            start=word.start,
-            end=word.end,
-            weight=round(weight, 4),
-            text=text[word.start : word.end],
-        )
-
-
-def _strongest(
-    words: list[Word], weights: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> list[tuple[Word, float]]:
-    weighted = [(word, float(weights[word.first : word.last].sum())) for word in words]
-    return sorted((pair for pair in weighted if pair[1] >= NEGLIGIBLE), key=lambda pair: -pair[1])[:WORDS]
+    def _evidence(
+        self, metric: str, words: Words, weights: npt.NDArray[np.float64], text: str
+    ) -> Iterator[Evidence]:
+        sums = np.add.reduceat(weights, words.first)
+        for word in np.argsort(-sums, kind="stable")[:WORDS].tolist():
+            if sums[word] < NEGLIGIBLE:
+                return
+            start, end = int(words.start[word]), int(words.end[word])
+            yield Evidence(
+                detector=self.name,
+                metric=metric,
+                start=start,
+                end=end,
+                weight=round(float(sums[word]), 4),
+                text=text[start:end],
+            )

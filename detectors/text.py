@@ -25,7 +25,7 @@ _ORDINARY = re.compile(
     "|(?<=[#*0-9\u00a9\u00ae\u203c-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff])\ufe0f"
     "|(?<=[\u0600-\u06ff\u0900-\u0dff])[\u200c\u200d](?=[\u0600-\u06ff\u0900-\u0dff ])"
 )
-_TOKEN_BITS = 21
+_TOKEN_BITS = 15  # three of the 30,522 tokens and the number of the row share 64 bits
 
 
 class TextDetector:
@@ -83,11 +83,8 @@ def _repetition(tokens: Tokens) -> npt.NDArray[np.float64]:
     """Return the share of repeated token trigrams of each row, shape (N,)."""
     rows = np.repeat(np.arange(len(tokens)), tokens.counts)
     ids = tokens.ids.astype(np.int64)
-    within = rows[2:] == rows[:-2]
-    rows = rows[2:][within]
-    trigrams = ((ids[:-2] << 2 * _TOKEN_BITS) | (ids[1:-1] << _TOKEN_BITS) | ids[2:])[within]
-    order = np.lexsort((trigrams, rows))
-    rows, trigrams = rows[order], trigrams[order]
-    repeated = (rows[1:] == rows[:-1]) & (trigrams[1:] == trigrams[:-1])
-    repeats = np.bincount(rows[1:][repeated], minlength=len(tokens))
+    keys = rows[2:] << 3 * _TOKEN_BITS | ids[:-2] << 2 * _TOKEN_BITS | ids[1:-1] << _TOKEN_BITS | ids[2:]
+    keys = np.sort(keys[rows[2:] == rows[:-2]])
+    repeated = keys[1:] == keys[:-1]
+    repeats = np.bincount(keys[1:][repeated] >> 3 * _TOKEN_BITS, minlength=len(tokens))
     return repeats / np.maximum(tokens.counts - 2, 1)

@@ -61,7 +61,7 @@ class Live:
     async def run(self, alive: Callable[[], bool]) -> None:
         """Run until every event is decided; raise `Unexpected` if something is missing or wrong."""
         print(
-            f"\n{len(self._events):,} events at {self._rate:.0f} per second; a selection of what comes back:\n"
+            f"\n{len(self._events):,} events, {self._rate:.0f} per second; a selection of what comes back:\n"
         )
         async with (
             self._following(topics.DECISIONS, Decision, self._on_decision) as decisions,

@@ -77,7 +77,7 @@ def _check(client: Client, published: int) -> None:
 
 
 def _counts(client: Client) -> tuple[int, int]:
-    rows, decisions = client.query("SELECT count(), uniqExact(decision_id) FROM events").first_row
+    [(rows, decisions)] = client.query("SELECT count(), uniqExact(decision_id) FROM events").result_rows
     return int(rows), int(decisions)
 
 

@@ -124,10 +124,12 @@ class DriftMonitor:
             detector = state.detectors.get(metric)
             if detector is None:
                 detector = state.detectors[metric] = self._new_detector()
-            before = detector.estimation
+            width, total = detector.width, detector.total
             detector.update(value)
             if detector.drift_detected:
-                found.append(_record(item, metric, before, detector.estimation, state.samples))
+                # What ADWIN dropped is the level before the change; what it kept is the level since.
+                dropped = (total + value - detector.total) / (width + 1 - detector.width)
+                found.append(_record(item, metric, dropped, detector.estimation, state.samples))
         return found
 
     def _new_detector(self) -> Any:
@@ -200,7 +202,8 @@ def drift_alert(record: DriftRecord) -> Alert:
         source="watch",
         severity="medium",
         rule="drift",
-        title=f"drift: {record.metric} of {record.kind}s went from {record.before:.3g} to {record.after:.3g}",
+        title=f"drift: {record.metric} of {record.kind}s went from {_short(record.before)} to "
+        f"{_short(record.after)}",
         timestamp=record.timestamp,
         app=record.app,
         model=record.model,
@@ -209,6 +212,10 @@ def drift_alert(record: DriftRecord) -> Alert:
         metric=record.metric,
         score=record.after,
     )
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _key(segment: Segment) -> bytes:

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 QUEUED_POLLS = 4
 POLL_RECORDS = 2_000
 IDLE_S = 1.0
+STOP_S = 5.0
 NEVER_S = 10 * 365 * 86_400.0
 
 
@@ -259,7 +260,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(STOP_S):
                 await self._app.stop()
         await self.role.stop()
         log.info("stopped", role=self.role.name)

@@ -113,7 +113,7 @@ class Outcome:
             severity=rule.severity,
             mode=mode,
             metric=metric or "",
-            score=float(matrix[row, self.policy.columns[metric]]) if metric else None,
+            score=round(float(matrix[row, self.policy.columns[metric]]), 6) if metric else None,
             failed=failed,
         )
 

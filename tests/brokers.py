@@ -13,10 +13,9 @@ APACHE = Path(os.environ.get("WEIR_TEST_KAFKA") or Path(__file__).parents[2] / "
 """Folder with a start script `run DIR PORT` for Apache Kafka."""
 
 
-class TestBroker(Protocol):
+class KafkaBroker(Protocol):
     """A broker for one test session."""
 
-    __test__ = False
     address: str
 
     def start(self) -> None: ...
@@ -64,7 +63,7 @@ class ApacheKafka:
         self.child.kill()
 
 
-def new_broker(kind: str, directory: Path) -> TestBroker:
+def new_broker(kind: str, directory: Path) -> KafkaBroker:
     """Return a broker of a kind, not started."""
     if kind == "apache":
         return ApacheKafka(directory, "group.min.session.timeout.ms=2000\n")

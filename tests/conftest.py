@@ -7,7 +7,7 @@ import pytest
 from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
 from streams.local.process import free_port
-from tests.brokers import TestBroker, apache_missing, new_broker
+from tests.brokers import KafkaBroker, apache_missing, new_broker
 from tests.harness import Weir
 
 
@@ -36,7 +36,7 @@ def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.param("apache", marks=pytest.mark.skipif(bool(apache_missing()), reason=apache_missing())),
     ],
 )
-def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBroker]:
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """A running broker of each kind, for tests marked `kafka`; one stack of `weir` uses its topics."""
     running = new_broker(request.param, tmp_path_factory.mktemp(f"kafka-{request.param}"))
     running.start()
@@ -47,7 +47,7 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def weir(kafka: TestBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weir]:
+def weir(kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weir]:
     """Store and roles on `kafka`; use an app name of your own, it is shared."""
     running = Weir(kafka.address, tmp_path_factory.mktemp("weir"))
     try:

@@ -179,7 +179,8 @@ class Weir:
     @property
     def settings(self) -> Settings:
         """The settings that a client needs."""
-        return Settings(kafka=self.kafka, clickhouse=self._options["WEIR_CLICKHOUSE"], _env_file=None)
+        own = {name.removeprefix("WEIR_").lower(): value for name, value in self._options.items()}
+        return Settings(_env_file=None, **own)  # type: ignore[arg-type]
 
     def start(self) -> None:
         """Start the store, make topics and tables, start the roles."""

@@ -15,7 +15,7 @@ import pytest
 from schemas.events import Severity
 from streams.local.broker import Broker
 from streams.local.process import free_port
-from tests.brokers import TestBroker
+from tests.brokers import KafkaBroker
 from tests.harness import Weir, wait_until
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -135,7 +135,7 @@ def test_node(weir: Weir) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
-def test_shell(weir: Weir, kafka: TestBroker) -> None:
+def test_shell(weir: Weir, kafka: KafkaBroker) -> None:
     if isinstance(kafka, Broker):
         pytest.skip("a kcat with librdkafka 2.0 does not understand the embedded broker")
     status, output, errors = run(weir, "sh", "shell.sh", 'Say "hi".')

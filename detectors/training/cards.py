@@ -53,8 +53,12 @@ def _table(title: str, groups: dict[str, dict[str, Any]]) -> str:
     used = [key for key in COLUMNS if any(key in group for group in groups.values())]
     lines = [_header([title, *(COLUMNS[key] for key in used)])]
     for name, group in groups.items():
-        lines.append(f"| {name} | {' | '.join(str(group.get(key, '')) for key in used)} |")
+        lines.append(f"| {name} | {' | '.join(_cell(group.get(key)) for key in used)} |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _header(names: list[str]) -> str:

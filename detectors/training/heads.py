@@ -134,6 +134,7 @@ def leave_source_out(trainer: Trainer, head: str, groups: dict[str, tuple[str, .
         task = trainer.select(head, left)
         if len(set(task.labels > 0.5)) == 1:
             other = trainer.labels[:, datasets.HEADS.index(head)] != task.labels[0]
-            task = trainer.select(head, left | (other & trainer.real & (trainer.split == "test")))
+            seen = trainer.real & ~trainer.held_out & (trainer.split == "test")
+            task = trainer.select(head, left | (other & seen))
         result[name] = evaluate.ranking(scores[task.examples], task.labels)
     return result

@@ -58,7 +58,7 @@ def build(texts: list[str], encoder: Encoder, embeddings: Embeddings, buckets: i
     )
     ngrams.sum_duplicates()
     scale = 1.0 / np.linalg.norm(embeddings.values * embeddings.scales, axis=1).mean()
-    sums = segment_sums(embeddings.values, tokens.ids.astype(np.int64), spans.blocks)
+    sums = segment_sums(embeddings.values, tokens.ids, spans.blocks)
     pairs = sums[spans.first]
     pairs[spans.paired] += sums[spans.first[spans.paired] + 1]
     vectors = embeddings.scales * np.float32(scale)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from schemas.events import Event
-from tests.brokers import ApacheKafka, TestBroker
+from tests.brokers import ApacheKafka, KafkaBroker
 from tests.harness import EVENTS, OUTAGE_S, PATIENCE_S, ROLES, Weir, make_events, wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(4 * PATIENCE_S)]
@@ -88,7 +88,7 @@ def test_decisions_go_on_while_the_store_is_away(weir: Weir) -> None:
     assert weir.roles["archive"].metric("weir_store_retries_total") > 0
 
 
-def test_the_broker_crashes(weir: Weir, kafka: TestBroker) -> None:
+def test_the_broker_crashes(weir: Weir, kafka: KafkaBroker) -> None:
     if not isinstance(kafka, ApacheKafka):
         pytest.skip("the embedded broker keeps records in memory: its end is the end of the stack")
     app = "broker-killed"

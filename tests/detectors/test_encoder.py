@@ -49,16 +49,25 @@ def test_a_text_has_the_same_tokens_alone_and_in_company(texts: list[str]) -> No
         assert np.array_equal(mine, shared_encoder().encode([text]).ids)
 
 
+@given(
+    st.text(alphabet=st.characters(max_codepoint=127), max_size=60) | st.sampled_from(["[CLS] a", "[mask]"])
+)
+def test_the_short_cut_for_ascii_gives_the_tokens_of_the_tokenizer(text: str) -> None:
+    encoder = shared_encoder()
+    whole = encoder._tokenizer.encode(text, add_special_tokens=False)
+    assert encoder.encode([text]).ids.tolist() == whole.ids
+
+
 @given(anything)
 def test_words_cover_all_tokens_and_lie_inside_the_text(text: str) -> None:
     words = shared_encoder().words(text)
-    assert [word.first for word in words[1:]] == [word.last for word in words[:-1]]
-    assert (words[-1].last if words else 0) == len(shared_encoder().encode([text]).ids)
-    assert all(0 <= word.start <= word.end <= len(text) for word in words)
+    assert words.first[1:].tolist() == words.last[:-1].tolist()
+    assert (words.last[-1] if len(words.last) else 0) == len(shared_encoder().encode([text]).ids)
+    assert all(0 <= start <= end <= len(text) for start, end in zip(words.start, words.end, strict=True))
 
 
 def test_pieces_of_a_word_are_one_word_with_its_span() -> None:
     text = "¡Olá! unbelievably"
-    word = shared_encoder().words(text)[-1]
-    assert word.last - word.first > 1
-    assert text[word.start : word.end] == "unbelievably"
+    words = shared_encoder().words(text)
+    assert words.last[-1] - words.first[-1] > 1
+    assert text[words.start[-1] : words.end[-1]] == "unbelievably"

@@ -55,7 +55,7 @@ def test_pairs_and_triples_depend_on_order() -> None:
 @pytest.fixture
 def heads() -> LinearHeads:
     rng = np.random.default_rng(1)
-    table = rng.integers(-127, 128, (30522 + 512, 2)).astype(np.int8)
+    table = rng.integers(-127, 128, (30522 + 512, 2)).astype(np.float32)
     return LinearHeads(("a", "b"), table, np.array([0.01, 0.02], np.float32), np.zeros(2, np.float32), 30522)
 
 
@@ -90,13 +90,13 @@ def test_contributions_add_up_to_the_log_odds(count: int) -> None:
     tokens = tokens_of([count])
     shipped = shared_heads()
     for head in range(len(shipped.names)):
-        total = shipped.contributions(tokens.ids, head).sum() + float(shipped.biases[head])
+        total = shipped.contributions(tokens.ids, [head]).sum() + float(shipped.biases[head])
         expected = shipped.window_logits(tokens, windows(tokens))[:, head].max()
         assert total == pytest.approx(float(expected), abs=1e-3)
 
 
 def test_no_tokens_contribute_nothing() -> None:
-    assert shared_heads().contributions(np.empty(0, np.int32), 0).shape == (0,)
+    assert shared_heads().contributions(np.empty(0, np.int32), [0]).shape == (1, 0)
 
 
 def test_the_shipped_table_fits_the_tokenizer_and_the_hash() -> None:
