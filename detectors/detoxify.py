@@ -75,7 +75,7 @@ def _load(model: str, checkpoint: str | Path | None, config: str | Path | None, 
         from detoxify import Detoxify
     except ImportError as error:
         raise DetectorError(
-            "the detector 'detoxify' needs its extra: pip install 'weir[detoxify]'"
+            "the detector 'detoxify' needs its extra: `pip install '.[detoxify]'` in the checkout of weir"
         ) from error
     torch.set_num_threads(threads)
     if checkpoint is None:

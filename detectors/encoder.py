@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer, normalizers
 
+from detectors.findings import SCAN_LIMIT
+
 # Weir scales by processes; threads of the tokenizer on top of them fight for the same cores.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 MODELS = Path(__file__).parent / "models"
-MAX_CHARACTERS = 32_768
+MAX_CHARACTERS = SCAN_LIMIT
 """Characters of a text that count; what comes after is not tokenised, so that the cost is bounded."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from detectors.base import FloatMatrix
 from detectors.batch import Batch
-from detectors.encoder import Tokens
+from detectors.encoder import MAX_CHARACTERS, Tokens
 from detectors.findings import EVIDENCE_LIMIT, SCAN_LIMIT
 from schemas.events import Evidence
 
@@ -39,16 +39,21 @@ class TextDetector:
     - `text_invisible`: zero-width, bidirectional, tag and other format characters, those left out that
       emoji and the spelling of Arabic and Indic scripts need; in the first `SCAN_LIMIT` characters.
     - `text_non_ascii`: share of characters outside ASCII, 0 to 1.
+    - `text_unjudged`: characters beyond `MAX_CHARACTERS`, which no detector looks at.
     """
 
     name = "text"
     version = "1"
-    metrics = ("text_length", "text_tokens", "text_repetition", "text_invisible", "text_non_ascii")
+    metrics = (
+        *("text_length", "text_tokens", "text_repetition", "text_invisible", "text_non_ascii"),
+        "text_unjudged",
+    )
 
     def score(self, batch: Batch) -> FloatMatrix:
-        """Return the statistics, shape (N, 5)."""
+        """Return the statistics, shape (N, 6)."""
         scores = np.zeros((len(batch), len(self.metrics)), dtype=np.float32)
         scores[:, 0] = np.fromiter(map(len, batch.texts), dtype=np.float32, count=len(batch))
+        scores[:, 5] = np.maximum(scores[:, 0] - MAX_CHARACTERS, 0)
         scores[:, 1] = batch.tokens.counts
         scores[:, 2] = _repetition(batch.tokens)
         for row, text in enumerate(batch.texts):

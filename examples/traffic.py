@@ -3,6 +3,7 @@
 python examples/traffic.py 2000 | weir publish -
 """
 
+import os
 import random
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from schemas import codec
 from schemas.events import Event
 
 TEXTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-SHIFTED_SHARE: Final = 0.85
+SHIFTED_SHARE: Final = 0.95
 """Of the ordinary conversations of `shop-support`, in the second half."""
 
 
@@ -41,12 +42,16 @@ INSTRUCTIONS: Final = 140
 """Tokens of the prompt template."""
 SLOWER: Final = 1.9
 """How much longer `harbour-large` takes in the second half."""
+INTERRUPTED: Final = 130
+CLOSED_PIPE: Final = 141
+"""Exit statuses as shells count them: 128 + SIGINT, 128 + SIGPIPE."""
 
 
 def events(count: int, seed: int = 1) -> Iterator[Event]:
     """Yield `count` events, prompt and completion by turns; the same for the same arguments.
 
-    Half way the subject of many prompts of `shop-support` shifts, and `harbour-large` gets slower.
+    Half way the subject of most prompts of `shop-support` shifts, and `harbour-large` gets slower in both
+    apps; all else stays as it was.
     """
     rng = random.Random(seed)
     pairs = (_conversation(rng, number, number * 2 >= count // 2, seed) for number in range((count + 1) // 2))
@@ -121,14 +126,21 @@ def _tokens(text: str) -> int:
     return round(len(text.split()) * 1.3)
 
 
-def main() -> None:
-    """Print events as JSON lines."""
+def main() -> int:
+    """Print events as JSON lines; return the exit status."""
     if len(sys.argv) != 2 or not sys.argv[1].isdigit():
         sys.exit("usage: python examples/traffic.py COUNT")
     seed = random.SystemRandom().randrange(10**9)  # other ids each time: the same ones would count once
-    for event in events(int(sys.argv[1]), seed):
-        sys.stdout.buffer.write(codec.encode(event) + b"\n")
+    try:
+        for event in events(int(sys.argv[1]), seed):
+            sys.stdout.buffer.write(codec.encode(event) + b"\n")
+        sys.stdout.buffer.flush()
+    except (BrokenPipeError, KeyboardInterrupt) as error:
+        # The interpreter flushes stdout once more at its end; that must not fail or wait for a reader.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE if isinstance(error, BrokenPipeError) else INTERRUPTED
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

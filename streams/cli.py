@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="weir", prog_name="weir")
+@click.version_option(package_name="weir-llm", prog_name="weir")
 def weir() -> None:
     """Streaming monitoring and guardrails for LLM traffic.
 

@@ -1,23 +1,43 @@
 """The detectors as the settings want them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detectors import registry
 from detectors.runner import Runner
+from streams.policy_conditions import NUMBER_FIELDS, did_you_mean
 from streams.settings import Settings, SettingsError
 
 
 def make_runner(settings: Settings) -> Runner:
     """Load the detectors; raise `SettingsError` or `DetectorError` with a user-readable message."""
-    detectors = registry.build(settings.detectors or None, _options(settings))
+    detectors = registry.build(chosen(settings), _options(settings))
     return Runner(detectors, settings.detector_budget_ms / 1000)
+
+
+def chosen(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the detectors to run: those of the setting, or the default ones and more."""
+    names = settings.detectors
+    added = tuple(name.removeprefix("+") for name in names if name.startswith("+"))
+    if len(added) == len(names):
+        return registry.DEFAULT + added
+    if added:
+        raise SettingsError("WEIR_DETECTORS: put + before every name (to add them), or before none")
+    return names
 
 
 def owners(runner: Runner) -> dict[str, str]:
     """Return the detector of every metric."""
     return {metric: runner.owner(metric) for metric in runner.metrics}
+
+
+def check_watched(settings: Settings, metrics: Sequence[str]) -> None:
+    """Raise `SettingsError` where `watch_metrics` names what neither a detector nor an event has."""
+    known = (*metrics, *NUMBER_FIELDS)
+    for name in settings.watch_metrics:
+        if name not in known:
+            raise SettingsError(f"WEIR_WATCH_METRICS: no metric {name!r}{did_you_mean(name, known)}")
 
 
 def _options(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
@@ -26,7 +46,7 @@ def _options(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
         options["references"] = {
             "files": dict(_reference(name, text) for name, text in settings.references.items())
         }
-    if "detoxify" in settings.detectors:
+    if "detoxify" in chosen(settings):
         model, _, folder = settings.detoxify.partition(":")
         options["detoxify"] = (
             {"checkpoint": Path(model), "config": Path(folder)} if folder else {"model": model}

@@ -40,7 +40,7 @@ class Guard:
         self._runner = make_runner(settings)
         self._policies = Policies(settings.policy, owners(self._runner))
         self._compiled = self._compile()
-        self._reload_at = time.monotonic() + settings.policy_reload_s
+        self._watching: asyncio.Task[None] | None = None
         self._pipeline = Pipeline(self._runner, settings, telemetry, lambda: time.time_ns() // 1_000_000)
 
     async def start(self) -> None:
@@ -54,18 +54,20 @@ class Guard:
                 setting="WEIR_REDACTION_KEY",
             )
         await self._producer.start()
+        self._watching = asyncio.create_task(self._watch_policy(), name="guard-policy")
 
     async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None:
         """Nothing to load: the guard keeps no state."""
 
     async def stop(self) -> None:
         """Disconnect."""
+        if self._watching is not None:
+            self._watching.cancel()
         await self._producer.stop()
         self._runner.close()
 
     async def handle(self, records: Sequence[Record]) -> bool:
         """Judge and deliver, one slice while the one before it is on its way."""
-        self._reload()
         delivery: asyncio.Task[None] | None = None
         try:
             for start in range(0, len(records), self.batch_records):
@@ -96,14 +98,13 @@ class Guard:
         log.info("policy in force", policy=policy.name, version=policy.version, hash=policy.hash)
         return policy.compile(self._runner.metrics)
 
-    def _reload(self) -> None:
-        """Take up a new version of the policy; a broken one leaves the last good one in force."""
-        if time.monotonic() < self._reload_at:
-            return
-        self._reload_at = time.monotonic() + self._settings.policy_reload_s
-        result = self._policies.reload_if_changed()
-        if isinstance(result, PolicyError):
-            self._telemetry.count("weir_policy_errors_total")
-            log.error("policy refused; the last good one stays in force", problem=str(result))
-        elif result == "reloaded":
-            self._compiled = self._compile()
+    async def _watch_policy(self) -> None:
+        """Take up new versions of the policy; a broken one leaves the last good one in force."""
+        while True:
+            await asyncio.sleep(self._settings.policy_reload_s)
+            result = await asyncio.to_thread(self._policies.reload_if_changed)
+            if isinstance(result, PolicyError):
+                self._telemetry.count("weir_policy_errors_total")
+                log.error("policy refused; the last good one stays in force", problem=str(result))
+            elif result == "reloaded":
+                self._compiled = self._compile()

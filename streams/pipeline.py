@@ -1,22 +1,19 @@
-"""From Kafka records to decisions: decode, score, decide, encode. No I/O, no clock of its own."""
+"""From Kafka records to decisions: decode, score, decide, encode. No I/O."""
 
-import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from detectors.batch import Batch
-from detectors.findings import Finding
-from detectors.redaction import Redactor, find_all
 from detectors.runner import Runner, ScoreMatrix
 from schemas import codec
-from schemas.events import Alert, Decision, Event, Evidence, RuleHit, ScoredEvent, Storage, ToolCall
+from schemas.events import Alert, Decision, Event, Evidence, RuleHit, ScoredEvent
 from streams.dead_letters import dead_letter
 from streams.kafka import Message
+from streams.keeping import Findings, Keeper
 from streams.policy import SEVERITIES, VERDICTS, CompiledPolicy, Outcome
 from streams.records import Record
 from streams.settings import Settings
@@ -24,6 +21,10 @@ from streams.telemetry import Telemetry
 
 EXPLAINED_ALERTS = 64
 """Alerts of one batch that carry evidence; a flood of attacks must not slow the decisions down."""
+EXPLAIN_S = 0.25
+"""Nor may evidence that is slow to come: after so long the rest of the batch goes without."""
+FINDERS = ("pii", "secrets")
+"""The detectors whose findings are redacted."""
 
 
 @dataclass
@@ -62,14 +63,13 @@ class Pipeline:
         self._settings = settings
         self._telemetry = telemetry
         self._now_ms = now_ms
-        self._redactor = Redactor(settings.redaction_key_bytes)
+        self._keeper = Keeper(settings.storage, settings.redaction_key_bytes)
         self._decoder = codec.Decoder(
             max_bytes=settings.max_event_bytes,
             max_past_ms=int(settings.max_event_age_days * codec.DAY_MS),
             max_future_ms=int(settings.max_event_future_s * 1000),
         )
-        self._findings = [runner.metrics.index(name) for name in ("pii", "secrets") if name in runner.metrics]
-        self._can_redact = len(self._findings) == 2
+        self._finders = [runner.metrics.index(name) for name in FINDERS if name in runner.metrics]
 
     def process(self, records: Sequence[Record], policy: CompiledPolicy) -> Output:
         """Return the messages for all records: a decision and a scored event, or a dead letter, each."""
@@ -116,10 +116,11 @@ class Pipeline:
         metrics = self._runner.metrics
         rounded = np.round(judged.scored.matrix.astype(np.float64), 6).tolist()
         tripped = np.any(judged.outcome.hits, axis=1).tolist()
-        found = self._rows_with_findings(judged.scored)
+        findings_of = self._findings(judged)
+        deadline = time.perf_counter() + EXPLAIN_S
         latencies = []
         for row, event in enumerate(judged.batch.events):
-            findings = find_all(event.text) if found[row] else []
+            findings = findings_of(row)
             hits = judged.outcome.rule_hits(row, judged.scored.matrix) if tripped[row] else ()
             decision = self._decision(judged, row, hits, findings)
             latencies.append(decision.latency_ms)
@@ -130,20 +131,25 @@ class Pipeline:
             output.decisions.append((codec.partition_key(event), codec.encode(decision)))
             output.scores.append((codec.segment_key(event), codec.encode(scored_event)))
             if hits:
-                self._alert(judged, row, decision, findings, output)
+                self._alert(judged, row, decision, findings, output, explain=time.perf_counter() < deadline)
         self._observe(judged, latencies)
 
-    def _rows_with_findings(self, scored: ScoreMatrix) -> npt.NDArray[np.bool_]:
-        return np.asarray((scored.matrix[:, self._findings] > 0).any(axis=1))
+    def _findings(self, judged: Judged) -> Callable[[int], Findings]:
+        """Return what tells the findings of a row: asked of the finders where their detectors saw any."""
+        texts = judged.batch.texts
+        if set(FINDERS) & set(judged.scored.failed):
+            return lambda _row: None
+        if len(self._finders) < len(FINDERS):
+            return lambda row: self._keeper.find(texts[row])
+        found = np.asarray((judged.scored.matrix[:, self._finders] > 0).any(axis=1)).tolist()
+        return lambda row: self._keeper.find(texts[row]) if found[row] else ()
 
-    def _decision(
-        self, judged: Judged, row: int, hits: tuple[RuleHit, ...], findings: Sequence[Finding]
-    ) -> Decision:
+    def _decision(self, judged: Judged, row: int, hits: tuple[RuleHit, ...], findings: Findings) -> Decision:
         event, outcome = judged.batch.events[row], judged.outcome
         action = VERDICTS[outcome.action[row]]
         text = None
         if action == "redact":
-            text = self._redactor.redact(event.text, findings, event.conversation_id)
+            text = self._keeper.redacted(event.text, findings, event.conversation_id)
         now = self._now_ms()
         return Decision(
             decision_id=codec.decision_id(event.app, event.event_id),
@@ -165,71 +171,28 @@ class Pipeline:
         )
 
     def _scored_event(
+        self, judged: Judged, row: int, decision: Decision, scores: dict[str, float], findings: Findings
+    ) -> ScoredEvent:
+        event = judged.batch.events[row]
+        return ScoredEvent(
+            event=self._keeper.kept(_counted(event, scores), findings),
+            scores=scores,
+            decision=decision,
+            timestamp=judged.timestamps[row],
+            storage=self._keeper.storage(findings),
+            text_hash=self._keeper.hash(event.text),
+            pii_types=tuple(sorted({finding.kind for finding in findings or ()})),
+        )
+
+    def _alert(
         self,
         judged: Judged,
         row: int,
         decision: Decision,
-        scores: dict[str, float],
-        findings: Sequence[Finding],
-    ) -> ScoredEvent:
-        event = judged.batch.events[row]
-        storage = self._storage(judged.scored.failed)
-        return ScoredEvent(
-            event=self._kept(_counted(event, scores), storage, findings),
-            scores=scores,
-            decision=decision,
-            timestamp=judged.timestamps[row],
-            storage=storage,
-            text_hash="" if storage == "none" else self._hash(event.text),
-            pii_types=tuple(sorted({finding.kind for finding in findings})),
-        )
-
-    def _hash(self, text: str) -> str:
-        key = self._settings.redaction_key_bytes[:64]
-        return hashlib.blake2b(text.encode(), digest_size=16, key=key).hexdigest()
-
-    def _storage(self, failed: Sequence[str]) -> Storage:
-        """Without its finders nothing can be redacted: then keep only the hash."""
-        wanted = self._settings.storage
-        if wanted == "redacted" and (not self._can_redact or {"pii", "secrets"} & set(failed)):
-            return "hash"
-        return wanted
-
-    def _kept(self, event: Event, storage: Storage, findings: Sequence[Finding]) -> Event:
-        """Return the event with its texts as the storage policy keeps them."""
-        if storage == "full":
-            return event
-        salt = event.conversation_id
-        changes: dict[str, Any] = {}
-        if event.metadata:
-            changes["metadata"] = {name: self._clean(value, salt) for name, value in event.metadata.items()}
-        if storage != "redacted":
-            return msgspec.structs.replace(
-                event,
-                text="",
-                system_prompt="",
-                contexts=(),
-                tool_calls=_unargued(event.tool_calls),
-                **changes,
-            )
-        # Without findings too: of a text beyond the scan limit the rest is cut.
-        changes["text"] = self._redactor.redact(event.text, findings, salt)
-        if event.system_prompt:
-            changes["system_prompt"] = self._clean(event.system_prompt, salt)
-        if event.contexts:
-            changes["contexts"] = tuple(self._clean(text, salt) for text in event.contexts)
-        if event.tool_calls:
-            changes["tool_calls"] = tuple(
-                ToolCall(name=call.name, arguments=self._clean(call.arguments, salt))
-                for call in event.tool_calls
-            )
-        return msgspec.structs.replace(event, **changes)
-
-    def _clean(self, text: str, salt: str) -> str:
-        return self._redactor.redact(text, find_all(text), salt)
-
-    def _alert(
-        self, judged: Judged, row: int, decision: Decision, findings: Sequence[Finding], output: Output
+        findings: Findings,
+        output: Output,
+        *,
+        explain: bool,
     ) -> None:
         event = judged.batch.events[row]
         alerting = {rule.id for rule in judged.policy.rules if rule.alert}
@@ -237,8 +200,9 @@ class Pipeline:
             if hit.rule not in alerting:
                 continue
             evidence: tuple[Evidence, ...] = ()
-            if hit.metric and len(output.alerts) < EXPLAINED_ALERTS:
-                evidence = self._evidence(judged.batch, row, hit.metric, findings)
+            if hit.metric and explain and len(output.alerts) < EXPLAINED_ALERTS:
+                found = self._runner.explain(judged.batch, row, [hit.metric])
+                evidence = tuple(self._keeper.evidence(item, findings) for item in found)
             alert = Alert(
                 alert_id=codec.alert_id(decision.decision_id, hit.rule),
                 source="guard",
@@ -263,13 +227,6 @@ class Pipeline:
             output.alerts.append((codec.partition_key(event), codec.encode(alert)))
             self._telemetry.count("weir_alerts_total", 1, hit.severity)
 
-    def _evidence(
-        self, batch: Batch, row: int, metric: str, findings: Sequence[Finding]
-    ) -> tuple[Evidence, ...]:
-        """Return the evidence for one metric, as far as the storage policy lets its words out."""
-        evidence = self._runner.explain(batch, row, [metric])
-        return tuple(_reduced(item, self._settings.storage, findings) for item in evidence)
-
     def _observe(self, judged: Judged, latencies: Sequence[float]) -> None:
         codes, counts = np.unique(judged.outcome.action, return_counts=True)
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
@@ -290,18 +247,7 @@ def _counted(event: Event, scores: dict[str, float]) -> Event:
     return msgspec.structs.replace(event, **{name: int(scores["text_tokens"])})
 
 
-def _unargued(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
-    return tuple(ToolCall(name=call.name) for call in calls)
-
-
 def _title(hit: RuleHit) -> str:
     if hit.failed:
         return f"{hit.rule}: a detector that the rule needs failed"
     return f"{hit.rule}: {hit.metric} {hit.score:.3f}" if hit.score is not None else hit.rule
-
-
-def _reduced(item: Evidence, storage: Storage, findings: Sequence[Finding]) -> Evidence:
-    if storage == "full" or not item.text or item.start < 0:
-        return item
-    overlaps = any(item.start < finding.end and finding.start < item.end for finding in findings)
-    return msgspec.structs.replace(item, text="") if storage != "redacted" or overlaps else item

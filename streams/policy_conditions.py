@@ -79,7 +79,7 @@ def parse_condition(text: str, metrics: Iterable[str]) -> Comparison:
     if symbol not in allowed:
         hint = did_you_mean(_MISTAKEN.get(symbol, symbol), allowed)
         raise ConditionError(
-            f"the operator '{symbol}' is not one for {name}; allowed: {' '.join(allowed)}{hint}"
+            f"the operator '{symbol}' is not one for {name}{hint}; allowed: {' '.join(allowed)}"
         )
     value = rest[operator.end() :].strip()
     if not value:
@@ -99,8 +99,8 @@ def _subject(name: str, metrics: tuple[str, ...]) -> Subject:
         return "text"
     fields = (*TEXT_FIELDS, *NUMBER_FIELDS, "metadata.<key>")
     raise ConditionError(
-        f"there is no metric or event field '{name}'; allowed: metrics {', '.join(sorted(metrics))};"
-        f" fields {', '.join(fields)}{did_you_mean(name, (*metrics, *fields))}"
+        f"there is no metric or event field '{name}'{did_you_mean(name, (*metrics, *fields))}; allowed: "
+        f"metrics {', '.join(sorted(metrics))}; fields {', '.join(fields)}"
     )
 
 
@@ -128,7 +128,7 @@ def _text_value(name: str, operator: str, value: str) -> str | tuple[str, ...]:
     wrong = [word for word in words if name == "kind" and word not in KINDS]
     if wrong:
         raise ConditionError(
-            f"there is no kind '{wrong[0]}'; allowed: {', '.join(KINDS)}{did_you_mean(wrong[0], KINDS)}"
+            f"there is no kind '{wrong[0]}'{did_you_mean(wrong[0], KINDS)}; allowed: {', '.join(KINDS)}"
         )
     return words if operator in ("in", "not in") else words[0]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from streams.policy import Policy, Rule
+from streams.policy import VERDICTS, Policy, Rule
 from streams.policy_conditions import AllOf, AnyOf, did_you_mean
 from streams.policy_yaml import MAX_BYTES, Document, Problem, YamlError, read
 
@@ -117,7 +117,7 @@ def _explain(error: ErrorDetails) -> str:
         return str(error["ctx"]["error"])
     if kind == "extra_forbidden":
         allowed = _fields_at(location)
-        return f"unknown key {name}; allowed: {', '.join(allowed)}{did_you_mean(str(location[-1]), allowed)}"
+        return f"unknown key {name}{did_you_mean(str(location[-1]), allowed)}; allowed: {', '.join(allowed)}"
     if kind == "missing":
         return f"{name} is missing"
     if kind == "union_tag_not_found":
@@ -127,7 +127,9 @@ def _explain(error: ErrorDetails) -> str:
     if kind == "literal_error":
         choices: tuple[str, ...] = get_args(Rule.model_fields[str(location[-1])].annotation)
         hint = did_you_mean(str(value), choices)
-        return f"{name} cannot be {value!r:.80}; allowed: {', '.join(choices)}{hint}"
+        if location[-1] == "action":
+            choices = VERDICTS[1:]  # by strength
+        return f"{name} cannot be {value!r:.80}{hint}; allowed: {', '.join(choices)}"
     if kind == "string_too_long":
         return f"{name} is longer than {error['ctx']['max_length']} characters"
     if kind == "string_too_short":

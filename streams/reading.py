@@ -173,7 +173,7 @@ class Source:
             import pyarrow.parquet
         except ImportError:
             raise UserError(
-                "reading Parquet needs pyarrow: pip install 'weir[local]', or export JSONL or CSV"
+                "reading Parquet needs pyarrow: `pip install '.[local]'` in the checkout of weir, or export JSONL or CSV"
             ) from None
         try:
             file = self._stack.enter_context(pyarrow.parquet.ParquetFile(self._path))

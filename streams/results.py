@@ -62,11 +62,13 @@ def _short(value: Any) -> str:
 
 
 def _json(value: Any) -> Any:
-    """Return a value that JSON can hold: maps may have keys that are no text."""
+    """Return a value that JSON can hold: keys that are text, times that name their zone (the store's UTC)."""
     if isinstance(value, Mapping):
         return {str(key): _json(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [_json(entry) for entry in value]
+    if isinstance(value, dt.datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=dt.UTC)
     return value
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
 
 from schemas.events import Storage
 
@@ -89,7 +90,7 @@ class Settings(BaseSettings):
         5.0, ge=0.1, description="How often to look for a new version of the policy"
     )
     detectors: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Detectors to run, comma-separated; empty for the default ones"
+        (), description="Detectors to run, comma-separated, in place of the default ones; +name adds to those"
     )
     detector_budget_ms: float = Field(
         2000.0,
@@ -115,7 +116,7 @@ class Settings(BaseSettings):
         description="Key of the placeholders and hashes; without one, a new random key each start",
     )
     max_event_bytes: int = Field(1_048_576, ge=256, description="A larger event becomes a dead letter")
-    max_event_age_days: float = Field(3650.0, gt=0, description="An older timestamp becomes a dead letter")
+    max_event_age_days: float = Field(3653.0, gt=0, description="An older timestamp becomes a dead letter")
     max_event_future_s: float = Field(
         3600.0, gt=0, description="A timestamp further ahead becomes a dead letter"
     )
@@ -176,23 +177,24 @@ class Settings(BaseSettings):
             self.kafka_username and self.kafka_password.get_secret_value()
         ):
             raise ValueError(
-                f"kafka_security is {self.kafka_security}: set WEIR_KAFKA_USERNAME and WEIR_KAFKA_PASSWORD"
+                f"WEIR_KAFKA_SECURITY is {self.kafka_security}: "
+                "set WEIR_KAFKA_USERNAME and WEIR_KAFKA_PASSWORD"
             )
         if 0 < len(self.redaction_key.get_secret_value().encode()) < MIN_KEY_BYTES:
             raise ValueError(
-                f"redaction_key is shorter than {MIN_KEY_BYTES} bytes: `openssl rand -hex 32` makes one"
+                f"WEIR_REDACTION_KEY is shorter than {MIN_KEY_BYTES} bytes: `openssl rand -hex 32` makes one"
             )
         for server in self.kafka.split(","):
             host, _, port = server.strip().rpartition(":")
-            if not host or not port.isdigit():
-                raise ValueError("kafka must be host:port, comma-separated, for example 127.0.0.1:9092")
+            if not host or not port.isdigit() or not 0 < int(port) < 65536:
+                raise ValueError("WEIR_KAFKA must be host:port, comma-separated, for example 127.0.0.1:9092")
         parts = urlsplit(self.clickhouse)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
-                "clickhouse must be a URL of the HTTP interface, for example http://127.0.0.1:8123"
+                "WEIR_CLICKHOUSE must be a URL of the HTTP interface, for example http://127.0.0.1:8123"
             )
         if parts.password:
-            raise ValueError("clickhouse must not hold a password: set WEIR_CLICKHOUSE_PASSWORD")
+            raise ValueError("WEIR_CLICKHOUSE must not hold a password: set WEIR_CLICKHOUSE_PASSWORD")
         return self
 
     @cached_property
@@ -219,6 +221,10 @@ def load(**overrides: Any) -> Settings:
         raise SettingsError(f"WEIR_SECRETS_DIR: no such folder: {folder}")
     try:
         return Settings(_secrets_dir=folder or None, **overrides)
+    except SourceError as error:
+        raise SettingsError(
+            f'{_variable(error)}: JSON was expected, such as {{"name": "topic:FILE"}}'
+        ) from None
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_input=False, include_url=False):
@@ -226,3 +232,10 @@ def load(**overrides: Any) -> Settings:
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(f"WEIR_{name.upper()}: {message}" if name else message)
         raise SettingsError("\n".join(lines)) from None
+
+
+def _variable(error: SourceError) -> str:
+    """Return the variable that pydantic-settings could not read as JSON; its message quotes the field."""
+    return next(
+        (f"WEIR_{name.upper()}" for name in Settings.model_fields if f'"{name}"' in str(error)), "WEIR_…"
+    )

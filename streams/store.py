@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.summary import QuerySummary
 
 from schemas.events import Alert, DeadLetter, DriftRecord, Feedback, ScoredEvent
 from streams import migrations, rows, store_tables
@@ -69,6 +70,7 @@ class Store:
         """`url` is the HTTP interface, https for TLS checked against `ca_file`; `timeout` in seconds."""
         parts = urlsplit(url)
         secure = parts.scheme == "https"
+        self.url = url
         self.database = database
         self._arguments: dict[str, Any] = {
             "host": parts.hostname,
@@ -97,7 +99,7 @@ class Store:
         try:
             return clickhouse_connect.get_client(database=database, **self._arguments)
         except CLIENT_ERRORS as error:
-            raise classify(error) from None
+            raise classify(error, self.url) from None
 
     def close(self) -> None:
         """Close the connections; the next use opens them again."""
@@ -115,22 +117,22 @@ class Store:
         for ever. Harmless to repeat, and for two processes at a time.
         """
         self._create_database()
-        applied = _guarded(migrations.migrate, self.client)
+        applied = self._guarded(migrations.migrate, self.client)
         self._types.clear()
         self.ensure_metric_columns(metrics)
         by_name = {table.name: table for table in rows.TABLES.values()}
         for name, days in (ttl_days or {}).items():
-            _guarded(store_tables.apply_ttl, self.client, by_name[name], days)
+            self._guarded(store_tables.apply_ttl, self.client, by_name[name], days)
         return applied
 
     def pending(self) -> list[migrations.Migration]:
         """Return the migrations that `migrate` would apply, changing nothing."""
-        return _guarded(migrations.pending, self.client)
+        return self._guarded(migrations.pending, self.client)
 
     def rollback(self, to: int = 0) -> list[migrations.Migration]:
         """Undo the migrations above version `to`, with the rows of their tables; return them."""
         self._types.clear()
-        return _guarded(migrations.rollback, self.client, to)
+        return self._guarded(migrations.rollback, self.client, to)
 
     def ensure_metric_columns(self, metrics: Sequence[str]) -> list[str]:
         """Add a column to `events` for each metric that has none; return the new ones.
@@ -142,7 +144,7 @@ class Store:
         known = self._column_types(rows.EVENTS) if metrics else {}
         new = [metric for metric in dict.fromkeys(metrics) if metric not in known]
         if new:
-            _guarded(store_tables.add_metrics, self.client, new)
+            self._guarded(store_tables.add_metrics, self.client, new)
             self._types.pop(rows.EVENTS.name, None)
         return new
 
@@ -167,25 +169,37 @@ class Store:
         self._insert(rows.DEAD_LETTERS, batch, token)
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Result:
-        """Run a query and return all rows; `QueryError` holds the server's text when it is wrong."""
+        """Run a query and return all rows; `QueryError` holds the server's text when it is wrong.
+
+        A statement that has no result, such as ALTER, gives neither columns nor rows.
+        """
         client = self.client
         try:
-            answer = client.query(sql, parameters=dict(parameters) if parameters else None)
+            context = client.create_query_context(sql, parameters=dict(parameters) if parameters else None)
+            if context.is_command:
+                return _of_command(client.command(sql, parameters=context.parameters))
+            answer = client.query(context=context)
         except CLIENT_ERRORS as error:
-            raise classify_query(error) from None
+            raise classify_query(error, self.url) from None
         return Result(tuple(answer.column_names), [tuple(row) for row in answer.result_rows])
 
     def _create_database(self) -> None:
         if self._client is None:
             client = self._connect(None)
             try:
-                _guarded(store_tables.create_database, client, self.database)
+                self._guarded(store_tables.create_database, client, self.database)
             finally:
                 client.close()
 
+    def _guarded(self, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return action(*args, **kwargs)
+        except CLIENT_ERRORS as error:
+            raise classify(error, self.url) from None
+
     def _column_types(self, table: rows.Table) -> dict[str, str]:
         if not self._types.get(table.name):
-            self._types[table.name] = _guarded(store_tables.column_types, self.client, table)
+            self._types[table.name] = self._guarded(store_tables.column_types, self.client, table)
         return self._types[table.name]
 
     def _insert(
@@ -201,7 +215,7 @@ class Store:
             columns = table.read(batch)
             metrics = extra(batch) if extra else {}
         except VALUE_ERRORS as error:
-            raise classify(error) from None
+            raise classify(error, self.url) from None
         self._require(table, columns, metrics)
         columns.update(metrics)
         try:
@@ -211,7 +225,7 @@ class Store:
                 self._send(table, rows.encodable(columns), token)
         except (*CLIENT_ERRORS, *VALUE_ERRORS) as error:
             self._types.pop(table.name, None)  # the tables may have changed under us
-            raise classify(error) from None
+            raise classify(error, self.url) from None
 
     def _require(self, table: rows.Table, columns: rows.Columns, metrics: rows.Columns) -> None:
         """Make sure that the table has all columns; add those of new metrics."""
@@ -243,8 +257,8 @@ class Store:
         )
 
 
-def _guarded(action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    try:
-        return action(*args, **kwargs)
-    except CLIENT_ERRORS as error:
-        raise classify(error) from None
+def _of_command(answer: object) -> Result:
+    """Return what a command answers: most say only how long they took, CHECK TABLE whether all is well."""
+    if isinstance(answer, QuerySummary):
+        return Result((), [])
+    return Result(("result",), [(value,) for value in (answer if isinstance(answer, list) else [answer])])

@@ -32,6 +32,11 @@ _ADVICE = {
 }
 _TRAILER = re.compile(r"(\s*\(version [^()]*(\([^()]*\))?\))?(\s*\(for url [^()]*\))?\s*\Z")
 _CODE = re.compile(r"\bcode: ?(\d+)|\bCode: (\d+)\.")
+_HTTP_STATUS = re.compile(r"\AHTTP driver received HTTP status (\d+)")
+_OF_A_PROXY = ("502", "503", "504")
+_NO_CLICKHOUSE = ("Unexpected response to server version query", "BadStatusLine")
+_APPENDED = re.compile(r"(?<=\S) FORMAT Native\b")
+_AT_APPENDED = re.compile(r"at position \d+ \(FORMAT\) \(line \d+, col \d+\): FORMAT Native\.")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
 
 
@@ -60,19 +65,39 @@ def error_code(error: BaseException) -> int | None:
     code = getattr(error, "code", None)
     if isinstance(code, int):
         return code
+    if _HTTP_STATUS.search(str(error)):
+        return None  # what follows is some other server's page
     match = _CODE.search(str(error))
     return int(match[1] or match[2]) if match else None
 
 
-def classify(error: Exception) -> StoreError:
-    """Return what an error of an insert or a table change means, without any value that it quotes."""
+def unreachable(url: str, error: Exception) -> RetryableStoreError:
+    """Return the error to show when no ClickHouse answers at `url`."""
+    status = _HTTP_STATUS.search(str(error))
+    if status and status[1] in _OF_A_PROXY:
+        what = f"no ClickHouse answers at {url} (HTTP status {status[1]})"
+    elif status or any(words in str(error) for words in _NO_CLICKHOUSE):
+        what = f"the server at {url} does not speak ClickHouse's HTTP interface"
+    else:
+        what = f"no ClickHouse answers at {url} ({type(error).__name__})"
+    return RetryableStoreError(
+        f"{what}: start one with `weir up`, or set WEIR_CLICKHOUSE (and WEIR_CLICKHOUSE_USER, "
+        "WEIR_CLICKHOUSE_PASSWORD); `weir doctor` checks"
+    )
+
+
+def classify(error: Exception, url: str) -> StoreError:
+    """Return what an error of an insert or a table change means, without any value that it quotes.
+
+    `url` is the address of the store, for the message that nothing answers there.
+    """
     if isinstance(error, StoreError):
         return error
     code = error_code(error)
     if code is None:
         if isinstance(error, (DataError, *VALUE_ERRORS)):
             return RowError(f"a value does not fit its column ({type(error).__name__})")
-        return RetryableStoreError(f"ClickHouse does not answer ({type(error).__name__})")
+        return unreachable(url, error)
     names = _NAME.findall(str(error))
     what = f"ClickHouse error {code}{' ' + names[-1] if names else ''}"
     if code in _OF_A_VALUE:
@@ -82,15 +107,22 @@ def classify(error: Exception) -> StoreError:
     return RetryableStoreError(f"{what}{_ADVICE.get(code, '')}")
 
 
-def classify_query(error: Exception) -> StoreError:
+def classify_query(error: Exception, url: str) -> StoreError:
     """Return the error of a query of a user, with the server's text on one line."""
     code = error_code(error)
     if code is None or code in _PASSING:
-        return classify(error)
+        return classify(error, url)
     text = str(error)
     start = text.find("DB::Exception: ")
     text = text[start + len("DB::Exception: ") :] if start >= 0 else text
-    return QueryError(" ".join(_TRAILER.sub("", text).split()))
+    return QueryError(_without_format(" ".join(_TRAILER.sub("", text).split())))
+
+
+def _without_format(text: str) -> str:
+    """Take out the `FORMAT Native` that the client appends to a query, as if the query ended before it."""
+    if "FORMAT AS Native" in text:
+        return "Syntax error: the query ends too early"
+    return _APPENDED.sub("", _AT_APPENDED.sub("at the end of the query.", text))
 
 
 @dataclass(frozen=True)

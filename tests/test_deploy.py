@@ -292,7 +292,7 @@ def test_the_archive_is_not_restarted_because_the_store_is_away() -> None:
 
 def test_the_settings_of_a_pod_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (config,) = _of_kind("ConfigMap")
-    secrets = {"weir_kafka_password": "a", "weir_clickhouse_password": "b", "weir_redaction_key": "c"}
+    secrets = {"weir_kafka_password": "a", "weir_clickhouse_password": "b", "weir_redaction_key": "c" * 32}
     comment = (DEPLOY / "kubernetes" / "weir.yaml").read_text()
     assert all(f"--from-literal={name}=" in comment for name in secrets)
     settings = _load(monkeypatch, config["data"], secrets, tmp_path / "run")

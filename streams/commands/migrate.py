@@ -2,8 +2,10 @@
 
 import click
 
+from streams.terminal import Command
 
-@click.command()
+
+@click.command(cls=Command)
 @click.option(
     "--to", type=click.IntRange(min=0), metavar="N", help="Undo the migrations above N, with their rows."
 )

@@ -4,8 +4,10 @@ import asyncio
 
 import click
 
+from streams.terminal import Command
 
-@click.command()
+
+@click.command(cls=Command)
 def command() -> None:
     """Create the Kafka topics that are missing; an existing one is left as it is.
 

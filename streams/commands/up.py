@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from streams.terminal import Command
 
-@click.command()
+
+@click.command(cls=Command)
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -31,7 +33,7 @@ def command(data: Path, no_broker: bool, no_store: bool) -> None:
     """
     import signal
 
-    from streams.detecting import make_runner, owners
+    from streams.detecting import check_watched, make_runner, owners
     from streams.local.stack import Stack, export_addresses
     from streams.policy_file import load as load_policy
     from streams.settings import load
@@ -39,13 +41,15 @@ def command(data: Path, no_broker: bool, no_store: bool) -> None:
     settings = load()
     runner = make_runner(settings)
     load_policy(settings.policy, owners(runner)).compile(runner.metrics)
+    check_watched(settings, runner.metrics)
     runner.close()
     export_addresses(settings)
     stack = Stack(settings, data.resolve(), click.echo, broker=not no_broker, store=not no_store)
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stack.request_stop())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # while it starts, both break off
     try:
         stack.start(list(runner.metrics))
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: stack.request_stop())
         click.echo(
             "\nready: publish with `weir publish`, follow with `weir tail decisions`, ask with `weir sql`; "
             "Ctrl-C stops"

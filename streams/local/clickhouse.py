@@ -113,7 +113,8 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except ImportError as error:
-        print(f"{_NAME} is not installed ({error}): pip install 'weir[local]'", file=sys.stderr)
+        advice = "`pip install '.[local]'` in the checkout of weir"
+        print(f"{_NAME} is not installed ({error}): {advice}", file=sys.stderr)
         return 2
     return 0
 

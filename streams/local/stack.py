@@ -1,16 +1,17 @@
 """Everything on one machine: embedded broker and store, and the three roles, supervised."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from streams.cli import DEAD_LETTERS, USAGE
@@ -18,7 +19,7 @@ from streams.kafka import create_topics
 from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
 from streams.local.process import HOST, Child, LocalServiceError, require_port
-from streams.settings import Settings
+from streams.settings import Settings, SettingsError
 from streams.storing import make_store, migrate
 
 ROLES = ("guard", "watch", "archive")
@@ -114,6 +115,7 @@ class Stack:
             (self._directory / "logs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LocalServiceError(f"cannot write to {self._directory}: {error.strerror}") from None
+        self._lock = _lock(self._directory)
         for name in ROLES:
             require_port(self._role_port(name), name, f"WEIR_{name.upper()}_PORT")
 
@@ -130,7 +132,7 @@ class Stack:
     def _await_role(self, name: str) -> None:
         child = self._roles[name]
         deadline = time.monotonic() + 60.0
-        while _health(self._role_port(name)) is None:
+        while self._health(name) is None:
             if not child.running:
                 raise LocalServiceError(f"{name} ended at its start:\n{child.log_tail()}")
             if time.monotonic() > deadline:
@@ -158,13 +160,25 @@ class Stack:
         """Wait until the roles have finished everything that is in their topics, for a bounded time."""
         deadline = time.monotonic() + self._settings.drain_timeout_s
         time.sleep(1.2)  # the lag is measured once a second
-        while any((_health(self._role_port(name)) or 0) > 0 for name in names):
+        while any((self._health(name) or 0) > 0 for name in names):
             if time.monotonic() > deadline:
                 self._say(
                     f"{' and '.join(names)} still had messages waiting; WEIR_DRAIN_TIMEOUT_S is the limit"
                 )
                 return
             time.sleep(0.2)
+
+    def _health(self, name: str) -> int | None:
+        """Return the lag in messages of a role that is ready; None where none is."""
+        host = HOST if self._settings.http_host in ("0.0.0.0", "::") else self._settings.http_host  # noqa: S104
+        try:
+            with urllib.request.urlopen(
+                f"http://{host}:{self._role_port(name)}/readyz", timeout=2.0
+            ) as reply:
+                lag: int = json.load(reply)["lag_messages"]
+                return lag
+        except (OSError, ValueError):
+            return None
 
     def _role_port(self, name: str) -> int:
         port: int = getattr(self._settings, f"{name}_port")
@@ -181,18 +195,25 @@ def _port(address: str, setting: str) -> int:
     parts = urlsplit(address if "//" in address else f"//{address}")
     if parts.hostname not in LOCAL_HOSTS or not parts.port:
         flag = "--no-broker" if setting == "WEIR_KAFKA" else "--no-store"
-        raise LocalServiceError(
+        raise SettingsError(
             f"{setting} is {address}, which is not on this machine: use {flag} to work with it, "
             f"or unset {setting}"
         )
     return parts.port
 
 
-def _health(port: int) -> int | None:
-    """Return the lag in messages of a role that is ready; None where none is."""
+def _lock(directory: Path) -> IO[str]:
+    """Hold the folder until the process ends; `LocalServiceError` names the process that holds it."""
+    lock = (directory / "weir.lock").open("a+")
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=2.0) as reply:
-            lag: int = json.load(reply)["lag_messages"]
-            return lag
-    except (OSError, urllib.error.URLError, ValueError):
-        return None
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        raise LocalServiceError(
+            f"`weir up` is running in {directory} already (process {lock.read().strip() or 'unknown'}): "
+            "stop it, or choose another folder with --data"
+        ) from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock

@@ -163,7 +163,7 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
         return plain_import(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(DetectorError, match=r"pip install 'weir\[detoxify\]'"):
+    with pytest.raises(DetectorError, match=r"pip install '\.\[detoxify\]'"):
         registry.build(["detoxify"])
 
 

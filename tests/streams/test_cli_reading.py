@@ -144,7 +144,7 @@ def test_what_is_no_parquet_is_said(write: Write) -> None:
 
 def test_without_pyarrow_it_is_said_how_to_get_it(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UserError, match=r"pip install 'weir\[local\]'"):
+    with pytest.raises(UserError, match=r"pip install '\.\[local\]'"):
         rows(write("a.parquet", ""))
 
 

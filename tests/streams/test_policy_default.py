@@ -27,7 +27,7 @@ DETECTORS = {
     "secrets": ("secrets",),
     "references": ("distance_assistant", "similarity_attacks"),
     "refusal": ("refusal",),
-    "text": ("text_length", "text_tokens", "text_repetition", "text_invisible"),
+    "text": ("text_length", "text_tokens", "text_repetition", "text_invisible", "text_unjudged"),
 }
 METRICS = {metric: detector for detector, metrics in DETECTORS.items() for metric in metrics}
 PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
@@ -49,6 +49,12 @@ def decide(kind: Any = "prompt", **scores: float) -> tuple[str, str, set[str]]:
         ("prompt", {"injection": 0.7}, ("flag", "flag", {"injection-flag"})),
         ("completion", {"injection": 0.95}, ("allow", "allow", set())),
         ("prompt", {"similarity_attacks": 0.85}, ("flag", "flag", {"known-attack-flag"})),
+        (
+            "prompt",
+            {"similarity_attacks": 0.96},
+            ("block", "block", {"known-attack-block", "known-attack-flag"}),
+        ),
+        ("prompt", {"text_unjudged": 1}, ("flag", "flag", {"unjudged-text-flag"})),
         ("completion", {"threat": 0.95}, ("block", "block", {"severe-toxicity-block"})),
         ("prompt", {"toxicity": 0.75}, ("flag", "flag", {"toxicity-flag"})),
         ("prompt", {"pii": 2}, ("redact", "redact", {"pii-redact"})),
@@ -72,6 +78,7 @@ def test_the_default_policy_lets_ordinary_text_pass() -> None:
         "pii": 0,
         "secrets": 0,
         "text_invisible": 0,
+        "text_unjudged": 0,
         "text_length": 200,
     }
     for kind in ("prompt", "completion"):
