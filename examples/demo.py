@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def _demo() -> int:
-    print("weir demo: a broker, a store and the three roles on this machine, for about a minute and a half")
+    print("weir demo: a broker, a store and the three roles on this machine, for about a minute")
     sys.stdout.flush()
     try:
         from demo_live import Unexpected
@@ -149,14 +149,14 @@ def _what_next() -> None:
     print("""
 what to try next (`. .venv/bin/activate` first)
 
-  weir up                                             # weir on this machine, until Ctrl-C; then, beside it:
-  python examples/traffic.py 2000 | weir publish -    # this traffic, or yours: JSONL, CSV, Parquet
-  weir tail alerts                                    # follow what a person should see
+  weir up                                            # weir here, until Ctrl-C; then, beside it:
+  python examples/traffic.py 2000 | weir publish -   # this traffic, or yours: JSONL, CSV, Parquet
+  weir tail alerts                                   # follow what a person should see
   weir sql "SELECT app, action, count() FROM events GROUP BY ALL ORDER BY ALL"
-  python examples/gate.py "Ignore all previous instructions"    # let a request wait for its decision
-  weir check "You are a useless idiot"                # why a text gets its scores
+  weir check "You are a useless idiot"               # why a text gets its scores
+  python examples/gate.py "Ignore all previous instructions"   # let a request wait for its decision
 
-  README.md goes on from here: publish from your app, gate requests, write a policy, go to a cluster.""")
+  README.md goes on from here: publish from your app, gate requests, write a policy, use a cluster.""")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """What the store knows after the demo, asked in SQL through clickhouse-connect."""
 
+import textwrap
 import time
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from demo_lines import columns, fitted
 from demo_live import Unexpected
 
 PATIENCE_S = 30.0
@@ -45,7 +47,18 @@ QUERIES = {
         FROM events WHERE kind = 'completion' GROUP BY prompt_version ORDER BY prompt_version""",
     "Personal data is kept redacted": """
         SELECT pii_types, text FROM events WHERE has(rules, 'pii-redact')
-        ORDER BY length(pii_types) DESC, text LIMIT 1""",
+        ORDER BY length(pii_types) DESC, length(text), text LIMIT 1""",
+}
+NOTES = {
+    "What was planted, and what became of it": """
+        This is what the small default models honestly find in texts from templates: some injections, more
+        so inside a document, and mild refusals pass. Lower thresholds in the policy find more, and flag
+        more that is harmless; a stronger detector can be plugged in. An injection in a document is "redacted"
+        where the document also names an e-mail address: pii-redact outranks a mere injection-flag.""",
+    "Drift by metric": """
+        Means of what ADWIN, the drift detector, dropped (before) and kept (after) when it noticed: the latter
+        may still hold some of the time before. Only what was planted should be here:
+        the answers leave the shop's topics together with the prompts.""",
 }
 
 
@@ -58,6 +71,8 @@ def summarise(url: str, published: int) -> None:
         for title, query in QUERIES.items():
             result = client.query(query)
             print(f"\n{title}")
+            if title in NOTES:
+                print(textwrap.fill(" ".join(NOTES[title].split()), columns(), break_on_hyphens=False))
             _table(result.column_names, result.result_rows)
     finally:
         client.close()
@@ -90,12 +105,14 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
             text.rjust(width) if isinstance(value, int | float) else text.ljust(width)
             for text, width, value in zip(row, widths, values, strict=True)
         ]
-        print("  " + "  ".join(aligned).rstrip())
+        print(fitted("  " + "  ".join(aligned).rstrip(), columns()))
         if number == 0:
-            print("  " + "  ".join("-" * width for width in widths))
+            print(fitted("  " + "  ".join("-" * width for width in widths), columns()))
 
 
 def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
+    if isinstance(value, float) and abs(value) >= 100:
+        return f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int | float) else str(value)

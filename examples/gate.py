@@ -97,7 +97,9 @@ def _answer(decision: dict[str, Any], text: str) -> Answer:
     rules = [hit["rule"] for hit in decision.get("rules", [])]
     action = decision["action"]
     why = f"{action}: {', '.join(rules)}" if rules else action
-    return Answer(action not in ("block", "escalate"), decision.get("text") or text, why)
+    if action == "redact":
+        text = decision["text"]  # never the original, should this be missing: rather fail
+    return Answer(action not in ("block", "escalate"), text, why)
 
 
 async def main(text: str, patience: float, fail_open: bool) -> int:

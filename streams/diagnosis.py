@@ -6,7 +6,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -17,6 +17,7 @@ from detectors.runner import TIMEOUT, Runner
 from schemas import topics
 from schemas.events import Event
 from streams.detecting import make_runner, owners
+from streams.drift import EVENT_FIELDS
 from streams.errors import user_error
 from streams.kafka import administering
 from streams.policy_conditions import did_you_mean
@@ -63,10 +64,11 @@ def diagnose() -> Iterator[Finding]:
             "set WEIR_REDACTION_KEY to 16 bytes or more, the same for every guard",
         )
     yield from detectors_and_policy(settings)
-    yield from asyncio.run(broker(settings))
+    of_broker = asyncio.run(broker(settings))
+    yield from of_broker
     yield from store(settings)
     for role in ROLES:
-        yield telemetry(settings, role)
+        yield telemetry(settings, role, broker_answers=of_broker[0].status == "ok")
 
 
 def variables(environment: Mapping[str, str | None]) -> Iterator[Finding]:
@@ -101,6 +103,7 @@ def detectors_and_policy(settings: Settings) -> Iterator[Finding]:
     try:
         loaded = time.perf_counter()
         yield from _scored(runner, loaded - started)
+        yield from _watched(settings, runner.metrics)
         policy = load_policy(settings.policy, owners(runner))
         compiled = policy.compile(runner.metrics)
         rules = f"{len(compiled.rules)} of {len(policy.rules)} rules in force or in shadow"
@@ -129,6 +132,19 @@ def _scored(runner: Runner, load_s: float) -> Iterator[Finding]:
         reason = runner.failures[name]
         advice = "raise WEIR_DETECTOR_BUDGET_MS" if reason == TIMEOUT else "leave it out with WEIR_DETECTORS"
         yield Finding("detectors", "fail", f"{name} fails ({reason})", advice)
+
+
+def _watched(settings: Settings, metrics: Sequence[str]) -> Iterator[Finding]:
+    """Yield what WEIR_WATCH_METRICS names and nothing gives; by default it may name more than is loaded."""
+    known = (*metrics, *EVENT_FIELDS)
+    for name in settings.watch_metrics if "watch_metrics" in settings.model_fields_set else ():
+        if name not in known:
+            yield Finding(
+                "watch",
+                "fail",
+                f"WEIR_WATCH_METRICS: there is no metric or event field {name!r}{did_you_mean(name, known)}",
+                f"there are {', '.join(sorted(known))}",
+            )
 
 
 async def broker(settings: Settings) -> list[Finding]:
@@ -161,9 +177,6 @@ async def _describe_topics(settings: Settings) -> dict[str, int]:
 def store(settings: Settings) -> Iterator[Finding]:
     """Connect to ClickHouse and look whether its tables are up to date."""
     client = make_store(settings.model_copy(update={"clickhouse_timeout_s": TIMEOUT_S}))
-    start = (
-        "start one with `weir up`, or set WEIR_CLICKHOUSE, WEIR_CLICKHOUSE_USER and WEIR_CLICKHOUSE_PASSWORD"
-    )
     try:
         version = client.query("SELECT version()").rows[0][0]
         yield Finding("store", "ok", f"{settings.clickhouse} answers: ClickHouse {version}")
@@ -176,15 +189,16 @@ def store(settings: Settings) -> Iterator[Finding]:
         else:
             yield Finding("tables", "ok", f"the tables of {settings.clickhouse_database} are up to date")
     except Exception as error:
-        yield _failure(
-            "store", error, "" if "weir migrate" in str(error) else start, f"{settings.clickhouse}: "
-        )
+        yield _failure("store", error)
     finally:
         client.close()
 
 
-def telemetry(settings: Settings, role: str) -> Finding:
-    """Ask a role's health endpoint; a port on which nothing listens is free for it."""
+def telemetry(settings: Settings, role: str, *, broker_answers: bool = True) -> Finding:
+    """Ask a role's health endpoint; a port on which nothing listens is free for it.
+
+    A role notices a broker that went away only by the messages it gets no more: `broker_answers` says it.
+    """
     port: int = getattr(settings, f"{role}_port")
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.http_host, settings.http_host)  # noqa: S104
     where, setting = f"{host}:{port}", f"WEIR_{role.upper()}_PORT"
@@ -202,18 +216,29 @@ def telemetry(settings: Settings, role: str) -> Finding:
         return taken
     try:
         health = msgspec.json.decode(body)
-        running, status, lag = health["role"], health["status"], health["lag_messages"]
+        running, status, ready, behind = (
+            health["role"],
+            health["status"],
+            health["ready"],
+            f"{health['lag_messages']:,} messages behind",
+        )
     except (msgspec.DecodeError, KeyError, TypeError):
         return taken
     if running != role:
         return Finding(role, "fail", f"{running} listens on {where}", f"set {setting} to a free port")
-    advice = "" if status == "ok" else "it has messages and finishes none: look at its log"
-    return Finding(
-        role, "ok" if status == "ok" else "fail", f"runs: {status}, {lag:,} messages behind", advice
-    )
+    if status != "ok":
+        advice = "it has messages and finishes none: look at its log"
+        return Finding(role, "fail", f"runs: {status}, {behind}", advice)
+    if not ready:
+        advice = "it starts, or waits for the broker and its topics: look at its log"
+        return Finding(role, "warn", "runs, but is not ready", advice)
+    if not broker_answers:
+        advice = "it goes on when the broker is back"
+        return Finding(role, "warn", f"runs: {behind} when it last heard from the broker", advice)
+    return Finding(role, "ok", f"runs: ok, ready, {behind}")
 
 
-def _failure(check: str, error: Exception, advice: str = "", prefix: str = "") -> Finding:
+def _failure(check: str, error: Exception, advice: str = "") -> Finding:
     shown = user_error(error)
     detail = shown.message if shown else f"{type(error).__name__}: {error}"
-    return Finding(check, "fail", prefix + detail, advice)
+    return Finding(check, "fail", detail, advice)

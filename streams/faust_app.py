@@ -131,7 +131,7 @@ class Worker:
         self._pending: list[Any] = []
         self._epoch = -1
         self._failure: BaseException | None = None
-        self._wake = asyncio.Event()
+        self.stopping = asyncio.Event()
         self._draining = False
 
     async def run(self) -> None:
@@ -146,7 +146,7 @@ class Worker:
         starting = asyncio.create_task(self._app.start(), name=f"{self.role.name}-start")
         starting.add_done_callback(self._on_started)
         try:
-            await self._wake.wait()
+            await self.stopping.wait()
             if starting.done():
                 await self._drain(worker)
         finally:
@@ -164,12 +164,12 @@ class Worker:
 
     def request_stop(self) -> None:
         """Finish what is under way and return from `run`."""
-        self._wake.set()
+        self.stopping.set()
 
     def fail(self, error: BaseException) -> None:
         """End the process: an agent that Faust restarts would step over what failed."""
         self._failure = self._failure or error
-        self._wake.set()
+        self.stopping.set()
 
     def _define_agent(self) -> None:
         topic = self._app.topic(*self.role.topics, schema=_PollSchema(allow_empty=True))
@@ -259,10 +259,10 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):
-                await self._app.stop()
-        await self.role.stop()
+        for stop in (self._app.stop, self.role.stop):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    await stop()
         log.info("stopped", role=self.role.name)
 
     async def _monitor(self) -> None:

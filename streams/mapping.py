@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.events import Event
 from streams.cli import USAGE, UserError
-from streams.policy_conditions import did_you_mean
+from streams.policy_conditions import KINDS, did_you_mean
 
 FIELDS: Final = Event.__struct_fields__
 _METADATA: Final = "metadata."
@@ -113,12 +113,15 @@ class FieldMap:
     ) -> None:
         """Take field to column, field to text, and the columns that become metadata.
 
-        Raises `UserError` for a field that does not exist or has two sources.
+        Raises `UserError` for a field that does not exist or has two sources, and for a kind that is none.
         """
         for field in [*columns, *constants]:
             _check(field)
         if doubled := sorted(columns.keys() & constants.keys()):
             raise UserError(f"{doubled[0]} has both --map and --set: leave one out", USAGE)
+        if (kind := constants.get("kind", KINDS[0])) not in KINDS:
+            hint = did_you_mean(kind, KINDS)
+            raise UserError(f"--set kind={kind}{hint}: a kind is {' or '.join(KINDS)}", USAGE)
         self._constants: dict[str, Any] = {}
         for field, value in constants.items():
             Target(field).put(self._constants, value)

@@ -23,7 +23,7 @@ VERDICTS: tuple[Verdict, ...] = ("allow", "flag", "redact", "escalate", "block")
 SEVERITIES: tuple[Severity, ...] = ("none", "low", "medium", "high", "critical")
 """By code, from weakest to strongest."""
 
-Action = Literal["flag", "redact", "block", "escalate"]
+Action = Literal["flag", "redact", "escalate", "block"]
 RuleSeverity = Literal["low", "medium", "high", "critical"]
 RuleMode = Literal["enforce", "shadow", "off"]
 OnFailure = Literal["open", "closed"]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from streams.policy import VERDICTS, Policy, Rule
+from streams.policy import Policy, Rule
 from streams.policy_conditions import AllOf, AnyOf, did_you_mean
 from streams.policy_yaml import MAX_BYTES, Document, Problem, YamlError, read
 
@@ -127,8 +127,6 @@ def _explain(error: ErrorDetails) -> str:
     if kind == "literal_error":
         choices: tuple[str, ...] = get_args(Rule.model_fields[str(location[-1])].annotation)
         hint = did_you_mean(str(value), choices)
-        if location[-1] == "action":
-            choices = VERDICTS[1:]  # by strength
         return f"{name} cannot be {value!r:.80}{hint}; allowed: {', '.join(choices)}"
     if kind == "string_too_long":
         return f"{name} is longer than {error['ctx']['max_length']} characters"

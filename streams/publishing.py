@@ -26,9 +26,12 @@ _HINTS: Final = {
     Reason.TOO_LARGE: "WEIR_MAX_EVENT_BYTES sets the limit",
     Reason.TIMESTAMP_TOO_OLD: "WEIR_MAX_EVENT_AGE_DAYS sets the limit",
     Reason.TIMESTAMP_IN_FUTURE: "WEIR_MAX_EVENT_FUTURE_S sets the limit",
+}
+_MAPPING_HINTS: Final = {
     Reason.MISSING_FIELD: "--map FIELD=COLUMN or --set FIELD=VALUE gives one",
     Reason.WRONG_TYPE: "--map takes a field from another column",
 }
+_SYNTAX: Final = (Reason.INVALID_JSON, Reason.TRUNCATED_JSON)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -162,6 +165,8 @@ class Publication:
     skip_bad: bool = False
     limit: int | None = None
     rate: float | None = None
+    mappable: bool = True
+    """Whether --map and --set may mend a row."""
 
     async def batches(self) -> AsyncIterator[list[Message]]:
         """Yield messages in batches; raises `BadRowError` after the good rows before a bad one."""
@@ -205,12 +210,20 @@ class Publication:
 
     def _bad(self, row: Row, rejected: Rejected) -> str:
         self.tally.bad += 1
-        kind = rejected.detail.startswith("`$.kind`")
-        hint = "a kind is prompt or completion: --set kind=prompt" if kind else _HINTS.get(rejected.reason)
-        problem = f"{self.source.name}:{row.number}: {rejected.detail}" + (f" ({hint})" if hint else "")
+        syntax = rejected.reason in _SYNTAX and "JSON" not in rejected.detail
+        detail = f"not JSON: {rejected.detail}" if syntax else rejected.detail
+        hint = self._hint(rejected)
+        problem = f"{self.source.name}:{row.number}: {detail}" + (f" ({hint})" if hint else "")
         if self.skip_bad and self.tally.bad <= SHOWN:
             self.report(problem)
         return problem
+
+    def _hint(self, rejected: Rejected) -> str | None:
+        if not self.mappable:
+            return _HINTS.get(rejected.reason)
+        if rejected.detail.startswith("`$.kind`"):
+            return "a kind is prompt or completion: --set kind=prompt"
+        return (_HINTS | _MAPPING_HINTS).get(rejected.reason)
 
     async def run(self, producer: Producer, progress: Callable[[], None]) -> None:
         """Send everything, and keep the tally."""

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import gzip
 import io
+import itertools
 import os
 import sys
 import zlib
@@ -28,6 +29,7 @@ FORMATS: Final[dict[str, Format]] = {
 STDIN: Final = "-"
 CHUNK_BYTES: Final = 256 * 1024
 CHUNK_ROWS: Final = 1_000
+_DELIMITERS: Final = ",;\t|"
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
@@ -143,7 +145,9 @@ class Source:
         # Bytes that are not UTF-8 pass as lone surrogates: the row that has them is refused, not the file.
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
         self._stack.callback(text.detach)
-        reader = csv.reader(text, delimiter="\t" if ".tsv" in Path(self._path).suffixes else ",")
+        first = text.readline()
+        delimiter = "\t" if ".tsv" in Path(self._path).suffixes else _delimiter(first)
+        reader = csv.reader(itertools.chain([first], text) if first else text, delimiter=delimiter)
         header = next(reader, None)
         if header is None:
             raise UserError(f"{self.name} is empty: its first line must name the columns", USAGE)
@@ -173,7 +177,8 @@ class Source:
             import pyarrow.parquet
         except ImportError:
             raise UserError(
-                "reading Parquet needs pyarrow: `pip install '.[local]'` in the checkout of weir, or export JSONL or CSV"
+                "reading Parquet needs pyarrow: `pip install '.[local]'` in the checkout of weir, or export "
+                "JSONL or CSV"
             ) from None
         try:
             file = self._stack.enter_context(pyarrow.parquet.ParquetFile(self._path))
@@ -202,6 +207,13 @@ def guess(path: str) -> Format:
     if found := FORMATS.get(name.suffix.lower()):
         return found
     raise UserError(f"what is in {name.name!r}? Add --format jsonl, csv or parquet", USAGE)
+
+
+def _delimiter(header: str) -> str:
+    """Return what separates the columns of a header: a comma, or else the first that separates any."""
+    return next(
+        (each for each in _DELIMITERS if len(next(csv.reader([header], delimiter=each), ())) > 1), ","
+    )
 
 
 def _csv_row(number: int, header: Sequence[str], cells: Sequence[str]) -> Row:

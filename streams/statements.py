@@ -16,7 +16,9 @@ def split(text: str) -> list[str]:
     as text.
     """
     ends = [token.start() for token in _TOKEN.finditer(text) if token[0] == ";"]
-    pieces = [text[begin:end] for begin, end in zip([0, *(end + 1 for end in ends)], [*ends, None], strict=True)]
+    pieces = [
+        text[begin:end] for begin, end in zip([0, *(end + 1 for end in ends)], [*ends, None], strict=True)
+    ]
     return [piece.strip() for piece in pieces if not _ONLY_COMMENTS.fullmatch(piece)]
 
 

@@ -177,7 +177,7 @@ class Store:
         try:
             context = client.create_query_context(sql, parameters=dict(parameters) if parameters else None)
             if context.is_command:
-                return _of_command(client.command(sql, parameters=context.parameters))
+                return of_command(client.command(sql, parameters=context.parameters))
             answer = client.query(context=context)
         except CLIENT_ERRORS as error:
             raise classify_query(error, self.url) from None
@@ -257,7 +257,7 @@ class Store:
         )
 
 
-def _of_command(answer: object) -> Result:
+def of_command(answer: object) -> Result:
     """Return what a command answers: most say only how long they took, CHECK TABLE whether all is well."""
     if isinstance(answer, QuerySummary):
         return Result((), [])

@@ -69,6 +69,8 @@ def command(
 
     if text == "-":
         text = sys.stdin.buffer.read().decode(errors="replace").removesuffix("\n")
+    if not text:
+        click.echo("note: the text is empty", err=True)
     overrides: dict[str, Any] = {"storage": "redacted"} | ({"policy": policy} if policy else {})
     settings = load(**overrides)
     judgement = judge(_event(text, kind, app, contexts, constants), settings)

@@ -93,7 +93,7 @@ def command(
             fields.check_columns(source.columns)
         kind = SpanPreparer if otel else Preparer
         prepare = as_it_is if raw else kind(_decoder(settings), source.name, fields, tally, _now_ms)
-        publication = Publication(source, prepare, tally, _report, skip_bad, limit, rate)
+        publication = Publication(source, prepare, tally, _report, skip_bad, limit, rate, mappable=not otel)
         if dry_run:
             _dry_run(publication)
         else:

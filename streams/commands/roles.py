@@ -1,11 +1,14 @@
 """What the commands guard, watch and archive share: settings, logs, health endpoint, run loop."""
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 
 import structlog
 
 from schemas import topics
+from streams.cli import FATAL
 from streams.faust_app import Role, Worker
 from streams.kafka import BrokerError, missing_topics
 from streams.settings import Settings, load
@@ -13,6 +16,8 @@ from streams.telemetry import Telemetry, TelemetryServer, configure_logging
 
 log = structlog.get_logger(__name__)
 RETRY_S = 0.5
+STOP_S = 15.0
+"""To stop the clients, after the time to drain."""
 
 
 def run_role(name: str, make: Callable[[Settings, Telemetry], Role]) -> None:
@@ -30,13 +35,28 @@ async def _run(settings: Settings, telemetry: Telemetry, role: Role, port: int) 
     await server.start()
     try:
         await _wait_for_topics(settings)
-        await Worker(settings, role, telemetry).run()
+        worker = Worker(settings, role, telemetry)
+        ending = asyncio.create_task(_end_at_the_latest(worker.stopping, settings.drain_timeout_s + STOP_S))
+        await worker.run()
+        await ending
     finally:
         await server.stop()
 
 
+async def _end_at_the_latest(stopping: asyncio.Event, seconds: float) -> None:
+    """Once the worker stops, end the process within so many seconds: clients of a dead broker never would.
+
+    Nothing is lost by it: what is not finished is not committed.
+    """
+    await stopping.wait()
+    timer = threading.Timer(seconds, os._exit, (FATAL,))
+    timer.daemon = True
+    timer.start()
+
+
 async def _wait_for_topics(settings: Settings) -> None:
     """Wait a while for the broker and its topics, as in a deployment where all start together."""
+    waited = False
     deadline = asyncio.get_running_loop().time() + settings.kafka_start_timeout_s
     while True:
         try:
@@ -48,5 +68,7 @@ async def _wait_for_topics(settings: Settings) -> None:
             error = unreachable
         if asyncio.get_running_loop().time() > deadline:
             raise error
-        log.info("waiting for the broker", topics=len(topics.ALL))
+        if not waited:
+            log.info("waiting for the broker", topics=len(topics.ALL), problem=str(error))
+        waited = True
         await asyncio.sleep(RETRY_S)

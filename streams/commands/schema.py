@@ -38,11 +38,14 @@ def command(message: str | None, output: Path | None) -> None:
             f"no message {message!r}{did_you_mean(message, MESSAGES)}; there are {', '.join(MESSAGES)}", USAGE
         )
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        for name in [message] if message else MESSAGES:
-            path = output / f"{name}.json"
-            path.write_text(_text(json_schema(name)), "utf-8")
-            click.echo(str(path))
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            for name in [message] if message else MESSAGES:
+                path = output / f"{name}.json"
+                path.write_text(_text(json_schema(name)), "utf-8")
+                click.echo(str(path))
+        except OSError as error:
+            raise UserError(f"cannot write to {output}: {error.strerror}; name another --output") from None
     elif message is not None:
         click.echo(_text(json_schema(message)), nl=False)
     else:

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -93,6 +94,8 @@ async def _tail(
             shown += 1
             if shown == limit:
                 return
+    if not shown:
+        click.secho("0 messages", err=True, dim=True)
 
 
 async def _records(
@@ -106,9 +109,26 @@ async def _records(
             await consumer.seek_to_end()
         if follow and sys.stderr.isatty():
             click.secho(f"following {topic}; Ctrl-C ends", err=True, dim=True)
-        ends = {} if follow else await consumer.end_offsets(partitions)
-        while follow or any([await consumer.position(part) < end for part, end in ends.items()]):
+        if not follow:
+            async for record in _merged(consumer, await consumer.end_offsets(partitions)):
+                yield record
+        while follow:
             fetched = await consumer.getmany(timeout_ms=POLL_MS)
             records = [record for part in fetched.values() for record in part]
             for record in sorted(records, key=lambda record: record.timestamp):
                 yield record
+
+
+async def _merged(consumer: Any, ends: Mapping[Any, int]) -> AsyncGenerator[Any, None]:
+    """Yield what lies before the ends of the partitions, in the order of Kafka's timestamps."""
+    waiting: dict[Any, deque[Any]] = {part: deque() for part in ends}
+    while waiting:
+        empty = [part for part, records in waiting.items() if not records]
+        for part in empty:
+            if await consumer.position(part) >= ends[part]:
+                del waiting[part]
+        if lacking := [part for part in empty if part in waiting]:
+            for part, records in (await consumer.getmany(*lacking, timeout_ms=POLL_MS)).items():
+                waiting[part].extend(records)
+        elif waiting:
+            yield min(waiting.values(), key=lambda records: records[0].timestamp).popleft()

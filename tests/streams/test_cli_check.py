@@ -107,6 +107,10 @@ def test_a_field_that_is_none_is_refused(options: list[str], message: str) -> No
     assert (outcome.code, message in outcome.err) == (2, True), outcome.err
 
 
+def test_an_empty_text_is_noted() -> None:
+    assert run("check", "").err == "note: the text is empty\n"
+
+
 def test_a_text_cannot_steer_the_terminal() -> None:
     assert "\x1b" not in run("check", "\x1b[31mbob@example.org \x1b]0;x\x07").out
 

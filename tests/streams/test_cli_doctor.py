@@ -99,6 +99,15 @@ def test_a_policy_without_its_detectors_fails(monkeypatch: pytest.MonkeyPatch) -
     assert doctor()["policy"][0]["status"] == "fail"
 
 
+def test_metrics_to_watch_that_nothing_gives_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_DETECTORS", "toxicity,text")
+    assert "WEIR_WATCH_METRICS" not in str(doctor())
+    monkeypatch.setenv("WEIR_WATCH_METRICS", "toxicty,text_tokens,cost")
+    (finding,) = [each for each in doctor()["watch"] if "METRICS" in each["detail"]]
+    assert finding["status"] == "fail"
+    assert "'toxicty' (did you mean 'toxicity'?)" in finding["detail"]
+
+
 class Broken:
     name = "broken"
     version = "1"
@@ -171,14 +180,15 @@ def listening(body: bytes, status: int = 200) -> Iterator[int]:
         server.shutdown()
 
 
-def health(role: str, status: str) -> bytes:
-    return json.dumps({"role": role, "status": status, "lag_messages": 1234}).encode()
+def health(role: str, status: str, *, ready: bool = True) -> bytes:
+    return json.dumps({"role": role, "status": status, "ready": ready, "lag_messages": 1234}).encode()
 
 
 @pytest.mark.parametrize(
     ("body", "code", "status", "detail"),
     [
-        (health("guard", "ok"), 200, "ok", "runs: ok, 1,234 messages behind"),
+        (health("guard", "ok"), 200, "ok", "runs: ok, ready, 1,234 messages behind"),
+        (health("guard", "ok", ready=False), 200, "warn", "runs, but is not ready"),
         (health("guard", "stalled"), 503, "fail", "runs: stalled"),
         (health("watch", "ok"), 200, "fail", "watch listens on"),
         (b"<html>", 200, "fail", "something else listens"),
@@ -189,6 +199,13 @@ def test_the_ports_of_the_roles(body: bytes, code: int, status: str, detail: str
     with listening(body, code) as port:
         finding = diagnosis.telemetry(load(guard_port=port), "guard")
     assert (finding.status, detail in finding.detail) == (status, True), finding
+
+
+def test_a_role_that_hears_nothing_from_the_broker_is_not_called_well() -> None:
+    with listening(health("guard", "ok")) as port:
+        finding = diagnosis.telemetry(load(guard_port=port), "guard", broker_answers=False)
+    assert finding.status == "warn"
+    assert finding.detail == "runs: 1,234 messages behind when it last heard from the broker"
 
 
 def test_a_free_port_is_fine() -> None:

@@ -131,7 +131,8 @@ def test_bad_rows_can_be_skipped_and_the_first_are_shown(tmp_path: Path) -> None
         (line(kind="question"), "--set kind=prompt"),
         (line(app=None), "required field `app` is missing (--map FIELD=COLUMN or --set"),
         (line(timestamp=0), "WEIR_MAX_EVENT_AGE_DAYS"),
-        (b'{"event_id": ', "ends in the middle"),
+        (b'{"event_id": ', "not JSON: ends in the middle"),
+        (b"{'a': 1}", "a.jsonl:1: not JSON: "),
         (b"[1]", "expected `object`, got `array`"),
         (line(text="\udc80"), "half of a surrogate pair"),
     ],
@@ -184,6 +185,12 @@ def test_spans_become_events_with_constants_and_those_without_content_are_counte
     producer, _, _ = publish(tmp_path / "a.jsonl", content + b"\n\n", prepare)
     assert [(event.app, event.text) for event in producer.events] == [("shop", "How deep?")]
     assert tally.without_content == 1
+
+
+def test_options_that_spans_cannot_have_are_not_advised(tmp_path: Path) -> None:
+    prepare = SpanPreparer(codec.Decoder(), "s", None, Tally(), lambda: NOW_MS)
+    _, _, reports = publish(tmp_path / "a.jsonl", b'{"span_id": "b"}', prepare, mappable=False)
+    assert reports == ["stopped at a.jsonl:1: required field `attributes` is missing"]
 
 
 def test_a_rate_is_kept(tmp_path: Path) -> None:

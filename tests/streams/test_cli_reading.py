@@ -92,6 +92,20 @@ def test_tsv_and_cells_beyond_csvs_own_limit(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "row"),
+    [
+        ("id;question\n1;a, b\n", {"id": "1", "question": "a, b"}),
+        ("id|question\n1|a\n", {"id": "1", "question": "a"}),
+        ("id\tquestion\n1\ta\n", {"id": "1", "question": "a"}),
+        ("id,a;b\n1,2\n", {"id": "1", "a;b": "2"}),
+        ("question\na;b\n", {"question": "a;b"}),
+    ],
+)
+def test_the_header_tells_what_separates(write: Write, content: str, row: dict[str, str]) -> None:
+    assert rows(write("a.csv", content)) == [Row(2, row)]
+
+
+@pytest.mark.parametrize(
     ("content", "message"), [("", "a.csv is empty"), ("a,b,a\n", "the column 'a' stands twice")]
 )
 def test_csv_needs_a_header(write: Write, content: str, message: str) -> None:

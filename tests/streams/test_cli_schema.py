@@ -32,3 +32,10 @@ def test_a_name_that_is_none_is_refused_with_the_nearest() -> None:
     outcome = run("schema", "alerts")
     assert outcome.code == 2
     assert outcome.err.startswith("Error: no message 'alerts' (did you mean 'alert'?); there are event, ")
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    outcome = run("schema", "--output", str(tmp_path / "file" / "x"))
+    assert outcome.code == 1
+    assert "x: Not a directory; name another --output" in outcome.err

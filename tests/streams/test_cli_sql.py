@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clickhouse_connect.driver.summary import QuerySummary
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.results import render
 from streams.settings import load
+from streams.statements import has_format, split
+from streams.store import Result, of_command
 from streams.storing import make_store
-from tests.streams.weir import forget_settings, run
+from tests.streams.weir import forget_settings, run, start
 
 MOMENT = dt.datetime(2026, 1, 2, 3, 4, 5, 600_000)
 VALUES: tuple[Any, ...] = (
@@ -54,7 +57,7 @@ def test_values_in_tsv_are_escaped_as_clickhouse_does() -> None:
 def test_json_keeps_types() -> None:
     assert json.loads(render("json", NAMES, [VALUES])) == [
         {
-            "a": None, "b": "a\tb\n", "c": 0.123456789, "d": "2026-01-02T03:04:05.600000",
+            "a": None, "b": "a\tb\n", "c": 0.123456789, "d": "2026-01-02T03:04:05.600000Z",
             "e": ["x", 1], "f": {"1": "y"}, "g": "1.50", "h": "10.0.0.1",
         }
     ]  # fmt: skip
@@ -111,9 +114,75 @@ def test_an_empty_query_is_refused(database: str) -> None:
     assert run("sql", " ; ").code == 2
 
 
+def test_statements_run_one_after_the_other(database: str) -> None:
+    script = (
+        "CREATE TABLE t (a String) ENGINE = Memory;\nINSERT INTO t VALUES ('x;y'); -- two\nSELECT a FROM t;\n"
+    )
+    assert run("sql", "-", stdin=script).out == "ok\n\nok\n\na\nx;y\n"
+    failed = run("sql", "SELECT 1 AS a; SELECT nothing FROM t; SELECT 2")
+    assert (failed.code, failed.out) == (1, "a\n1\n")
+    assert failed.err.startswith("Error: statement 2 of 3: ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (QuerySummary({"written_rows": "0"}), Result((), [])),
+        (1, Result(("result",), [(1,)])),
+        (["a", "b"], Result(("result",), [("a",), ("b",)])),
+    ],
+)
+def test_what_a_command_answers_is_kept_unless_it_is_about_the_work(answer: object, result: Result) -> None:
+    assert of_command(answer) == result
+
+
+def test_a_format_clause_is_refused_with_the_option_to_use(database: str) -> None:
+    outcome = run("sql", "SELECT 1 FORMAT Vertical")
+    assert outcome.code == 2
+    assert "leave FORMAT out of the query: --format says" in outcome.err
+
+
+@pytest.mark.parametrize("query", ["SELECT 1 FROM", "SELECT", "SELCT 1", "SELECT (1", "SELECT 'a"])
+def test_a_wrong_query_is_quoted_without_what_the_client_adds(database: str, query: str) -> None:
+    outcome = run("sql", query)
+    assert outcome.code == 1
+    assert "Syntax error" in outcome.err
+    assert "FORMAT" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT 'FORMAT x'", "SELECT 1 -- FORMAT x", "SELECT format FROM system.x"]
+)
+def test_what_is_no_format_clause(query: str) -> None:
+    assert not has_format(query)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["SELECT 1", "SELECT ';'", "SELECT `a;\\`b`", "SELECT 1 /* ; */", "SELECT 2 -- ;\n"])
+    )
+)
+def test_statements_are_split_and_nothing_within_them(statements: list[str]) -> None:
+    assert split(";".join(statements) + "; -- end;") == [statement.strip() for statement in statements]
+
+
+def test_a_store_that_is_down_is_one_line_for_migrate_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    forget_settings(monkeypatch, tmp_path)
+    monkeypatch.setenv("WEIR_CLICKHOUSE", "http://127.0.0.1:1")
+    with start("migrate") as process:
+        _, shown = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert len(shown.splitlines()) == 1
+    assert "no ClickHouse answers at http://127.0.0.1:1" in shown
+
+
 def test_no_store_is_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     forget_settings(monkeypatch, tmp_path)
     monkeypatch.setenv("WEIR_CLICKHOUSE", "http://127.0.0.1:1")
     outcome = run("sql", "SELECT 1")
     assert outcome.code == 1
-    assert outcome.err.startswith("Error: ClickHouse does not answer")
+    assert outcome.err.startswith(
+        "Error: no ClickHouse answers at http://127.0.0.1:1 (OperationalError): start one "
+    )

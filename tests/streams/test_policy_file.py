@@ -154,10 +154,10 @@ def test_condition_errors(condition: str, message: str) -> None:
             ],
         ),
         (
-            HEAD + RULE.replace("action: flag", "action: blok"),
+            HEAD + RULE.replace("block", "blok"),
             [
-                "p.yaml:6: 'action' cannot be 'blok' (did you mean 'block'?); allowed: flag, redact, escalate,"
-                " block",
+                "p.yaml:6: 'action' cannot be 'blok' (did you mean 'block'?); allowed: flag, redact,"
+                " escalate, block",
             ],
         ),
         (HEAD + RULE + RULE, ["p.yaml:7: the rule id 'a' stands twice (first in line 4)"]),

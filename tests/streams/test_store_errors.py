@@ -16,6 +16,7 @@ from streams.store_errors import (
     insert_bisecting,
 )
 
+URL = "http://127.0.0.1:8123"
 SECRET = "the text of a prompt"
 
 
@@ -45,17 +46,41 @@ def refused(code: int, name: str) -> DatabaseError:
     ],
 )
 def test_what_an_error_of_an_insert_means(error: Exception, kind: type[StoreError]) -> None:
-    found = classify(error)
+    found = classify(error, URL)
     assert type(found) is kind
     assert SECRET not in str(found)
     assert "\n" not in str(found)
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OperationalError("refused"), f"no ClickHouse answers at {URL} (OperationalError)"),
+        (
+            DatabaseError("HTTP driver received HTTP status 503, server response: Code: 53."),
+            f"no ClickHouse answers at {URL} (HTTP status 503)",
+        ),
+        (
+            DatabaseError("HTTP driver received HTTP status 501, server response: <p>Error code: 501</p>"),
+            f"the server at {URL} does not speak ClickHouse's HTTP interface",
+        ),
+        (
+            OperationalError("Unexpected response to server version query: 'hi'"),
+            f"the server at {URL} does not speak ClickHouse's HTTP interface",
+        ),
+    ],
+)
+def test_what_is_wrong_at_the_address_and_what_to_do(error: Exception, words: str) -> None:
+    found = classify(error, URL)
+    assert type(found) is RetryableStoreError
+    assert str(found).startswith(f"{words}: start one with `weir up`, or set WEIR_CLICKHOUSE")
+
+
 def test_an_error_of_a_query_is_the_servers_own_text() -> None:
-    found = classify_query(refused(47, "UNKNOWN_IDENTIFIER"))
+    found = classify_query(refused(47, "UNKNOWN_IDENTIFIER"), URL)
     assert isinstance(found, QueryError)
     assert str(found) == f"Cannot: {SECRET}. (UNKNOWN_IDENTIFIER)"
-    assert isinstance(classify_query(refused(241, "MEMORY_LIMIT_EXCEEDED")), RetryableStoreError)
+    assert isinstance(classify_query(refused(241, "MEMORY_LIMIT_EXCEEDED"), URL), RetryableStoreError)
 
 
 @given(bad=st.sets(st.integers(0, 63), max_size=8), size=st.integers(0, 64))
