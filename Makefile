@@ -12,7 +12,7 @@ help:  ## show what there is
 
 $(READY): requirements-dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "weir needs Python 3.11 or newer: install it (Debian: apt-get install python3 python3-venv) or set PYTHON" >&2; exit 2; }
-	@echo "setting up $(VENV) with $(PYTHON) (about 500 MB to install, once)"
+	@echo "setting up $(VENV) with $(PYTHON) (about 1.4 GB on disk, once)"
 	@$(PYTHON) -m venv $(VENV) || { echo "venv is missing: apt-get install python3-venv" >&2; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
