@@ -48,7 +48,9 @@ class LinearDetector:
         Metrics with a probability below `UNLIKELY` have none: there is nothing to explain.
         """
         event = batch.events[row]
-        scores = self.score(batch)[row]
+        if self.only not in (None, event.kind):
+            return []
+        scores = batch.head_probabilities[row, self._columns]
         likely = [number for number, score in enumerate(scores) if score >= UNLIKELY]
         tokens = batch.tokens
         ids = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]

@@ -32,12 +32,18 @@ def owners(runner: Runner) -> dict[str, str]:
     return {metric: runner.owner(metric) for metric in runner.metrics}
 
 
-def check_watched(settings: Settings, metrics: Sequence[str]) -> None:
-    """Raise `SettingsError` where `watch_metrics` names what neither a detector nor an event has."""
+def unknown_watched(settings: Settings, metrics: Sequence[str]) -> list[str]:
+    """Return what is wrong with `watch_metrics`: a message per name that neither a detector nor an event has.
+
+    The default list is not looked at: it may name metrics of detectors that are not loaded.
+    """
     known = (*metrics, *NUMBER_FIELDS)
-    for name in settings.watch_metrics:
-        if name not in known:
-            raise SettingsError(f"WEIR_WATCH_METRICS: no metric {name!r}{did_you_mean(name, known)}")
+    named = settings.watch_metrics if "watch_metrics" in settings.model_fields_set else ()
+    return [
+        f"WEIR_WATCH_METRICS: there is no metric or event field {name!r}{did_you_mean(name, known)}"
+        for name in named
+        if name not in known
+    ]
 
 
 def _options(settings: Settings) -> Mapping[str, Mapping[str, Any]]:

@@ -16,11 +16,10 @@ from detectors.batch import Batch
 from detectors.runner import TIMEOUT, Runner
 from schemas import topics
 from schemas.events import Event
-from streams.detecting import make_runner, owners
-from streams.drift import EVENT_FIELDS
+from streams.detecting import make_runner, owners, unknown_watched
 from streams.errors import user_error
 from streams.kafka import administering
-from streams.policy_conditions import did_you_mean
+from streams.policy_conditions import NUMBER_FIELDS, did_you_mean
 from streams.policy_file import load as load_policy
 from streams.settings import Settings
 from streams.settings import load as load_settings
@@ -135,16 +134,9 @@ def _scored(runner: Runner, load_s: float) -> Iterator[Finding]:
 
 
 def _watched(settings: Settings, metrics: Sequence[str]) -> Iterator[Finding]:
-    """Yield what WEIR_WATCH_METRICS names and nothing gives; by default it may name more than is loaded."""
-    known = (*metrics, *EVENT_FIELDS)
-    for name in settings.watch_metrics if "watch_metrics" in settings.model_fields_set else ():
-        if name not in known:
-            yield Finding(
-                "watch",
-                "fail",
-                f"WEIR_WATCH_METRICS: there is no metric or event field {name!r}{did_you_mean(name, known)}",
-                f"there are {', '.join(sorted(known))}",
-            )
+    """Yield what WEIR_WATCH_METRICS names and nothing gives."""
+    for problem in unknown_watched(settings, metrics):
+        yield Finding("watch", "fail", problem, f"there are {', '.join(sorted((*metrics, *NUMBER_FIELDS)))}")
 
 
 async def broker(settings: Settings) -> list[Finding]:

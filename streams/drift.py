@@ -11,8 +11,8 @@ from river.drift import ADWIN
 
 from schemas import codec
 from schemas.events import Alert, DriftRecord, Kind
+from streams.policy_conditions import NUMBER_FIELDS
 
-EVENT_FIELDS: Final = ("latency_ms", "ttft_ms", "prompt_tokens", "completion_tokens", "cost")
 DETECTOR: Final = "adwin"
 _PICKLED: Final = {("river.drift.adwin", "ADWIN"), ("river._river_rust.drift", "AdaptiveWindowing")}
 
@@ -86,7 +86,7 @@ class DriftMonitor:
 
     def __init__(self, metrics: Sequence[str], delta: float, max_segments: int) -> None:
         self._metrics = tuple(metrics)
-        self._fields = tuple(name for name in self._metrics if name in EVENT_FIELDS)
+        self._fields = tuple(name for name in self._metrics if name in NUMBER_FIELDS)
         self._delta = delta
         self._max_segments = max_segments
         self._states: OrderedDict[Segment, SegmentState] = OrderedDict()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
@@ -107,7 +108,8 @@ def test_traffic_leaves_the_subject_half_way(traffic: ModuleType) -> None:
     assert distances[half:].mean() > distances[:half].mean() + 0.25
 
 
-def test_traffic_ends_quietly_when_nobody_reads_on() -> None:
+def interrupted_traffic(interrupt: Callable[["subprocess.Popen[str]"], object]) -> int:
+    """Interrupt the traffic after its first event; return its exit status, having said nothing."""
     command = [sys.executable, "traffic.py", "3000"]
     with subprocess.Popen(
         command, cwd=EXAMPLES, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -115,22 +117,18 @@ def test_traffic_ends_quietly_when_nobody_reads_on() -> None:
         assert child.stdout is not None
         assert child.stderr is not None
         assert child.stdout.readline().startswith("{")
-        child.stdout.close()
+        interrupt(child)
         assert child.stderr.read() == ""
-    assert child.returncode == 141
+    return child.returncode
+
+
+def test_traffic_ends_quietly_when_nobody_reads_on() -> None:
+    assert interrupted_traffic(lambda child: child.stdout and child.stdout.close()) == 141
 
 
 def test_traffic_ends_quietly_at_ctrl_c() -> None:
-    command = [sys.executable, "traffic.py", "3000"]
-    with subprocess.Popen(
-        command, cwd=EXAMPLES, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        assert child.stderr is not None
-        assert child.stdout.readline().startswith("{")
-        child.send_signal(signal.SIGINT)  # while it waits for its reader
-        assert child.stderr.read() == ""
-    assert child.returncode == 130
+    # While it waits for its reader.
+    assert interrupted_traffic(lambda child: child.send_signal(signal.SIGINT)) == 130
 
 
 @given(text=st.text(max_size=200), width=st.integers(min_value=12, max_value=120))

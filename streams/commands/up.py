@@ -33,15 +33,16 @@ def command(data: Path, no_broker: bool, no_store: bool) -> None:
     """
     import signal
 
-    from streams.detecting import check_watched, make_runner, owners
+    from streams.detecting import make_runner, owners, unknown_watched
     from streams.local.stack import Stack, export_addresses
     from streams.policy_file import load as load_policy
-    from streams.settings import load
+    from streams.settings import SettingsError, load
 
     settings = load()
     runner = make_runner(settings)
     load_policy(settings.policy, owners(runner)).compile(runner.metrics)
-    check_watched(settings, runner.metrics)
+    if problems := unknown_watched(settings, runner.metrics):
+        raise SettingsError("\n".join(problems))
     runner.close()
     export_addresses(settings)
     stack = Stack(settings, data.resolve(), click.echo, broker=not no_broker, store=not no_store)
