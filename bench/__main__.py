@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench import report
 from bench.texts import make_events, read_texts
+from detectors.training.machine import machine
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmark.md"
 SKIP = 1_000
@@ -88,7 +89,7 @@ def _measure(options: argparse.Namespace) -> str:
     words = sum(len(event.text.split()) for event in events) / len(events)
     setup = report.Setup(
         options.events, words, options.repeats, options.rate, options.seconds,
-        report.machine(), dt.datetime.now(dt.UTC).date(),
+        machine(), dt.datetime.now(dt.UTC).date(),
     )  # fmt: skip
     return report.markdown(setup, results)
 

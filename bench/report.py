@@ -1,12 +1,9 @@
 """Results as Markdown, and their place in a page. Pure."""
 
 import datetime as dt
-import os
-import platform
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 BEGIN = "<!-- measured: begin -->"
 END = "<!-- measured: end -->"
@@ -41,17 +38,6 @@ class Setup:
     """Of the latency run."""
     machine: str
     date: dt.date
-
-
-def machine() -> str:
-    """Return the processor, its cores and Python, as one line."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = named[0].partition(":")[2].strip() if named else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def percentile(values: Sequence[float], share: float) -> float:

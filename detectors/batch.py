@@ -11,7 +11,7 @@ from detectors.cascade import Verdicts, shared_cascade
 from detectors.encoder import Tokens, shared_encoder
 from detectors.features import shared_embeddings
 from detectors.normalise import Reading, readings
-from schemas.events import Event, Evidence, Kind
+from schemas.events import Event, Kind
 
 MAX_CONTEXTS = 16
 """Contexts of an event that are judged by themselves, so that its cost is bounded."""
@@ -28,8 +28,6 @@ class Batch:
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
-        self.explained: dict[tuple[str, int], list[Evidence]] = {}
-        """Evidence that was asked for, by detector and row: each rule of a row asks again."""
 
     @classmethod
     def of_texts(cls, texts: Sequence[str], kind: Kind = "prompt") -> Self:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from detectors.encoder import MODELS, Tokens
 from detectors.features import Floats
-from detectors.linear import BLOCK, LinearHeads, windows
+from detectors.linear import BLOCK, LinearHeads, highest, windows
 from detectors.transformer import STRIDE, WINDOW, Transformer, window, window_starts
 
 GATE = "gate"
@@ -79,10 +79,7 @@ class Cascade:
         by_window = self.linear.window_logits(tokens, spans)
         names = self.linear.names
         columns = [names.index(name) for name in self.names]
-        first = np.full((len(tokens), len(names)), -np.inf, dtype=np.float32)
-        if len(spans.texts):
-            filled, starts = np.unique(spans.texts, return_index=True)
-            first[filled] = np.maximum.reduceat(by_window, starts, axis=0)
+        first = highest(by_window, spans, len(tokens))
         heads = first[:, columns]
         gate = first[:, names.index(GATE)]
         unsure = (gate >= self.gate) | (heads.max(axis=1) >= self.doubt)

@@ -45,6 +45,11 @@ class Tokens:
         """Tokens per text, shape (N,)."""
         return np.diff(self.offsets)
 
+    def of(self, row: int) -> "Tokens":
+        """Return the tokens of one text, as N = 1 texts."""
+        ids = self.ids[self.offsets[row] : self.offsets[row + 1]]
+        return Tokens(ids, np.array([0, len(ids)]))
+
 
 @dataclass(frozen=True, slots=True)
 class Words:

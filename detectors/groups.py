@@ -86,8 +86,7 @@ class GroupsDetector:
 
     def explain(self, batch: Batch, row: int) -> list[Evidence]:
         """Return the words that were counted, in their order."""
-        text, own = batch.texts[row], slice(batch.tokens.offsets[row], batch.tokens.offsets[row + 1])
-        tokens = Tokens(batch.tokens.ids[own], np.array([0, own.stop - own.start]))
+        text, tokens = batch.texts[row], batch.tokens.of(row)
         named = self._alone[tokens.ids].copy()
         places = self._qualified(tokens)
         named[places] += self._before[tokens.ids[places]]

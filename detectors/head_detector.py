@@ -7,7 +7,7 @@ import numpy as np
 from detectors.base import FloatMatrix
 from detectors.batch import Batch
 from detectors.cascade import shared_cascade
-from detectors.encoder import Tokens, shared_encoder
+from detectors.encoder import shared_encoder
 from detectors.occlusion import Phrase, phrases
 from schemas.events import Evidence, Kind
 
@@ -48,11 +48,6 @@ class HeadDetector:
         Metrics with a probability below `UNLIKELY` have none: there is nothing to explain. Where another
         reading of the text decided (see `normalise`), its span is the evidence.
         """
-        if (self.name, row) not in batch.explained:
-            batch.explained[self.name, row] = sorted(self._found(batch, row), key=strength, reverse=True)
-        return batch.explained[self.name, row]
-
-    def _found(self, batch: Batch, row: int) -> list[Evidence]:
         event = batch.events[row]
         if self.only not in (None, event.kind):
             return []
@@ -63,13 +58,13 @@ class HeadDetector:
         found = [
             item for column in likely if column not in plain for item in self._hidden(batch, row, column)
         ]
-        ids = batch.tokens.ids[batch.tokens.offsets[row] : batch.tokens.offsets[row + 1]]
-        if plain and len(ids):
-            found += self._phrases(Tokens(ids, np.array([0, len(ids)])), event.text, plain)
-        return found
+        if plain and batch.tokens.counts[row]:
+            found += self._phrases(batch, row, plain)
+        return sorted(found, key=strength, reverse=True)
 
-    def _phrases(self, tokens: Tokens, text: str, columns: list[int]) -> Iterator[Evidence]:
-        tier, by_column = phrases(shared_cascade(), tokens, shared_encoder().words(text), columns)
+    def _phrases(self, batch: Batch, row: int, columns: list[int]) -> Iterator[Evidence]:
+        text, tokens, deciding = batch.texts[row], batch.tokens.of(row), batch.verdicts.deciding[row]
+        tier, by_column = phrases(shared_cascade(), tokens, shared_encoder().words(text), deciding, columns)
         for column, parts in zip(columns, by_column, strict=True):
             for part in _strongest(parts):
                 yield Evidence(

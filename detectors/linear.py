@@ -88,6 +88,15 @@ def windows(tokens: Tokens) -> Windows:
     )
 
 
+def highest(by_window: Floats, spans: Windows, count: int) -> Floats:
+    """Return the highest window of each of `count` texts, shape (count, heads); -inf without tokens."""
+    result = np.full((count, by_window.shape[1]), -np.inf, dtype=np.float32)
+    if len(spans.texts):
+        filled, starts = np.unique(spans.texts, return_index=True)
+        result[filled] = np.maximum.reduceat(by_window, starts, axis=0)
+    return result
+
+
 @dataclass(frozen=True, slots=True)
 class LinearHeads:
     """The table of all heads. P(head) = sigmoid(gain * sum / sqrt(length + SMOOTHING) + bias)."""
@@ -126,13 +135,9 @@ class LinearHeads:
 
     def probabilities(self, tokens: Tokens) -> npt.NDArray[np.float32]:
         """Return the probability of each head for each text, shape (N, heads); 0 for no tokens."""
-        result = np.zeros((len(tokens), len(self.names)), dtype=np.float32)
         spans = windows(tokens)
-        if len(spans.texts):
-            filled, starts = np.unique(spans.texts, return_index=True)
-            logits = np.maximum.reduceat(self.window_logits(tokens, spans), starts, axis=0)
-            result[filled] = 1.0 / (1.0 + np.exp(-logits))
-        return result
+        logits = highest(self.window_logits(tokens, spans), spans, len(tokens))
+        return np.asarray(1.0 / (1.0 + np.exp(-logits)), dtype=np.float32)
 
     def contributions(self, ids: npt.NDArray[np.int32], heads: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return what each token of one text adds to the log-odds of its highest window.

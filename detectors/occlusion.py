@@ -31,17 +31,16 @@ class Phrase:
 
 
 def phrases(
-    cascade: Cascade, tokens: Tokens, words: Words, heads: list[int]
+    cascade: Cascade, tokens: Tokens, words: Words, deciding: Ints, heads: list[int]
 ) -> tuple[Tier, list[list[Phrase]]]:
     """Return the tier that decided on one text, and for each head the phrases of the deciding window.
 
-    `tokens` and `words` are those of the one text.
+    `tokens` and `words` are those of the one text, `deciding` its row of `Verdicts.deciding`.
     """
-    verdict = cascade.judge(tokens)
-    if not verdict.by_transformer[0]:
+    deciding = deciding[heads]
+    if (deciding < 0).any():
         return "linear", _linear(cascade, tokens, words, heads)
     found: list[list[Phrase]] = [[] for _ in heads]
-    deciding = verdict.deciding[0, heads]
     for start in np.unique(deciding).tolist():
         asked = np.flatnonzero(deciding == start).tolist()
         for number, parts in zip(

@@ -196,13 +196,15 @@ class Pipeline:
     ) -> None:
         event = judged.batch.events[row]
         alerting = {rule.id for rule in judged.policy.rules if rule.alert}
-        for hit in decision.rules:
-            if hit.rule not in alerting:
-                continue
+        hits = [hit for hit in decision.rules if hit.rule in alerting]
+        found: list[Evidence] = []
+        if explain and len(output.alerts) < EXPLAINED_ALERTS:
+            found = self._runner.explain(judged.batch, row, {hit.metric for hit in hits if hit.metric})
+        for hit in hits:
             evidence: tuple[Evidence, ...] = ()
-            if hit.metric and explain and len(output.alerts) < EXPLAINED_ALERTS:
-                found = self._runner.explain(judged.batch, row, [hit.metric])
-                evidence = tuple(self._keeper.evidence(item, findings) for item in found)
+            if len(output.alerts) < EXPLAINED_ALERTS:
+                own = (item for item in found if item.metric == hit.metric)
+                evidence = tuple(self._keeper.evidence(item, findings) for item in own)
             alert = Alert(
                 alert_id=codec.alert_id(decision.decision_id, hit.rule),
                 source="guard",

@@ -1,6 +1,7 @@
 """`python -m detectors.training --data DIR [--out DIR] [--stage STAGE]`."""
 
 import argparse
+import datetime as dt
 import json
 import logging
 from collections.abc import Sequence
@@ -110,7 +111,8 @@ def _cascade(pool: "Pool", out: Path, checkpoints: Path | None) -> None:
 
 def _evaluate(pool: "Pool", out: Path) -> None:
     from detectors.cascade import Cascade
-    from detectors.training import fairness, table
+    from detectors.training import cards, fairness, table
+    from detectors.training.machine import machine
 
     if out != MODELS:
         raise SystemExit(f"the stage eval measures what runs, the models of {MODELS}: leave --out away")
@@ -119,7 +121,7 @@ def _evaluate(pool: "Pool", out: Path) -> None:
     by_term = fairness.report(cascade)
     rows = table.measure(judged)
     found = {
-        "machine": table.machine(),
+        "machine": f"{dt.date.today().isoformat()}, {machine()}.",
         "table": rows,
         "heads": table.sections(judged),
         "over_defence": table.over_defence(judged),
@@ -129,7 +131,7 @@ def _evaluate(pool: "Pool", out: Path) -> None:
         "texts_per_second": table.speed(pool, cascade, SEED),
     }
     _write(out / "metrics.json", found)
-    log.info("\n%s", table.markdown(rows))
+    log.info("\n%s", cards.measured(rows))
 
 
 def _write(path: Path, content: object) -> None:

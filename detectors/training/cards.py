@@ -54,7 +54,6 @@ def write_cards(models: Path, page: Path | None = None) -> None:
 def _page(metrics: dict[str, Any], transfer: dict[str, Any]) -> dict[str, str]:
     """Return the tables of the page on evaluation."""
     fairness = {head: dict(row) for head, row in metrics["fairness"].items()}
-    measured = {"texts per second, one core": metrics["texts_per_second"]}
     shares = {
         "ordinary texts that the transformer reads": metrics["passed_to_transformer"]["ordinary"],
         "positive texts that the transformer reads": metrics["passed_to_transformer"]["positive"],
@@ -62,15 +61,20 @@ def _page(metrics: dict[str, Any], transfer: dict[str, Any]) -> dict[str, str]:
     return {
         "machine": metrics["machine"],
         "targets": _rows(targets(metrics, transfer), {name: name for name in TARGET_COLUMNS}),
-        "table": _rows(metrics["table"], {"set": "set", "head": "head", "tier": "tier"} | COLUMNS),
+        "table": measured(metrics["table"]),
         "transfer": "\n".join(_left_out(head, groups) for head, groups in transfer.items()),
-        "speed": _wide(measured),
+        "speed": _wide({"texts per second, one core": metrics["texts_per_second"]}),
         "shares": _rows(
             [{"share": name, "value": value} for name, value in shares.items()],
             {"share": "", "value": "share"},
         ),
         "fairness": _wide(fairness),
     }
+
+
+def measured(rows: list[dict[str, Any]]) -> str:
+    """Return the rows of `table.measure` as a table."""
+    return _rows(rows, {"set": "set", "head": "head", "tier": "tier"} | COLUMNS)
 
 
 def _rows(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:

@@ -33,9 +33,17 @@ class Matrix:
 
 def cut(tokens: Tokens, limit: int = MAX_TOKENS) -> Tokens:
     """Return the first `limit` tokens of each text."""
-    counts = np.minimum(tokens.counts, limit)
+    return _parts(tokens, tokens.offsets[:-1], np.minimum(tokens.counts, limit))
+
+
+def subset(tokens: Tokens, rows: npt.NDArray[np.int64]) -> Tokens:
+    """Return the tokens of some of the texts."""
+    return _parts(tokens, tokens.offsets[rows], tokens.counts[rows])
+
+
+def _parts(tokens: Tokens, starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> Tokens:
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    place = np.repeat(tokens.offsets[:-1] - offsets[:-1], counts) + np.arange(offsets[-1])
+    place = np.repeat(starts - offsets[:-1], counts) + np.arange(offsets[-1])
     return Tokens(tokens.ids[place], offsets)
 
 

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from detectors.encoder import Tokens
-from detectors.linear import LinearHeads, windows
+from detectors.linear import LinearHeads, highest, windows
 from detectors.training.files import write_arrays
+from detectors.training.matrix import subset
 from detectors.transformer import Transformer, window, window_starts
 
 log = logging.getLogger(__name__)
@@ -47,19 +48,10 @@ def read(transformer: Transformer, tokens: Tokens, rows: npt.NDArray[np.int64], 
 
 
 def linear_logits(linear: LinearHeads, tokens: Tokens, rows: npt.NDArray[np.int64]) -> Floats:
-    """Return the highest log-odds of each linear head for some texts that have tokens, (rows, heads)."""
+    """Return the highest log-odds of each linear head for some texts, shape (rows, heads)."""
     chosen = subset(tokens, rows)
     spans = windows(chosen)
-    _, starts = np.unique(spans.texts, return_index=True)
-    return np.asarray(np.maximum.reduceat(linear.window_logits(chosen, spans), starts, axis=0))
-
-
-def subset(tokens: Tokens, rows: npt.NDArray[np.int64]) -> Tokens:
-    """Return the tokens of some of the texts."""
-    counts = tokens.counts[rows]
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    place = np.repeat(tokens.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
-    return Tokens(tokens.ids[place], offsets)
+    return highest(linear.window_logits(chosen, spans), spans, len(rows))
 
 
 def weights(tiers: Tiers, labels: Floats) -> Floats:

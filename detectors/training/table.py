@@ -1,17 +1,14 @@
 """What the shipped detectors are worth: every labelled set, by tier and for the cascade."""
 
-import datetime as dt
 import logging
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from detectors.batch import Batch
 from detectors.cascade import Cascade
@@ -19,6 +16,7 @@ from detectors.registry import build
 from detectors.runner import Runner
 from detectors.training import evaluate, stack
 from detectors.training.datasets import HEADS
+from detectors.training.matrix import subset
 from detectors.training.pool import TRAFFIC, Mask, Pool
 from detectors.training.written import CHALLENGE, WRITTEN
 
@@ -65,15 +63,11 @@ def judge(pool: Pool, cascade: Cascade, seed: int) -> Judged:
     both = np.concatenate([batch.head_probabilities for batch in read])
     by_transformer = np.concatenate([batch.verdicts.by_transformer for batch in read])
     tiers = {
-        "linear": _probability(first),
-        "transformer": _probability(second),
+        "linear": special.expit(first),
+        "transformer": special.expit(second),
         "cascade": both,
     }
     return Judged(pool, rows, tiers, by_transformer)
-
-
-def _probability(logits: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-logits)), dtype=np.float32)
 
 
 def sets(pool: Pool) -> Iterator[tuple[str, str, Mask]]:
@@ -159,7 +153,7 @@ def speed(pool: Pool, cascade: Cascade, seed: int) -> dict[str, float]:
     )
     rows = np.random.default_rng(seed).permutation(rows)[:SPEED_TEXTS]
     parts = [rows[start : start + SPEED_BATCH] for start in range(0, len(rows), SPEED_BATCH)]
-    tokens = [stack.subset(pool.tokens, part) for part in parts]
+    tokens = [subset(pool.tokens, part) for part in parts]
     texts = [[pool.texts[row] for row in part.tolist()] for part in parts]
     runner = Runner(build(), budget_s=60.0)
     ways: dict[str, Callable[[int], object]] = {
@@ -187,37 +181,3 @@ def _rate(way: Callable[[int], object], parts: range, size: int) -> float:
             way(part)
         best = min(best, time.perf_counter() - began)
     return round(len(parts) * size / best, 1)
-
-
-def machine() -> str:
-    """Return the date and what this ran on."""
-    model = next(
-        (line.partition(": ")[2] for line in _cpu_lines() if line.startswith("model name")),
-        platform.processor(),
-    )
-    return (
-        f"{dt.date.today().isoformat()}, {os.cpu_count()} cores, {model}, Python {platform.python_version()}."
-    )
-
-
-def _cpu_lines() -> list[str]:
-    info = Path("/proc/cpuinfo")
-    return info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-
-
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as a table for the documentation."""
-    columns = {
-        "set": "set",
-        "head": "head",
-        "n": "texts",
-        "positive": "positive",
-        "tier": "tier",
-        "auroc": "AUROC",
-        "average_precision": "AP",
-        "recall_at_1pct_fpr": "recall at 1 % FP",
-        "ece": "ECE",
-    }
-    lines = [f"| {' | '.join(columns.values())} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join(str(row.get(key, '')) for key in columns)} |" for row in rows]
-    return "\n".join(lines)

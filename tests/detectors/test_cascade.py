@@ -117,7 +117,8 @@ def test_phrases_cover_the_window_and_name_the_tier() -> None:
     text = "You are a stupid idiot and " + "nobody likes you at all " * 10
     tokens = shared_encoder().encode([text])
     insult = shared_cascade().names.index("insult")
-    tier, (found,) = phrases(shared_cascade(), tokens, shared_encoder().words(text), [insult])
+    deciding = shared_cascade().judge(tokens).deciding[0]
+    tier, (found,) = phrases(shared_cascade(), tokens, shared_encoder().words(text), deciding, [insult])
     assert tier == "transformer"
     assert len(found) == MAX_PHRASES
     assert found[0].start == 0
@@ -128,7 +129,8 @@ def test_phrases_cover_the_window_and_name_the_tier() -> None:
 def test_what_the_linear_heads_decide_is_explained_by_them() -> None:
     text = "How do I sort a list in Python?"
     tokens = shared_encoder().encode([text])
-    tier, (found,) = phrases(shared_cascade(), tokens, shared_encoder().words(text), [0])
+    deciding = shared_cascade().judge(tokens).deciding[0]
+    tier, (found,) = phrases(shared_cascade(), tokens, shared_encoder().words(text), deciding, [0])
     assert tier == "linear"
     assert [text[part.start : part.end] for part in found][:2] == ["How", "do"]
 

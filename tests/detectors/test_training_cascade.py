@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detectors.cascade import GATE, shared_cascade
 from detectors.encoder import shared_encoder
-from detectors.training import curriculum, fairness, stack, table, written
+from detectors.training import cards, curriculum, fairness, matrix, stack, table, written
 from detectors.training.corpus import NATURAL, Example
 from detectors.training.datasets import HEADS
 from detectors.training.pool import COLUMNS, Pool
@@ -138,7 +138,7 @@ def test_the_gate_passes_its_share_of_ordinary_texts() -> None:
 
 def test_a_subset_has_the_tokens_of_its_texts() -> None:
     tokens = shared_encoder().encode(["one two", "three", "", "four five six"])
-    part = stack.subset(tokens, np.array([3, 1]))
+    part = matrix.subset(tokens, np.array([3, 1]))
     assert part.counts.tolist() == [3, 1]
     assert part.ids.tolist() == [*tokens.ids[3:6].tolist(), tokens.ids[2]]
 
@@ -164,7 +164,7 @@ def test_the_table_has_every_tier_and_the_sections(monkeypatch: pytest.MonkeyPat
     assert [row["tier"] for row in rows] == list(table.TIERS)
     assert {row["set"] for row in rows} == {"challenge: requests"}
     assert rows[0]["n"] == len(examples)
-    assert "| challenge: requests | harmful_request |" in table.markdown(rows)
+    assert "| challenge: requests | harmful_request |" in cards.measured(rows)
     sections = table.sections(judged)
     assert sections["insult"]["x"]["n"] == 20
     assert set(sections) == set(HEADS)
