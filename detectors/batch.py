@@ -64,6 +64,12 @@ class Batch:
         """What the cascade says about the texts as they stand."""
         return shared_cascade().judge(self.tokens)
 
+    @property
+    def in_doubt(self) -> int:
+        """How many of the texts the transformer has read; 0 where no verdict was asked for."""
+        verdicts: Verdicts | None = self.__dict__.get("verdicts")
+        return 0 if verdicts is None else int(verdicts.by_transformer.sum())
+
     @cached_property
     def hidden(self) -> list[tuple[int, Reading]]:
         """Every other reading of a text (decoded, without invisible characters, ...), with its row."""

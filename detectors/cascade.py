@@ -75,34 +75,36 @@ class Cascade:
 
         At most `limit` windows of a text are read by the transformer.
         """
+        heads, doubtful = self._first(tokens, limit)
+        deciding = np.full(heads.shape, -1, dtype=np.int64)
+        places = [(row, start) for row, starts in doubtful.items() for start in starts]
+        logits = self.transformer.logits([window(tokens, row, start) for row, start in places])
+        done = 0
+        for row, starts in doubtful.items():
+            own = logits[done : done + len(starts)]
+            done += len(starts)
+            deciding[row] = np.array(starts)[own.argmax(axis=0)]
+            heads[row] = self.weights[0] * own.max(axis=0) + self.weights[1] * heads[row] + self.weights[2]
+        probabilities = 1.0 / (1.0 + np.exp(-heads))
+        return Verdicts(probabilities.astype(np.float32), deciding[:, 0] >= 0, deciding)
+
+    def _first(self, tokens: Tokens, limit: int) -> tuple[Floats, dict[int, list[int]]]:
+        """Return the linear log-odds (N, heads), and the windows to read of each text that is in doubt."""
         spans = windows(tokens)
         by_window = self.linear.window_logits(tokens, spans)
         names = self.linear.names
         columns = [names.index(name) for name in self.names]
-        first = highest(by_window, spans, len(tokens))
-        heads = first[:, columns]
-        gate = first[:, names.index(GATE)]
-        unsure = (gate >= self.gate) | (heads.max(axis=1) >= self.doubt)
-        deciding = np.full(heads.shape, -1, dtype=np.int64)
         suspicion = np.maximum(
             by_window[:, names.index(GATE)] - self.gate,
             by_window[:, columns].max(axis=1, initial=-np.inf) - self.doubt,
         )
         begins = np.searchsorted(spans.texts, np.arange(len(tokens) + 1))
-        for row in np.flatnonzero(unsure).tolist():
-            second, deciding[row] = self._read(tokens, row, suspicion[begins[row] : begins[row + 1]], limit)
-            heads[row] = self.weights[0] * second + self.weights[1] * heads[row] + self.weights[2]
-        probabilities = 1.0 / (1.0 + np.exp(-heads))
-        return Verdicts(probabilities.astype(np.float32), unsure, deciding)
-
-    def _read(
-        self, tokens: Tokens, row: int, suspicion: Floats, limit: int
-    ) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Return the transformer's highest log-odds of each head, and the windows where they are."""
-        starts = window_starts(int(tokens.counts[row]))
-        starts = starts[worth_reading(suspicion, len(starts), limit)]
-        logits = self.transformer.logits([window(tokens, row, start) for start in starts.tolist()])
-        return logits.max(axis=0), starts[logits.argmax(axis=0)]
+        doubtful = {}
+        for row in np.unique(spans.texts[suspicion >= 0]).tolist():
+            count = len(window_starts(int(tokens.counts[row])))
+            places = worth_reading(suspicion[begins[row] : begins[row + 1]], count, limit)
+            doubtful[row] = [place * STRIDE for place in places]
+        return highest(by_window, spans, len(tokens))[:, columns], doubtful
 
 
 def worth_reading(suspicion: Floats, count: int, limit: int = MAX_WINDOWS) -> list[int]:

@@ -15,6 +15,8 @@ from detectors.base import Detector, FloatMatrix
 from detectors.batch import Batch
 from schemas.events import Evidence
 
+FEATURES: Final = "features"
+"""Stands for what the detectors share in `ScoreMatrix.seconds`: tokens, embeddings, verdicts."""
 TIMEOUT: Final = "timeout"
 """The reason in `Runner.failures` for a detector that overran its budget, or is still overrunning it."""
 
@@ -40,7 +42,7 @@ class ScoreMatrix:
     failed: tuple[str, ...]
     """Detectors that raised, returned a wrong matrix or overran their budget, in order."""
     seconds: Mapping[str, float]
-    """Wall-clock seconds that the batch waited for each detector."""
+    """Wall-clock seconds that the batch waited for each detector, and for `FEATURES`."""
 
 
 class Runner:
@@ -66,10 +68,11 @@ class Runner:
 
     def score(self, batch: Batch) -> ScoreMatrix:
         """Return the scores of `batch`; never raises because of a detector."""
+        began = time.perf_counter()
         self._prepare(batch)
+        seconds = {FEATURES: time.perf_counter() - began}
         matrix = np.full((len(batch), len(self.metrics)), np.nan, dtype=np.float32)
         failed: list[str] = []
-        seconds: dict[str, float] = {}
         column = 0
         for detector in self.detectors:
             width = len(detector.metrics)

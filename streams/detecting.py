@@ -1,18 +1,24 @@
 """The detectors as the settings want them."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detectors import registry
+from detectors.cascade import shared_cascade
 from detectors.runner import Runner
 from streams.policy_conditions import NUMBER_FIELDS, did_you_mean
 from streams.settings import Settings, SettingsError
+
+MOST_THREADS = 4
+"""By default: one guard is one consumer beside others, not the owner of a large machine."""
 
 
 def make_runner(settings: Settings) -> Runner:
     """Load the detectors; raise `SettingsError` or `DetectorError` with a user-readable message."""
     detectors = registry.build(chosen(settings), _options(settings))
+    shared_cascade().transformer.use_threads(settings.threads or min(MOST_THREADS, _cores()))
     return Runner(detectors, settings.detector_budget_ms / 1000)
 
 
@@ -44,6 +50,10 @@ def unknown_watched(settings: Settings, metrics: Sequence[str]) -> list[str]:
         for name in named
         if name not in known
     ]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _options(settings: Settings) -> Mapping[str, Mapping[str, Any]]:

@@ -20,6 +20,28 @@ from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
+SLICE_S = 5.0
+"""About how long the guard judges before it answers and counts as alive, however slow the texts are."""
+FIRST_SLICE = 64
+"""Events of the first slice, before the pace is known."""
+
+
+class Slices:
+    """How many events to judge at once: at most `most`, and few where texts are slow to judge.
+
+    A text that the transformer reads in all its parts takes a thousand times as long as an ordinary one, so
+    a flood of them must not hold up the answers, or fail the health check, for minutes.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.size = min(FIRST_SLICE, most)
+
+    def took(self, events: int, seconds: float) -> None:
+        """Note the time of a slice; the next is at most twice as large."""
+        fitting = int(SLICE_S * events / max(seconds, 1e-6))
+        self.size = max(1, min(self._most, 2 * max(self.size, events), fitting))
+
 
 class Guard:
     """Judges every event; stateless, so any worker can take any partition.
@@ -41,6 +63,7 @@ class Guard:
         self._policies = Policies(settings.policy, owners(self._runner))
         self._compiled = self._compile()
         self._watching: asyncio.Task[None] | None = None
+        self._slices = Slices(self.batch_records)
         self._pipeline = Pipeline(self._runner, settings, telemetry, lambda: time.time_ns() // 1_000_000)
 
     async def start(self) -> None:
@@ -69,13 +92,17 @@ class Guard:
     async def handle(self, records: Sequence[Record]) -> bool:
         """Judge and deliver, one slice while the one before it is on its way."""
         delivery: asyncio.Task[None] | None = None
+        start = 0
         try:
-            for start in range(0, len(records), self.batch_records):
-                piece = records[start : start + self.batch_records]
+            while piece := records[start : start + self._slices.size]:
+                start += len(piece)
+                began = time.perf_counter()
                 output = await asyncio.to_thread(self._pipeline.process, piece, self._compiled)
+                self._slices.took(len(piece), time.perf_counter() - began)
                 self._limit.check(output.accepted)
                 if delivery is not None:
                     await delivery
+                    self._telemetry.progress()
                 delivery = asyncio.create_task(self._deliver(output))
         finally:
             if delivery is not None:

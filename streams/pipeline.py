@@ -106,6 +106,7 @@ class Pipeline:
             scored = self._runner.score(batch)
         for name, seconds in scored.seconds.items():
             self._telemetry.observe("weir_detector_seconds", seconds, name)
+        self._telemetry.count("weir_texts_in_doubt_total", batch.in_doubt)
         for name in scored.failed:
             self._telemetry.count("weir_detector_failures_total", 1, name)
         with self._telemetry.stage("decide"):

@@ -108,6 +108,9 @@ class Settings(BaseSettings):
         "original",
         description="Model of the optional detector `detoxify`: a name, or CHECKPOINT:CONFIG_FOLDER",
     )
+    threads: int = Field(
+        0, ge=0, le=256, description="Threads that read texts in doubt; 0: as many as cores, at most 4"
+    )
     batch_events: int = Field(
         512, ge=1, le=10_000, description="Events that the guard judges at once, at most"
     )

@@ -27,6 +27,8 @@ MetricName = Literal[
     "weir_detector_seconds",
     # Batches for which a detector failed (raised, or ran out of time).
     "weir_detector_failures_total",
+    # Texts that the transformer read.
+    "weir_texts_in_doubt_total",
     # Decisions by the action that is enforced.
     "weir_decisions_total",
     # Rules that were tripped, by mode.
@@ -74,8 +76,9 @@ HELP: dict[MetricName, str] = {
     "weir_batch_messages": "Messages of one batch",
     "weir_batch_seconds": "Seconds of one batch, until everything is delivered",
     "weir_stage_seconds": "Seconds of one stage of a batch",
-    "weir_detector_seconds": "Seconds that one detector took for a batch",
+    "weir_detector_seconds": "Seconds that one detector, or the features all share, took for a batch",
     "weir_detector_failures_total": "Batches for which a detector failed",
+    "weir_texts_in_doubt_total": "Texts in doubt, which the transformer read",
     "weir_decisions_total": "Decisions by the action that is enforced",
     "weir_rule_hits_total": "Rules that were tripped",
     "weir_decision_latency_seconds": "Seconds from Kafka's timestamp of an event to its decision",
@@ -157,6 +160,10 @@ class Telemetry:
         self.count("weir_messages_total", size)
         self.observe("weir_batch_messages", size)
         self.observe("weir_batch_seconds", time.perf_counter() - start)
+
+    def progress(self) -> None:
+        """Note that a part of a batch is done and its results are out."""
+        self._progress = self._clock()
 
     def lag(self, messages: int) -> None:
         """Note how far behind the role is; nothing to do counts as progress."""

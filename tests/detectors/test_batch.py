@@ -48,6 +48,12 @@ def test_the_highest_reading_of_a_text_counts() -> None:
     assert harmless < 0.5
 
 
+def test_texts_in_doubt_are_counted() -> None:
+    batch = Batch.of_texts([ATTACK, "How do I sort a list in Python?"])
+    assert batch.in_doubt == 0, "nothing was judged yet"
+    assert batch.prepare().in_doubt == 1
+
+
 def test_contexts_are_judged_one_by_one() -> None:
     events = [
         Event(event_id="1", app="a", kind="prompt", text="x", contexts=("the river is long", ATTACK)),

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.cascade import GATE, MAX_WINDOWS, Cascade, shared_cascade, worth_reading
-from detectors.encoder import Tokens, shared_encoder
+from detectors.encoder import MODELS, Tokens, shared_encoder
 from detectors.linear import BLOCK, windows
 from detectors.occlusion import MAX_PHRASES, phrases
 from detectors.transformer import STRIDE, WINDOW, Transformer, window, window_starts
@@ -49,6 +49,15 @@ def test_no_verdict_depends_on_the_neighbours(counts: list[int], seed: int) -> N
         alone = shared_cascade().judge(Tokens(tokens.ids[start:end], np.array([0, end - start])))
         assert np.array_equal(together.probabilities[row], alone.probabilities[0])
         assert together.by_transformer[row] == alone.by_transformer[0]
+
+
+def test_threads_change_nothing() -> None:
+    tokens = tokens_of([300, 7, 126, 40, 90])
+    transformer = Transformer.load(MODELS / "transformer.onnx")
+    read = [window(tokens, row, 0) for row in range(5)]
+    alone = transformer.logits(read)
+    transformer.use_threads(3)
+    assert np.array_equal(transformer.logits(read), alone)
 
 
 def test_no_text_gives_no_verdict() -> None:

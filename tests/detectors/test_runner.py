@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detectors.batch import Batch
-from detectors.runner import Runner
+from detectors.runner import FEATURES, Runner
 from schemas.events import Evidence
 
 BATCH = Batch.of_texts(["one", "two", "three"])
@@ -68,7 +68,7 @@ def test_all_matrices_stand_side_by_side(make: Callable[..., Runner]) -> None:
     assert result.matrix.dtype == np.float32
     assert result.matrix.tolist() == [[0.25, 0.5, 0.5]] * 3
     assert result.failed == ()
-    assert list(result.seconds) == ["a", "b"]
+    assert list(result.seconds) == [FEATURES, "a", "b"]
     assert all(0 <= seconds < 5 for seconds in result.seconds.values())
     assert runner.failures == {}
 

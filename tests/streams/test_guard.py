@@ -1,0 +1,89 @@
+"""The guard answers in slices that are as large as the texts are quick to judge."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import topics
+from streams.guard import FIRST_SLICE, SLICE_S, Guard, Slices
+from streams.kafka import Message
+from streams.pipeline import Output
+from streams.settings import Settings
+from streams.telemetry import Telemetry
+from tests.streams.records import FakeRecord, event, records_of
+
+
+@given(st.lists(st.tuples(st.integers(1, 5000), st.floats(0, 1e4)), max_size=20), st.integers(1, 10_000))
+def test_a_slice_has_an_event_at_least_and_the_most_at_most(
+    taken: list[tuple[int, float]], most: int
+) -> None:
+    slices = Slices(most)
+    for events, seconds in taken:
+        before = slices.size
+        slices.took(events, seconds)
+        assert 1 <= slices.size <= most
+        assert slices.size <= 2 * max(before, events)
+
+
+def test_quick_texts_make_slices_grow_and_slow_ones_make_them_shrink_at_once() -> None:
+    slices = Slices(512)
+    sizes = []
+    for _ in range(4):
+        sizes.append(slices.size)
+        slices.took(slices.size, slices.size * 0.001)
+    assert sizes == [FIRST_SLICE, 128, 256, 512]
+    slices.took(512, 512 * 0.5)
+    assert slices.size == SLICE_S / 0.5
+
+
+class FakeProducer:
+    """Keeps what was sent."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, list[Message]] = {}
+
+    async def send(self, topic: str, messages: Sequence[Message]) -> None:
+        self.sent.setdefault(topic, []).extend(messages)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def telemetry() -> Telemetry:
+    return Telemetry("guard", stall_s=60, clock=Clock())
+
+
+async def test_a_long_batch_is_answered_in_order_and_is_no_stall(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = Guard(Settings(_env_file=None), telemetry)
+    producer: Any = FakeProducer()
+    guard._producer = producer
+    clock: Any = telemetry._clock
+    slices: list[int] = []
+    stalled: list[float] = []
+
+    def process(records: Sequence[FakeRecord], policy: object) -> Output:
+        assert threading.current_thread() is not threading.main_thread()
+        slices.append(len(records))
+        stalled.append(telemetry.stalled_s)
+        clock.now += 40
+        return Output([(b"", record.value or b"") for record in records], accepted=[True] * len(records))
+
+    monkeypatch.setattr(guard._pipeline, "process", process)
+    records = records_of(*(event("x", number) for number in range(300)))
+    with telemetry.batch(len(records)):
+        assert await guard.handle(records)
+    guard._runner.close()
+    assert slices == [64, 128, 108]
+    assert [value for _, value in producer.sent[topics.DECISIONS]] == [record.value for record in records]
+    assert max(stalled) <= 40, "each slice that is out counts as progress"
