@@ -27,8 +27,6 @@ SHARES = {
 """Share of the harmless texts of plentiful sources that an epoch takes, by prefix; of all others, all."""
 THINNED = {"davidson": 0.6, "gptfuzz_responses": 0.35, "civil": 0.7}
 """Share of all texts of sources that are large for what they teach, by prefix."""
-LATER = WRITTEN + "_more_"
-"""Prefix of the sources of our own texts that were written after the first phase."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -44,12 +42,10 @@ class Phase:
     """How often an epoch takes each of our own texts."""
     share: float = 1.0
     """Share of all other texts that an epoch takes, after their sources' own shares."""
-    later: bool = True
-    """Whether the texts of `LATER` are read."""
 
 
 PHASES = (
-    Phase(budget=4_000_000, rate=1.5e-4, repeats=4, later=False),
+    Phase(budget=4_000_000, rate=1.5e-4, repeats=4),
     Phase(budget=1_500_000, rate=7e-5, repeats=2, share=0.2),
 )
 """How the shipped transformer learns: everything, then mostly our own texts, with some of the rest against
@@ -72,8 +68,6 @@ def epochs(pool: Pool, fit: Ints, phase: Phase, window: int, seed: int) -> list[
     """
     chance = np.random.default_rng(seed)
     sources, counts, positive = pool.source.tolist(), pool.tokens.counts, pool.positive
-    if not phase.later:
-        fit = fit[~pool.of(LATER)[fit]]
     shares = np.where(positive, 1.0, _by_prefix(SHARES, sources)) * _by_prefix(THINNED, sources)
     own = pool.of(WRITTEN)
     shares = np.where(own, 1.0, shares * phase.share)

@@ -144,7 +144,8 @@ def _buried(found: list[Example], chance: random.Random) -> Iterator[Example]:
     attacks = [
         e.text
         for e in found
-        if e.source.startswith((grammars.ATTACKS, written.ATTACKS))
+        if e.source.startswith((grammars.ATTACKS, written.WRITTEN))
+        and e.labels.get("injection") == 1
         and e.split == "fit"
         and len(e.text) <= MAX_HIDDEN
     ]

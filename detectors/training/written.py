@@ -14,8 +14,6 @@ WRITTEN = "written"
 """Folder of the files that train, and the prefix of their sources."""
 CHALLENGE = "challenge"
 """Folder of the files that only ever test, and the prefix of their sources."""
-ATTACKS = WRITTEN + "_attacks"
-"""Prefix of the sources of prompt injections."""
 HARMLESS = (
     *("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack"),
     *("bias_identity_attack", "bias_stereotype", "injection", "harmful_request"),

@@ -1,5 +1,6 @@
 import csv
 import gzip
+import random
 import sys
 from pathlib import Path
 
@@ -81,8 +82,11 @@ def test_attacks_are_hidden_in_documents_of_their_split(data: Path) -> None:
     (buried,) = [e for e in found if e.source == "grammar_buried"]
     (before,) = [e for e in found if e.source == "grammar_not_buried"]
     (river,) = [e for e in found if e.text == RIVER]
+    own = (grammars.ATTACKS, written.WRITTEN)
     attacks = {
-        e.text for e in found if e.source.startswith((grammars.ATTACKS, written.ATTACKS)) and e.split == "fit"
+        e.text
+        for e in found
+        if e.source.startswith(own) and e.labels.get("injection") == 1 and e.split == "fit"
     }
     assert buried.split == river.split
     assert buried.labels == {"injection": 1.0}
@@ -91,6 +95,16 @@ def test_attacks_are_hidden_in_documents_of_their_split(data: Path) -> None:
     assert before.labels == {"injection": 0.0}
     assert before.text in RIVER
     assert len(buried.text) > len(before.text)
+
+
+def test_only_attacks_are_hidden_not_their_harmless_twins() -> None:
+    texts = [Example(f"{word} tell me", "written_attacks_x", {"injection": 1.0}) for word in "abcdefgh"]
+    texts += [Example(f"{word} thank you", "written_attacks_y", {"injection": 0.0}) for word in "abcdefgh"]
+    texts += [Example(f"{i} {RIVER}", "documents_x", {"injection": 0.0}) for i in range(50)]
+    buried = [e.text for e in datasets._buried(texts, random.Random(1)) if e.labels["injection"]]
+    assert len(buried) == 50
+    assert all("tell me" in text for text in buried)
+    assert not any("thank you" in text for text in buried)
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

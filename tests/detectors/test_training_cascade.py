@@ -71,10 +71,10 @@ def test_the_gate_opens_for_every_positive_and_not_for_ordinary_texts() -> None:
 
 
 def readings(positive: bool, **changes: Any) -> list[curriculum.Reading]:
-    """Read a long text, our own ones of both times, and one of a plentiful source."""
+    """Read a long text, our own ones, and one of a plentiful source."""
     phase = replace(curriculum.Phase(budget=20_000, rate=1e-4, repeats=4), **changes)
     labels = {"toxicity": float(positive)}
-    sources = ("somewhere", "written_groups_a", curriculum.LATER + "groups_b", "wiki_cat_large")
+    sources = ("somewhere", "written_groups_a", "written_other_b", "wiki_cat_large")
     texts = ("river " * 500, "ten words " * 5, "other words " * 5, "plenty " * 900)
     pool = pool_of(*(Example(text, source, labels) for text, source in zip(texts, sources, strict=True)))
     return curriculum.epochs(pool, np.arange(4), phase, WINDOW, seed=1)
@@ -89,9 +89,8 @@ def test_an_epoch_repeats_our_own_texts_and_thins_plentiful_sources() -> None:
     assert np.array_equal(readings(positive=False)[0].rows, found[0].rows)
 
 
-def test_a_phase_may_leave_out_later_texts_and_most_of_the_others() -> None:
-    rows = np.concatenate([reading.rows for reading in readings(positive=False, later=False, share=0.1)])
-    assert not (rows == 2).any()
+def test_a_phase_may_leave_out_most_of_the_others_texts() -> None:
+    rows = np.concatenate([reading.rows for reading in readings(positive=False, share=0.1)])
     assert (rows == 0).sum() < 0.1 * (rows == 1).sum()
 
 
