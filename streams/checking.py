@@ -11,6 +11,7 @@ from schemas import codec, topics
 from schemas.events import DeadLetter, Decision, Event, Evidence, ScoredEvent
 from streams.cli import USAGE, UserError
 from streams.detecting import make_runner, owners
+from streams.keeping import Keeper
 from streams.pipeline import Pipeline
 from streams.policy_file import load
 from streams.settings import Settings
@@ -38,6 +39,7 @@ class Judgement:
     metrics: dict[str, str]
     """Every metric with its detector, in order; one without a score does not apply."""
     evidence: tuple[Evidence, ...]
+    """As alerts carry it: without words that are redacted."""
 
 
 def judge(event: Event, settings: Settings) -> Judgement:
@@ -60,10 +62,13 @@ def _judge(event: Event, settings: Settings, runner: Runner) -> Judgement:
     if output.dead_letters:
         letter = codec.decode(DeadLetter, output.dead_letters[0][1])
         raise UserError(f"this would become a dead letter: {letter.detail}", USAGE)
+    keeper = Keeper(settings.storage, settings.redaction_key_bytes)
+    findings = keeper.find(event.text)
+    found = runner.explain(Batch([event]), 0, runner.metrics)
     decision, scored = output.decisions[0][1], output.scores[0][1]
     return Judgement(
         decision=codec.decode(Decision, decision),
         scored=codec.decode(ScoredEvent, scored),
         metrics=owners(runner),
-        evidence=tuple(runner.explain(Batch([event]), 0, runner.metrics)),
+        evidence=tuple(keeper.evidence(item, findings) for item in found),
     )

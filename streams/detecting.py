@@ -7,6 +7,7 @@ from typing import Any
 
 from detectors import registry
 from detectors.cascade import shared_cascade
+from detectors.references.sets import ReferenceSetError
 from detectors.runner import Runner
 from streams.policy_conditions import NUMBER_FIELDS, did_you_mean
 from streams.settings import Settings, SettingsError
@@ -17,7 +18,10 @@ MOST_THREADS = 4
 
 def make_runner(settings: Settings) -> Runner:
     """Load the detectors; raise `SettingsError` or `DetectorError` with a user-readable message."""
-    detectors = registry.build(chosen(settings), _options(settings))
+    try:
+        detectors = registry.build(chosen(settings), _options(settings))
+    except ReferenceSetError as error:
+        raise SettingsError(f"WEIR_REFERENCES, WEIR_REFERENCE_NEIGHBOURS: {error}") from None
     shared_cascade().transformer.use_threads(settings.threads or min(MOST_THREADS, _cores()))
     return Runner(detectors, settings.detector_budget_ms / 1000)
 

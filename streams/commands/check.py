@@ -22,6 +22,7 @@ NOTABLE = 0.1
 """Evidence is shown for scores from here on; below it explains why a text is harmless."""
 PIECES = 4
 PIECE_LENGTH = 60
+REDACTED_LENGTH = 400
 
 
 @click.command(cls=Command)
@@ -55,7 +56,8 @@ def command(
 
     It is judged exactly as the guard would, on this machine, without a broker and without a store; nothing
     is sent or kept. Scores of 0.1 and more come with what they rest on: words and how much each adds, spans
-    of personal data, the nearest reference.
+    of personal data, the nearest reference and its similarity. The verdict counts the rules in shadow
+    mode, the action does not.
 
     \b
     Example:
@@ -132,7 +134,8 @@ def _print(judgement: "Judgement", text: str) -> None:
         lines.append([Cell("failed"), Cell(", ".join(decision.failed), {"fg": "red"})])
     redacted = judgement.scored.event.text
     if redacted != text and judgement.scored.storage == "redacted":
-        lines.append([Cell("redacted"), Cell(plain(redacted))])
+        shown = _shortened(plain(redacted), REDACTED_LENGTH)
+        lines.append([Cell("redacted"), Cell(shown)])
     lines.append([Cell("policy"), Cell(f"{decision.policy_version} ({decision.policy_hash})")])
     click.echo("\n".join(aligned(lines)))
     click.echo()
@@ -148,7 +151,10 @@ def _scores(judgement: "Judgement") -> "Iterator[list[Cell]]":
         notable = score is not None and score >= NOTABLE
         found = [each for each in judgement.evidence if each.metric == metric and notable]
         labels = ["", *(each.label for each in found)]
-        evidence = [_piece(each, each.label != before) for each, before in zip(found, labels, strict=False)]
+        number = "{:.2f}" if detector == "references" else "{:+.2f}"
+        evidence = [
+            _piece(each, each.label != before, number) for each, before in zip(found, labels, strict=False)
+        ]
         style = {} if notable else {"dim": True}
         cells = (detector, metric, f"{_number(score):>8}", "  ".join(evidence[:PIECES]))
         yield [Cell(text, style) for text in cells]
@@ -160,14 +166,21 @@ def _number(score: float | None) -> str:
     return f"{score:.0f}" if score.is_integer() else f"{score:.3f}"
 
 
-def _piece(evidence: "Evidence", named: bool) -> str:
-    """Return one piece of evidence; `named`: with its label, which neighbours often share."""
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _piece(evidence: "Evidence", named: bool, number: str) -> str:
+    """Return one piece of evidence; `named`: with its label, which neighbours often share.
+
+    Its weight is written as `number` says: a similarity has no sign, what is added has one.
+    """
     text = plain(evidence.text)
     parts = [plain(evidence.label)] if evidence.label and named else []
     if text:
-        parts.append(f'"{text if len(text) <= PIECE_LENGTH else text[: PIECE_LENGTH - 1] + "…"}"')
+        parts.append(f'"{_shortened(text, PIECE_LENGTH)}"')
     elif evidence.start >= 0:
         parts.append(f"at {evidence.start} to {evidence.end}")
     if evidence.weight is not None:
-        parts.append(f"{evidence.weight:+.2f}")
+        parts.append(number.format(evidence.weight))
     return " ".join(parts)

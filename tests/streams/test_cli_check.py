@@ -57,6 +57,20 @@ def test_personal_data_is_redacted_and_not_repeated_as_evidence() -> None:
     assert "bob@example.org" not in "\n".join(lines)
 
 
+def test_words_around_personal_data_do_not_show_it_either() -> None:
+    lines = run("check", "You idiot, mail bob@example.org at once, moron").out.splitlines()
+    (insult,) = [line for line in lines if line.split()[:2] == ["toxicity", "insult"]]
+    assert "+" in insult, "it is explained"
+    assert not [line for line in lines if "bob" in line or "example.org" in line]
+
+
+def test_a_long_text_is_shown_redacted_but_not_whole() -> None:
+    lines = run("check", "mail bob@example.org " + "and so on " * 500).out.splitlines()
+    (redacted,) = [line for line in lines if line.startswith("redacted")]
+    assert redacted.endswith("…")
+    assert len(redacted) < 450
+
+
 def test_a_completion_is_judged_as_one_and_stdin_is_read() -> None:
     found = json.loads(
         run("check", "--kind", "completion", "--json", "-", stdin="I cannot help with that.\n").out

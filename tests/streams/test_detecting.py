@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from detectors import registry
-from detectors.errors import DetectorError
 from streams.detecting import chosen, make_runner, unknown_watched
 from streams.settings import Settings, SettingsError
 
@@ -40,5 +39,5 @@ def test_the_neighbour_that_counts_is_that_of_the_setting(tmp_path: Path) -> Non
     ]
     assert [detector.version for detector in versions] == ["1", "1-k3"]
     assert "distance_soup" in versions[1].metrics
-    with pytest.raises(DetectorError, match="'soup': 3 different references, fewer than k = 4"):
+    with pytest.raises(SettingsError, match=r"WEIR_REFERENCE.*: 3 different references, fewer than k = 4"):
         make_runner(settings(references={"soup": f"topic:{path}"}, reference_neighbours=4))
