@@ -17,6 +17,9 @@ class Detector(Protocol):
 
     The invariant, tested for every detector in the registry: `score(a + b)` equals
     `score(a)` above `score(b)`, for any batch size and order.
+
+    A detector may say in `needs`, a tuple of names, which features of `Batch` it shares with others: they
+    are computed before it is called, and are not charged to its budget.
     """
 
     name: str

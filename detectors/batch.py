@@ -113,10 +113,10 @@ class Batch:
             np.maximum.at(found, [number for number, _ in hidden], _judge([text for _, text in hidden]))
         return found
 
-    def prepare(self) -> Self:
-        """Compute all features now and return the batch."""
-        _ = (self.texts, self.is_completion, self.tokens, self.embeddings, self.head_probabilities)
-        _ = self.passage_probabilities
+    def prepare(self, *features: str) -> Self:
+        """Compute the features of these names now and return the batch."""
+        for feature in features:
+            getattr(self, feature)
         return self
 
 

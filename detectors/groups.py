@@ -61,6 +61,7 @@ class GroupsDetector:
     name = "groups"
     version = "1"
     metrics = tuple(f"group_{kind}" for kind in GROUPS)
+    needs = ("tokens",)
 
     def __init__(self) -> None:
         ids = shared_encoder().vocabulary()

@@ -30,6 +30,7 @@ class HeadDetector:
     version: str
     metrics: tuple[str, ...]
     only: Kind | None = None
+    needs: tuple[str, ...] = ("head_probabilities",)
 
     def __init__(self) -> None:
         names = shared_cascade().names

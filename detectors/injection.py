@@ -19,6 +19,7 @@ class InjectionDetector(HeadDetector):
     version = "2"
     metrics = ("injection", "injection_context")
     only = "prompt"
+    needs = ("head_probabilities", "passage_probabilities")
 
     def score(self, batch: Batch) -> FloatMatrix:
         """Return probabilities, shape (len(batch), 2); NaN where a metric does not apply."""

@@ -60,6 +60,8 @@ class Runner:
         self.failures: dict[str, str] = {}
         """Detector name to its last failure: the exception's class name, or `TIMEOUT`. Never a message."""
         self._owners = {metric: d.name for d in self.detectors for metric in d.metrics}
+        needs = (feature for detector in self.detectors for feature in getattr(detector, "needs", ()))
+        self._needs = tuple(dict.fromkeys(needs))
         self._lanes = {d.name: _Lane(d.name) for d in self.detectors}
 
     def owner(self, metric: str) -> str:
@@ -110,11 +112,8 @@ class Runner:
 
     def _prepare(self, batch: Batch) -> None:
         """Compute the shared features first, so that they are not charged to whoever asks first."""
-        prepare = getattr(batch, "prepare", None)
-        if prepare is None:
-            return
         try:
-            prepare()
+            batch.prepare(*self._needs)
         except Exception as error:  # the detectors that need the feature will fail by themselves
             self.failures["batch"] = _reason(error)
 

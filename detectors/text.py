@@ -35,6 +35,7 @@ class TextDetector:
         *("text_length", "text_tokens", "text_repetition", "text_invisible", "text_non_ascii"),
         "text_unjudged",
     )
+    needs = ("tokens",)
 
     def score(self, batch: Batch) -> FloatMatrix:
         """Return the statistics, shape (N, 6)."""

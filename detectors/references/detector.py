@@ -27,6 +27,7 @@ class ReferenceDetector:
     """
 
     name = "references"
+    needs = ("embeddings",)
 
     def __init__(
         self,

@@ -88,6 +88,14 @@ def test_the_defaults_fit_together() -> None:
     assert tuple(detector.name for detector in registry.build()) == registry.DEFAULT
 
 
+def test_says_which_features_it_shares(detector: Detector) -> None:
+    events = [Event(event_id="e", app="a", kind="completion", text=SAMPLES[2], contexts=(SAMPLES[3],))]
+    batch = Batch(events).prepare(*getattr(detector, "needs", ()))
+    before = set(vars(batch))
+    detector.score(batch)
+    assert set(vars(batch)) - before <= {"texts", "is_completion"}, "else they are charged to its budget"
+
+
 def test_an_empty_batch_gives_no_rows(detector: Detector) -> None:
     scores = detector.score(Batch([]))
     assert scores.shape == (0, len(detector.metrics))

@@ -21,14 +21,15 @@ def test_kinds_are_told_apart() -> None:
     assert Batch(events).is_completion.tolist() == [False, True]
 
 
-def test_prepare_computes_every_feature_once() -> None:
-    batch = Batch.of_texts(["hello"]).prepare()
-    assert {"texts", "is_completion", "tokens", "embeddings", "head_probabilities"} <= set(vars(batch))
+def test_prepare_computes_what_is_asked_for_once() -> None:
+    batch = Batch.of_texts(["hello"]).prepare("tokens", "embeddings")
+    assert {"texts", "tokens", "embeddings"} <= set(vars(batch))
+    assert "verdicts" not in vars(batch), "the cascade is for those who need it"
     assert batch.tokens is batch.tokens
 
 
 def test_an_empty_batch_has_empty_features() -> None:
-    batch = Batch([]).prepare()
+    batch = Batch([])
     assert batch.embeddings.shape == (0, 256)
     assert batch.head_probabilities.shape == (0, len(shared_cascade().names))
     assert batch.tokens.offsets.dtype == np.int64
@@ -51,7 +52,7 @@ def test_the_highest_reading_of_a_text_counts() -> None:
 def test_texts_in_doubt_are_counted() -> None:
     batch = Batch.of_texts([ATTACK, "How do I sort a list in Python?"])
     assert batch.in_doubt == 0, "nothing was judged yet"
-    assert batch.prepare().in_doubt == 1
+    assert batch.prepare("head_probabilities").in_doubt == 1
 
 
 def test_contexts_are_judged_one_by_one() -> None:

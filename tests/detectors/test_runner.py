@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detectors import registry
 from detectors.batch import Batch
 from detectors.runner import FEATURES, Runner
 from schemas.events import Evidence
@@ -180,7 +181,7 @@ class Prepared(Batch):
     error: Exception | None = None
     prepared = False
 
-    def prepare(self) -> "Prepared":
+    def prepare(self, *features: str) -> "Prepared":
         if self.error:
             raise self.error
         time.sleep(0.3)
@@ -198,6 +199,13 @@ def test_shared_features_are_not_charged_to_a_detector(make: Callable[..., Runne
     result = make(Scripted("a", look), budget_s=0.2).score(Prepared(BATCH.events))
     assert seen == [True]
     assert result.failed == ()
+
+
+def test_only_features_that_a_detector_needs_are_computed(make: Callable[..., Runner]) -> None:
+    batch = Batch(BATCH.events)
+    make(constant("a", 0.5), registry.build(("text",))[0]).score(batch)
+    assert "tokens" in vars(batch)
+    assert not {"embeddings", "verdicts"} & set(vars(batch))
 
 
 def test_features_that_fail_leave_the_other_detectors_alone(make: Callable[..., Runner]) -> None:
