@@ -97,18 +97,26 @@ class GroundednessDetector:
         return scores
 
     def explain(self, batch: Batch, row: int) -> list[Evidence]:
-        """Return, for `ungrounded`, the least supported sentence, then up to `WORDS` words without support.
+        """Return what each score from `UNLIKELY` on rests on.
 
-        Weights are shares without support, 0 to 1. Sentences are labelled `sentence`, words `word`.
+        `ungrounded`: the least supported sentence, labelled `sentence`, then up to `WORDS` words without
+        support, labelled `word`; weights are shares without support, 0 to 1.
+        `irrelevance`: the features of `relation`; never words, since the prompt is not kept.
         """
         event = batch.events[row]
-        alignment = _alignment(event)
-        if alignment is None:
-            return []
-        features = np.array([alignment.features()])
-        if shared_models().ungrounded.probabilities(features)[0] < UNLIKELY:
-            return []
-        return list(self._evidence(event.text, alignment))
+        found: list[Evidence] = []
+        if alignment := _alignment(event):
+            features = np.array([alignment.features()])
+            if shared_models().ungrounded.probabilities(features)[0] >= UNLIKELY:
+                found += self._evidence(event.text, alignment)
+        if prompt := _prompt(event):
+            features = relation([event.text], [prompt], shared_lexicon(), _embed)
+            if shared_models().irrelevance.probabilities(features)[0] >= UNLIKELY:
+                found += [
+                    Evidence(detector=self.name, metric="irrelevance", label=label, weight=round(value, 4))
+                    for label, value in zip(LABELS, features[0].tolist(), strict=True)
+                ]
+        return found
 
     def _evidence(self, text: str, alignment: Alignment) -> Iterator[Evidence]:
         worst = sorted(alignment.sentences(), key=lambda span: span.support)[:1]
@@ -130,6 +138,8 @@ class GroundednessDetector:
 
 RELATION: Final = ("distance", "completion", "prompt")
 """Given by `relation`: the cosine distance, and what is new in either text beside the other."""
+LABELS: Final = ("distance", "new in the completion", "not taken up from the prompt")
+"""How evidence names them."""
 
 
 def relation(completions: Sequence[str], prompts: Sequence[str], lexicon: Lexicon, embed: Embed) -> Doubles:

@@ -8,10 +8,12 @@ import numpy.typing as npt
 from detectors.base import FloatMatrix
 from detectors.batch import Batch
 from detectors.characters import invisible
-from detectors.encoder import MAX_CHARACTERS, Tokens
+from detectors.encoder import MAX_CHARACTERS, Tokens, shared_encoder
 from detectors.findings import EVIDENCE_LIMIT, SCAN_LIMIT
 from schemas.events import Evidence
 
+RECURRING = 8
+"""Trigrams in a row, at most, that evidence of repetition shows."""
 _TOKEN_BITS = 15  # three of the 30,522 tokens and the number of the row share 64 bits
 
 
@@ -51,9 +53,10 @@ class TextDetector:
         return scores
 
     def explain(self, batch: Batch, row: int) -> list[Evidence]:
-        """Return the invisible characters, each with its name; the other statistics explain themselves."""
+        """Return the invisible characters, each with its name, the words that recur the most, and what is
+        beyond the limit; the other statistics explain themselves."""
         text = batch.texts[row]
-        return [
+        found = [
             Evidence(
                 detector=self.name,
                 metric="text_invisible",
@@ -63,14 +66,46 @@ class TextDetector:
             )
             for position in invisible(text[:SCAN_LIMIT])[:EVIDENCE_LIMIT]
         ]
+        if recurring := self._recurring(text, batch.tokens.of(row)):
+            found.append(recurring)
+        if len(text) > MAX_CHARACTERS:
+            beyond = Evidence(detector=self.name, metric="text_unjudged", start=MAX_CHARACTERS, end=len(text))
+            found.append(beyond)
+        return found
+
+    def _recurring(self, text: str, tokens: Tokens) -> Evidence | None:
+        """Return what recurs the most: three tokens in a row or more, as whole words."""
+        _, places, counts = np.unique(_trigrams(tokens), return_inverse=True, return_counts=True)
+        times = counts[places]
+        if not len(times) or times.max() == 1:
+            return None
+        at = int(times.argmax())
+        less = np.flatnonzero(times[at : at + RECURRING] < times[at])
+        last = at + (int(less[0]) if len(less) else len(times[at : at + RECURRING])) + 1
+        words = shared_encoder().words(text)
+        begin, end = np.searchsorted(words.first, [at, last], side="right") - 1
+        span = slice(int(words.start[begin]), int(words.end[end]))
+        return Evidence(
+            detector=self.name,
+            metric="text_repetition",
+            label=f"{times[at]} times",
+            start=span.start,
+            end=span.stop,
+            text=text[span],
+        )
 
 
 def _repetition(tokens: Tokens) -> npt.NDArray[np.float64]:
     """Return the share of repeated token trigrams of each row, shape (N,)."""
-    rows = np.repeat(np.arange(len(tokens)), tokens.counts)
-    ids = tokens.ids.astype(np.int64)
-    keys = rows[2:] << 3 * _TOKEN_BITS | ids[:-2] << 2 * _TOKEN_BITS | ids[1:-1] << _TOKEN_BITS | ids[2:]
-    keys = np.sort(keys[rows[2:] == rows[:-2]])
+    keys = np.sort(_trigrams(tokens))
     repeated = keys[1:] == keys[:-1]
     repeats = np.bincount(keys[1:][repeated] >> 3 * _TOKEN_BITS, minlength=len(tokens))
     return repeats / np.maximum(tokens.counts - 2, 1)
+
+
+def _trigrams(tokens: Tokens) -> npt.NDArray[np.int64]:
+    """Return the row and the tokens of every three tokens in a row of a text, as one number."""
+    rows = np.repeat(np.arange(len(tokens)), tokens.counts)
+    ids = tokens.ids.astype(np.int64)
+    keys = rows[2:] << 3 * _TOKEN_BITS | ids[:-2] << 2 * _TOKEN_BITS | ids[1:-1] << _TOKEN_BITS | ids[2:]
+    return np.asarray(keys[rows[2:] == rows[:-2]])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from detectors.batch import Batch
 from detectors.encoder import MODELS
-from detectors.groundedness import UNLIKELY, WORDS, GroundednessDetector, Logistic, shared_models
+from detectors.groundedness import LABELS, UNLIKELY, WORDS, GroundednessDetector, Logistic, shared_models
 from schemas.events import Event, Kind
 
 CONTEXT = "The Oberoi Group is a hotel company with its head office in Delhi. It was founded in 1934."
@@ -67,6 +67,15 @@ def test_an_answer_to_another_prompt_is_irrelevant() -> None:
     prompt = "How long should I boil an egg until it is soft?"
     assert irrelevance("Boil the egg for five minutes if you want it soft.", prompt) < 0.3
     assert irrelevance("The treaty was signed by both presidents in the spring.", prompt) > 0.7
+
+
+def test_an_irrelevant_answer_is_explained_without_the_words_of_its_prompt() -> None:
+    prompt = "How long should I boil an egg until it is soft?"
+    completion = "The treaty was signed by both presidents in the spring."
+    found = DETECTOR.explain(Batch([event(completion, prompt=prompt)]), 0)
+    assert [(item.metric, item.label) for item in found] == [("irrelevance", label) for label in LABELS]
+    assert all(item.weight is not None and 0 <= item.weight <= 2 for item in found)
+    assert not any(item.text for item in found)
 
 
 def test_both_metrics_are_independent() -> None:

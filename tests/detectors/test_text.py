@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from detectors.batch import Batch
+from detectors.encoder import MAX_CHARACTERS
 from detectors.findings import EVIDENCE_LIMIT, SCAN_LIMIT
-from detectors.text import TextDetector
+from detectors.text import RECURRING, TextDetector
 
 DETECTOR = TextDetector()
 
@@ -83,6 +84,29 @@ def test_evidence_names_the_invisible_characters() -> None:
     (unnamed,) = DETECTOR.explain(Batch.of_texts(["\U000e0fff"]), 0)
     assert unnamed.label == "U+E0FFF"
     assert len(DETECTOR.explain(Batch.of_texts(["\u200b" * 100]), 0)) == EVIDENCE_LIMIT
+
+
+def test_evidence_of_repetition_are_the_words_that_recur_the_most() -> None:
+    text = "Well, unbelievable things happen. Unbelievable things happen and unbelievable things happen."
+    (found,) = DETECTOR.explain(Batch.of_texts(["before " * 9, text]), 1)
+    assert (found.metric, found.label) == ("text_repetition", "3 times")
+    assert text[found.start : found.end] == found.text
+    assert found.text == "unbelievable things happen"
+    (found,) = DETECTOR.explain(Batch.of_texts(["one two three, one two three"]), 0)
+    assert (found.label, found.text) == ("2 times", "one two three")
+    (found,) = DETECTOR.explain(Batch.of_texts(["river " * 500]), 0)
+    assert (found.label, found.text) == ("498 times", ("river " * (RECURRING + 2)).strip())
+    assert DETECTOR.explain(Batch.of_texts(["nothing comes back here"]), 0) == []
+
+
+def test_evidence_of_what_is_not_judged_is_where_it_begins() -> None:
+    *_, beyond = DETECTOR.explain(Batch.of_texts(["x" * (MAX_CHARACTERS + 7)]), 0)
+    assert (beyond.metric, beyond.start, beyond.end) == (
+        "text_unjudged",
+        MAX_CHARACTERS,
+        MAX_CHARACTERS + 7,
+    )
+    assert not beyond.text
 
 
 def test_a_large_batch_is_scored_at_once() -> None:
