@@ -105,12 +105,14 @@ class Batch:
 
     @cached_property
     def passage_probabilities(self) -> npt.NDArray[np.float32]:
-        """Shape (len(passages), heads): what was retrieved, each context the higher of its first readings."""
+        """Shape (len(passages), heads): what was retrieved: as it stands or, if higher, what it hides."""
         texts = [text for _, _, text in self.passages]
         found = _judge(texts)
-        hidden = [(number, other.text) for number, text in enumerate(texts) for other in readings(text)[:1]]
+        hidden = {number: others for number, text in enumerate(texts) if (others := readings(text))}
         if hidden:
-            np.maximum.at(found, [number for number, _ in hidden], _judge([text for _, text in hidden]))
+            joined = ["\n".join(other.text for other in others) for others in hidden.values()]
+            rows = list(hidden)
+            found[rows] = np.maximum(found[rows], _judge(joined))
         return found
 
     def prepare(self, *features: str) -> Self:

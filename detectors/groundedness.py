@@ -81,6 +81,12 @@ class GroundednessDetector:
     version = "1"
     metrics = ("ungrounded", "irrelevance")
 
+    def __init__(self) -> None:
+        # Loaded now, not at the cost of the first batch.
+        shared_models()
+        shared_lexicon()
+        shared_embeddings()
+
     def score(self, batch: Batch) -> FloatMatrix:
         """Return probabilities, shape (len(batch), 2)."""
         scores = np.full((len(batch), len(self.metrics)), np.nan, dtype=np.float32)

@@ -15,6 +15,8 @@ from detectors.base import Detector, FloatMatrix
 from detectors.batch import Batch
 from schemas.events import Evidence
 
+CLOSE_S = 2.0
+"""How long to wait for detectors that are still busy: a process that ends inside a library may crash."""
 FEATURES: Final = "features"
 """Stands for what the detectors share in `ScoreMatrix.seconds`: tokens, embeddings, verdicts."""
 TIMEOUT: Final = "timeout"
@@ -61,8 +63,11 @@ class Runner:
         """Detector name to its last failure: the exception's class name, or `TIMEOUT`. Never a message."""
         self._owners = {metric: d.name for d in self.detectors for metric in d.metrics}
         needs = (feature for detector in self.detectors for feature in getattr(detector, "needs", ()))
-        self._needs = tuple(dict.fromkeys(needs))
+        self.needs = tuple(dict.fromkeys(needs))
+        """Features of `Batch` that are computed before the detectors are called."""
         self._lanes = {d.name: _Lane(d.name) for d in self.detectors}
+        # Of their own: an explanation that hangs must not cost the next batch its scores.
+        self._explaining = {d.name: _Lane(f"{d.name}-explain") for d in self.detectors}
 
     def owner(self, metric: str) -> str:
         """Return the name of the detector that gives `metric`; raises KeyError when none does."""
@@ -80,7 +85,7 @@ class Runner:
             width = len(detector.metrics)
             started = time.perf_counter()
             try:
-                scores = self._call(detector, partial(_score, detector, batch))
+                scores = self._lanes[detector.name].call(partial(_score, detector, batch), self.budget_s)
                 matrix[:, column : column + width] = scores
             except Exception as error:
                 failed.append(detector.name)
@@ -96,24 +101,26 @@ class Runner:
             if not set(detector.metrics) & set(metrics):
                 continue
             try:
-                evidence = self._call(detector, partial(detector.explain, batch, row))
+                lane = self._explaining[detector.name]
+                evidence = lane.call(partial(detector.explain, batch, row), self.budget_s)
                 found += [item for item in evidence if item.metric in metrics]
             except Exception as error:
                 self.failures[detector.name] = _reason(error)
         return found
 
     def close(self) -> None:
-        """End the threads; one that hangs is left behind and does not keep the process alive."""
-        for lane in self._lanes.values():
+        """End the threads; one that still hangs after `CLOSE_S` does not keep the process alive."""
+        lanes = (*self._lanes.values(), *self._explaining.values())
+        for lane in lanes:
             lane.close()
-
-    def _call(self, detector: Detector, function: Callable[[], T]) -> T:
-        return self._lanes[detector.name].call(function, self.budget_s)
+        deadline = time.monotonic() + CLOSE_S
+        for lane in lanes:
+            lane.join(max(0.0, deadline - time.monotonic()))
 
     def _prepare(self, batch: Batch) -> None:
         """Compute the shared features first, so that they are not charged to whoever asks first."""
         try:
-            batch.prepare(*self._needs)
+            batch.prepare(*self.needs)
         except Exception as error:  # the detectors that need the feature will fail by themselves
             self.failures["batch"] = _reason(error)
 
@@ -142,6 +149,10 @@ class _Lane:
     def close(self) -> None:
         if self._thread is not None:
             self._inbox.put(None)
+
+    def join(self, timeout: float) -> None:
+        if self._thread is not None:
+            self._thread.join(timeout)
 
     def _work(self) -> None:
         while (call := self._inbox.get()) is not None:

@@ -22,8 +22,10 @@ def make_runner(settings: Settings) -> Runner:
         detectors = registry.build(chosen(settings), _options(settings))
     except ReferenceSetError as error:
         raise SettingsError(f"WEIR_REFERENCES, WEIR_REFERENCE_NEIGHBOURS: {error}") from None
-    shared_cascade().transformer.use_threads(settings.threads or min(MOST_THREADS, _cores()))
-    return Runner(detectors, settings.detector_budget_ms / 1000)
+    runner = Runner(detectors, settings.detector_budget_ms / 1000)
+    if {"head_probabilities", "passage_probabilities"} & set(runner.needs):
+        shared_cascade().transformer.use_threads(settings.threads or min(MOST_THREADS, _cores()))
+    return runner
 
 
 def chosen(settings: Settings) -> tuple[str, ...]:

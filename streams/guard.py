@@ -24,23 +24,37 @@ SLICE_S = 5.0
 """About how long the guard judges before it answers and counts as alive, however slow the texts are."""
 FIRST_SLICE = 64
 """Events of the first slice, before the pace is known."""
+SLICE_BYTES = 524_288
+"""Payloads of a slice: the time of every detector is bounded by the length of the texts."""
 
 
 class Slices:
     """How many events to judge at once: at most `most`, and few where texts are slow to judge.
 
     A text that the transformer reads in all its parts takes a thousand times as long as an ordinary one, so
-    a flood of them must not hold up the answers, or fail the health check, for minutes.
+    a flood of them must not hold up the answers, fail the health check, or cost the other events of the
+    slice a detector that runs out of its budget of `budget_s`.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, budget_s: float) -> None:
         self._most = most
+        self._budget_s = budget_s
         self.size = min(FIRST_SLICE, most)
 
-    def took(self, events: int, seconds: float) -> None:
-        """Note the time of a slice; the next is at most twice as large."""
-        fitting = int(SLICE_S * events / max(seconds, 1e-6))
-        self.size = max(1, min(self._most, 2 * max(self.size, events), fitting))
+    def take(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Return the first of the records, one at least if there is any."""
+        size, end = 0, 0
+        for record in records[: self.size]:
+            size += len(record.value or b"")
+            if end and size > SLICE_BYTES:
+                break
+            end += 1
+        return records[:end]
+
+    def took(self, events: int, seconds: float, slowest_s: float) -> None:
+        """Note the time of a slice and of its slowest detector; the next is at most twice as large."""
+        share = max(seconds / SLICE_S, 2 * slowest_s / self._budget_s, 1e-6)
+        self.size = max(1, min(self._most, 2 * max(self.size, events), int(events / share)))
 
 
 class Guard:
@@ -63,7 +77,7 @@ class Guard:
         self._policies = Policies(settings.policy, owners(self._runner))
         self._compiled = self._compile()
         self._watching: asyncio.Task[None] | None = None
-        self._slices = Slices(self.batch_records)
+        self._slices = Slices(self.batch_records, settings.detector_budget_ms / 1000)
         self._pipeline = Pipeline(self._runner, settings, telemetry, lambda: time.time_ns() // 1_000_000)
 
     async def start(self) -> None:
@@ -94,15 +108,15 @@ class Guard:
         delivery: asyncio.Task[None] | None = None
         start = 0
         try:
-            while piece := records[start : start + self._slices.size]:
+            while piece := self._slices.take(records[start:]):
                 start += len(piece)
                 began = time.perf_counter()
                 output = await asyncio.to_thread(self._pipeline.process, piece, self._compiled)
-                self._slices.took(len(piece), time.perf_counter() - began)
+                self._slices.took(len(piece), time.perf_counter() - began, output.slowest_s)
+                self._telemetry.progress()
                 self._limit.check(output.accepted)
                 if delivery is not None:
                     await delivery
-                    self._telemetry.progress()
                 delivery = asyncio.create_task(self._deliver(output))
         finally:
             if delivery is not None:

@@ -10,6 +10,8 @@ from detectors.findings import Finding
 from detectors.redaction import Redactor, find_all
 from schemas.events import Event, Evidence, Storage, ToolCall
 
+EVIDENCE_LENGTH = 200
+"""Characters of a piece of evidence, at most: a phrase or a sentence may be a whole page."""
 Findings = Sequence[Finding] | None
 """None: it is not known what a text holds, because a finder failed."""
 
@@ -76,6 +78,8 @@ class Keeper:
 
     def evidence(self, item: Evidence, findings: Findings) -> Evidence:
         """Return evidence without words that are not kept; a reference's text is not the event's."""
+        if len(item.text) > EVIDENCE_LENGTH:
+            item = msgspec.structs.replace(item, text=item.text[: EVIDENCE_LENGTH - 1] + "…")
         storage = self.storage(findings)
         if storage == "full" or not item.text or item.start < 0:
             return item

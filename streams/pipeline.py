@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from detectors.batch import Batch
-from detectors.runner import Runner, ScoreMatrix
+from detectors.runner import FEATURES, Runner, ScoreMatrix
 from schemas import codec
 from schemas.events import Alert, Decision, Event, Evidence, RuleHit, ScoredEvent
 from streams.dead_letters import dead_letter
@@ -37,6 +37,10 @@ class Output:
     dead_letters: list[Message] = field(default_factory=list)
     accepted: list[bool] = field(default_factory=list)
     """Per record, in order: it is an event, not a dead letter."""
+    slowest_s: float = 0.0
+    """Seconds of the slowest detector."""
+    explained_s: float = 0.0
+    """Seconds spent on evidence."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ class Pipeline:
                 kafka_timestamps.append(record.timestamp)
         if events:
             judged = self._judge(Batch(events), timestamps, kafka_timestamps, policy)
+            of_detectors = (time for name, time in judged.scored.seconds.items() if name != FEATURES)
+            output.slowest_s = max(of_detectors, default=0.0)
             with self._telemetry.stage("encode"):
                 self._write(judged, output)
         return output
@@ -118,7 +124,6 @@ class Pipeline:
         rounded = np.round(judged.scored.matrix.astype(np.float64), 6).tolist()
         tripped = np.any(judged.outcome.hits, axis=1).tolist()
         findings_of = self._findings(judged)
-        deadline = time.perf_counter() + EXPLAIN_S
         latencies = []
         for row, event in enumerate(judged.batch.events):
             findings = findings_of(row)
@@ -132,7 +137,7 @@ class Pipeline:
             output.decisions.append((codec.partition_key(event), codec.encode(decision)))
             output.scores.append((codec.segment_key(event), codec.encode(scored_event)))
             if hits:
-                self._alert(judged, row, decision, findings, output, explain=time.perf_counter() < deadline)
+                self._alert(judged, row, decision, findings, output)
         self._observe(judged, latencies)
 
     def _findings(self, judged: Judged) -> Callable[[int], Findings]:
@@ -192,15 +197,15 @@ class Pipeline:
         decision: Decision,
         findings: Findings,
         output: Output,
-        *,
-        explain: bool,
     ) -> None:
         event = judged.batch.events[row]
         alerting = {rule.id for rule in judged.policy.rules if rule.alert}
         hits = [hit for hit in decision.rules if hit.rule in alerting]
         found: list[Evidence] = []
-        if explain and len(output.alerts) < EXPLAINED_ALERTS:
+        if output.explained_s < EXPLAIN_S and len(output.alerts) < EXPLAINED_ALERTS:
+            began = time.perf_counter()
             found = self._runner.explain(judged.batch, row, {hit.metric for hit in hits if hit.metric})
+            output.explained_s += time.perf_counter() - began
         for hit in hits:
             evidence: tuple[Evidence, ...] = ()
             if len(output.alerts) < EXPLAINED_ALERTS:

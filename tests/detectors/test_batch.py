@@ -67,6 +67,13 @@ def test_contexts_are_judged_one_by_one() -> None:
     assert river < 0.5 < attack == invisible
 
 
+@pytest.mark.parametrize("before", ["", base64.b64encode(b"the river is long").decode(), "r34d th1s"])
+def test_nothing_harmless_in_a_context_hides_what_else_is_hidden(before: str) -> None:
+    context = f"{before} {base64.b64encode(ATTACK.encode()).decode()}"
+    batch = Batch([Event(event_id="1", app="a", kind="prompt", text="x", contexts=(context,))])
+    assert batch.passage_probabilities[0, shared_cascade().names.index("injection")] > 0.5
+
+
 def test_a_flood_of_contexts_is_judged_as_few() -> None:
     contexts = (*["the river is long"] * 40, ATTACK)
     batch = Batch([Event(event_id="1", app="a", kind="prompt", text="x", contexts=contexts)])

@@ -78,7 +78,7 @@ def test_ids_of_records_and_alerts_are_the_same_at_a_replay() -> None:
     assert len({r.drift_id for r in one}) == len(one)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(cut=st.integers(1, 599), again=st.integers(0, 200))
 def test_a_restart_at_any_place_is_as_if_nothing_had_happened(cut: int, again: int) -> None:
     items = stream()

@@ -9,35 +9,55 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import topics
-from streams.guard import FIRST_SLICE, SLICE_S, Guard, Slices
+from streams.guard import FIRST_SLICE, SLICE_BYTES, SLICE_S, Guard, Slices
 from streams.kafka import Message
 from streams.pipeline import Output
 from streams.settings import Settings
 from streams.telemetry import Telemetry
 from tests.streams.records import FakeRecord, event, records_of
 
+times = st.floats(0, 1e4)
 
-@given(st.lists(st.tuples(st.integers(1, 5000), st.floats(0, 1e4)), max_size=20), st.integers(1, 10_000))
+
+@given(st.lists(st.tuples(st.integers(1, 5000), times, times), max_size=20), st.integers(1, 10_000))
 def test_a_slice_has_an_event_at_least_and_the_most_at_most(
-    taken: list[tuple[int, float]], most: int
+    taken: list[tuple[int, float, float]], most: int
 ) -> None:
-    slices = Slices(most)
-    for events, seconds in taken:
+    slices = Slices(most, 2.0)
+    for events, seconds, slowest in taken:
         before = slices.size
-        slices.took(events, seconds)
+        slices.took(events, seconds, slowest)
         assert 1 <= slices.size <= most
         assert slices.size <= 2 * max(before, events)
 
 
 def test_quick_texts_make_slices_grow_and_slow_ones_make_them_shrink_at_once() -> None:
-    slices = Slices(512)
+    slices = Slices(512, 2.0)
     sizes = []
     for _ in range(4):
         sizes.append(slices.size)
-        slices.took(slices.size, slices.size * 0.001)
+        slices.took(slices.size, slices.size * 0.001, 0.001)
     assert sizes == [FIRST_SLICE, 128, 256, 512]
-    slices.took(512, 512 * 0.5)
+    slices.took(512, 512 * 0.5, 0.001)
     assert slices.size == SLICE_S / 0.5
+
+
+def test_a_detector_near_its_budget_makes_slices_shrink() -> None:
+    slices = Slices(512, 2.0)
+    slices.took(512, 2.5, 2.0)
+    assert slices.size == 256
+
+
+@given(st.lists(st.integers(0, 2 * SLICE_BYTES), max_size=20))
+def test_a_slice_is_bounded_in_bytes_and_nothing_is_skipped(sizes: list[int]) -> None:
+    left = [FakeRecord(bytes(size)) for size in sizes]
+    slices = Slices(7, 2.0)
+    while piece := slices.take(left):
+        assert len(piece) <= 7
+        assert len(piece) == 1 or sum(len(record.value or b"") for record in piece) <= SLICE_BYTES
+        assert list(piece) == left[: len(piece)]
+        left = left[len(piece) :]
+    assert not left
 
 
 class FakeProducer:

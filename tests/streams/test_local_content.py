@@ -21,7 +21,7 @@ ENCODERS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("encoding", ENCODERS)
 @given(frames=st.lists(st.binary(min_size=1, max_size=2000), min_size=1, max_size=4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_frame_of_a_body_counts(encoding: str, frames: list[bytes]) -> None:
     body = b"".join(map(ENCODERS[encoding], frames))
     assert decode(body, encoding, 1 << 20) == b"".join(frames)

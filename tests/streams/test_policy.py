@@ -337,7 +337,7 @@ def judge_plainly(rule: Rule, scores: dict[str, float], event: Event, failed: se
     return by_failure, by_failure
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rules=st.lists(RULES, min_size=1, max_size=5),
     rows=st.lists(st.tuples(EVENTS, st.tuples(*[SCORES] * len(NAMES))), max_size=5),

@@ -274,7 +274,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(PIECES, max_size=30).map("".join) | st.text() | st.binary().map(lambda b: b.decode("latin-1"))
 )
