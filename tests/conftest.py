@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
 from streams.local.process import free_port
 from tests.brokers import KafkaBroker, apache_missing, new_broker
 from tests.harness import Weir
+
+settings.register_profile("weir", deadline=None)  # a busy machine is no bug
+settings.load_profile("weir")
 
 
 @pytest.fixture(scope="session")

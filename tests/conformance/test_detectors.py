@@ -58,7 +58,7 @@ events = st.builds(
     st.lists(texts, max_size=2),
 )
 batches = st.lists(events, max_size=12)
-fuzz = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzz = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @cache

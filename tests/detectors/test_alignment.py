@@ -2,7 +2,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.alignment import FEATURES, MAX_COMPLETION, Alignment, shared_lexicon, words
@@ -104,7 +104,6 @@ def test_unsupported_words_are_named_with_their_spans() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(texts, st.lists(texts, max_size=2))
 def test_features_are_shares_and_spans_lie_in_the_text(text: str, contexts: list[str]) -> None:
     alignment = align(text, *contexts, "")
@@ -116,7 +115,6 @@ def test_features_are_shares_and_spans_lie_in_the_text(text: str, contexts: list
     assert 0 <= alignment.novelty() <= 1 + 1e-9
 
 
-@settings(deadline=None)
 @given(texts, texts)
 def test_more_context_never_takes_support_away(text: str, context: str) -> None:
     before, after = align(text, "a"), align(text, "a", context)
@@ -126,7 +124,6 @@ def test_more_context_never_takes_support_away(text: str, context: str) -> None:
     )
 
 
-@settings(deadline=None)
 @given(texts)
 def test_a_text_supports_itself(text: str) -> None:
     alignment = align(text, text)

@@ -40,7 +40,7 @@ def test_the_file_names_its_heads() -> None:
     assert set(shared_cascade().names) | {GATE} == set(shared_cascade().linear.names)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(lengths, st.integers(0, 3))
 def test_no_verdict_depends_on_the_neighbours(counts: list[int], seed: int) -> None:
     tokens = tokens_of(counts, seed)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.batch import Batch
@@ -119,7 +119,6 @@ events = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(events, max_size=8), st.integers(0, 8))
 def test_no_bit_depends_on_the_rest_of_the_batch(batch: list[Event], cut: int) -> None:
     whole = scores(*batch)

@@ -202,14 +202,14 @@ def test_a_disguised_sentence_is_read(name: str) -> None:
 
 
 @given(ascii_sentences, st.sampled_from(sorted(ENCODINGS)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_sentence_is_found_again(sentence: str, name: str) -> None:
     texts = [reading.text.casefold() for reading in readings(ENCODINGS[name][1](sentence))]
     assert any(sentence.casefold() in text for text in texts)
 
 
 @given(sentences, st.sampled_from(["spaced", "rot13", "caesar", "reversed"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_english_sentence_is_read(sentence: str, name: str) -> None:
     texts = [reading.text for reading in readings(SPELLINGS[name][1](sentence))]
     letters = sentence.replace(" ", "")
@@ -311,7 +311,7 @@ def test_what_is_beyond_the_limit_is_not_read() -> None:
 
 
 @given(any_text | nasty_text)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_readings_of_any_text(text: str) -> None:
     found = readings(text)
     assert len(found) <= MAX_READINGS
@@ -322,7 +322,7 @@ def test_readings_of_any_text(text: str) -> None:
 
 
 @given(any_text | nasty_text)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_reading_in_place_is_idempotent(text: str) -> None:
     for reading in readings(text):
         if reading.how.split("+")[0] in IN_PLACE:

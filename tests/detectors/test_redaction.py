@@ -99,7 +99,7 @@ def test_a_key_may_be_long() -> None:
     assert Redactor(b"k" * 500).redact_all("a@b.co").text != Redactor(b"k" * 501).redact_all("a@b.co").text
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(texts, st.text(st.characters(codec=None), max_size=5))
 @example("-----BEGIN PRIVATE KEY-----[EMAIL_0a1b2c]x", "")
 @example("call [TRUNCATED 1234567 characters] now", "")
@@ -110,7 +110,6 @@ def test_redacting_again_changes_nothing(text: str, salt: str) -> None:
     assert redact(once, salt) == once
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("xyz é\n", max_size=10), min_size=2, max_size=2), st.sampled_from(VALUES[:9]))
 def test_no_value_survives(around: list[str], value: str) -> None:
     before, after = around

@@ -3,7 +3,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.references.index import CELL, QUERIES, Index
@@ -16,7 +16,6 @@ def unit(count: int, seed: int, dimensions: int = 16) -> Floats:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5 * CELL), st.integers(0, 12), st.integers(1, 20), st.integers(0, 9))
 def test_it_finds_what_a_full_sort_finds(size: int, texts: int, k: int, seed: int) -> None:
     vectors, queries = unit(size, seed), unit(texts, seed + 100)
@@ -27,7 +26,6 @@ def test_it_finds_what_a_full_sort_finds(size: int, texts: int, k: int, seed: in
     assert np.allclose((queries[:, None] * vectors[places]).sum(axis=2), similarities, atol=1e-6)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(1, 12))
 def test_no_bit_depends_on_the_rest_of_the_batch(cut: int, k: int) -> None:
     index, queries = Index(unit(3_000, 1, 64)), unit(40, 2, 64)
