@@ -40,6 +40,18 @@ class Verdicts:
 
 
 @dataclass(frozen=True, slots=True)
+class Tiers:
+    """Log-odds of both tiers for N texts, each of shape (N, heads)."""
+
+    linear: Floats
+    """-inf for a text without tokens."""
+    transformer: Floats
+    """The highest of the windows that were read; NaN for a text that was not."""
+    deciding: npt.NDArray[np.int64]
+    """First token of the window where the transformer's head is highest; -1 unread."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cascade:
     """Both tiers. For a text that the transformer has read,
     P(head) = sigmoid(weights[0] * transformer + weights[1] * linear + weights[2]), of log-odds."""
@@ -75,7 +87,18 @@ class Cascade:
 
         At most `limit` windows of a text are read by the transformer.
         """
+        tiers = self.read(tokens, limit)
+        read = tiers.deciding[:, 0] >= 0
+        both = self.weights[0] * tiers.transformer[read] + self.weights[1] * tiers.linear[read]
+        log_odds = tiers.linear.copy()
+        log_odds[read] = both + self.weights[2]
+        probabilities = 1.0 / (1.0 + np.exp(-log_odds))
+        return Verdicts(probabilities.astype(np.float32), read, tiers.deciding)
+
+    def read(self, tokens: Tokens, limit: int = MAX_WINDOWS) -> Tiers:
+        """Return what each tier says about each text, before they are joined."""
         heads, doubtful = self._first(tokens, limit)
+        found = np.full(heads.shape, np.nan, dtype=np.float32)
         deciding = np.full(heads.shape, -1, dtype=np.int64)
         places = [(row, start) for row, starts in doubtful.items() for start in starts]
         logits = self.transformer.logits([window(tokens, row, start) for row, start in places])
@@ -83,10 +106,8 @@ class Cascade:
         for row, starts in doubtful.items():
             own = logits[done : done + len(starts)]
             done += len(starts)
-            deciding[row] = np.array(starts)[own.argmax(axis=0)]
-            heads[row] = self.weights[0] * own.max(axis=0) + self.weights[1] * heads[row] + self.weights[2]
-        probabilities = 1.0 / (1.0 + np.exp(-heads))
-        return Verdicts(probabilities.astype(np.float32), deciding[:, 0] >= 0, deciding)
+            found[row], deciding[row] = own.max(axis=0), np.array(starts)[own.argmax(axis=0)]
+        return Tiers(heads, found, deciding)
 
     def _first(self, tokens: Tokens, limit: int) -> tuple[Floats, dict[int, list[int]]]:
         """Return the linear log-odds (N, heads), and the windows to read of each text that is in doubt."""

@@ -1,1 +1,1 @@
-"""How the shipped weights are made; the only place that imports scikit-learn, scipy or torch."""
+"""How the shipped weights are made; the only place that imports scikit-learn, and torch but for Detoxify."""

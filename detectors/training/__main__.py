@@ -101,12 +101,12 @@ def _judges(data: Path, out: Path, stages: Sequence[str], checkpoints: Path | No
 
 def _cascade(pool: "Pool", out: Path, checkpoints: Path | None) -> None:
     from detectors.linear import LinearHeads
-    from detectors.training import neural
+    from detectors.training import neural, stack
     from detectors.training.curriculum import PHASES
 
     chosen = (pool.split == "fit") & ~pool.held_out
     transformer = neural.fit_transformer(pool, chosen, out, PHASES, SEED, checkpoints)
-    neural.join(pool, LinearHeads.load(out / "heads.npz"), transformer, out, SEED)
+    stack.join(pool, LinearHeads.load(out / "heads.npz"), transformer, out, SEED)
 
 
 def _evaluate(pool: "Pool", out: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.training.corpus import NATURAL
+from detectors.training.datasets import HEADS
 from detectors.training.pool import Pool
 from detectors.training.written import WRITTEN
 
@@ -15,8 +16,6 @@ SHARES = {
     "ubuntu_irc": 0.15,
     "clinc150": 0.3,
     "stereoset": 0.5,
-    "grammar_buried": 0.6,
-    "seegull": 0.3,
     NATURAL: 0.6,
     "jigsaw_train_enriched": 0.7,
     "gsm8k": 0.5,
@@ -25,7 +24,14 @@ SHARES = {
     "edos": 0.6,
 }
 """Share of the harmless texts of plentiful sources that an epoch takes, by prefix; of all others, all."""
-THINNED = {"davidson": 0.6, "gptfuzz_responses": 0.35, "civil": 0.7}
+THINNED = {
+    "davidson": 0.6,
+    "gptfuzz_responses": 0.35,
+    "civil": 0.7,
+    "grammar_buried": 0.6,
+    "seegull": 0.3,
+    "grammar_states": 0.3,
+}
 """Share of all texts of sources that are large for what they teach, by prefix."""
 
 Ints = npt.NDArray[np.int64]
@@ -45,8 +51,8 @@ class Phase:
 
 
 PHASES = (
-    Phase(budget=4_000_000, rate=1.5e-4, repeats=4),
-    Phase(budget=1_500_000, rate=7e-5, repeats=2, share=0.2),
+    Phase(budget=5_000_000, rate=1.5e-4, repeats=3),
+    Phase(budget=1_800_000, rate=7e-5, repeats=2, share=0.2),
 )
 """How the shipped transformer learns: everything, then mostly our own texts, with some of the rest against
 forgetting."""
@@ -64,8 +70,10 @@ def epochs(pool: Pool, fit: Ints, phase: Phase, window: int, seed: int) -> list[
     """Return readings that sum to the phase's budget of tokens, drawn from the rows `fit`.
 
     A harmless text longer than a window is begun anywhere, the others at their first token: what makes
-    them positive may not be in another part.
+    them positive may not be in another part. Nor need it be in the first: a document whose first window
+    also begins one without the attack is left out.
     """
+    fit = fit[~_begun_alike(pool, fit, window)]
     chance = np.random.default_rng(seed)
     sources, counts, positive = pool.source.tolist(), pool.tokens.counts, pool.positive
     shares = np.where(positive, 1.0, _by_prefix(SHARES, sources)) * _by_prefix(THINNED, sources)
@@ -84,6 +92,21 @@ def epochs(pool: Pool, fit: Ints, phase: Phase, window: int, seed: int) -> list[
         room = np.where(positive[rows], 0, np.maximum(counts[rows] - window, 0))
         found.append(Reading(rows, chance.integers(0, room + 1)))
         left -= int(lengths[rows].sum())
+    return found
+
+
+def _begun_alike(pool: Pool, rows: Ints, window: int) -> npt.NDArray[np.bool_]:
+    """Return which long texts have a positive label that another of the same first window has not."""
+    starts, counts = pool.tokens.offsets[rows], pool.tokens.counts[rows]
+    alike: dict[bytes, list[int]] = {}
+    for place in np.flatnonzero(counts >= window).tolist():
+        first = pool.tokens.ids[starts[place] : starts[place] + window].tobytes()
+        alike.setdefault(first, []).append(place)
+    found = np.zeros(len(rows), dtype=bool)
+    for places in alike.values():
+        labels = pool.labels[rows[places], : len(HEADS)]
+        contradicted = (labels == 1) & (labels == 0).any(axis=0)
+        found[places] = contradicted.any(axis=1) & (counts[places] > window)
     return found
 
 

@@ -15,7 +15,7 @@ HARMLESS = (*TOXICITY, *BIAS, "injection", "harmful_request")
 HATE = frozenset({"1. threats, plans to harm and incitement", "2. derogation"})
 """Kinds of sexism (EDOS) that attack; the others prejudge, and say nothing on attacks either way."""
 ORDINARY_PROMPTS = frozenset({"dolly_part", "gsm8k_train", "self_instruct_seeds", "spikee_investment_fp"})
-CARRIERS = ("documents_", "arena_hard", "dolly_responses", "bipia_", NATURAL)
+CARRIERS = ("documents_", "arena_hard", "dolly_responses", "bipia_")
 """Sources of harmless documents in which attacks are hidden."""
 BURIED = 2500
 MIN_DOCUMENT = 300
@@ -26,6 +26,8 @@ MAX_HIDDEN = 250
 """Characters of what is hidden."""
 CHAT_SHARE = 8
 """One in so many chat lines is taken as ordinary text."""
+STATES = Path(__file__).parent / "states.txt"
+"""Our own words for what people of any group may be, without prejudice."""
 MIN_VOTES = 2
 """Annotators of a region who must agree on a stereotype of the lexicon."""
 
@@ -87,11 +89,15 @@ def _bias(folder: Path) -> Iterator[Example]:
 
 
 def _lexicon(folder: Path) -> Iterator[Example]:
-    for row in rows(folder, "stereotype_lexicon_seegull"):
+    """Yield a stereotype of each row of the lexicon, and as often what its people may well be."""
+    states = STATES.read_text(encoding="utf-8").splitlines()
+    for number, row in enumerate(rows(folder, "stereotype_lexicon_seegull")):
         votes = [int(float(row[column] or 0)) for column in ("region_stereo", "NA_stereo")]
         if max(votes) >= MIN_VOTES:
             text = f"{row['identity']} people are {row['attribute']}"
             yield Example(text, "seegull", {"bias_stereotype": 1.0}, row["identity"])
+            text = f"{row['identity']} people are {states[number % len(states)]}"
+            yield Example(text, grammars.SOURCE + "states", dict.fromkeys(HARMLESS, 0.0), row["identity"])
 
 
 def _refusal(folder: Path) -> Iterator[Example]:
@@ -134,27 +140,26 @@ def _documents(folder: Path) -> Iterator[Example]:
 def _buried(found: list[Example], chance: random.Random) -> Iterator[Example]:
     """Yield parts of documents, each with an attack between two of its words and as it was before.
 
-    Both are in the split of the document.
+    Both, and the attack, are in the split of the document.
     """
     carriers = [
         e
         for e in found
         if e.source.startswith(CARRIERS) and len(e.text) >= MIN_DOCUMENT and e.labels.get("injection") == 0
     ]
-    attacks = [
-        e.text
-        for e in found
-        if e.source.startswith((grammars.ATTACKS, written.WRITTEN))
-        and e.labels.get("injection") == 1
-        and e.split == "fit"
-        and len(e.text) <= MAX_HIDDEN
-    ]
-    for carrier in chance.sample(carriers, min(BURIED, len(carriers))) if attacks else ():
+    attacks: dict[str, list[str]] = {"fit": [], "calibrate": [], "test": []}
+    for e in found:
+        own = e.source.startswith((grammars.ATTACKS, written.WRITTEN))
+        if own and e.labels.get("injection") == 1 and len(e.text) <= MAX_HIDDEN:
+            attacks[e.split].append(e.text)
+    for carrier in chance.sample(carriers, min(BURIED, len(carriers))):
+        if not attacks[carrier.split]:
+            continue
         words = carrier.text.split(" ")
         size = chance.randint(*AROUND)
         start = chance.randint(0, max(0, len(words) - size))
         part = words[start : start + size]
         place = chance.randint(0, len(part))
-        text = " ".join([*part[:place], chance.choice(attacks), *part[place:]])
+        text = " ".join([*part[:place], chance.choice(attacks[carrier.split]), *part[place:]])
         yield Example(text, grammars.SOURCE + "buried", {"injection": 1.0}, carrier.key)
         yield Example(" ".join(part), grammars.SOURCE + "not_buried", {"injection": 0.0}, carrier.key)

@@ -43,7 +43,6 @@ class Task:
 
     examples: npt.NDArray[np.int64]
     labels: Floats
-    weights: Floats
 
 
 def highest(logits: Floats, example: npt.NDArray[np.int64], size: int) -> Floats:
@@ -61,7 +60,7 @@ def fit(matrix: Matrix, task: Task, size: int) -> Linear:
     """
     label = np.zeros(size, dtype=np.float32)
     weight = np.zeros(size, dtype=np.float32)
-    label[task.examples], weight[task.examples] = task.labels, task.weights
+    label[task.examples], weight[task.examples] = task.labels, 1.0
     count = np.bincount(matrix.example, minlength=size)
     share = np.asarray(weight / np.maximum(count, 1), dtype=np.float32)[matrix.example]
     model = _solve(matrix, label[matrix.example], share)

@@ -37,7 +37,7 @@ class Trainer:
     def select(self, head: str, mask: Mask) -> Task:
         """Return the labels of one head over the examples of `mask` that have one."""
         rows, labels = self.pool.known(head, mask)
-        return Task(rows, labels, np.ones(len(rows), dtype=np.float32))
+        return Task(rows, labels)
 
     def fit(self, head: str, mask: Mask) -> Linear:
         """Fit one head on the examples of `mask`."""

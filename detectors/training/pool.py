@@ -23,7 +23,7 @@ TRAFFIC = (
         "gpteacher",
     ),
     *(GRAMMAR + "ordinary", GRAMMAR + "answer", GRAMMAR + "short"),
-    *(WRITTEN + "_ordinary_prompts_", WRITTEN + "_more_prompts_", WRITTEN + "_attacks_other_ben_"),
+    *(WRITTEN + "_ordinary_", WRITTEN + "_more_prompts_", WRITTEN + "_attacks_other_ben_"),
 )
 """Sources, by prefix, whose harmless texts are what ordinary traffic of a model looks like."""
 ORDINARY = (*TRAFFIC, NATURAL)

@@ -15,7 +15,7 @@ from detectors.training import evaluate, stack
 from detectors.training.curriculum import Phase
 from detectors.training.datasets import HEADS
 from detectors.training.heads import Trainer
-from detectors.training.neural import WINDOWS_READ, fit_transformer
+from detectors.training.neural import fit_transformer
 from detectors.training.pool import Mask, Pool
 from detectors.training.written import CHALLENGE
 from detectors.transformer import Transformer
@@ -73,7 +73,7 @@ def measure(trainer: Trainer, transformer: Transformer, seed: int) -> dict[str, 
     left, seen = (np.sort(chance.permutation(rows)[:MAX_TEXTS]) for rows in (left, seen))
     rows = np.concatenate([left, seen])
     joining = np.arange(len(rows)) >= len(left)
-    second = stack.read(transformer, pool.tokens, rows, WINDOWS_READ)
+    second = stack.read(transformer, pool.tokens, rows, stack.WINDOWS_READ)
     found: dict[str, Any] = {}
     for head, groups in MEASURED.items():
         log.info("linear %s without the sources", head)
@@ -100,8 +100,8 @@ def _seen(pool: Pool) -> Mask:
 
 
 def _join(tiers: dict[str, Floats], labels: Floats) -> Floats:
-    both = stack.Tiers(tiers["transformer"][:, None], tiers["linear"][:, None])
-    weight = stack.weights(both, labels[:, None])[:, 0]
+    second, first = tiers["transformer"][:, None], tiers["linear"][:, None]
+    weight = stack.weights(second, first, labels[:, None])[:, 0]
     return np.asarray(weight[0] * tiers["transformer"] + weight[1] * tiers["linear"] + weight[2])
 
 

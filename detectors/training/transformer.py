@@ -94,21 +94,20 @@ def padded(tokens: Tokens, rows: Ints, starts: Ints) -> tuple[torch.Tensor, torc
     return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
-def loss_of(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def loss_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the mean binary cross-entropy over the labels that are known (not NaN)."""
     known = ~torch.isnan(labels)
     target = torch.where(known, labels, 0.0)
     each = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    weight = torch.where(known, weights, 0.0)
-    return (each * weight).sum() / weight.sum().clamp(min=1.0)
+    return (each * known).sum() / known.sum().clamp(min=1)
 
 
 def fine_tune(
-    model: Judge, tokens: Tokens, labels: Floats, weights: Floats, epochs: Sequence[Reading], plan: Schedule
+    model: Judge, tokens: Tokens, labels: Floats, epochs: Sequence[Reading], plan: Schedule
 ) -> Judge:
     """Return the judge after it read the epochs.
 
-    `labels` and their `weights` have the shape (texts, heads); a label is NaN where it is unknown.
+    `labels` has the shape (texts, heads); a label is NaN where it is unknown.
     """
     torch.manual_seed(plan.seed)
     chance = np.random.default_rng(plan.seed)
@@ -128,7 +127,7 @@ def fine_tune(
     mean = 0.0
     for step, (rows, starts) in enumerate(order, 1):
         ids, mask = padded(tokens, rows, starts)
-        loss = loss_of(model(ids, mask), torch.from_numpy(labels[rows]), torch.from_numpy(weights[rows]))
+        loss = loss_of(model(ids, mask), torch.from_numpy(labels[rows]))
         loss.backward()
         nn.utils.clip_grad_norm_(body, 1.0)
         optimiser.step()

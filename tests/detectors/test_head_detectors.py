@@ -147,7 +147,6 @@ ORDINARY = [
 ]
 
 
-KNOWN_FALSE_ALARMS = {("harmful_request", "How can I protect my web shop against SQL injection?")}
 DOCUMENT = (
     "The museum opened in 1921 in a former mill by the river. Its founder had collected tools of the "
     "region for thirty years, and visitors can see how flour was ground until the war. The upper floor "
@@ -160,7 +159,7 @@ DOCUMENT = (
 def test_ordinary_prompts_alarm_nobody(text: str) -> None:
     for make in (ToxicityDetector, InjectionDetector, HarmDetector, BiasDetector):
         for metric, value in score(make(), text).items():
-            assert not value >= 0.5 or (metric, text) in KNOWN_FALSE_ALARMS, metric
+            assert not value >= 0.5, metric
 
 
 @pytest.mark.parametrize(

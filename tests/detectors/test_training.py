@@ -70,6 +70,9 @@ def test_examples_carry_the_labels_of_their_tables(data: Path) -> None:
     assert natural["bias_identity_attack"] == natural["identity_attack"] == 0.0
     assert "threat" not in natural
     assert found["Martian people are green", "seegull"] == {"bias_stereotype": 1.0}
+    harmless = [text for text, source in found if source == "grammar_states"]
+    assert len(harmless) == sum(source == "seegull" for _, source in found)
+    assert all(text.startswith("Martian people are ") for text in harmless)
     assert ("Martian people are blue", "seegull") not in found
     assert found["how to break in", "somewhere"] == {"injection": 0.0, "harmful_request": 1.0}
     assert ("hm", "somewhere") not in found
@@ -98,13 +101,15 @@ def test_attacks_are_hidden_in_documents_of_their_split(data: Path) -> None:
 
 
 def test_only_attacks_are_hidden_not_their_harmless_twins() -> None:
-    texts = [Example(f"{word} tell me", "written_attacks_x", {"injection": 1.0}) for word in "abcdefgh"]
-    texts += [Example(f"{word} thank you", "written_attacks_y", {"injection": 0.0}) for word in "abcdefgh"]
+    attacks = [Example(f"tell me {i}!", "written_attacks_x", {"injection": 1.0}) for i in range(40)]
+    texts = [Example(f"thank you {i}!", "written_attacks_y", {"injection": 0.0}) for i in range(40)]
     texts += [Example(f"{i} {RIVER}", "documents_x", {"injection": 0.0}) for i in range(50)]
-    buried = [e.text for e in datasets._buried(texts, random.Random(1)) if e.labels["injection"]]
+    buried = [e for e in datasets._buried(attacks + texts, random.Random(1)) if e.labels["injection"]]
     assert len(buried) == 50
-    assert all("tell me" in text for text in buried)
-    assert not any("thank you" in text for text in buried)
+    for example in buried:
+        (attack,) = [attack for attack in attacks if attack.text in example.text]
+        assert attack.split == example.split, "else what is tested has trained"
+        assert "thank you" not in example.text
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
@@ -164,13 +169,13 @@ def test_long_examples_are_cut() -> None:
 
 
 def test_the_bad_window_of_a_long_text_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "L2_NGRAMS", 0.001)
+    monkeypatch.setattr(fit, "L2_NGRAMS", 0.00002)
     rng = np.random.default_rng(0)
     plain = [" ".join(rng.choice(["river", "stone", "wind", "tree"], 300)) for _ in range(40)]
     texts = [text + " poison" * 6 if i % 2 else text for i, text in enumerate(plain)]
     labels = np.arange(40, dtype=np.float32) % 2
     built = small_matrix(texts)
-    task = fit.Task(np.arange(40), labels, np.full(40, 50, dtype=np.float32))
+    task = fit.Task(np.arange(40), labels)
     model = fit.fit(built, task, 40)
     scores = fit.highest(model.logits(built), built.example, 40)
     assert scores[1::2].min() > scores[::2].max()
