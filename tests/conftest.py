@@ -1,5 +1,6 @@
 """The embedded servers, once per test run (per worker under xdist)."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,8 @@ from streams.local.process import free_port
 from tests.brokers import KafkaBroker, apache_missing, new_broker
 from tests.harness import Weir
 
+# In the background of a shell SIGINT is ignored, and would be by the processes that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("weir", deadline=None)  # a busy machine is no bug
 settings.load_profile("weir")
 
