@@ -9,6 +9,8 @@ from detectors.batch import Batch
 from schemas.events import Evidence
 
 FloatMatrix = npt.NDArray[np.float32]
+UNLIKELY = 0.05
+"""A probability below this needs no explanation."""
 
 
 @runtime_checkable
@@ -35,3 +37,8 @@ class Detector(Protocol):
     def explain(self, batch: Batch, row: int) -> list[Evidence]:
         """Return the evidence for one row, strongest first; asked only for rows that trip a rule."""
         ...
+
+
+def strength(evidence: Evidence) -> float:
+    """Return the weight that evidence is ordered by."""
+    return evidence.weight or 0.0

@@ -33,10 +33,13 @@ class Verdicts:
 
     probabilities: Floats
     """Shape (N, heads), in the order of `Cascade.names`; 0 for a text without tokens."""
-    by_transformer: Bools
-    """Shape (N,): the transformer has read the text."""
     deciding: npt.NDArray[np.int64]
     """Shape (N, heads): first token of the window where the transformer's head is highest; -1 unread."""
+
+    @property
+    def by_transformer(self) -> Bools:
+        """Shape (N,): the transformer has read the text."""
+        return self.deciding[:, 0] >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Cascade:
         log_odds = tiers.linear.copy()
         log_odds[read] = both + self.weights[2]
         probabilities = 1.0 / (1.0 + np.exp(-log_odds))
-        return Verdicts(probabilities.astype(np.float32), read, tiers.deciding)
+        return Verdicts(probabilities.astype(np.float32), tiers.deciding)
 
     def read(self, tokens: Tokens, limit: int = MAX_WINDOWS) -> Tiers:
         """Return what each tier says about each text, before they are joined."""
@@ -113,19 +116,25 @@ class Cascade:
         """Return the linear log-odds (N, heads), and the windows to read of each text that is in doubt."""
         spans = windows(tokens)
         by_window = self.linear.window_logits(tokens, spans)
-        names = self.linear.names
-        columns = [names.index(name) for name in self.names]
-        suspicion = np.maximum(
-            by_window[:, names.index(GATE)] - self.gate,
-            by_window[:, columns].max(axis=1, initial=-np.inf) - self.doubt,
-        )
+        suspicion = self.suspicion(by_window)
         begins = np.searchsorted(spans.texts, np.arange(len(tokens) + 1))
         doubtful = {}
         for row in np.unique(spans.texts[suspicion >= 0]).tolist():
             count = len(window_starts(int(tokens.counts[row])))
             places = worth_reading(suspicion[begins[row] : begins[row + 1]], count, limit)
             doubtful[row] = [place * STRIDE for place in places]
-        return highest(by_window, spans, len(tokens))[:, columns], doubtful
+        return highest(by_window, spans.texts, len(tokens))[:, self._columns], doubtful
+
+    def suspicion(self, logits: Floats) -> Floats:
+        """Return by how much log-odds of all linear heads, shape (N, linear heads), exceed a threshold."""
+        gate = logits[:, self.linear.names.index(GATE)] - self.gate
+        heads = logits[:, self._columns].max(axis=1, initial=-np.inf) - self.doubt
+        return np.asarray(np.maximum(gate, heads))
+
+    @property
+    def _columns(self) -> list[int]:
+        """The linear heads in the order of `names`."""
+        return [self.linear.names.index(name) for name in self.names]
 
 
 def worth_reading(suspicion: Floats, count: int, limit: int = MAX_WINDOWS) -> list[int]:

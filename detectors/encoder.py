@@ -60,6 +60,11 @@ class Words:
     start: npt.NDArray[np.int64]
     end: npt.NDArray[np.int64]
 
+    def span(self, first: int, last: int) -> slice:
+        """Return the characters of the words from the one of token `first` to the one of token `last`."""
+        begin, end = np.searchsorted(self.first, [first, last], side="right") - 1
+        return slice(int(self.start[begin]), int(self.end[end]))
+
 
 class Encoder:
     """The shared tokenizer. Lone surrogates, which no UTF-8 text can hold, are read as U+FFFD.

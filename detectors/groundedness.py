@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.alignment import Alignment, Lexicon, Span, shared_lexicon
-from detectors.base import FloatMatrix
+from detectors.base import UNLIKELY, FloatMatrix
 from detectors.batch import Batch
 from detectors.encoder import MODELS, shared_encoder
 from detectors.features import shared_embeddings
@@ -19,8 +19,6 @@ from schemas.events import Event, Evidence
 
 WORDS: Final = 10
 """Words of evidence."""
-UNLIKELY: Final = 0.05
-"""A probability below this needs no explanation."""
 
 Doubles = npt.NDArray[np.float64]
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]

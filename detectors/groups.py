@@ -94,11 +94,9 @@ class GroupsDetector:
         words = shared_encoder().words(text)
         found = []
         for token, kind in np.argwhere(named)[:EVIDENCE_LIMIT].tolist():
-            word = int(np.searchsorted(words.first, token, side="right")) - 1
-            start, end = int(words.start[word]), int(words.end[word])
-            metric = self.metrics[kind]
+            span, metric = words.span(token, token), self.metrics[kind]
             found.append(
-                Evidence(detector=self.name, metric=metric, start=start, end=end, text=text[start:end])
+                Evidence(detector=self.name, metric=metric, start=span.start, end=span.stop, text=text[span])
             )
         return found
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from detectors.base import FloatMatrix
+from detectors.base import UNLIKELY, FloatMatrix, strength
 from detectors.batch import Batch
 from detectors.cascade import shared_cascade
 from detectors.encoder import shared_encoder
@@ -13,8 +13,6 @@ from schemas.events import Evidence, Kind
 
 PHRASES = 5
 """Words or phrases of evidence per metric."""
-UNLIKELY = 0.05
-"""A probability below this needs no explanation."""
 NEGLIGIBLE = 0.01
 """What adds less log-odds than this is no evidence."""
 
@@ -92,11 +90,6 @@ class HeadDetector:
                     weight=round(log_odds(float(probability)), 4),
                 )
                 return
-
-
-def strength(evidence: Evidence) -> float:
-    """Return the weight that evidence is ordered by."""
-    return evidence.weight or 0.0
 
 
 def log_odds(probability: float) -> float:

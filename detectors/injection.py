@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from detectors.base import FloatMatrix
+from detectors.base import UNLIKELY, FloatMatrix, strength
 from detectors.batch import Batch
-from detectors.head_detector import PHRASES, UNLIKELY, HeadDetector, log_odds, strength
+from detectors.head_detector import PHRASES, HeadDetector, log_odds
 from schemas.events import Evidence
 
 

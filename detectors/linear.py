@@ -88,11 +88,14 @@ def windows(tokens: Tokens) -> Windows:
     )
 
 
-def highest(by_window: Floats, spans: Windows, count: int) -> Floats:
-    """Return the highest window of each of `count` texts, shape (count, heads); -inf without tokens."""
-    result = np.full((count, by_window.shape[1]), -np.inf, dtype=np.float32)
-    if len(spans.texts):
-        filled, starts = np.unique(spans.texts, return_index=True)
+def highest(by_window: Floats, texts: npt.NDArray[np.int64], count: int) -> Floats:
+    """Return the highest window of each of `count` texts, shape (count, ...); -inf without tokens.
+
+    `by_window` has the shape (windows, ...), `texts` is the text of each, ascending.
+    """
+    result = np.full((count, *by_window.shape[1:]), -np.inf, dtype=np.float32)
+    if len(texts):
+        filled, starts = np.unique(texts, return_index=True)
         result[filled] = np.maximum.reduceat(by_window, starts, axis=0)
     return result
 
@@ -136,7 +139,7 @@ class LinearHeads:
     def probabilities(self, tokens: Tokens) -> npt.NDArray[np.float32]:
         """Return the probability of each head for each text, shape (N, heads); 0 for no tokens."""
         spans = windows(tokens)
-        logits = highest(self.window_logits(tokens, spans), spans, len(tokens))
+        logits = highest(self.window_logits(tokens, spans), spans.texts, len(tokens))
         return np.asarray(1.0 / (1.0 + np.exp(-logits)), dtype=np.float32)
 
     def contributions(self, ids: npt.NDArray[np.int32], heads: Sequence[int]) -> npt.NDArray[np.float64]:

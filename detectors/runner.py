@@ -46,6 +46,11 @@ class ScoreMatrix:
     seconds: Mapping[str, float]
     """Wall-clock seconds that the batch waited for each detector, and for `FEATURES`."""
 
+    @property
+    def slowest_s(self) -> float:
+        """Seconds of the slowest detector."""
+        return max((time for name, time in self.seconds.items() if name != FEATURES), default=0.0)
+
 
 class Runner:
     """Scores batches with `detectors`, each within `budget_s` seconds of wall clock per batch.

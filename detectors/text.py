@@ -82,9 +82,7 @@ class TextDetector:
         at = int(times.argmax())
         less = np.flatnonzero(times[at : at + RECURRING] < times[at])
         last = at + (int(less[0]) if len(less) else len(times[at : at + RECURRING])) + 1
-        words = shared_encoder().words(text)
-        begin, end = np.searchsorted(words.first, [at, last], side="right") - 1
-        span = slice(int(words.start[begin]), int(words.end[end]))
+        span = shared_encoder().words(text).span(at, last)
         return Evidence(
             detector=self.name,
             metric="text_repetition",

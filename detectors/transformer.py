@@ -5,6 +5,7 @@ score a little differently beside other texts. On one core it costs nothing, and
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,11 @@ _SLOWER = "SkipLayerNormFusion"
 """A fusion of onnxruntime that takes seven times as long as the two operators that it replaces."""
 
 Ids = npt.NDArray[np.integer]
+
+
+def cores() -> int:
+    """Return the processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Transformer:

@@ -1,6 +1,5 @@
 """The detectors as the settings want them."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from detectors import registry
 from detectors.cascade import shared_cascade
 from detectors.references.sets import ReferenceSetError
 from detectors.runner import Runner
+from detectors.transformer import cores
 from streams.policy_conditions import NUMBER_FIELDS, did_you_mean
 from streams.settings import Settings, SettingsError
 
@@ -24,7 +24,7 @@ def make_runner(settings: Settings) -> Runner:
         raise SettingsError(f"WEIR_REFERENCES, WEIR_REFERENCE_NEIGHBOURS: {error}") from None
     runner = Runner(detectors, settings.detector_budget_ms / 1000)
     if {"head_probabilities", "passage_probabilities"} & set(runner.needs):
-        shared_cascade().transformer.use_threads(settings.threads or min(MOST_THREADS, _cores()))
+        shared_cascade().transformer.use_threads(settings.threads or min(MOST_THREADS, cores()))
     return runner
 
 
@@ -56,10 +56,6 @@ def unknown_watched(settings: Settings, metrics: Sequence[str]) -> list[str]:
         for name in named
         if name not in known
     ]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _options(settings: Settings) -> Mapping[str, Mapping[str, Any]]:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from detectors.batch import Batch
-from detectors.runner import FEATURES, Runner, ScoreMatrix
+from detectors.runner import Runner, ScoreMatrix
 from schemas import codec
 from schemas.events import Alert, Decision, Event, Evidence, RuleHit, ScoredEvent
 from streams.dead_letters import dead_letter
@@ -99,8 +99,7 @@ class Pipeline:
                 kafka_timestamps.append(record.timestamp)
         if events:
             judged = self._judge(Batch(events), timestamps, kafka_timestamps, policy)
-            of_detectors = (time for name, time in judged.scored.seconds.items() if name != FEATURES)
-            output.slowest_s = max(of_detectors, default=0.0)
+            output.slowest_s = judged.scored.slowest_s
             with self._telemetry.stage("encode"):
                 self._write(judged, output)
         return output

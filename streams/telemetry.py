@@ -169,7 +169,7 @@ class Telemetry:
         """Note how far behind the role is; nothing to do counts as progress."""
         self._lag = messages
         if messages == 0 and not self._busy:
-            self._progress = self._clock()
+            self.progress()
         self.gauge("weir_lag_messages", messages)
         self.gauge("weir_stalled_seconds", self.stalled_s)
 

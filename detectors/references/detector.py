@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detectors.base import FloatMatrix
+from detectors.base import FloatMatrix, strength
 from detectors.batch import Batch
 from detectors.encoder import shared_encoder
 from detectors.features import shared_embeddings
@@ -81,7 +81,7 @@ class ReferenceDetector:
                 )
                 for similarity, place in zip(similarities[0], places[0], strict=True)
             ]
-        return sorted(found, key=lambda evidence: evidence.weight or 0.0, reverse=True)
+        return sorted(found, key=strength, reverse=True)
 
     def _check_sizes(self) -> None:
         if self._k < 1:

@@ -2,7 +2,6 @@
 
 import argparse
 import datetime as dt
-import json
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from detectors.encoder import MODELS
 from detectors.training import datasets
 from detectors.training.corpus import texts
-from detectors.training.files import write_bytes
+from detectors.training.files import write_json
 
 if TYPE_CHECKING:
     from detectors.training.pool import Pool
@@ -73,7 +72,7 @@ def _embeddings(data: Path, out: Path) -> None:
     shipped = Embeddings.load(out / "embeddings.npz")
     ways: dict[str, Embed] = {"float32": partial(embed_exactly, table), "int8, as shipped": shipped.embed}
     found = {name: nearest_neighbour(data, encoder, embed) for name, embed in ways.items()}
-    _write(out / "embeddings.json", found)
+    write_json(out / "embeddings.json", found, sort_keys=True)
 
 
 def _judges(data: Path, out: Path, stages: Sequence[str], checkpoints: Path | None) -> None:
@@ -92,7 +91,8 @@ def _judges(data: Path, out: Path, stages: Sequence[str], checkpoints: Path | No
             from detectors.training.transfer import leave_sources_out
 
             with TemporaryDirectory() as folder:
-                _write(out / "transfer.json", leave_sources_out(trainer, Path(folder), SEED))
+                found = leave_sources_out(trainer, Path(folder), SEED)
+            write_json(out / "transfer.json", found, sort_keys=True)
     if "transformer" in stages:
         _cascade(pool, out, checkpoints)
     if "eval" in stages:
@@ -130,13 +130,8 @@ def _evaluate(pool: "Pool", out: Path) -> None:
         "by_term": by_term,
         "texts_per_second": table.speed(pool, cascade, SEED),
     }
-    _write(out / "metrics.json", found)
+    write_json(out / "metrics.json", found, sort_keys=True)
     log.info("\n%s", cards.measured(rows))
-
-
-def _write(path: Path, content: object) -> None:
-    write_bytes(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
-    log.info("wrote %s", path)
 
 
 if __name__ == "__main__":

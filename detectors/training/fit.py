@@ -1,12 +1,15 @@
 """Logistic regression over windows with known and unknown labels, and its calibration."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
+from detectors.linear import highest
 from detectors.training.matrix import Matrix
 
 log = logging.getLogger(__name__)
@@ -43,13 +46,6 @@ class Task:
 
     examples: npt.NDArray[np.int64]
     labels: Floats
-
-
-def highest(logits: Floats, example: npt.NDArray[np.int64], size: int) -> Floats:
-    """Return the highest window of each of `size` examples; -inf for those without tokens."""
-    result = np.full(size, -np.inf, dtype=np.float32)
-    np.maximum.at(result, example, logits)
-    return result
 
 
 def fit(matrix: Matrix, task: Task, size: int) -> Linear:
@@ -95,6 +91,32 @@ def _solve(matrix: Matrix, labels: Floats, weights: Floats, start: Linear | None
     log.debug("%d windows, %d steps, loss %.1f", len(used), found.nit, found.fun)
     point = found.x.astype(np.float32)
     return Linear(point[:width], point[width:-1], float(point[-1]))
+
+
+def bounded(
+    inputs: Doubles,
+    target: npt.NDArray[Any],
+    share: npt.NDArray[Any],
+    prior: Doubles,
+    strength: Doubles,
+    lowest: Sequence[float | None],
+) -> Doubles:
+    """Return the weights of a small logistic regression, shape (features,).
+
+    `share` weighs the examples, of shape (N,); each weight has a Gaussian prior of its own mean and
+    strength, and a lower bound or none.
+    """
+
+    def objective(point: Doubles) -> tuple[float, Doubles]:
+        values = inputs @ point
+        residual = share * (special.expit(values) - target)
+        away = point - prior
+        loss = share @ (np.logaddexp(0, values) - target * values) + 0.5 * (strength * away) @ away
+        return float(loss), inputs.T @ residual + strength * away
+
+    bounds = [(low, None) for low in lowest]
+    found = optimize.minimize(objective, prior, jac=True, method="L-BFGS-B", bounds=bounds)
+    return np.asarray(found.x)
 
 
 def platt(logits: Floats, labels: Floats) -> tuple[float, float]:

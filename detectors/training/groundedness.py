@@ -6,7 +6,6 @@ features that a wrong completion can only raise.
 """
 
 import json
-import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
 
 from detectors.alignment import FEATURES, Alignment, Lexicon, words
 from detectors.encoder import Encoder
@@ -24,11 +22,9 @@ from detectors.groundedness import RELATION, Embed, Logistic, relation
 from detectors.training import cards
 from detectors.training.corpus import Example, Split, rows
 from detectors.training.evaluate import report
-from detectors.training.files import write_bytes
-from detectors.training.fit import platt
+from detectors.training.files import write_json
+from detectors.training.fit import bounded, platt
 from detectors.training.neighbours import write_neighbours
-
-log = logging.getLogger(__name__)
 
 SUBJECT = "groundedness"
 SEED = 7
@@ -83,8 +79,8 @@ def train(data: Path, out: Path) -> None:
             "intercept": model.intercept,
         }
         measured[name] = {"held_out": held_out(table, model), "left_out": left_out(table)}
-    _write(out / "groundedness.json", models)
-    _write(out / "groundedness_metrics.json", measured)
+    write_json(out / "groundedness.json", models)
+    write_json(out / "groundedness_metrics.json", measured)
     write_card(out)
 
 
@@ -134,20 +130,12 @@ def fit(table: Table) -> Logistic:
 
 def _solve(table: Table) -> Logistic:
     """Minimise the logistic loss with an L2 penalty and weights of 0 or more; all families count alike."""
-    features, target, share = table.features, table.positive.astype(float), _shares(table)
-    width = features.shape[1]
-
-    def objective(point: Doubles) -> tuple[float, Doubles]:
-        log_odds = features @ point[:width] + point[width]
-        loss = (
-            share @ (np.logaddexp(0, log_odds) - target * log_odds) + L2 / 2 * point[:width] @ point[:width]
-        )
-        residual = share * (special.expit(log_odds) - target)
-        return float(loss), np.append(features.T @ residual + L2 * point[:width], residual.sum())
-
-    bounds = [(0.0, None)] * width + [(None, None)]
-    found = optimize.minimize(objective, np.zeros(width + 1), jac=True, method="L-BFGS-B", bounds=bounds)
-    return Logistic(tuple(found.x[:width].tolist()), float(found.x[width]))
+    inputs = np.column_stack([table.features, np.ones(len(table.positive))])
+    width = table.features.shape[1]
+    strength = np.append(np.full(width, L2), 0.0)
+    lowest = (*[0.0] * width, None)
+    found = bounded(inputs, table.positive, _shares(table), np.zeros(width + 1), strength, lowest)
+    return Logistic(tuple(found[:width].tolist()), float(found[width]))
 
 
 def _shares(table: Table) -> Doubles:
@@ -194,8 +182,3 @@ def _weights(models: Path) -> str:
         features = model["weights"] | {"intercept": model["intercept"]}
         lines += [f"| {name} | {feature} | {value:.2f} |" for feature, value in features.items()]
     return "\n".join(lines)
-
-
-def _write(path: Path, content: object) -> None:
-    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
-    log.info("wrote %s", path)

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.features import Embeddings
-from detectors.linear import LinearHeads
+from detectors.linear import LinearHeads, highest
 from detectors.training import datasets
 from detectors.training.corpus import NATURAL
 from detectors.training.files import write_arrays
-from detectors.training.fit import Linear, Task, fit, highest, platt
+from detectors.training.fit import Linear, Task, fit, platt
 from detectors.training.matrix import Matrix, build
 from detectors.training.pool import COLUMNS, Pool
 

@@ -1,8 +1,9 @@
 """What a measurement ran on."""
 
-import os
 import platform
 from pathlib import Path
+
+from detectors.transformer import cores
 
 
 def machine() -> str:
@@ -12,5 +13,4 @@ def machine() -> str:
     if cpuinfo.exists():
         named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         model = named[0].partition(":")[2].strip() if named else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores, {platform.system()}, Python {platform.python_version()}"
+    return f"{model}, {cores()} cores, {platform.system()}, Python {platform.python_version()}"

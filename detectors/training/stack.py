@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
 
 from detectors.cascade import GATE, Cascade
 from detectors.encoder import Tokens
 from detectors.linear import LinearHeads, highest, windows
 from detectors.training.datasets import HEADS
 from detectors.training.files import write_arrays
+from detectors.training.fit import bounded
 from detectors.training.matrix import subset
 from detectors.training.pool import TRAFFIC, Pool
 from detectors.transformer import Transformer, window, window_starts
@@ -27,11 +27,12 @@ WINDOWS_READ = 3
 JOINED = 16_000
 """Texts that the stacking weights are fitted on, at most."""
 PRIOR = np.array([1.0, 0.0, 0.0])
-STRENGTH = 3.0
+STRENGTH = np.full(3, 3.0)
 """Gaussian prior on the weights, that of a head which needs no correction: few labels change little."""
+LOWEST = (0.05, 0.0, None)
+"""Of each weight."""
 
 Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 
 
 def join(pool: Pool, linear: LinearHeads, transformer: Transformer, out: Path, seed: int) -> None:
@@ -41,14 +42,13 @@ def join(pool: Pool, linear: LinearHeads, transformer: Transformer, out: Path, s
     """
     kept = np.flatnonzero((pool.split == "calibrate") & ~pool.held_out & (pool.tokens.counts > 0))
     first = linear_logits(linear, pool.tokens, kept)
-    names = list(linear.names)
-    gates, heads = first[:, names.index(GATE)], first[:, [names.index(head) for head in HEADS]]
     positive = pool.positive[kept]
+    gates = first[:, linear.names.index(GATE)]
     threshold = gate(gates, pool.of(*TRAFFIC)[kept] & ~positive, positive)
-    doubtful = np.flatnonzero((gates >= threshold) | (heads.max(axis=1) >= DOUBT))
+    cascade = Cascade(linear, transformer, np.zeros((3, len(HEADS)), np.float32), threshold, DOUBT)
+    doubtful = np.flatnonzero(cascade.suspicion(first) >= 0)
     rows = kept[np.sort(np.random.default_rng(seed).permutation(doubtful)[:JOINED])]
     log.info("the tiers are joined on %d texts of the %d in doubt", len(rows), len(doubtful))
-    cascade = Cascade(linear, transformer, np.zeros((3, len(HEADS)), np.float32), threshold, DOUBT)
     tiers = cascade.read(subset(pool.tokens, rows))
     write(out, weights(tiers.transformer, tiers.linear, pool.labels[rows, : len(HEADS)]), threshold)
 
@@ -68,7 +68,7 @@ def linear_logits(linear: LinearHeads, tokens: Tokens, rows: npt.NDArray[np.int6
     """Return the highest log-odds of each linear head for some texts, shape (rows, heads)."""
     chosen = subset(tokens, rows)
     spans = windows(chosen)
-    return highest(linear.window_logits(chosen, spans), spans, len(rows))
+    return highest(linear.window_logits(chosen, spans), spans.texts, len(rows))
 
 
 def weights(transformer: Floats, linear: Floats, labels: Floats) -> Floats:
@@ -81,21 +81,12 @@ def weights(transformer: Floats, linear: Floats, labels: Floats) -> Floats:
     for head in range(labels.shape[1]):
         known = ~np.isnan(labels[:, head])
         inputs = np.stack([transformer[known, head], linear[known, head], np.ones(known.sum())], axis=1)
-        columns.append(_fit(inputs.astype(np.float64), labels[known, head]))
+        columns.append(
+            bounded(
+                inputs.astype(np.float64), labels[known, head], np.ones(known.sum()), PRIOR, STRENGTH, LOWEST
+            )
+        )
     return np.stack(columns, axis=1).astype(np.float32)
-
-
-def _fit(inputs: Doubles, target: Floats) -> Doubles:
-    def objective(point: Doubles) -> tuple[float, Doubles]:
-        values = inputs @ point
-        residual = special.expit(values) - target
-        away = point - PRIOR
-        loss = float(np.sum(np.logaddexp(0, values) - target * values)) + 0.5 * STRENGTH * float(away @ away)
-        return loss, inputs.T @ residual + STRENGTH * away
-
-    bounds = [(0.05, None), (0.0, None), (None, None)]
-    found = optimize.minimize(objective, PRIOR, jac=True, method="L-BFGS-B", bounds=bounds)
-    return np.asarray(found.x)
 
 
 def gate(scores: Floats, ordinary: npt.NDArray[np.bool_], positive: npt.NDArray[np.bool_]) -> float:

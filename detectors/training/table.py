@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import special
 
 from detectors.batch import Batch
-from detectors.cascade import Cascade
+from detectors.cascade import MAX_WINDOWS, Cascade
 from detectors.registry import build
 from detectors.runner import Runner
 from detectors.training import evaluate, stack
@@ -25,9 +25,10 @@ log = logging.getLogger(__name__)
 TIERS = ("linear", "transformer", "cascade")
 HELD_OUT_TEXTS = 12_000
 """Texts of the split `test` that are judged, drawn at random."""
-TRANSFORMER_WINDOWS = 6
 SPEED_TEXTS = 2000
 SPEED_BATCH = 200
+SPEED_ALONE = 40
+"""Texts of a batch that the transformer reads where it runs alone."""
 ROUNDS = 3
 CHALLENGES = tuple(f"{CHALLENGE}_{name}" for name in ("toxicity", "groups", "injection", "harmful"))
 FEWEST = 15
@@ -55,7 +56,7 @@ def judge(pool: Pool, cascade: Cascade, seed: int) -> Judged:
     rows = np.sort(np.concatenate([sample, np.flatnonzero(challenge & filled)]))
     names = list(cascade.linear.names)
     first = stack.linear_logits(cascade.linear, pool.tokens, rows)[:, [names.index(head) for head in HEADS]]
-    second = stack.read(cascade.transformer, pool.tokens, rows, TRANSFORMER_WINDOWS)
+    second = stack.read(cascade.transformer, pool.tokens, rows, MAX_WINDOWS)
     read = [
         Batch.of_texts([pool.texts[row] for row in part])
         for part in np.array_split(rows, len(rows) // SPEED_BATCH + 1)
@@ -159,13 +160,13 @@ def speed(pool: Pool, cascade: Cascade, seed: int) -> dict[str, float]:
     ways: dict[str, Callable[[int], object]] = {
         "linear tier": lambda i: cascade.linear.probabilities(tokens[i]),
         "transformer alone": lambda i: stack.read(
-            cascade.transformer, tokens[i], np.arange(min(40, len(parts[i]))), 6
+            cascade.transformer, tokens[i], np.arange(min(SPEED_ALONE, len(parts[i]))), MAX_WINDOWS
         ),
         "cascade": lambda i: cascade.judge(tokens[i]),
         "all detectors": lambda i: runner.score(Batch.of_texts(texts[i])),
     }
     found = {
-        name: _rate(way, range(len(parts)), 40 if name == "transformer alone" else SPEED_BATCH)
+        name: _rate(way, range(len(parts)), SPEED_ALONE if name == "transformer alone" else SPEED_BATCH)
         for name, way in ways.items()
     }
     runner.close()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detectors.encoder import MODELS, shared_encoder
 from detectors.features import shared_embeddings
-from detectors.linear import ORDERS, LinearHeads, ngram_rows, windows
+from detectors.linear import ORDERS, LinearHeads, highest, ngram_rows, windows
 from detectors.training import __main__ as command
 from detectors.training import corpus, datasets, embeddings, evaluate, fit, grammars, matrix, written
 from detectors.training import heads as heads_module
@@ -177,7 +177,7 @@ def test_the_bad_window_of_a_long_text_is_found(monkeypatch: pytest.MonkeyPatch)
     built = small_matrix(texts)
     task = fit.Task(np.arange(40), labels)
     model = fit.fit(built, task, 40)
-    scores = fit.highest(model.logits(built), built.example, 40)
+    scores = highest(model.logits(built), built.example, 40)
     assert scores[1::2].min() > scores[::2].max()
     last = np.append(np.flatnonzero(np.diff(built.example)), len(built.example) - 1)
     logits = model.logits(built)

@@ -1,11 +1,13 @@
-"""Kafka records made by hand."""
+"""Kafka records made by hand, a producer that only remembers, and a clock that stands still."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from schemas import codec, topics
 from schemas.events import Event
+from streams.kafka import Message
 
 NOW_MS = 1_800_000_000_000
 
@@ -20,6 +22,25 @@ class FakeRecord:
     partition: int = 0
     timestamp: int = NOW_MS - 50
     key: bytes | None = None
+
+
+class FakeProducer:
+    """Keeps what was sent, by topic."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, list[Message]] = {}
+
+    async def send(self, topic: str, messages: Sequence[Message]) -> None:
+        self.sent.setdefault(topic, []).extend(messages)
+
+
+class Clock:
+    """Stands still."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def records_of(*messages: msgspec.Struct, topic: str = topics.EVENTS, start: int = 0) -> list[FakeRecord]:

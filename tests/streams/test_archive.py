@@ -10,11 +10,10 @@ from schemas import codec, topics
 from schemas.events import DeadLetter, Feedback
 from streams import archive
 from streams.archive import Archive
-from streams.kafka import Message
 from streams.settings import Settings
 from streams.store_errors import RetryableStoreError, RowError
 from streams.telemetry import Telemetry
-from tests.streams.records import FakeRecord, records_of
+from tests.streams.records import FakeProducer, FakeRecord, records_of
 
 
 class FakeStore:
@@ -37,14 +36,6 @@ class FakeStore:
             self.inserted.setdefault(name, []).extend(batch)
 
         return insert
-
-
-class FakeProducer:
-    def __init__(self) -> None:
-        self.sent: dict[str, list[Message]] = {}
-
-    async def send(self, topic: str, messages: Sequence[Message]) -> None:
-        self.sent.setdefault(topic, []).extend(messages)
 
 
 @pytest.fixture(autouse=True)

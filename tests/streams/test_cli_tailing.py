@@ -9,6 +9,7 @@ from schemas.events import Alert, DeadLetter, Decision, DriftRecord, Event, Feed
 from streams.aligned import Aligner
 from streams.progress import Progress
 from streams.tailing import STREAMS, Filter, as_json, hit, moment
+from tests.streams.records import Clock
 
 SECRET = "geheim"
 EVENT = Event(event_id="e1", app="shop", kind="prompt", text=SECRET, model="m", timestamp=0)
@@ -86,13 +87,6 @@ def test_a_rule_tells_why_it_hit() -> None:
     assert hit(rule) == "r"
     assert hit(msgspec.structs.replace(rule, failed=True)) == "r (detector failed)"
     assert hit(msgspec.structs.replace(rule, metric="pii", score=2.0, mode="shadow")) == "shadow:r (pii 2)"
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.mark.parametrize(("terminal", "times"), [(True, 40), (False, 2)])

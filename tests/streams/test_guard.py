@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from schemas import topics
 from streams.guard import FIRST_SLICE, SLICE_BYTES, SLICE_S, Guard, Slices
-from streams.kafka import Message
 from streams.pipeline import Output
 from streams.settings import Settings
 from streams.telemetry import Telemetry
-from tests.streams.records import FakeRecord, event, records_of
+from tests.streams.records import Clock, FakeProducer, FakeRecord, event, records_of
 
 times = st.floats(0, 1e4)
 
@@ -58,23 +57,6 @@ def test_a_slice_is_bounded_in_bytes_and_nothing_is_skipped(sizes: list[int]) ->
         assert list(piece) == left[: len(piece)]
         left = left[len(piece) :]
     assert not left
-
-
-class FakeProducer:
-    """Keeps what was sent."""
-
-    def __init__(self) -> None:
-        self.sent: dict[str, list[Message]] = {}
-
-    async def send(self, topic: str, messages: Sequence[Message]) -> None:
-        self.sent.setdefault(topic, []).extend(messages)
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -7,13 +7,7 @@ from aiohttp import ClientSession
 
 from streams.local.process import HOST, free_port
 from streams.telemetry import HELP, LABELS, SeldomFilter, Telemetry, TelemetryServer
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.streams.records import Clock
 
 
 def test_waiting_messages_without_progress_are_a_stall() -> None:

@@ -1,6 +1,5 @@
 """Watch commits with its snapshots, and goes on from them wherever its segments move."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,21 +8,10 @@ import pytest
 from schemas import codec, topics
 from schemas.events import DeadLetter, DriftRecord, Event
 from streams.drift import WatchedEvent, WatchedScores
-from streams.kafka import Message
 from streams.settings import Settings
 from streams.telemetry import Telemetry
 from streams.watch import Watch
-from tests.streams.records import FakeRecord
-
-
-class FakeProducer:
-    """A compacted topic of states, and everything else that is sent."""
-
-    def __init__(self) -> None:
-        self.sent: dict[str, list[Message]] = {}
-
-    async def send(self, topic: str, messages: Sequence[Message]) -> None:
-        self.sent.setdefault(topic, []).extend(messages)
+from tests.streams.records import FakeProducer, FakeRecord
 
 
 def scores(start: int, stop: int) -> list[FakeRecord]:
