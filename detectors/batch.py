@@ -11,6 +11,7 @@ from detectors.cascade import Verdicts, shared_cascade
 from detectors.encoder import Tokens, shared_encoder
 from detectors.features import shared_embeddings
 from detectors.normalise import Reading, readings
+from detectors.occlusion import Occlusion, occlude
 from schemas.events import Event, Kind
 
 MAX_CONTEXTS = 16
@@ -28,6 +29,7 @@ class Batch:
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
+        self._occlusions: dict[tuple[int, int], Occlusion] = {}
 
     @classmethod
     def of_texts(cls, texts: Sequence[str], kind: Kind = "prompt") -> Self:
@@ -69,6 +71,13 @@ class Batch:
         """How many of the texts the transformer has read; 0 where no verdict was asked for."""
         verdicts: Verdicts | None = self.__dict__.get("verdicts")
         return 0 if verdicts is None else int(verdicts.by_transformer.sum())
+
+    def occlusion(self, row: int, start: int) -> Occlusion:
+        """What the phrases of a row's window at token `start` add; read once for all who explain the row."""
+        if (row, start) not in self._occlusions:
+            words = shared_encoder().words(self.texts[row])
+            self._occlusions[row, start] = occlude(shared_cascade(), self.tokens.of(row), words, start)
+        return self._occlusions[row, start]
 
     @cached_property
     def hidden(self) -> list[tuple[int, Reading]]:

@@ -8,7 +8,7 @@ from detectors.base import UNLIKELY, FloatMatrix, strength
 from detectors.batch import Batch
 from detectors.cascade import shared_cascade
 from detectors.encoder import shared_encoder
-from detectors.occlusion import Phrase, phrases
+from detectors.occlusion import Phrase, contributions
 from schemas.events import Evidence, Kind
 
 PHRASES = 5
@@ -62,8 +62,14 @@ class HeadDetector:
         return sorted(found, key=strength, reverse=True)
 
     def _phrases(self, batch: Batch, row: int, columns: list[int]) -> Iterator[Evidence]:
-        text, tokens, deciding = batch.texts[row], batch.tokens.of(row), batch.verdicts.deciding[row]
-        tier, by_column = phrases(shared_cascade(), tokens, shared_encoder().words(text), deciding, columns)
+        deciding = batch.verdicts.deciding[row, columns].tolist()
+        if batch.verdicts.by_transformer[row]:
+            tier = "transformer"
+            pairs = zip(columns, deciding, strict=True)
+            by_column = [batch.occlusion(row, start).phrases(column) for column, start in pairs]
+        else:
+            tier, words = "linear", shared_encoder().words(batch.texts[row])
+            by_column = contributions(shared_cascade(), batch.tokens.of(row), words, columns)
         for column, parts in zip(columns, by_column, strict=True):
             for part in _strongest(parts):
                 yield Evidence(
@@ -73,7 +79,7 @@ class HeadDetector:
                     start=part.start,
                     end=part.end,
                     weight=round(part.weight, 4),
-                    text=text[part.start : part.end],
+                    text=batch.texts[row][part.start : part.end],
                 )
 
     def _hidden(self, batch: Batch, row: int, column: int) -> Iterator[Evidence]:

@@ -5,7 +5,6 @@ Of the transformer: how much the log-odds fall when a phrase is left out (occlus
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +16,7 @@ from detectors.transformer import WINDOW
 MAX_PHRASES = 16
 """Phrases that a window is cut into; each costs one run of the transformer."""
 
-Tier = Literal["linear", "transformer"]
-Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,47 +28,41 @@ class Phrase:
     weight: float
 
 
-def phrases(
-    cascade: Cascade, tokens: Tokens, words: Words, deciding: Ints, heads: list[int]
-) -> tuple[Tier, list[list[Phrase]]]:
-    """Return the tier that decided on one text, and for each head the phrases of the deciding window.
+@dataclass(frozen=True, slots=True)
+class Occlusion:
+    """The phrases of one window, and what each adds to every head."""
 
-    `tokens` and `words` are those of the one text, `deciding` its row of `Verdicts.deciding`.
+    spans: list[tuple[int, int]]
+    """First and last character of each phrase."""
+    falls: Floats
+    """Shape (phrases, heads): by how much the log-odds fall without the phrase."""
+
+    def phrases(self, head: int) -> list[Phrase]:
+        """Return the phrases with what they add to one head."""
+        weights = self.falls[:, head].tolist()
+        return [Phrase(*span, weight) for span, weight in zip(self.spans, weights, strict=True)]
+
+
+def occlude(cascade: Cascade, tokens: Tokens, words: Words, start: int) -> Occlusion:
+    """Leave out one phrase after another of the window that begins at token `start`.
+
+    `tokens` and `words` are those of the one text.
     """
-    deciding = deciding[heads]
-    if (deciding < 0).any():
-        return "linear", _linear(cascade, tokens, words, heads)
-    found: list[list[Phrase]] = [[] for _ in heads]
-    for start in np.unique(deciding).tolist():
-        asked = np.flatnonzero(deciding == start).tolist()
-        for number, parts in zip(
-            asked, _occluded(cascade, tokens, words, start, [heads[i] for i in asked]), strict=True
-        ):
-            found[number] = parts
-    return "transformer", found
-
-
-def _linear(cascade: Cascade, tokens: Tokens, words: Words, heads: list[int]) -> list[list[Phrase]]:
-    columns = [cascade.linear.names.index(cascade.names[head]) for head in heads]
-    weights = cascade.linear.contributions(tokens.ids, columns)
-    spans = list(zip(words.start.tolist(), words.end.tolist(), strict=True))
-    sums = np.add.reduceat(weights, words.first, axis=1)
-    return [[Phrase(*span, weight) for span, weight in zip(spans, row, strict=True)] for row in sums.tolist()]
-
-
-def _occluded(
-    cascade: Cascade, tokens: Tokens, words: Words, start: int, heads: list[int]
-) -> list[list[Phrase]]:
-    """Return the phrases of the window that begins at token `start`, for each head."""
     end = min(start + WINDOW, len(tokens.ids))
     inside = np.flatnonzero((words.first < end) & (words.last > start))
     groups = np.array_split(inside, min(MAX_PHRASES, len(inside)))
     places = np.arange(start, end)
     left_out = [(places >= words.first[g[0]]) & (places < words.last[g[-1]]) for g in groups]
     ids = tokens.ids[start:end]
-    logits = cascade.transformer.logits([ids, *(ids[~out] for out in left_out)])[:, heads]
-    falls = (logits[0] - logits[1:]) * cascade.weights[0, heads]
+    logits = cascade.transformer.logits([ids, *(ids[~out] for out in left_out)])
     spans = [(int(words.start[g[0]]), int(words.end[g[-1]])) for g in groups]
-    return [
-        [Phrase(*span, weight) for span, weight in zip(spans, fall, strict=True)] for fall in falls.T.tolist()
-    ]
+    return Occlusion(spans, (logits[0] - logits[1:]) * cascade.weights[0])
+
+
+def contributions(cascade: Cascade, tokens: Tokens, words: Words, heads: list[int]) -> list[list[Phrase]]:
+    """Return the words of one text with what the linear heads' n-grams add, for each head."""
+    columns = [cascade.linear.names.index(cascade.names[head]) for head in heads]
+    weights = cascade.linear.contributions(tokens.ids, columns)
+    spans = list(zip(words.start.tolist(), words.end.tolist(), strict=True))
+    sums = np.add.reduceat(weights, words.first, axis=1)
+    return [[Phrase(*span, weight) for span, weight in zip(spans, row, strict=True)] for row in sums.tolist()]

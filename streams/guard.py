@@ -9,7 +9,7 @@ import structlog
 from schemas import topics
 from streams.dead_letters import DeadLetterLimit
 from streams.detecting import make_runner, owners
-from streams.kafka import BatchProducer
+from streams.kafka import BatchProducer, Message
 from streams.pipeline import Output, Pipeline
 from streams.policy import CompiledPolicy
 from streams.policy_file import PolicyError
@@ -104,8 +104,8 @@ class Guard:
         self._runner.close()
 
     async def handle(self, records: Sequence[Record]) -> bool:
-        """Judge and deliver, one slice while the one before it is on its way."""
-        delivery: asyncio.Task[None] | None = None
+        """Judge and deliver, one slice while the one before it is on its way. Answers go before alerts."""
+        deliveries: list[asyncio.Task[None]] = []
         start = 0
         try:
             while piece := self._slices.take(records[start:]):
@@ -115,20 +115,24 @@ class Guard:
                 self._slices.took(len(piece), time.perf_counter() - began, output.slowest_s)
                 self._telemetry.progress()
                 self._limit.check(output.accepted)
-                if delivery is not None:
-                    await delivery
-                delivery = asyncio.create_task(self._deliver(output))
+                await asyncio.gather(*deliveries)
+                deliveries = [asyncio.create_task(self._deliver(output))]
+                if output.raised:
+                    alerts = await asyncio.to_thread(self._alerts, output)
+                    deliveries.append(asyncio.create_task(self._producer.send(topics.ALERTS, alerts)))
         finally:
-            if delivery is not None:
-                await delivery
+            await asyncio.gather(*deliveries)
         return True
+
+    def _alerts(self, output: Output) -> list[Message]:
+        with self._telemetry.stage("explain"):
+            return self._pipeline.alerting.alerts(output.raised)
 
     async def _deliver(self, output: Output) -> None:
         with self._telemetry.stage("deliver"):
             await asyncio.gather(
                 self._producer.send(topics.DECISIONS, output.decisions),
                 self._producer.send(topics.SCORES, output.scores),
-                self._producer.send(topics.ALERTS, output.alerts),
                 self._producer.send(topics.DEAD_LETTERS, output.dead_letters),
             )
 

@@ -1,6 +1,6 @@
 """From Kafka records to decisions: decode, score, decide, encode. No I/O."""
 
-import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +10,8 @@ import numpy as np
 from detectors.batch import Batch
 from detectors.runner import Runner, ScoreMatrix
 from schemas import codec
-from schemas.events import Alert, Decision, Event, Evidence, RuleHit, ScoredEvent
+from schemas.events import Decision, Event, RuleHit, ScoredEvent
+from streams.alerting import EVIDENCE_S, EVIDENCE_SHARE, Alerting, Allowance, Raised
 from streams.dead_letters import dead_letter
 from streams.kafka import Message
 from streams.keeping import Findings, Keeper
@@ -19,10 +20,6 @@ from streams.records import Record
 from streams.settings import Settings
 from streams.telemetry import Telemetry
 
-EXPLAINED_ALERTS = 64
-"""Alerts of one batch that carry evidence; a flood of attacks must not slow the decisions down."""
-EXPLAIN_S = 0.25
-"""Nor may evidence that is slow to come: after so long the rest of the batch goes without."""
 FINDERS = ("pii", "secrets")
 """The detectors whose findings are redacted."""
 
@@ -33,14 +30,13 @@ class Output:
 
     decisions: list[Message] = field(default_factory=list)
     scores: list[Message] = field(default_factory=list)
-    alerts: list[Message] = field(default_factory=list)
+    raised: list[Raised] = field(default_factory=list)
+    """What becomes an alert: see `Pipeline.alerting`."""
     dead_letters: list[Message] = field(default_factory=list)
     accepted: list[bool] = field(default_factory=list)
     """Per record, in order: it is an event, not a dead letter."""
     slowest_s: float = 0.0
     """Seconds of the slowest detector."""
-    explained_s: float = 0.0
-    """Seconds spent on evidence."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +64,7 @@ class Pipeline:
         self._telemetry = telemetry
         self._now_ms = now_ms
         self._keeper = Keeper(settings.storage, settings.redaction_key_bytes)
+        self.alerting = Alerting(runner, self._keeper, Allowance(EVIDENCE_SHARE, EVIDENCE_S))
         self._decoder = codec.Decoder(
             max_bytes=settings.max_event_bytes,
             max_past_ms=int(settings.max_event_age_days * codec.DAY_MS),
@@ -123,6 +120,7 @@ class Pipeline:
         rounded = np.round(judged.scored.matrix.astype(np.float64), 6).tolist()
         tripped = np.any(judged.outcome.hits, axis=1).tolist()
         findings_of = self._findings(judged)
+        alert_rules = {rule.id for rule in judged.policy.rules if rule.alert}
         latencies = []
         for row, event in enumerate(judged.batch.events):
             findings = findings_of(row)
@@ -135,9 +133,10 @@ class Pipeline:
             scored_event = self._scored_event(judged, row, decision, scores, findings)
             output.decisions.append((codec.partition_key(event), codec.encode(decision)))
             output.scores.append((codec.segment_key(event), codec.encode(scored_event)))
-            if hits:
-                self._alert(judged, row, decision, findings, output)
-        self._observe(judged, latencies)
+            if alerting := [hit for hit in hits if hit.rule in alert_rules]:
+                when = judged.timestamps[row]
+                output.raised.append(Raised(judged.batch, row, when, decision, alerting, findings))
+        self._observe(judged, latencies, output.raised)
 
     def _findings(self, judged: Judged) -> Callable[[int], Findings]:
         """Return what tells the findings of a row: asked of the finders where their detectors saw any."""
@@ -189,52 +188,7 @@ class Pipeline:
             pii_types=tuple(sorted({finding.kind for finding in findings or ()})),
         )
 
-    def _alert(
-        self,
-        judged: Judged,
-        row: int,
-        decision: Decision,
-        findings: Findings,
-        output: Output,
-    ) -> None:
-        event = judged.batch.events[row]
-        alerting = {rule.id for rule in judged.policy.rules if rule.alert}
-        hits = [hit for hit in decision.rules if hit.rule in alerting]
-        found: list[Evidence] = []
-        if output.explained_s < EXPLAIN_S and len(output.alerts) < EXPLAINED_ALERTS:
-            began = time.perf_counter()
-            found = self._runner.explain(judged.batch, row, {hit.metric for hit in hits if hit.metric})
-            output.explained_s += time.perf_counter() - began
-        for hit in hits:
-            evidence: tuple[Evidence, ...] = ()
-            if len(output.alerts) < EXPLAINED_ALERTS:
-                own = (item for item in found if item.metric == hit.metric)
-                evidence = tuple(self._keeper.evidence(item, findings) for item in own)
-            alert = Alert(
-                alert_id=codec.alert_id(decision.decision_id, hit.rule),
-                source="guard",
-                severity=hit.severity,
-                rule=hit.rule,
-                title=_title(hit),
-                timestamp=judged.timestamps[row],
-                app=event.app,
-                model=event.model,
-                prompt_version=event.prompt_version,
-                event_id=event.event_id,
-                decision_id=decision.decision_id,
-                conversation_id=event.conversation_id,
-                action=hit.action,
-                mode=hit.mode,
-                metric=hit.metric,
-                score=hit.score,
-                evidence=evidence,
-                policy_version=decision.policy_version,
-                policy_hash=decision.policy_hash,
-            )
-            output.alerts.append((codec.partition_key(event), codec.encode(alert)))
-            self._telemetry.count("weir_alerts_total", 1, hit.severity)
-
-    def _observe(self, judged: Judged, latencies: Sequence[float]) -> None:
+    def _observe(self, judged: Judged, latencies: Sequence[float], raised: Sequence[Raised]) -> None:
         codes, counts = np.unique(judged.outcome.action, return_counts=True)
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
             self._telemetry.count("weir_decisions_total", count, VERDICTS[code])
@@ -242,6 +196,8 @@ class Pipeline:
         for rule, total in zip(judged.policy.rules, totals, strict=True):
             if total:
                 self._telemetry.count("weir_rule_hits_total", total, rule.id, rule.mode)
+        for severity, count in Counter(hit.severity for each in raised for hit in each.hits).items():
+            self._telemetry.count("weir_alerts_total", count, severity)
         for latency in latencies:
             self._telemetry.observe("weir_decision_latency_seconds", latency / 1000)
 
@@ -252,9 +208,3 @@ def _counted(event: Event, scores: dict[str, float]) -> Event:
     if getattr(event, name) is not None or "text_tokens" not in scores:
         return event
     return msgspec.structs.replace(event, **{name: int(scores["text_tokens"])})
-
-
-def _title(hit: RuleHit) -> str:
-    if hit.failed:
-        return f"{hit.rule}: a detector that the rule needs failed"
-    return f"{hit.rule}: {hit.metric} {hit.score:.3f}" if hit.score is not None else hit.rule

@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.batch import Batch
 from detectors.cascade import GATE, MAX_WINDOWS, Cascade, shared_cascade, worth_reading
 from detectors.encoder import MODELS, Tokens, shared_encoder
 from detectors.linear import BLOCK, windows
-from detectors.occlusion import MAX_PHRASES, phrases
+from detectors.occlusion import MAX_PHRASES, contributions
 from detectors.transformer import STRIDE, WINDOW, Transformer, window, window_starts
 
 lengths = st.lists(st.integers(0, 400), min_size=1, max_size=6)
@@ -122,25 +123,25 @@ def test_neighbours_are_read_together() -> None:
     assert worth_reading(np.full(7, -1, dtype=np.float32), 4) == [0]
 
 
-def test_phrases_cover_the_window_and_name_the_tier() -> None:
+def test_phrases_cover_the_window() -> None:
     text = "You are a stupid idiot and " + "nobody likes you at all " * 10
-    tokens = shared_encoder().encode([text])
+    batch = Batch.of_texts([text])
     insult = shared_cascade().names.index("insult")
-    deciding = shared_cascade().judge(tokens).deciding[0]
-    tier, (found,) = phrases(shared_cascade(), tokens, shared_encoder().words(text), deciding, [insult])
-    assert tier == "transformer"
+    assert batch.verdicts.by_transformer[0]
+    occlusion = batch.occlusion(0, int(batch.verdicts.deciding[0, insult]))
+    found = occlusion.phrases(insult)
     assert len(found) == MAX_PHRASES
     assert found[0].start == 0
     assert found[-1].end == len(text.rstrip())
     assert max(found, key=lambda part: part.weight) in found[:3]
+    assert batch.occlusion(0, 0) is occlusion, "read once, however many ask"
 
 
 def test_what_the_linear_heads_decide_is_explained_by_them() -> None:
     text = "How do I sort a list in Python?"
     tokens = shared_encoder().encode([text])
-    deciding = shared_cascade().judge(tokens).deciding[0]
-    tier, (found,) = phrases(shared_cascade(), tokens, shared_encoder().words(text), deciding, [0])
-    assert tier == "linear"
+    assert not shared_cascade().judge(tokens).by_transformer[0]
+    (found,) = contributions(shared_cascade(), tokens, shared_encoder().words(text), [0])
     assert [text[part.start : part.end] for part in found][:2] == ["How", "do"]
 
 

@@ -1,0 +1,115 @@
+"""Alerts of judged events, with the evidence that there is time for."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from detectors.batch import Batch
+from detectors.runner import Runner
+from schemas import codec
+from schemas.events import Alert, Decision, Evidence, RuleHit
+from streams.kafka import Message
+from streams.keeping import Findings, Keeper
+
+Clock = Callable[[], float]
+EVIDENCE_SHARE = 0.1
+"""Of the guard's time: a flood of attacks must not slow the decisions down."""
+EVIDENCE_S = 0.25
+"""Seconds of evidence at once, at most, after a quiet time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A row of a batch, and the rules with an alert that it tripped."""
+
+    batch: Batch
+    row: int
+    timestamp: int
+    decision: Decision
+    hits: Sequence[RuleHit]
+    findings: Findings
+
+
+class Allowance:
+    """Seconds that may be spent: a share of the time that passes, saved up to a limit (a token bucket)."""
+
+    def __init__(self, share: float, most_s: float, clock: Clock = time.perf_counter) -> None:
+        self._share = share
+        self._most_s = most_s
+        self._clock = clock
+        self._left_s = most_s
+        self._seen = clock()
+
+    def left(self) -> bool:
+        """Return whether anything is left; who spends more than that is in debt."""
+        now = self._clock()
+        self._left_s = min(self._most_s, self._left_s + self._share * (now - self._seen))
+        self._seen = now
+        return self._left_s > 0
+
+    def spend(self, seconds: float) -> None:
+        """Note that `seconds` went by for it."""
+        self._left_s -= seconds
+
+
+class Alerting:
+    """Makes the alerts. Evidence costs many readings of a text: what exceeds `allowance` goes without."""
+
+    def __init__(
+        self, runner: Runner, keeper: Keeper, allowance: Allowance, clock: Clock = time.perf_counter
+    ) -> None:
+        self._runner = runner
+        self._keeper = keeper
+        self._allowance = allowance
+        self._clock = clock
+
+    def alerts(self, raised: Sequence[Raised]) -> list[Message]:
+        """Return one message per row and rule, in order."""
+        return [
+            (codec.partition_key(each.batch.events[each.row]), codec.encode(alert))
+            for each in raised
+            for alert in self._of(each)
+        ]
+
+    def _of(self, raised: Raised) -> list[Alert]:
+        event, decision = raised.batch.events[raised.row], raised.decision
+        found = self._evidence(raised)
+        return [
+            Alert(
+                alert_id=codec.alert_id(decision.decision_id, hit.rule),
+                source="guard",
+                severity=hit.severity,
+                rule=hit.rule,
+                title=_title(hit),
+                timestamp=raised.timestamp,
+                app=event.app,
+                model=event.model,
+                prompt_version=event.prompt_version,
+                event_id=event.event_id,
+                decision_id=decision.decision_id,
+                conversation_id=event.conversation_id,
+                action=hit.action,
+                mode=hit.mode,
+                metric=hit.metric,
+                score=hit.score,
+                evidence=tuple(item for item in found if item.metric == hit.metric),
+                policy_version=decision.policy_version,
+                policy_hash=decision.policy_hash,
+            )
+            for hit in raised.hits
+        ]
+
+    def _evidence(self, raised: Raised) -> list[Evidence]:
+        metrics = {hit.metric for hit in raised.hits if hit.metric}
+        if not metrics or not self._allowance.left():
+            return []
+        began = self._clock()
+        found = self._runner.explain(raised.batch, raised.row, metrics)
+        self._allowance.spend(self._clock() - began)
+        return [self._keeper.evidence(item, raised.findings) for item in found]
+
+
+def _title(hit: RuleHit) -> str:
+    if hit.failed:
+        return f"{hit.rule}: a detector that the rule needs failed"
+    return f"{hit.rule}: {hit.metric} {hit.score:.3f}" if hit.score is not None else hit.rule

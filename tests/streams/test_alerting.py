@@ -1,0 +1,86 @@
+"""Evidence has its time, and alerts do without it when that is used up."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.batch import Batch
+from schemas import codec
+from schemas.events import Alert, Decision, Evidence, RuleHit
+from streams.alerting import Alerting, Allowance, Raised
+from streams.keeping import Keeper
+from tests.streams.records import Clock, event
+
+HIT = RuleHit(rule="r", severity="high", action="block", mode="enforce", metric="m", score=0.9)
+
+FAILED = RuleHit(rule="r", severity="high", action="block", mode="enforce", failed=True)
+
+
+class Explainer:
+    """Finds a word in every text, and takes its time."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.clock = clock
+        self.seconds = seconds
+        self.asked: list[int] = []
+
+    def explain(self, batch: Batch, row: int, metrics: set[str]) -> list[Evidence]:
+        self.asked.append(row)
+        self.clock.now += self.seconds
+        return [Evidence(detector="d", metric=metric, weight=1.0) for metric in sorted({*metrics, "other"})]
+
+
+def raised(count: int, hit: RuleHit = HIT) -> list[Raised]:
+    batch = Batch([event("x", number) for number in range(count)])
+    decision = Decision(
+        decision_id="d",
+        event_id="e",
+        app="a",
+        kind="prompt",
+        verdict="block",
+        action="block",
+        severity="high",
+        policy_version="1",
+        policy_hash="h",
+        decided_at=0,
+        latency_ms=0.0,
+    )
+    return [Raised(batch, row, 0, decision, [hit], ()) for row in range(count)]
+
+
+def make(seconds: float) -> tuple[Alerting, Explainer]:
+    clock = Clock()
+    explainer: Any = Explainer(clock, seconds)
+    keeper = Keeper("full", b"k" * 16)
+    return Alerting(explainer, keeper, Allowance(0.1, 0.25, clock), clock), explainer
+
+
+def test_a_flood_goes_without_evidence_but_not_without_alerts() -> None:
+    alerting, explainer = make(0.1)
+    alerts = [codec.decode(Alert, value) for _, value in alerting.alerts(raised(9))]
+    assert [len(alert.evidence) for alert in alerts] == [1] * 3 + [0] * 6
+    assert all(item.metric == "m" for alert in alerts for item in alert.evidence)
+    explainer.clock.now += 1
+    assert alerting.alerts(raised(1))
+    assert explainer.asked == [0, 1, 2, 0], "time heals"
+
+
+def test_a_rule_without_a_metric_needs_no_evidence() -> None:
+    alerting, explainer = make(0.1)
+    (message,) = alerting.alerts(raised(1, FAILED))
+    assert "failed" in codec.decode(Alert, message[1] or b"").title
+    assert not explainer.asked
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 0.4)), max_size=40))
+def test_no_more_than_its_share_is_spent(steps: list[tuple[float, float]]) -> None:
+    clock = Clock()
+    allowance = Allowance(0.1, 0.25, clock)
+    spent = 0.0
+    for passes, costs in steps:
+        clock.now += passes
+        if allowance.left():
+            allowance.spend(costs)
+            spent += costs
+        assert spent <= 0.25 + 0.1 * clock.now + 0.4
