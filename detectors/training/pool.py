@@ -24,6 +24,7 @@ TRAFFIC = (
     ),
     *(GRAMMAR + "ordinary", GRAMMAR + "answer", GRAMMAR + "short"),
     *(WRITTEN + "_ordinary_", WRITTEN + "_more_prompts_", WRITTEN + "_attacks_other_ben_"),
+    *(WRITTEN + "_short_plain_say_plain", WRITTEN + "_short_plain_titles_plain"),
 )
 """Sources, by prefix, whose harmless texts are what ordinary traffic of a model looks like."""
 ORDINARY = (*TRAFFIC, NATURAL)

