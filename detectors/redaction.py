@@ -5,7 +5,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
 from detectors import pii, secrets
 from detectors.errors import DetectorError
@@ -17,13 +17,6 @@ within what was searched, so that no half of one is kept."""
 
 _PASSES: Final = 8
 _EXACT: Final = frozenset({"PASSWORD", "SECRET", "BEARER_TOKEN", "CONNECTION_STRING", "PRIVATE_KEY", "JWT"})
-
-
-class Redacted(NamedTuple):
-    """A text without its findings, and their kinds, sorted."""
-
-    text: str
-    kinds: tuple[str, ...]
 
 
 class Redactor:
@@ -56,11 +49,6 @@ class Redactor:
                 return redacted
             redacted = self._replace(redacted, uncovered, salt)
         return f"[WITHHELD {len(text)} characters]"
-
-    def redact_all(self, text: str, salt: str = "") -> Redacted:
-        """Find and redact."""
-        findings = find_all(text)
-        return Redacted(self.redact(text, findings, salt), tuple(sorted({f.kind for f in findings})))
 
     def _replace(self, text: str, findings: list[Finding], salt: str) -> str:
         cut = len(text) if len(text) <= SCAN_LIMIT else SCAN_LIMIT - MARGIN

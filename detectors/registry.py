@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import signature
@@ -11,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from detectors.base import Detector
+from detectors.encoder import MODELS
 from detectors.errors import DetectorError
 from schemas.events import Decision, Event, ScoredEvent
 
@@ -96,9 +98,21 @@ def validate(detectors: Sequence[Detector]) -> None:
 
 
 def fingerprint(detectors: Sequence[Detector]) -> str:
-    """Return 12 hex digits that change with the names, versions, metrics and order of the detectors."""
+    """Return 12 hex digits that change with what may change a score.
+
+    These are the names, versions, metrics and order of the detectors, and the weights that ship.
+    """
     lines = "\n".join(f"{d.name} {d.version} {','.join(d.metrics)}" for d in detectors)
-    return hashlib.sha256(lines.encode()).hexdigest()[:12]
+    return hashlib.sha256(_weights() + lines.encode()).hexdigest()[:12]
+
+
+@cache
+def _weights() -> bytes:
+    digest = hashlib.sha256()
+    for path in sorted(MODELS.iterdir()):
+        if path.suffix in {".npz", ".onnx"} or path.name in {"groundedness.json", "tokenizer.json"}:
+            digest.update(path.read_bytes())
+    return digest.digest()
 
 
 def _create(name: str, target: str, options: Mapping[str, Any]) -> Detector:

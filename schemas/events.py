@@ -115,6 +115,8 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The redacted text to use in place of the original, where `action` is `redact`."""
     policy_version: str = ""
     policy_hash: str = ""
+    detectors_hash: str = ""
+    """Of the detectors' names, versions and weights: scores under different ones do not compare."""
     decided_at: int = 0
     """Milliseconds since 1970 (UTC)."""
     latency_ms: float = 0.0

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from detectors.batch import Batch
+from detectors.registry import fingerprint
 from detectors.runner import Runner, ScoreMatrix
 from schemas import codec
 from schemas.events import Decision, Event, RuleHit, ScoredEvent
@@ -70,6 +71,7 @@ class Pipeline:
             max_past_ms=int(settings.max_event_age_days * codec.DAY_MS),
             max_future_ms=int(settings.max_event_future_s * 1000),
         )
+        self._detectors_hash = fingerprint(runner.detectors)
         self._finders = [runner.metrics.index(name) for name in FINDERS if name in runner.metrics]
 
     def process(self, records: Sequence[Record], policy: CompiledPolicy) -> Output:
@@ -170,6 +172,7 @@ class Pipeline:
             text=text,
             policy_version=judged.policy.policy.version,
             policy_hash=judged.policy.policy.hash,
+            detectors_hash=self._detectors_hash,
             decided_at=now,
             latency_ms=float(max(0, now - judged.kafka_timestamps[row])),
         )

@@ -21,7 +21,7 @@ MetricName = Literal[
     "weir_batch_messages",
     # Seconds of one batch, from the first message to everything delivered.
     "weir_batch_seconds",
-    # Seconds of one stage of a batch: decode, score, decide, encode, deliver, explain, insert, update, snapshot.
+    # Seconds of one stage of a batch: decode, score, decide, insert, update, ...
     "weir_stage_seconds",
     # Seconds that one detector took for a batch.
     "weir_detector_seconds",

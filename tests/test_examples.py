@@ -258,6 +258,6 @@ def test_node(weir: Weir) -> None:
 def test_shell(weir: Weir, kafka: KafkaBroker) -> None:
     if isinstance(kafka, Broker):
         pytest.skip("a kcat with librdkafka 2.0 does not understand the embedded broker")
-    status, output, errors = run(weir, "sh", "shell.sh", 'Say "hi".')
+    status, output, errors = run(weir, "sh", "shell.sh", 'What does "hi" mean?')
     assert status == 0, errors
     assert '"action":"allow"' in output

@@ -1,6 +1,7 @@
 """Cosine distance to the nearest reference, of each set."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ class ReferenceDetector:
         """
         self._sets = chosen_sets(sets, files)
         self._k = k
-        self.version = "1" if k == 1 else f"1-k{k}"
+        self.version = f"1-k{k}-{_digest(self._sets.values())}"
         encode, embed = shared_encoder().encode, shared_embeddings().embed
         self._indexes = [Index(embed(encode(chosen.texts))) for chosen in self._sets.values()]
         self._check_sizes()
@@ -92,3 +93,12 @@ class ReferenceDetector:
                     f"reference set {name!r}: {index.size} different references, fewer than k = {self._k}; "
                     "add some or lower k"
                 )
+
+
+def _digest(sets: Iterable[ReferenceSet]) -> str:
+    digest = hashlib.sha256()
+    for chosen in sets:
+        for text in chosen.texts:
+            encoded = text.encode("utf-8", "surrogatepass")
+            digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()[:8]

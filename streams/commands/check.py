@@ -137,6 +137,7 @@ def _print(judgement: "Judgement", text: str) -> None:
         shown = _shortened(plain(redacted), REDACTED_LENGTH)
         lines.append([Cell("redacted"), Cell(shown)])
     lines.append([Cell("policy"), Cell(f"{decision.policy_version} ({decision.policy_hash})")])
+    lines.append([Cell("detectors"), Cell(decision.detectors_hash)])
     click.echo("\n".join(aligned(lines)))
     click.echo()
     click.echo("\n".join(aligned(_scores(judgement))))

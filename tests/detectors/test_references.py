@@ -137,9 +137,13 @@ def test_the_kth_neighbour_counts() -> None:
     assert evidence[2].weight == pytest.approx(1 - robust[1], abs=1e-3)
 
 
-def test_k_is_part_of_the_version() -> None:
-    assert ReferenceDetector({"takeover": TAKEOVER}).version == "1"
-    assert ReferenceDetector({"cooking": COOKING}, k=2).version == "1-k2"
+def test_the_version_tells_references_and_k_apart() -> None:
+    one, same, other, two = (
+        ReferenceDetector({"set": chosen}, k=k).version
+        for chosen, k in ((TAKEOVER, 1), (TAKEOVER, 1), (COOKING, 1), (COOKING, 2))
+    )
+    assert one == same
+    assert len({one, other, two}) == 3
 
 
 @pytest.mark.parametrize(("k", "message"), [(0, "from 1"), (3, "'cooking': 2 different references")])

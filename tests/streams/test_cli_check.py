@@ -44,7 +44,7 @@ def test_every_metric_has_a_row_and_what_does_not_apply_a_dash() -> None:
     from streams.settings import load
 
     out = run("check", "What is a weir?").out
-    rows = [line.split() for line in out.partition("detector")[2].splitlines()[1:]]
+    rows = [line.split() for line in out.partition("\n\n")[2].splitlines()[1:]]
     assert tuple(row[1] for row in rows) == make_runner(load()).metrics
     assert ["refusal", "refusal", "-"] in rows
 

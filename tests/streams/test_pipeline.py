@@ -87,6 +87,16 @@ def test_a_batch_is_its_records_one_by_one(runner: Runner, policy: CompiledPolic
     assert len(alerts_of(together, runner)) == sum(len(alerts_of(output, runner)) for output in apart) > 0
 
 
+def test_a_decision_names_the_detectors_that_scored(runner: Runner, policy: CompiledPolicy) -> None:
+    few = Runner([d for d in runner.detectors if d.name == "injection"], 2.0)
+    only = parse_policy(REDACT_ALL, owners(few)).compile(few.metrics)
+    outputs = [pipeline(runner).process(all_records(), policy), pipeline(few).process(all_records(), only)]
+    few.close()
+    hashes = [{codec.decode(Decision, v).detectors_hash for _, v in output.decisions} for output in outputs]
+    assert [len(each) for each in hashes] == [1, 1]
+    assert hashes[0] != hashes[1]
+
+
 def test_latency_is_measured_from_kafkas_timestamp(runner: Runner, policy: CompiledPolicy) -> None:
     output = pipeline(runner).process(all_records(), policy)
     assert {codec.decode(Decision, value).latency_ms for _, value in output.decisions} == {50.0}

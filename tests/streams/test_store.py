@@ -341,11 +341,11 @@ def test_an_empty_batch_is_nothing_to_do() -> None:
 
 
 def test_migrate_is_repeatable_and_goes_back(empty: Store) -> None:
-    assert [m.name for m in empty.migrate(["toxicity"], {"events": 90})] == ["tables", "views"]
+    assert [m.name for m in empty.migrate(["toxicity"], {"events": 90})] == ["tables", "views", "detectors"]
     assert empty.pending() == []
     assert empty.migrate(["toxicity"], {"events": 90}) == []
-    assert [m.version for m in empty.rollback()] == [2, 1]
-    assert len(empty.pending()) == 2
+    assert [m.version for m in empty.rollback()] == [3, 2, 1]
+    assert len(empty.pending()) == 3
 
 
 def test_retention_follows_the_setting(store: Store) -> None:
