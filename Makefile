@@ -24,7 +24,7 @@ demo: $(READY)  ## run the whole of weir on this machine for a minute and a half
 	@$(BIN)/python examples/demo.py
 
 test: $(READY)  ## run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## lint and types
 	@$(BIN)/ruff check .

@@ -162,6 +162,7 @@ class _Lane:
     def _work(self) -> None:
         while (call := self._inbox.get()) is not None:
             call.run()
+            del call  # it holds a batch, until the next one comes
 
 
 @dataclass(frozen=True, slots=True)

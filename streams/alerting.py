@@ -10,12 +10,13 @@ from schemas import codec
 from schemas.events import Alert, Decision, Evidence, RuleHit
 from streams.kafka import Message
 from streams.keeping import Findings, Keeper
+from streams.policy import SEVERITIES
 
 Clock = Callable[[], float]
 EVIDENCE_SHARE = 0.1
 """Of the guard's time: a flood of attacks must not slow the decisions down."""
 EVIDENCE_S = 0.25
-"""Seconds of evidence at once, at most, after a quiet time."""
+"""Seconds that are saved up, at most, for evidence; a single explanation may overdraw them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,39 +65,13 @@ class Alerting:
         self._clock = clock
 
     def alerts(self, raised: Sequence[Raised]) -> list[Message]:
-        """Return one message per row and rule, in order."""
+        """Return one message per row and rule, in order; the most urgent rows are explained first."""
+        urgent = sorted(range(len(raised)), key=lambda number: _urgency(raised[number]), reverse=True)
+        evidence = {number: self._evidence(raised[number]) for number in urgent}
         return [
             (codec.partition_key(each.batch.events[each.row]), codec.encode(alert))
-            for each in raised
-            for alert in self._of(each)
-        ]
-
-    def _of(self, raised: Raised) -> list[Alert]:
-        event, decision = raised.batch.events[raised.row], raised.decision
-        found = self._evidence(raised)
-        return [
-            Alert(
-                alert_id=codec.alert_id(decision.decision_id, hit.rule),
-                source="guard",
-                severity=hit.severity,
-                rule=hit.rule,
-                title=_title(hit),
-                timestamp=raised.timestamp,
-                app=event.app,
-                model=event.model,
-                prompt_version=event.prompt_version,
-                event_id=event.event_id,
-                decision_id=decision.decision_id,
-                conversation_id=event.conversation_id,
-                action=hit.action,
-                mode=hit.mode,
-                metric=hit.metric,
-                score=hit.score,
-                evidence=tuple(item for item in found if item.metric == hit.metric),
-                policy_version=decision.policy_version,
-                policy_hash=decision.policy_hash,
-            )
-            for hit in raised.hits
+            for number, each in enumerate(raised)
+            for alert in _of(each, evidence[number])
         ]
 
     def _evidence(self, raised: Raised) -> list[Evidence]:
@@ -107,6 +82,38 @@ class Alerting:
         found = self._runner.explain(raised.batch, raised.row, metrics)
         self._allowance.spend(self._clock() - began)
         return [self._keeper.evidence(item, raised.findings) for item in found]
+
+
+def _of(raised: Raised, evidence: Sequence[Evidence]) -> list[Alert]:
+    event, decision = raised.batch.events[raised.row], raised.decision
+    return [
+        Alert(
+            alert_id=codec.alert_id(decision.decision_id, hit.rule),
+            source="guard",
+            severity=hit.severity,
+            rule=hit.rule,
+            title=_title(hit),
+            timestamp=raised.timestamp,
+            app=event.app,
+            model=event.model,
+            prompt_version=event.prompt_version,
+            event_id=event.event_id,
+            decision_id=decision.decision_id,
+            conversation_id=event.conversation_id,
+            action=hit.action,
+            mode=hit.mode,
+            metric=hit.metric,
+            score=hit.score,
+            evidence=tuple(item for item in evidence if item.metric == hit.metric),
+            policy_version=decision.policy_version,
+            policy_hash=decision.policy_hash,
+        )
+        for hit in raised.hits
+    ]
+
+
+def _urgency(raised: Raised) -> tuple[bool, int]:
+    return max((hit.mode == "enforce", SEVERITIES.index(hit.severity)) for hit in raised.hits)
 
 
 def _title(hit: RuleHit) -> str:

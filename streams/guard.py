@@ -120,13 +120,17 @@ class Guard:
                 if output.raised:
                     alerts = await asyncio.to_thread(self._alerts, output)
                     deliveries.append(asyncio.create_task(self._producer.send(topics.ALERTS, alerts)))
-        finally:
             await asyncio.gather(*deliveries)
+        finally:
+            # One that failed must not leave the others behind.
+            await asyncio.gather(*deliveries, return_exceptions=True)
         return True
 
     def _alerts(self, output: Output) -> list[Message]:
         with self._telemetry.stage("explain"):
-            return self._pipeline.alerting.alerts(output.raised)
+            alerts = self._pipeline.alerting.alerts(output.raised)
+        output.raised.clear()  # they hold the batch, which may be large
+        return alerts
 
     async def _deliver(self, output: Output) -> None:
         with self._telemetry.stage("deliver"):

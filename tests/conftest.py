@@ -18,13 +18,6 @@ settings.register_profile("weir", deadline=None)  # a busy machine is no bug
 settings.load_profile("weir")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, for xdist, what runs on one kind of broker, and otherwise the tests of a file."""
-    for item in items:
-        broker = item.callspec.params.get("kafka") if hasattr(item, "callspec") else None
-        item.add_marker(pytest.mark.xdist_group(broker or str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an embedded broker, `127.0.0.1:PORT`; name topics uniquely, it is shared."""

@@ -98,6 +98,7 @@ class ReferenceDetector:
 def _digest(sets: Iterable[ReferenceSet]) -> str:
     digest = hashlib.sha256()
     for chosen in sets:
+        digest.update(len(chosen.texts).to_bytes(8, "big"))
         for text in chosen.texts:
             encoded = text.encode("utf-8", "surrogatepass")
             digest.update(len(encoded).to_bytes(8, "big") + encoded)

@@ -144,6 +144,11 @@ def test_the_version_tells_references_and_k_apart() -> None:
     )
     assert one == same
     assert len({one, other, two}) == 3
+    split = [
+        ReferenceDetector({"one": ReferenceSet("topic", one), "two": ReferenceSet("topic", two)}).version
+        for one, two in ((("a", "b"), ("c",)), (("a",), ("b", "c")))
+    ]
+    assert split[0] != split[1]
 
 
 @pytest.mark.parametrize(("k", "message"), [(0, "from 1"), (3, "'cooking': 2 different references")])

@@ -1,5 +1,6 @@
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -164,3 +165,17 @@ def test_the_fingerprint_tells_versions_apart() -> None:
     assert len(set(prints)) == len(prints)
     assert registry.fingerprint([one, two]) == registry.fingerprint([named("a", name="one"), two])
     assert all(len(p) == 12 for p in prints)
+
+
+def test_the_fingerprint_tells_weights_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "MODELS", tmp_path)
+    prints = []
+    for content in (b"1", b"2"):
+        (tmp_path / "heads.npz").write_bytes(content)
+        (tmp_path / "card.md").write_bytes(b"any")
+        registry._weights.cache_clear()
+        prints.append(registry.fingerprint([named("a")]))
+    (tmp_path / "card.md").unlink()
+    registry._weights.cache_clear()
+    assert registry.fingerprint([named("a")]) == prints[1] != prints[0]
+    registry._weights.cache_clear()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from tests.streams.records import Clock, event
 HIT = RuleHit(rule="r", severity="high", action="block", mode="enforce", metric="m", score=0.9)
 
 FAILED = RuleHit(rule="r", severity="high", action="block", mode="enforce", failed=True)
+SHADOW = RuleHit(rule="s", severity="critical", action="block", mode="shadow", metric="m", score=0.9)
 
 
 class Explainer:
@@ -31,8 +33,8 @@ class Explainer:
         return [Evidence(detector="d", metric=metric, weight=1.0) for metric in sorted({*metrics, "other"})]
 
 
-def raised(count: int, hit: RuleHit = HIT) -> list[Raised]:
-    batch = Batch([event("x", number) for number in range(count)])
+def raised(*hits: RuleHit) -> list[Raised]:
+    batch = Batch([event("x", number) for number in range(len(hits))])
     decision = Decision(
         decision_id="d",
         event_id="e",
@@ -46,7 +48,7 @@ def raised(count: int, hit: RuleHit = HIT) -> list[Raised]:
         decided_at=0,
         latency_ms=0.0,
     )
-    return [Raised(batch, row, 0, decision, [hit], ()) for row in range(count)]
+    return [Raised(batch, row, 0, decision, [hit], ()) for row, hit in enumerate(hits)]
 
 
 def make(seconds: float) -> tuple[Alerting, Explainer]:
@@ -58,17 +60,25 @@ def make(seconds: float) -> tuple[Alerting, Explainer]:
 
 def test_a_flood_goes_without_evidence_but_not_without_alerts() -> None:
     alerting, explainer = make(0.1)
-    alerts = [codec.decode(Alert, value) for _, value in alerting.alerts(raised(9))]
+    alerts = [codec.decode(Alert, value) for _, value in alerting.alerts(raised(*[HIT] * 9))]
     assert [len(alert.evidence) for alert in alerts] == [1] * 3 + [0] * 6
     assert all(item.metric == "m" for alert in alerts for item in alert.evidence)
     explainer.clock.now += 1
-    assert alerting.alerts(raised(1))
+    assert alerting.alerts(raised(HIT))
     assert explainer.asked == [0, 1, 2, 0], "time heals"
+
+
+def test_what_is_enforced_and_grave_is_explained_first() -> None:
+    alerting, explainer = make(0.2)
+    low = msgspec.structs.replace(HIT, severity="low")
+    messages = alerting.alerts(raised(SHADOW, low, HIT))
+    assert explainer.asked == [2, 1]
+    assert [codec.decode(Alert, value).rule for _, value in messages] == ["s", "r", "r"], "in their order"
 
 
 def test_a_rule_without_a_metric_needs_no_evidence() -> None:
     alerting, explainer = make(0.1)
-    (message,) = alerting.alerts(raised(1, FAILED))
+    (message,) = alerting.alerts(raised(FAILED))
     assert "failed" in codec.decode(Alert, message[1] or b"").title
     assert not explainer.asked
 

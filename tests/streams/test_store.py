@@ -104,7 +104,7 @@ def test_every_field_of_an_event_is_a_column(store: Store) -> None:
     decision = Decision(
         decision_id="d", event_id="e", app="shop", kind="completion", verdict="block", action="block",
         severity="high", rules=hits, failed=("slow",), policy_version="1", policy_hash="ab",
-        decided_at=AT + 7, latency_ms=6.5,
+        detectors_hash="cd", decided_at=AT + 7, latency_ms=6.5,
     )  # fmt: skip
     row_of = ScoredEvent(
         event=event, scores={"toxicity": 0.5}, decision=decision, timestamp=AT, storage="full",
@@ -131,6 +131,7 @@ def test_every_field_of_an_event_is_a_column(store: Store) -> None:
         "high",
     )
     assert (row["policy_version"], row["policy_hash"], row["decision_latency_ms"]) == ("1", "ab", 6.5)
+    assert row["detectors_hash"] == "cd"
     assert (row["toxicity"], row["injection"]) == (0.5, None)
     assert store.query("SELECT toUnixTimestamp64Milli(timestamp), toUnixTimestamp64Milli(decided_at) FROM events").rows == [(AT, AT + 7)]  # fmt: skip  # noqa: E501
 
