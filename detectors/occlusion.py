@@ -13,7 +13,7 @@ from detectors.cascade import Cascade
 from detectors.encoder import Tokens, Words
 from detectors.transformer import WINDOW
 
-MAX_PHRASES = 16
+MAX_PHRASES = 8
 """Phrases that a window is cut into; each costs one run of the transformer."""
 
 Floats = npt.NDArray[np.float32]

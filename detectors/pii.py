@@ -20,7 +20,7 @@ from detectors.findings import EVIDENCE_LIMIT, Finding, Span, merge, plain, veri
 from detectors.national_ids import national_ids
 from schemas.events import Evidence
 
-STRONG: Final = frozenset({"CREDIT_CARD", "IBAN", "US_SSN", "NATIONAL_ID"})
+STRONG: Final = frozenset({"CREDIT_CARD", "CARD_CODE", "IBAN", "US_SSN", "NATIONAL_ID"})
 """Kinds that give access to money or stand for a person at an office; counted by `pii_strong`."""
 
 PHONE_REGIONS: Final = ("US", "GB")
@@ -31,6 +31,11 @@ _MANY_DIGITS = re.compile(r"\d(?:[^\w\n]{0,3}+\d){5}")
 
 _DOMAIN = re.compile(r"@(?:[^\W_][\w-]{0,62}+\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24})")
 _LOCAL_REVERSED = re.compile(r"[\w.%+'-]{1,64}+")
+
+_USERINFO = re.compile(r"://[^\s/@]{0,128}:$")
+_CARD_CODE = re.compile(
+    r"\b(?:cvv2?|cvc2?|card security code)\b(?:\s{1,3}is)?[\s:=#]{1,3}(\d{3,4})(?!\w)", re.IGNORECASE
+)
 
 _CARD_RUN = re.compile(r"\d(?:[ .-]{0,2}+\d){11,}+")
 _CARD_GROUP = re.compile(r"\d+")
@@ -78,8 +83,9 @@ class PiiDetector:
     """Counts findings: `pii` all kinds, `pii_strong` those of `STRONG`."""
 
     name = "pii"
-    version = "1"
+    version = "2"
     metrics = ("pii", "pii_strong")
+    cheap_to_explain = True
 
     def score(self, batch: Batch) -> FloatMatrix:
         """Return counts, shape (N, 2)."""
@@ -113,6 +119,8 @@ def find(text: str) -> list[Finding]:
         found += _of_kind("CREDIT_CARD", _cards(text))
         found += _of_kind("IBAN", _ibans(text))
         found += _of_kind("US_SSN", _ssns(text))
+    if "cv" in text.lower() or "ecurity code" in text:
+        found += _of_kind("CARD_CODE", (match.span(1) for match in _CARD_CODE.finditer(text)))
     found += national_ids(text)
     if text.count(".") >= 3 or text.count(":") >= 2:
         found += _of_kind("IP_ADDRESS", _ip_addresses(text))
@@ -137,7 +145,9 @@ def _emails(text: str) -> Iterator[Span]:
         if local is None:
             continue
         name = local.group()[::-1].lstrip(".%+'-")
-        if name and name != "git":  # git@host is the address of a repository
+        if not name or name == "git":  # git@host is the address of a repository
+            continue
+        if not _USERINFO.search(text, max(0, at - 196), at - len(name)):  # scheme://user:password@host
             yield at - len(name), match.end()
 
 

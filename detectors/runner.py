@@ -67,6 +67,7 @@ class Runner:
         self.failures: dict[str, str] = {}
         """Detector name to its last failure: the exception's class name, or `TIMEOUT`. Never a message."""
         self._owners = {metric: d.name for d in self.detectors for metric in d.metrics}
+        self._cheap = {d.name for d in self.detectors if getattr(d, "cheap_to_explain", False)}
         needs = (feature for detector in self.detectors for feature in getattr(detector, "needs", ()))
         self.needs = tuple(dict.fromkeys(needs))
         """Features of `Batch` that are computed before the detectors are called."""
@@ -98,6 +99,10 @@ class Runner:
             seconds[detector.name] = time.perf_counter() - started
             column += width
         return ScoreMatrix(matrix, self.metrics, tuple(failed), seconds)
+
+    def is_cheap(self, metric: str) -> bool:
+        """Return whether evidence for `metric` takes microseconds: its detector has `cheap_to_explain`."""
+        return self.owner(metric) in self._cheap
 
     def explain(self, batch: Batch, row: int, metrics: Collection[str]) -> list[Evidence]:
         """Return the evidence of one row for `metrics`; a detector that fails gives none. Never raises."""

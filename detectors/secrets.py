@@ -30,6 +30,11 @@ def _form(kind: str, hints: str, pattern: str) -> _Form:
 # The forms are the issuers' own, as they document them for secret scanning.
 _FORMS: Final = (
     _form("AWS_KEY", "AKIA ASIA", r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    _form(
+        "AWS_SECRET",
+        "AKIA ASIA",
+        r"(?:AKIA|ASIA)[A-Z0-9]{16}[\s,;:|/\"'-]{1,20}(?P<value>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
+    ),
     _form("GITHUB_TOKEN", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[A-Za-z0-9]{36,255}"),
     _form("GITHUB_TOKEN", "github_pat_", r"github_pat_[A-Za-z0-9_]{22,255}"),
     _form("GITLAB_TOKEN", "glpat-", r"glpat-[\w-]{20,255}"),
@@ -79,8 +84,9 @@ class SecretsDetector:
     """Counts the credentials in a text."""
 
     name = "secrets"
-    version = "1"
+    version = "2"
     metrics = ("secrets",)
+    cheap_to_explain = True
 
     def score(self, batch: Batch) -> FloatMatrix:
         """Return counts, shape (N, 1)."""

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 Kind = Literal["prompt", "completion"]
-Verdict = Literal["allow", "flag", "redact", "block", "escalate"]
+Verdict = Literal["allow", "flag", "redact", "escalate", "block"]
 Severity = Literal["none", "low", "medium", "high", "critical"]
 Mode = Literal["enforce", "shadow"]
 Storage = Literal["full", "redacted", "hash", "none"]
@@ -116,7 +116,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     policy_version: str = ""
     policy_hash: str = ""
     detectors_hash: str = ""
-    """Of the detectors' names, versions and weights: scores under different ones do not compare."""
+    """Of the detectors, their weights and references: scores under different ones do not compare."""
     decided_at: int = 0
     """Milliseconds since 1970 (UTC)."""
     latency_ms: float = 0.0

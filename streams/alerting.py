@@ -11,9 +11,10 @@ from schemas.events import Alert, Decision, Evidence, RuleHit
 from streams.kafka import Message
 from streams.keeping import Findings, Keeper
 from streams.policy import SEVERITIES
+from streams.telemetry import Telemetry
 
 Clock = Callable[[], float]
-EVIDENCE_SHARE = 0.1
+EVIDENCE_SHARE = 0.2
 """Of the guard's time: a flood of attacks must not slow the decisions down."""
 EVIDENCE_S = 0.25
 """Seconds that are saved up, at most, for evidence; a single explanation may overdraw them."""
@@ -54,14 +55,24 @@ class Allowance:
 
 
 class Alerting:
-    """Makes the alerts. Evidence costs many readings of a text: what exceeds `allowance` goes without."""
+    """Makes the alerts.
+
+    Evidence of a classifier costs many readings of a text: what exceeds `allowance` goes without, and is
+    counted. Cheap evidence is always there.
+    """
 
     def __init__(
-        self, runner: Runner, keeper: Keeper, allowance: Allowance, clock: Clock = time.perf_counter
+        self,
+        runner: Runner,
+        keeper: Keeper,
+        allowance: Allowance,
+        telemetry: Telemetry,
+        clock: Clock = time.perf_counter,
     ) -> None:
         self._runner = runner
         self._keeper = keeper
         self._allowance = allowance
+        self._telemetry = telemetry
         self._clock = clock
 
     def alerts(self, raised: Sequence[Raised]) -> list[Message]:
@@ -76,11 +87,14 @@ class Alerting:
 
     def _evidence(self, raised: Raised) -> list[Evidence]:
         metrics = {hit.metric for hit in raised.hits if hit.metric}
-        if not metrics or not self._allowance.left():
-            return []
+        cheap = {metric for metric in metrics if self._runner.is_cheap(metric)}
+        if metrics > cheap and not self._allowance.left():
+            self._telemetry.count("weir_alerts_unexplained_total")
+            metrics = cheap
         began = self._clock()
         found = self._runner.explain(raised.batch, raised.row, metrics)
-        self._allowance.spend(self._clock() - began)
+        if metrics > cheap:
+            self._allowance.spend(self._clock() - began)
         return [self._keeper.evidence(item, raised.findings) for item in found]
 
 

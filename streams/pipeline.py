@@ -65,7 +65,7 @@ class Pipeline:
         self._telemetry = telemetry
         self._now_ms = now_ms
         self._keeper = Keeper(settings.storage, settings.redaction_key_bytes)
-        self.alerting = Alerting(runner, self._keeper, Allowance(EVIDENCE_SHARE, EVIDENCE_S))
+        self.alerting = Alerting(runner, self._keeper, Allowance(EVIDENCE_SHARE, EVIDENCE_S), telemetry)
         self._decoder = codec.Decoder(
             max_bytes=settings.max_event_bytes,
             max_past_ms=int(settings.max_event_age_days * codec.DAY_MS),

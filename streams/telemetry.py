@@ -39,6 +39,8 @@ MetricName = Literal[
     "weir_dead_letters_total",
     # Alerts published by severity.
     "weir_alerts_total",
+    # Events whose alerts went out without the evidence of a classifier, for lack of time.
+    "weir_alerts_unexplained_total",
     # Drifts found by metric.
     "weir_drifts_total",
     # Rows written by table.
@@ -84,6 +86,7 @@ HELP: dict[MetricName, str] = {
     "weir_decision_latency_seconds": "Seconds from Kafka's timestamp of an event to its decision",
     "weir_dead_letters_total": "Dead letters by reason",
     "weir_alerts_total": "Alerts published",
+    "weir_alerts_unexplained_total": "Events whose alerts lack a classifier's evidence, for lack of time",
     "weir_drifts_total": "Drifts found",
     "weir_rows_total": "Rows written",
     "weir_store_retries_total": "Attempts to write that are repeated",

@@ -29,6 +29,7 @@ class ReferenceDetector:
 
     name = "references"
     needs = ("embeddings",)
+    cheap_to_explain = True
 
     def __init__(
         self,

@@ -60,6 +60,8 @@ NOT_FOUND = [
     "Call back on 2024-05-06, not before.",
     "@mention and user@localhost and a @ b",
     "git@github.com:owner/name.git",
+    "postgres://admin:hunter2@db.example.com/prod",
+    "cv 2023, cvs 1234 and cvv of a card",
     "pip install package@1.2.3",
     "4111 1111 1111 1112",  # the check digit is wrong
     "order 1234567890123456",  # no issuer
@@ -104,6 +106,8 @@ def test_leaves_ordinary_text_alone(text: str) -> None:
         ("x" * 70 + "@example.com", [("EMAIL", "x" * 64 + "@example.com")]),
         ("phone: 0490 75 40 81", [("PHONE", "0490 75 40 81")]),
         ("Fax 259.735.7502x459", [("PHONE", "259.735.7502x459")]),
+        ("cvv: 123, thanks", [("CARD_CODE", "123")]),
+        ("the CVC is 9876.", [("CARD_CODE", "9876")]),
         ("DE89370400440532013000 was debited", [("IBAN", "DE89370400440532013000")]),
     ],
 )
@@ -162,7 +166,7 @@ def test_evidence_names_kind_and_place_and_never_the_value() -> None:
 
 
 def test_strong_kinds_exist() -> None:
-    assert {kind for kind, _ in FOUND} | {"NATIONAL_ID"} >= STRONG
+    assert {kind for kind, _ in FOUND} | {"NATIONAL_ID", "CARD_CODE"} >= STRONG
 
 
 def test_what_is_beyond_the_limit_is_not_searched() -> None:

@@ -163,6 +163,6 @@ def test_a_text_that_keeps_uncovering_values_is_withheld(monkeypatch: pytest.Mon
 def test_findings_of_both_kinds_are_merged() -> None:
     text = "postgres://user:pa55@db.example.com and a@b.co"
     assert [(f.kind, text[f.start : f.end]) for f in find_all(text)] == [
-        ("CONNECTION_STRING", "user:pa55@db.example.com"),
+        ("CONNECTION_STRING", "user:pa55"),
         ("EMAIL", "a@b.co"),
     ]

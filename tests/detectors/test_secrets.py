@@ -42,6 +42,13 @@ FORMS = [
 ]
 
 
+@pytest.mark.parametrize("between", [" / ", ": ", ",", "\n"])
+def test_the_secret_beside_an_aws_key_is_found(between: str) -> None:
+    key, secret = FORMS[0][1], "wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY"
+    assert values(f"{key}{between}{secret} fails") == [("AWS_KEY", key), ("AWS_SECRET", secret)]
+    assert values(f"{key}{between}{secret}tail") == [("AWS_KEY", key)], "of another length"
+
+
 @pytest.mark.parametrize(("kind", "value"), FORMS)
 @pytest.mark.parametrize("frame", ["{}", "use {} here", '"{}",', "é {}\n"])
 def test_finds_keys_of_known_form(kind: str, value: str, frame: str) -> None:

@@ -11,6 +11,7 @@ from schemas import codec
 from schemas.events import Alert, Decision, Evidence, RuleHit
 from streams.alerting import Alerting, Allowance, Raised
 from streams.keeping import Keeper
+from streams.telemetry import Telemetry
 from tests.streams.records import Clock, event
 
 HIT = RuleHit(rule="r", severity="high", action="block", mode="enforce", metric="m", score=0.9)
@@ -27,9 +28,13 @@ class Explainer:
         self.seconds = seconds
         self.asked: list[int] = []
 
+    def is_cheap(self, metric: str) -> bool:
+        return metric == "cheap"
+
     def explain(self, batch: Batch, row: int, metrics: set[str]) -> list[Evidence]:
-        self.asked.append(row)
-        self.clock.now += self.seconds
+        if metrics:
+            self.asked.append(row)
+        self.clock.now += self.seconds * ("m" in metrics)
         return [Evidence(detector="d", metric=metric, weight=1.0) for metric in sorted({*metrics, "other"})]
 
 
@@ -55,7 +60,8 @@ def make(seconds: float) -> tuple[Alerting, Explainer]:
     clock = Clock()
     explainer: Any = Explainer(clock, seconds)
     keeper = Keeper("full", b"k" * 16)
-    return Alerting(explainer, keeper, Allowance(0.1, 0.25, clock), clock), explainer
+    telemetry = Telemetry("guard")
+    return Alerting(explainer, keeper, Allowance(0.1, 0.25, clock), telemetry, clock), explainer
 
 
 def test_a_flood_goes_without_evidence_but_not_without_alerts() -> None:
@@ -66,6 +72,16 @@ def test_a_flood_goes_without_evidence_but_not_without_alerts() -> None:
     explainer.clock.now += 1
     assert alerting.alerts(raised(HIT))
     assert explainer.asked == [0, 1, 2, 0], "time heals"
+
+
+def test_cheap_evidence_is_always_there() -> None:
+    alerting, _ = make(1.0)
+    cheap = msgspec.structs.replace(HIT, metric="cheap")
+    messages = alerting.alerts(raised(HIT, HIT, cheap, cheap))
+    alerts = [codec.decode(Alert, value) for _, value in messages]
+    assert [len(alert.evidence) for alert in alerts] == [1, 0, 1, 1]
+    name = "weir_alerts_unexplained_total"
+    assert alerting._telemetry.registry.get_sample_value(name) == 1
 
 
 def test_what_is_enforced_and_grave_is_explained_first() -> None:
