@@ -46,7 +46,7 @@ MIN_SENTENCE: Final = 3
 
 _SENTENCE = re.compile(r"\S.*?(?:[.!?](?=\s|$)|$)", re.MULTILINE)
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
-_PUNCTUATION = re.compile("[\u00a0-\u00bf\u2000-\u206f\u3000-\u303f]")
+_PUNCTUATION = re.compile("[\u0080-\u00bf\u1680\u2000-\u206f\u3000-\u303f]")
 _BYTES: Final = bytes(b if b > 127 else ord(chr(b).lower()) if chr(b).isalnum() else 32 for b in range(256))
 """ASCII punctuation to spaces, letters to lower case; the bytes of other characters stay."""
 _DIGITS: Final = frozenset(b"0123456789")

@@ -2,7 +2,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from detectors.alignment import FEATURES, MAX_COMPLETION, Alignment, shared_lexicon, words
@@ -125,6 +125,8 @@ def test_more_context_never_takes_support_away(text: str, context: str) -> None:
 
 
 @given(texts)
+@example("\x85\x80:À")
+@example("\u16800")
 def test_a_text_supports_itself(text: str) -> None:
     alignment = align(text, text)
     assert list(alignment.unsupported()) == []
