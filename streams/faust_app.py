@@ -278,6 +278,6 @@ class Worker:
         if self._app.crashed or self._app.should_stop:
             raise self._app.crash_reason or RuntimeError("Faust stopped by itself")
         self._consumer.check()
-        if self._consumer.joined:
+        if self._consumer.joined and (lag := self._consumer.lag()) is not None:
             self._telemetry.ready = True
-            self._telemetry.lag(self._consumer.lag())
+            self._telemetry.lag(lag)

@@ -62,17 +62,21 @@ class _PollThread(AIOKafkaConsumerThread):
         """Raise what keeps the consumer from its group for good: Faust itself waits for ever."""
         self._ensure_consumer()._coordinator.check_errors()
 
-    def positions(self) -> dict[TP, tuple[int, int]]:
-        """Return, of each partition that was fetched from, what is read next and where it ends."""
+    def positions(self) -> dict[TP, tuple[int, int]] | None:
+        """Return of each assigned partition what is read next and where it ends.
+
+        None until all were fetched from: what is not known must not look like nothing to do.
+        """
         subscription = self._ensure_consumer()._subscription.subscription
         if subscription is None or subscription.assignment is None:
-            return {}
+            return None
         states = {tp: subscription.assignment.state_value(tp) for tp in subscription.assignment.tps}
-        return {
+        found = {
             TP(tp.topic, tp.partition): (state.position, state.highwater)
             for tp, state in states.items()
             if state is not None and state.has_valid_position and state.highwater is not None
         }
+        return found if len(found) == len(states) else None
 
 
 class PollConsumer(Consumer):
@@ -163,13 +167,14 @@ class PollConsumer(Consumer):
         if thread._consumer is not None:
             thread.check()
 
-    def lag(self) -> int:
-        """Return how many messages of the assigned partitions are not finished."""
+    def lag(self) -> int | None:
+        """Return how many messages of the assigned partitions are not finished; None while unknown."""
         thread: Any = self._thread
-        return sum(
-            max(0, end - self._finished.get(tp, position))
-            for tp, (position, end) in thread.positions().items()
-        )
+        positions: dict[TP, tuple[int, int]] | None = thread.positions()
+        if positions is None:
+            return None
+        done = self._finished
+        return sum(max(0, end - done.get(tp, position)) for tp, (position, end) in positions.items())
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's own livelock warnings count messages; the health endpoint measures progress."""

@@ -10,11 +10,14 @@ from contextlib import contextmanager
 import pytest
 
 from schemas.events import Event
-from tests.brokers import ApacheKafka, KafkaBroker
+from tests.brokers import ApacheKafka, KafkaBroker, apache_missing
 from tests.harness import EVENTS, OUTAGE_S, PATIENCE_S, ROLES, Weir, make_events, wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(4 * PATIENCE_S)]
 RATE = EVENTS / 5
+BEST = "embedded" if apache_missing() else "apache"
+on_one_broker = pytest.mark.parametrize("kafka", [BEST], indirect=True)
+"""For what has little to do with the kind of broker: each run takes seconds."""
 
 
 @contextmanager
@@ -57,6 +60,7 @@ def test_workers_die_and_join(weir: Weir) -> None:
     weir.check_complete(app, EVENTS)
 
 
+@on_one_broker
 def test_the_store_is_killed(weir: Weir) -> None:
     app = "store-killed"
     with traffic(weir, make_events(app, EVENTS)):
@@ -67,6 +71,7 @@ def test_the_store_is_killed(weir: Weir) -> None:
     weir.check_complete(app, EVENTS)
 
 
+@on_one_broker
 def test_decisions_go_on_while_the_store_is_away(weir: Weir) -> None:
     app, rate = "store-away", 100.0
     calm, away = int(3 * rate), int(OUTAGE_S * rate)
@@ -101,6 +106,7 @@ def test_the_broker_crashes(weir: Weir, kafka: KafkaBroker) -> None:
     assert all(role.running for role in weir.roles.values())
 
 
+@on_one_broker
 @pytest.mark.parametrize("name", ROLES)
 def test_a_role_that_is_told_to_stop_finishes_and_exits_0(weir: Weir, name: str) -> None:
     app = f"stopped-{name}"
