@@ -123,17 +123,17 @@ class Cascade:
             count = len(window_starts(int(tokens.counts[row])))
             places = worth_reading(suspicion[begins[row] : begins[row + 1]], count, limit)
             doubtful[row] = [place * STRIDE for place in places]
-        return highest(by_window, spans.texts, len(tokens))[:, self._columns], doubtful
+        return highest(by_window, spans.texts, len(tokens))[:, self.columns], doubtful
 
     def suspicion(self, logits: Floats) -> Floats:
         """Return by how much log-odds of all linear heads, shape (N, linear heads), exceed a threshold."""
         gate = logits[:, self.linear.names.index(GATE)] - self.gate
-        heads = logits[:, self._columns].max(axis=1, initial=-np.inf) - self.doubt
+        heads = logits[:, self.columns].max(axis=1, initial=-np.inf) - self.doubt
         return np.asarray(np.maximum(gate, heads))
 
     @property
-    def _columns(self) -> list[int]:
-        """The linear heads in the order of `names`."""
+    def columns(self) -> list[int]:
+        """Where the heads of `names` are among those of `linear`."""
         return [self.linear.names.index(name) for name in self.names]
 
 

@@ -62,11 +62,9 @@ class HeadDetector:
         return sorted(found, key=strength, reverse=True)
 
     def _phrases(self, batch: Batch, row: int, columns: list[int]) -> Iterator[Evidence]:
-        deciding = batch.verdicts.deciding[row, columns].tolist()
         if batch.verdicts.by_transformer[row]:
-            tier = "transformer"
-            pairs = zip(columns, deciding, strict=True)
-            by_column = [batch.occlusion(row, start).phrases(column) for column, start in pairs]
+            tier, deciding = "transformer", batch.verdicts.deciding[row].tolist()
+            by_column = [batch.occlusion(row, deciding[column]).phrases(column) for column in columns]
         else:
             tier, words = "linear", shared_encoder().words(batch.texts[row])
             by_column = contributions(shared_cascade(), batch.tokens.of(row), words, columns)

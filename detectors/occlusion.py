@@ -33,7 +33,7 @@ class Occlusion:
     """The phrases of one window, and what each adds to every head."""
 
     spans: list[tuple[int, int]]
-    """First and last character of each phrase."""
+    """Start and end (excluded) of each phrase, in characters."""
     falls: Floats
     """Shape (phrases, heads): by how much the log-odds fall without the phrase."""
 
@@ -61,8 +61,8 @@ def occlude(cascade: Cascade, tokens: Tokens, words: Words, start: int) -> Occlu
 
 def contributions(cascade: Cascade, tokens: Tokens, words: Words, heads: list[int]) -> list[list[Phrase]]:
     """Return the words of one text with what the linear heads' n-grams add, for each head."""
-    columns = [cascade.linear.names.index(cascade.names[head]) for head in heads]
-    weights = cascade.linear.contributions(tokens.ids, columns)
+    columns = cascade.columns
+    weights = cascade.linear.contributions(tokens.ids, [columns[head] for head in heads])
     spans = list(zip(words.start.tolist(), words.end.tolist(), strict=True))
     sums = np.add.reduceat(weights, words.first, axis=1)
     return [[Phrase(*span, weight) for span, weight in zip(spans, row, strict=True)] for row in sums.tolist()]

@@ -1,7 +1,9 @@
 """Alerts of judged events, with the evidence that there is time for."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from detectors.batch import Batch
@@ -13,7 +15,6 @@ from streams.keeping import Findings, Keeper
 from streams.policy import SEVERITIES
 from streams.telemetry import Telemetry
 
-Clock = Callable[[], float]
 EVIDENCE_SHARE = 0.2
 """Of the guard's time: a flood of attacks must not slow the decisions down."""
 EVIDENCE_S = 0.25
@@ -35,7 +36,12 @@ class Raised:
 class Allowance:
     """Seconds that may be spent: a share of the time that passes, saved up to a limit (a token bucket)."""
 
-    def __init__(self, share: float, most_s: float, clock: Clock = time.perf_counter) -> None:
+    def __init__(
+        self,
+        share: float = EVIDENCE_SHARE,
+        most_s: float = EVIDENCE_S,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._share = share
         self._most_s = most_s
         self._clock = clock
@@ -49,9 +55,14 @@ class Allowance:
         self._seen = now
         return self._left_s > 0
 
-    def spend(self, seconds: float) -> None:
-        """Note that `seconds` went by for it."""
-        self._left_s -= seconds
+    @contextmanager
+    def spending(self) -> Iterator[None]:
+        """Take the time that passes inside off what is left."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._left_s -= self._clock() - began
 
 
 class Alerting:
@@ -62,23 +73,20 @@ class Alerting:
     """
 
     def __init__(
-        self,
-        runner: Runner,
-        keeper: Keeper,
-        allowance: Allowance,
-        telemetry: Telemetry,
-        clock: Clock = time.perf_counter,
+        self, runner: Runner, keeper: Keeper, telemetry: Telemetry, allowance: Allowance | None = None
     ) -> None:
         self._runner = runner
         self._keeper = keeper
-        self._allowance = allowance
         self._telemetry = telemetry
-        self._clock = clock
+        self._allowance = allowance or Allowance()
 
     def alerts(self, raised: Sequence[Raised]) -> list[Message]:
         """Return one message per row and rule, in order; the most urgent rows are explained first."""
-        urgent = sorted(range(len(raised)), key=lambda number: _urgency(raised[number]), reverse=True)
-        evidence = {number: self._evidence(raised[number]) for number in urgent}
+        with self._telemetry.stage("explain"):
+            urgent = sorted(range(len(raised)), key=lambda number: _urgency(raised[number]), reverse=True)
+            evidence = {number: self._evidence(raised[number]) for number in urgent}
+        for severity, count in Counter(hit.severity for each in raised for hit in each.hits).items():
+            self._telemetry.count("weir_alerts_total", count, severity)
         return [
             (codec.partition_key(each.batch.events[each.row]), codec.encode(alert))
             for number, each in enumerate(raised)
@@ -88,13 +96,14 @@ class Alerting:
     def _evidence(self, raised: Raised) -> list[Evidence]:
         metrics = {hit.metric for hit in raised.hits if hit.metric}
         cheap = {metric for metric in metrics if self._runner.is_cheap(metric)}
-        if metrics > cheap and not self._allowance.left():
+        if metrics == cheap:
+            found = self._runner.explain(raised.batch, raised.row, cheap)
+        elif self._allowance.left():
+            with self._allowance.spending():
+                found = self._runner.explain(raised.batch, raised.row, metrics)
+        else:
             self._telemetry.count("weir_alerts_unexplained_total")
-            metrics = cheap
-        began = self._clock()
-        found = self._runner.explain(raised.batch, raised.row, metrics)
-        if metrics > cheap:
-            self._allowance.spend(self._clock() - began)
+            found = self._runner.explain(raised.batch, raised.row, cheap)
         return [self._keeper.evidence(item, raised.findings) for item in found]
 
 

@@ -9,7 +9,7 @@ import structlog
 from schemas import topics
 from streams.dead_letters import DeadLetterLimit
 from streams.detecting import make_runner, owners
-from streams.kafka import BatchProducer, Message
+from streams.kafka import BatchProducer
 from streams.pipeline import Output, Pipeline
 from streams.policy import CompiledPolicy
 from streams.policy_file import PolicyError
@@ -118,19 +118,14 @@ class Guard:
                 await asyncio.gather(*deliveries)
                 deliveries = [asyncio.create_task(self._deliver(output))]
                 if output.raised:
-                    alerts = await asyncio.to_thread(self._alerts, output)
+                    alerts = await asyncio.to_thread(self._pipeline.alerting.alerts, output.raised)
+                    output.raised.clear()  # they hold the batch, which may be large
                     deliveries.append(asyncio.create_task(self._producer.send(topics.ALERTS, alerts)))
             await asyncio.gather(*deliveries)
         finally:
             # One that failed must not leave the others behind.
             await asyncio.gather(*deliveries, return_exceptions=True)
         return True
-
-    def _alerts(self, output: Output) -> list[Message]:
-        with self._telemetry.stage("explain"):
-            alerts = self._pipeline.alerting.alerts(output.raised)
-        output.raised.clear()  # they hold the batch, which may be large
-        return alerts
 
     async def _deliver(self, output: Output) -> None:
         with self._telemetry.stage("deliver"):

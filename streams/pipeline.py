@@ -1,6 +1,5 @@
 """From Kafka records to decisions: decode, score, decide, encode. No I/O."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +11,7 @@ from detectors.registry import fingerprint
 from detectors.runner import Runner, ScoreMatrix
 from schemas import codec
 from schemas.events import Decision, Event, RuleHit, ScoredEvent
-from streams.alerting import EVIDENCE_S, EVIDENCE_SHARE, Alerting, Allowance, Raised
+from streams.alerting import Alerting, Raised
 from streams.dead_letters import dead_letter
 from streams.kafka import Message
 from streams.keeping import Findings, Keeper
@@ -65,7 +64,7 @@ class Pipeline:
         self._telemetry = telemetry
         self._now_ms = now_ms
         self._keeper = Keeper(settings.storage, settings.redaction_key_bytes)
-        self.alerting = Alerting(runner, self._keeper, Allowance(EVIDENCE_SHARE, EVIDENCE_S), telemetry)
+        self.alerting = Alerting(runner, self._keeper, telemetry)
         self._decoder = codec.Decoder(
             max_bytes=settings.max_event_bytes,
             max_past_ms=int(settings.max_event_age_days * codec.DAY_MS),
@@ -138,7 +137,7 @@ class Pipeline:
             if alerting := [hit for hit in hits if hit.rule in alert_rules]:
                 when = judged.timestamps[row]
                 output.raised.append(Raised(judged.batch, row, when, decision, alerting, findings))
-        self._observe(judged, latencies, output.raised)
+        self._observe(judged, latencies)
 
     def _findings(self, judged: Judged) -> Callable[[int], Findings]:
         """Return what tells the findings of a row: asked of the finders where their detectors saw any."""
@@ -191,7 +190,7 @@ class Pipeline:
             pii_types=tuple(sorted({finding.kind for finding in findings or ()})),
         )
 
-    def _observe(self, judged: Judged, latencies: Sequence[float], raised: Sequence[Raised]) -> None:
+    def _observe(self, judged: Judged, latencies: Sequence[float]) -> None:
         codes, counts = np.unique(judged.outcome.action, return_counts=True)
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
             self._telemetry.count("weir_decisions_total", count, VERDICTS[code])
@@ -199,8 +198,6 @@ class Pipeline:
         for rule, total in zip(judged.policy.rules, totals, strict=True):
             if total:
                 self._telemetry.count("weir_rule_hits_total", total, rule.id, rule.mode)
-        for severity, count in Counter(hit.severity for each in raised for hit in each.hits).items():
-            self._telemetry.count("weir_alerts_total", count, severity)
         for latency in latencies:
             self._telemetry.observe("weir_decision_latency_seconds", latency / 1000)
 

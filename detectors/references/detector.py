@@ -1,7 +1,7 @@
 """Cosine distance to the nearest reference, of each set."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,8 @@ class ReferenceDetector:
         """
         self._sets = chosen_sets(sets, files)
         self._k = k
-        self.version = f"1-k{k}-{_digest(self._sets.values())}"
+        texts = repr([chosen.texts for chosen in self._sets.values()]).encode()
+        self.version = f"1-k{k}-{hashlib.sha256(texts).hexdigest()[:8]}"
         encode, embed = shared_encoder().encode, shared_embeddings().embed
         self._indexes = [Index(embed(encode(chosen.texts))) for chosen in self._sets.values()]
         self._check_sizes()
@@ -94,13 +95,3 @@ class ReferenceDetector:
                     f"reference set {name!r}: {index.size} different references, fewer than k = {self._k}; "
                     "add some or lower k"
                 )
-
-
-def _digest(sets: Iterable[ReferenceSet]) -> str:
-    digest = hashlib.sha256()
-    for chosen in sets:
-        digest.update(len(chosen.texts).to_bytes(8, "big"))
-        for text in chosen.texts:
-            encoded = text.encode("utf-8", "surrogatepass")
-            digest.update(len(encoded).to_bytes(8, "big") + encoded)
-    return digest.hexdigest()[:8]

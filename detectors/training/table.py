@@ -54,8 +54,7 @@ def judge(pool: Pool, cascade: Cascade, seed: int) -> Judged:
     held = np.flatnonzero((pool.split == "test") & ~challenge & filled)
     sample = np.random.default_rng(seed).permutation(held)[:HELD_OUT_TEXTS]
     rows = np.sort(np.concatenate([sample, np.flatnonzero(challenge & filled)]))
-    names = list(cascade.linear.names)
-    first = stack.linear_logits(cascade.linear, pool.tokens, rows)[:, [names.index(head) for head in HEADS]]
+    first = stack.linear_logits(cascade.linear, pool.tokens, rows)[:, cascade.columns]
     second = stack.read(cascade.transformer, pool.tokens, rows, MAX_WINDOWS)
     read = [
         Batch.of_texts([pool.texts[row] for row in part])

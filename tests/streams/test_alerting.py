@@ -41,17 +41,7 @@ class Explainer:
 def raised(*hits: RuleHit) -> list[Raised]:
     batch = Batch([event("x", number) for number in range(len(hits))])
     decision = Decision(
-        decision_id="d",
-        event_id="e",
-        app="a",
-        kind="prompt",
-        verdict="block",
-        action="block",
-        severity="high",
-        policy_version="1",
-        policy_hash="h",
-        decided_at=0,
-        latency_ms=0.0,
+        decision_id="d", event_id="e", app="a", kind="prompt", verdict="block", action="block"
     )
     return [Raised(batch, row, 0, decision, [hit], ()) for row, hit in enumerate(hits)]
 
@@ -61,7 +51,7 @@ def make(seconds: float) -> tuple[Alerting, Explainer]:
     explainer: Any = Explainer(clock, seconds)
     keeper = Keeper("full", b"k" * 16)
     telemetry = Telemetry("guard")
-    return Alerting(explainer, keeper, Allowance(0.1, 0.25, clock), telemetry, clock), explainer
+    return Alerting(explainer, keeper, telemetry, Allowance(0.1, 0.25, clock)), explainer
 
 
 def test_a_flood_goes_without_evidence_but_not_without_alerts() -> None:
@@ -107,6 +97,7 @@ def test_no_more_than_its_share_is_spent(steps: list[tuple[float, float]]) -> No
     for passes, costs in steps:
         clock.now += passes
         if allowance.left():
-            allowance.spend(costs)
+            with allowance.spending():
+                clock.now += costs
             spent += costs
         assert spent <= 0.25 + 0.1 * clock.now + 0.4
