@@ -152,3 +152,4 @@ class Guard:
                 log.error("policy refused; the last good one stays in force", problem=str(result))
             elif result == "reloaded":
                 self._compiled = self._compile()
+            self._telemetry.degrade("policy", self._policies.error is not None)

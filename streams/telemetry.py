@@ -51,12 +51,27 @@ MetricName = Literal[
     "weir_lag_messages",
     # Seconds since this role last finished a batch or had nothing to do.
     "weir_stalled_seconds",
+    # 1 while the role works, but not as it should; see `DegradedReason`.
+    "weir_degraded",
     # Segments that watch holds in memory.
     "weir_segments",
     # 1, with the version and hash of the policy in force.
     "weir_policy_info",
     # New versions of the policy that were refused.
     "weir_policy_errors_total",
+]
+
+DegradedReason = Literal[
+    # The store does not take rows; they are kept and tried again.
+    "store",
+    # Many dead letters; see the alert.
+    "dead_letters",
+    # Records were gone before they were read, or a topic was made anew.
+    "lost_records",
+    # The oldest event that waits for its decision is too old.
+    "waiting",
+    # The new version of the policy was refused.
+    "policy",
 ]
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -72,6 +87,7 @@ LABELS: dict[MetricName, tuple[str, ...]] = {
     "weir_drifts_total": ("metric",),
     "weir_rows_total": ("table",),
     "weir_policy_info": ("version", "hash"),
+    "weir_degraded": ("reason",),
 }
 HELP: dict[MetricName, str] = {
     "weir_messages_total": "Messages read and finished",
@@ -92,6 +108,7 @@ HELP: dict[MetricName, str] = {
     "weir_store_retries_total": "Attempts to write that are repeated",
     "weir_lag_messages": "Messages behind the end of the assigned partitions",
     "weir_stalled_seconds": "Seconds since a batch was finished while messages wait",
+    "weir_degraded": "1 while the role works, but not as it should",
     "weir_segments": "Segments held in memory",
     "weir_policy_info": "The policy in force",
     "weir_policy_errors_total": "New versions of the policy that were refused",
@@ -109,6 +126,7 @@ class Telemetry:
         self._progress = clock()
         self._lag = 0
         self._busy = False
+        self._degraded: set[DegradedReason] = set()
         self.ready = False
         """The role has joined its group; set by the worker."""
         self._metrics: dict[str, Any] = {name: self._make(name) for name in HELP}
@@ -176,17 +194,27 @@ class Telemetry:
         self.gauge("weir_lag_messages", messages)
         self.gauge("weir_stalled_seconds", self.stalled_s)
 
+    def degrade(self, reason: DegradedReason, on: bool = True) -> None:
+        """Note that the role works, but not as it should, and why; or that this has passed."""
+        (self._degraded.add if on else self._degraded.discard)(reason)
+        self.gauge("weir_degraded", float(on), reason)
+
     @property
     def stalled_s(self) -> float:
         """Seconds since the last progress."""
         return self._clock() - self._progress
 
     def health(self) -> tuple[bool, Mapping[str, Any]]:
-        """Return whether the role makes progress, and what the endpoint shows."""
+        """Return whether the role makes progress, and what the endpoint shows.
+
+        A role that is degraded is healthy: starting it again would help nobody.
+        """
         healthy = self.stalled_s < self._stall_s
+        working = "degraded" if self._degraded else "ok"
         return healthy, {
             "role": self.role,
-            "status": "ok" if healthy else "stalled",
+            "status": working if healthy else "stalled",
+            "degraded": sorted(self._degraded),
             "ready": self.ready,
             "lag_messages": self._lag,
             "stalled_seconds": round(self.stalled_s, 1),

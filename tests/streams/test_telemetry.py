@@ -45,6 +45,22 @@ def test_a_batch_that_never_ends_is_a_stall_even_without_lag() -> None:
         assert not telemetry.health()[0]
 
 
+def test_a_degraded_role_says_why_and_is_healthy() -> None:
+    clock = Clock()
+    telemetry = Telemetry("archive", stall_s=10, clock=clock)
+    telemetry.degrade("store")
+    telemetry.degrade("dead_letters")
+    healthy, body = telemetry.health()
+    assert (healthy, body["status"], body["degraded"]) == (True, "degraded", ["dead_letters", "store"])
+    telemetry.degrade("store", False)
+    telemetry.degrade("dead_letters", False)
+    assert telemetry.health()[1]["status"] == "ok"
+    assert telemetry.registry.get_sample_value("weir_degraded", {"reason": "store"}) == 0
+    telemetry.degrade("store")
+    clock.now += 11
+    assert telemetry.health()[1]["status"] == "stalled"
+
+
 def test_every_metric_is_described_and_labels_are_of_metrics() -> None:
     assert set(LABELS) <= set(HELP)
     assert not any("score" in label for labels in LABELS.values() for label in labels)
