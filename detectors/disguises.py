@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Final
 
-from detectors.findings import Span
 from detectors.lexicon import known, segment
+from detectors.privacy.findings import Span
 
 _SEPARATOR = r"[ \t\n.\-_*/|~+\u00b7\u2022]{1,3}"
 _SPACED: Final = re.compile(

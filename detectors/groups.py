@@ -7,7 +7,7 @@ from detectors.base import FloatMatrix
 from detectors.batch import Batch
 from detectors.encoder import Tokens, shared_encoder
 from detectors.features import segment_sums
-from detectors.findings import EVIDENCE_LIMIT
+from detectors.privacy.findings import EVIDENCE_LIMIT
 from schemas.events import Evidence
 
 TERMS: dict[str, str] = {

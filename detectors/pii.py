@@ -16,8 +16,8 @@ from stdnum.us import ssn
 
 from detectors.base import FloatMatrix
 from detectors.batch import Batch
-from detectors.findings import EVIDENCE_LIMIT, Finding, Span, merge, plain, verified
-from detectors.national_ids import national_ids
+from detectors.privacy.findings import EVIDENCE_LIMIT, Finding, Span, merge, plain, verified
+from detectors.privacy.national_ids import national_ids
 from schemas.events import Evidence
 
 STRONG: Final = frozenset({"CREDIT_CARD", "CARD_CODE", "IBAN", "US_SSN", "NATIONAL_ID"})

@@ -11,7 +11,7 @@ import numpy as np
 
 from detectors.base import FloatMatrix
 from detectors.batch import Batch
-from detectors.findings import EVIDENCE_LIMIT, SCAN_LIMIT, Finding, Span, merge, verified
+from detectors.privacy.findings import EVIDENCE_LIMIT, SCAN_LIMIT, Finding, Span, merge, verified
 from schemas.events import Evidence
 
 

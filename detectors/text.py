@@ -9,7 +9,7 @@ from detectors.base import FloatMatrix
 from detectors.batch import Batch
 from detectors.characters import invisible
 from detectors.encoder import MAX_CHARACTERS, Tokens, shared_encoder
-from detectors.findings import EVIDENCE_LIMIT, SCAN_LIMIT
+from detectors.privacy.findings import EVIDENCE_LIMIT, SCAN_LIMIT
 from schemas.events import Evidence
 
 RECURRING = 8

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from detectors.findings import Finding
-from detectors.redaction import Redactor, find_all
+from detectors.privacy.findings import Finding
+from detectors.privacy.redaction import Redactor, find_all
 from schemas.events import Event, Evidence, Storage, ToolCall
 
 EVIDENCE_LENGTH = 200

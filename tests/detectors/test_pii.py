@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.batch import Batch
-from detectors.findings import CHECK_LIMIT, EVIDENCE_LIMIT, SCAN_LIMIT
 from detectors.pii import STRONG, PiiDetector, find
+from detectors.privacy.findings import CHECK_LIMIT, EVIDENCE_LIMIT, SCAN_LIMIT
 
 
 def values(text: str) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@ import pytest
 
 from detectors.batch import Batch
 from detectors.encoder import MAX_CHARACTERS
-from detectors.findings import EVIDENCE_LIMIT, SCAN_LIMIT
+from detectors.privacy.findings import EVIDENCE_LIMIT, SCAN_LIMIT
 from detectors.text import RECURRING, TextDetector
 
 DETECTOR = TextDetector()

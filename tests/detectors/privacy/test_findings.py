@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.findings import CHECK_LIMIT, PLACEHOLDER, SCAN_LIMIT, Finding, merge, plain, verified
+from detectors.privacy.findings import CHECK_LIMIT, PLACEHOLDER, SCAN_LIMIT, Finding, merge, plain, verified
 
 findings = st.lists(
     st.builds(

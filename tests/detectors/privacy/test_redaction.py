@@ -4,10 +4,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from detectors import redaction
 from detectors.errors import DetectorError
-from detectors.findings import PLACEHOLDER, SCAN_LIMIT, Finding
-from detectors.redaction import MARGIN, Redactor, find_all
+from detectors.privacy import redaction
+from detectors.privacy.findings import PLACEHOLDER, SCAN_LIMIT, Finding
+from detectors.privacy.redaction import MARGIN, Redactor, find_all
 
 REDACTOR = Redactor(b"0123456789abcdef")
 VALUES = (

@@ -9,7 +9,7 @@ from typing import Final
 
 from detectors import pii, secrets
 from detectors.errors import DetectorError
-from detectors.findings import PLACEHOLDER, SCAN_LIMIT, Finding, Span, merge
+from detectors.privacy.findings import PLACEHOLDER, SCAN_LIMIT, Finding, Span, merge
 
 MARGIN: Final = 512
 """Characters before `SCAN_LIMIT` at which a longer text is cut: a value that begins before the cut lies

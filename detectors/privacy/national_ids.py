@@ -17,7 +17,7 @@ from stdnum.nl import bsn
 from stdnum.pl import pesel
 from stdnum.us import ssn
 
-from detectors.findings import Finding, Span, verified
+from detectors.privacy.findings import Finding, Span, verified
 
 _REACH: Final = 48
 """Characters after the announcing word within which the number is looked for."""
