@@ -12,9 +12,9 @@ from typing import Final
 
 from detectors.lexicon import known
 
-_MARKS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20e2\u20e4-\u20f0\ufe20-\ufe2f"
+MARKS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20e2\u20e4-\u20f0\ufe20-\ufe2f"
 _STROKES = "\u0305\u0332-\u0338\u033f\u20d2-\u20d3\u20dd-\u20e0"
-_INVISIBLE = (
+INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
@@ -35,18 +35,18 @@ _NEEDED = (
     "|[\ufe00-\ufe0f\U000e0100-\U000e01ef](?<=[\u3400-\u9fff].)"
     "|\ufeff(?<=\\A.)"
 )
-_PARTED: Final = re.compile(f"\\w[{_INVISIBLE}]+\\w")
+_PARTED: Final = re.compile(f"\\w[{INVISIBLE}]+\\w")
 _MANY_HIDDEN: Final = 4
-_HIDDEN: Final = re.compile(f"({_NEEDED})|[{_INVISIBLE}]")
+_HIDDEN: Final = re.compile(f"({_NEEDED})|[{INVISIBLE}]")
 TAGS: Final = {code: code & 0x7F for code in range(0xE0020, 0xE007F)}
 """The ASCII that tag characters stand for, for `str.translate`."""
 
 _TAGS: Final = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f)|[\U000e0020-\U000e007e]+")
-_MARK: Final = re.compile(f"[{_MARKS}]")
-_STUFFED: Final = re.compile(f"[{_MARKS}]{{3}}|(?:[^\\s{_MARKS}][{_STROKES}]+){{3}}")
+_MARK: Final = re.compile(f"[{MARKS}]")
+_STUFFED: Final = re.compile(f"[{MARKS}]{{3}}|(?:[^\\s{MARKS}][{_STROKES}]+){{3}}")
 
 
-def _members(charset: str) -> frozenset[str]:
+def members(charset: str) -> frozenset[str]:
     """Return the characters of the inside of a character class."""
     ends = re.findall("(.)(?:-(.))?", charset)
     return frozenset(chr(code) for first, last in ends for code in range(ord(first), ord(last or first) + 1))
@@ -103,8 +103,9 @@ _LOOKALIKES: Final = {
 }  # fmt: skip
 _STYLED: Final = _styled()
 _RAISED: Final = _raised()
-_STYLES: Final = _STYLED | _RAISED
-_ALIKE: Final = {ord(twin): letter for letter, twins in _LOOKALIKES.items() for twin in twins}
+STYLES: Final = _STYLED | _RAISED
+"""Letters and digits in a style, for `str.translate` to ASCII."""
+ALIKE: Final = {ord(twin): letter for letter, twins in _LOOKALIKES.items() for twin in twins}
 
 
 def _ranges(codes: Iterable[int]) -> str:
@@ -123,10 +124,10 @@ _R = _ranges(_RAISED)
 _IN_STYLE: Final = re.compile(f"\\w[{_S}]|[{_S}]\\w|[{_S}{_R}]{{3}}|(?:[{_S}][ .-]){{3}}[{_S}]")
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _NOT_LETTERS: Final = re.compile(r"[\W\d_]+")
-_UNSEEN: Final = _members(_INVISIBLE)
-_STYLE: Final = frozenset(map(chr, _STYLES))
-_TWINS: Final = frozenset(map(chr, _ALIKE))
-_SUSPECTS: Final = _UNSEEN | _STYLE | _TWINS | _members(_MARKS)
+_UNSEEN: Final = members(INVISIBLE)
+_STYLE: Final = frozenset(map(chr, STYLES))
+_TWINS: Final = frozenset(map(chr, ALIKE))
+_SUSPECTS: Final = _UNSEEN | _STYLE | _TWINS | members(MARKS)
 
 
 def suspect(text: str) -> bool:
@@ -169,7 +170,7 @@ def unstyle(text: str) -> str:
     """
     if _STYLE.isdisjoint(text) or not _IN_STYLE.search(text):
         return text
-    return text.translate(_STYLES)
+    return text.translate(STYLES)
 
 
 def unmask(text: str) -> str:
@@ -194,7 +195,7 @@ def unmask(text: str) -> str:
 
 
 def _plain(word: str) -> str:
-    return word.translate(_ALIKE)
+    return word.translate(ALIKE)
 
 
 def _mixed(word: str) -> bool:

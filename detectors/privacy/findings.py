@@ -56,10 +56,16 @@ def plain(text: str) -> str:
     """Return the first `SCAN_LIMIT` characters with digits, ASCII look-alikes, spaces and dashes in ASCII.
 
     The length stays the same, so that offsets hold. Covers decimal digits of all scripts (Unicode Nd),
-    full-width forms, space separators (Zs) and dashes (Pd) of the first two Unicode planes.
+    full-width forms, ideographic full stops, space separators (Zs) and dashes (Pd) of the first two planes.
     """
     head = text[:SCAN_LIMIT]
     return head if head.isascii() else head.translate(_PLAIN)
+
+
+def lower(text: str) -> str:
+    """Return the text in lower case, every character in its place."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else "".join(c.lower()[:1] or c for c in text)
 
 
 def verified(spans: Iterable[Span], check: Callable[[Span], bool]) -> Iterator[Span]:
@@ -79,7 +85,7 @@ def _plain_table() -> dict[int, str]:
                 table[code] = " "
             case "Pd":
                 table[code] = "-"
-    return table
+    return table | {0x3002: ".", 0xFF61: "."}  # the full stops of East Asian input methods
 
 
 _PLAIN: Final = _plain_table()

@@ -1,23 +1,16 @@
-"""Identity numbers of persons, taken only where a word announces them and their check digits are right."""
+"""Identity numbers of persons, taken only where a word announces them.
+
+Where a number has check digits they must be right (python-stdnum knows them); where it has none, the word
+must stand directly before it.
+"""
 
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
 from typing import Final, NamedTuple
 
-from stdnum.br import cpf
-from stdnum.ca import sin
-from stdnum.de import idnr
-from stdnum.es import dni, nie
-from stdnum.fr import nir
-from stdnum.gb import nhs
-from stdnum.in_ import aadhaar
-from stdnum.it import codicefiscale
-from stdnum.nl import bsn
-from stdnum.pl import pesel
-from stdnum.us import ssn
-
-from detectors.privacy.findings import Finding, Span, verified
+from detectors.privacy.findings import Finding, Span, lower, verified
 
 _REACH: Final = 48
 """Characters after the announcing word within which the number is looked for."""
@@ -26,66 +19,175 @@ _REACH: Final = 48
 class _Scheme(NamedTuple):
     kind: str
     words: tuple[str, ...]
-    """In lower case, to skip quickly the texts that have none of them."""
-    announcement: re.Pattern[str]
+    """What announces the number, in lower case."""
     number: re.Pattern[str]
-    is_valid: Callable[[str], bool]
+    check: str
+    """Module of python-stdnum that knows the check digits; empty where there are none."""
 
 
-def _scheme(
-    words: tuple[str, ...], number: str, is_valid: Callable[[str], bool], kind: str = "NATIONAL_ID"
-) -> _Scheme:
-    return _Scheme(kind, words, _whole("|".join(words)), _whole(number), is_valid)
+def _scheme(words: str, number: str, check: str, kind: str = "NATIONAL_ID") -> _Scheme:
+    """`words` are separated by a vertical bar; what has dots in it is written without them, too."""
+    parts = words.split("|")
+    parts += [part.replace(".", "") for part in parts if "." in part] + [
+        p[:-1] for p in parts if p.endswith(".")
+    ]
+    # Against ASCII only: scripts without blanks write words and numbers together.
+    whole = re.compile(rf"(?<![A-Za-z0-9_])(?:{number})(?![A-Za-z0-9_])", re.IGNORECASE)
+    return _Scheme(kind, tuple(dict.fromkeys(parts)), whole, check)
 
 
-def _whole(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w)(?:{pattern})(?!\w)", re.IGNORECASE)
-
-
-def _is_ssn(number: str) -> bool:
-    return bool(ssn.is_valid(number.replace(" ", "-")))
-
-
-def _is_nino(_: str) -> bool:
-    """A British national insurance number has no check digit: its pattern is all there is."""
-    return True
-
-
-_SCHEMES: Final = (
-    _scheme(("ssn", "social security"), r"\d{3}([ -]?)\d\d\1\d{4}", _is_ssn, kind="US_SSN"),
-    _scheme(("cpf",), r"\d{3}\.?\d{3}\.?\d{3}-?\d\d", cpf.is_valid),
-    _scheme(("sin", "social insurance"), r"\d{3}[ -]?\d{3}[ -]?\d{3}", sin.is_valid),
-    _scheme(("idnr", "steuer-id", "steuerid", "tax id"), r"\d\d ?\d{3} ?\d{3} ?\d{3}", idnr.is_valid),
-    _scheme(("dni", "nif"), r"\d{8}-?[A-Z]", dni.is_valid),
-    _scheme(("nie",), r"[XYZ]-?\d{7}-?[A-Z]", nie.is_valid),
-    _scheme(("nir", "securite sociale", "sécurité sociale"), r"[12](?: ?\d){14}", nir.is_valid),
-    _scheme(("nhs",), r"\d{3}[ -]?\d{3}[ -]?\d{4}", nhs.is_valid),
-    _scheme(("national insurance", "nino"), r"[A-Z]{2} ?\d\d ?\d\d ?\d\d ?[A-D]", _is_nino),
-    _scheme(("aadhaar", "aadhar"), r"\d{4}[ -]?\d{4}[ -]?\d{4}", aadhaar.is_valid),
+_CHECKED: Final = (
+    _scheme("ssn|social security", r"[0-9]{3}([ -]?)[0-9]{2}\1[0-9]{4}", "us.ssn", kind="US_SSN"),
+    _scheme("itin|taxpayer|tin", r"9[0-9]{2}[ -]?[0-9]{2}[ -]?[0-9]{4}", "us.itin"),
+    _scheme("cpf", r"[0-9]{3}\.?[0-9]{3}\.?[0-9]{3}-?[0-9]{2}", "br.cpf"),
+    _scheme("sin|social insurance|nas", r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{3}", "ca.sin"),
     _scheme(
-        ("codice fiscale", "fiscal code"),
-        r"[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z]",
-        codicefiscale.is_valid,
+        "idnr|steuer-id|steuerid|steueridentifikationsnummer|tax id|tin", r"[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}", "de.idnr"
     ),
-    _scheme(("bsn", "burgerservicenummer"), r"\d{9}", bsn.is_valid),
-    _scheme(("pesel",), r"\d{11}", pesel.is_valid),
-)
-_WORDS: Final = tuple((word, scheme) for scheme in _SCHEMES for word in scheme.words)
+    _scheme("d.n.i.|n.i.f.|documento nacional", r"[0-9]{1,2}\.?[0-9]{3}\.?[0-9]{3}[ -]?[A-Z]", "es.dni"),
+    _scheme("n.i.e.|n.i.f.", r"[XYZ][ -]?[0-9]{7}[ -]?[A-Z]", "es.nie"),
+    _scheme("nir|securite sociale|sécurité sociale|insee", r"[12](?: ?[0-9]){14}", "fr.nir"),
+    _scheme("numéro fiscal|numero fiscal|spi", r"[0-3][0-9](?: ?[0-9]){11}", "fr.nif"),
+    _scheme("nhs", r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}", "gb.nhs"),
+    _scheme("utr|unique taxpayer", r"[0-9]{5} ?[0-9]{5}", "gb.utr"),
+    _scheme("aadhaar|aadhar|आधार", r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}", "in_.aadhaar"),
+    _scheme("pan|permanent account", r"[A-Z]{5}[0-9]{4}[A-Z]", "in_.pan"),
+    _scheme("gstin|gst", r"[0-9]{2}[A-Z]{5}[0-9]{4}[A-Z][0-9A-Z]Z[0-9A-Z]", "in_.gstin"),
+    _scheme("epic|voter", r"[A-Z]{3}[0-9]{7}", "in_.epic"),
+    _scheme(
+        "codice fiscale|cod. fisc.|fiscal code|c.f.", r"[A-Z]{6}[0-9]{2}[A-Z][0-9]{2}[A-Z][0-9]{3}[A-Z]", "it.codicefiscale"
+    ),
+    _scheme("bsn|burgerservicenummer|sofinummer", r"[0-9]{9}", "nl.bsn"),
+    _scheme("pesel", r"[0-9]{11}", "pl.pesel"),
+    _scheme("nif|contribuinte", r"[0-9]{3} ?[0-9]{3} ?[0-9]{3}", "pt.nif"),
+    _scheme("cartão de cidadão|cartao de cidadao|cc", r"[0-9]{8} ?[0-9] ?[A-Z0-9]{2}[0-9]", "pt.cc"),
+    _scheme("身份证|身份證|resident identity|identity card|id card", r"[0-9]{17}[0-9X]", "cn.ric"),
+    _scheme("주민등록|주민번호|rrn|resident registration", r"[0-9]{6}-?[0-9]{7}", "kr.rrn"),
+    _scheme("マイナンバー|個人番号|my number", r"[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}", "jp.in_"),
+    _scheme("curp", r"[A-Z]{4}[0-9]{6}[A-Z]{6}[0-9A-Z]{2}", "mx.curp"),
+    _scheme("rfc", r"[A-Z]{4}-?[0-9]{6}-?[A-Z0-9]{3}", "mx.rfc"),
+    _scheme("cuit|cuil", r"[0-9]{2}-?[0-9]{8}-?[0-9]", "ar.cuit"),
+    _scheme("rut|run", r"[0-9]{1,2}\.?[0-9]{3}\.?[0-9]{3}-?[0-9K]", "cl.rut"),
+    _scheme("cédula|cedula|c.i.", r"[0-9]{9}-?[0-9]", "ec.ci"),
+    _scheme("personnummer|personal identity number", r"(?:[0-9]{2})?[0-9]{6}[-+ ]?[0-9]{4}", "se.personnummer"),
+    _scheme("fødselsnummer|fodselsnummer|personnummer", r"[0-9]{6} ?[0-9]{5}", "no.fodselsnummer"),
+    _scheme("cpr", r"[0-9]{6}-?[0-9]{4}", "dk.cpr"),
+    _scheme("hetu|henkilötunnus|henkilotunnus", r"[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-Z]", "fi.hetu"),
+    _scheme("kennitala", r"[0-9]{6}-?[0-9]{4}", "is_.kennitala"),
+    _scheme(
+        "rijksregister|registre national|niss|insz|numéro national", r"[0-9]{2}\.?[0-9]{2}\.?[0-9]{2}-?[0-9]{3}\.?-?[0-9]{2}", "be.nn"
+    ),
+    _scheme("ahv|avs|sozialversicherung|oasi", r"756\.?[0-9]{4}\.?[0-9]{4}\.?[0-9]{2}", "ch.ssn"),
+    _scheme("svnr|sozialversicherung|versicherungsnummer", r"[0-9]{4} ?[0-9]{6}", "at.vnr"),
+    _scheme("rodné číslo|rodne cislo|rč|birth number", r"[0-9]{6}/?[0-9]{3,4}", "cz.rc"),
+    _scheme("cnp|cod numeric personal", r"[1-9][0-9]{12}", "ro.cnp"),
+    _scheme("egn|егн", r"[0-9]{10}", "bg.egn"),
+    _scheme("oib", r"[0-9]{11}", "hr.oib"),
+    _scheme("emšo|emso|jmbg", r"[0-9]{13}", "si.emso"),
+    _scheme("isikukood", r"[1-6][0-9]{10}", "ee.ik"),
+    _scheme("asmens kodas", r"[1-6][0-9]{10}", "lt.asmens"),
+    _scheme("amka|αμκα", r"[0-9]{11}", "gr.amka"),
+    _scheme("tc kimlik|t.c. kimlik|kimlik no|tckn", r"[1-9][0-9]{10}", "tr.tckimlik"),
+    _scheme("teudat zehut|תעודת זהות|ת.ז.|israeli id", r"[0-9]{8,9}", "il.idnr"),
+    _scheme("pps|ppsn", r"[0-9]{7}[A-W][A-IW]?", "ie.pps"),
+    _scheme("инн|inn", r"[0-9]{12}", "ru.inn"),
+    _scheme("рнокпп|іпн|rntrc", r"[0-9]{10}", "ua.rntrc"),
+    _scheme("nik|ktp", r"[0-9]{16}", "id.nik"),
+    _scheme("nric|mykad|kad pengenalan", r"[0-9]{6}-?[0-9]{2}-?[0-9]{4}", "my.nric"),
+    _scheme("cnic", r"[0-9]{5}-?[0-9]{7}-?[0-9]", "pk.cnic"),
+    _scheme("บัตรประชาชน|thai id", r"[1-8][ -]?[0-9]{4}[ -]?[0-9]{5}[ -]?[0-9]{2}[ -]?[0-9]", "th.pin"),
+    _scheme("tfn|tax file", r"[0-9]{3} ?[0-9]{3} ?[0-9]{2,3}", "au.tfn"),
+    _scheme("ird", r"[0-9]{2,3}-?[0-9]{3}-?[0-9]{3}", "nz.ird"),
+    _scheme("rsa id|sa id|south african id|identity number|id number", r"[0-9]{13}", "za.idnr"),
+)  # fmt: skip
+# Without check digits, or with such as are often wrong by a keystroke: the word alone says what it is.
+_ANNOUNCED: Final = (
+    _scheme("national insurance|nino", r"[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]", ""),
+    _scheme("passport|reisepass|passeport|pasaporte|passaporto|passaporte|паспорт|护照|護照|パスポート|여권", r"[A-Z]{0,3}[0-9]{6,9}[A-Z]?", "", "PASSPORT"),
+    _scheme(
+        "driver's license|driver’s license|drivers license|driver license|driving licence|driving license|führerschein|permis de conduire"
+        "|permiso de conducir|licencia de conducir|patente di guida",
+        r"[A-Z]{0,2}[0-9]{1,4}(?:-?[0-9A-Z]{2,6}){1,4}", "", "DRIVER_LICENSE",
+    ),
+    _scheme(
+        "medical record|mrn|patient id|patient number|patient no|health insurance|medicare|nhc|historia clínica|historia clinica|nº historia"
+        "|nass|nuss|naf|cip|afiliación|afiliacion|seguridad social|nºcol|nº col|colegiado|versichertennummer|krankenversicherung|patientennummer",
+        r"(?:[A-Z]{1,5}[ _-]?)?[0-9]{2,12}(?:[ /.-]?[0-9]{2,12}){0,4}(?:-?[A-Z]{1,3})?", "", "MEDICAL_ID",
+    ),
+    _scheme(
+        "account number|account no|acct|bank account|routing|kontonummer|numéro de compte|número de cuenta|iban|账号|帳號|계좌|口座番号",
+        r"(?:[A-Z]{4})?[0-9]{2,4}(?:[ -]?[0-9]{2,12}){1,5}[A-Z]?", "", "BANK_ACCOUNT",
+    ),
+    _scheme("account|cuenta|conto|konto|compte", r"(?:[A-Z]{4})?[0-9]{4}(?:[ -]?[0-9]{2,12}){2,5}[A-Z]?", "", "BANK_ACCOUNT"),
+)  # fmt: skip
+_SCHEMES: Final = _CHECKED + _ANNOUNCED
+_WORDS: Final = {
+    word: tuple(scheme for scheme in _SCHEMES if word in scheme.words)
+    for word in dict.fromkeys(word for scheme in _SCHEMES for word in scheme.words)
+}
+_ASCII_WORDS: Final = {word: schemes for word, schemes in _WORDS.items() if word.isascii()}
+_LONGEST: Final = max(map(len, _WORDS))
+# Five of six characters in a row are digits in all of them, or begin with letters as a code does.
+_LIKELY = re.compile(r"[0-9](?:[ ./-]?[0-9A-Za-z]){5}|[A-Z]{3,6}[0-9]{2}")
+
+# What may stand between a word and the number that it announces without a check digit.
+_DIRECT = re.compile(
+    r"[\s:#.='\"(-]{0,4}(?:(?:id|card|and|y|number|no|nr|nº|n°|num|número|numero|numéro|nummer|ending in|is|ist|es|est|was|de|der|la|del|号码|号|號碼|번호|号は|は)"
+    r"(?![A-Za-z])[\s:#.='\"(-]{0,4}){0,4}\Z",
+    re.IGNORECASE,
+)  # fmt: skip
+_FEWEST_DIGITS: Final = 6
 
 
 def national_ids(text: str) -> Iterator[Finding]:
     """Yield the identity numbers that stand within 48 characters after their name; they may overlap."""
-    lowered = text.lower()
-    for scheme in dict.fromkeys(scheme for word, scheme in _WORDS if word in lowered):
-        for start, end in verified(_candidates(scheme, text), partial(_is_valid, scheme, text)):
+    starts = [match.start() for match in _LIKELY.finditer(text)]
+    if not starts:
+        return
+    first = max(0, starts[0] - _REACH - _LONGEST)
+    region = lower(text[first : starts[-1]])
+    announced: dict[_Scheme, list[int]] = {}
+    for word, schemes in (_ASCII_WORDS if region.isascii() else _WORDS).items():
+        position = region.find(word)
+        while position >= 0:
+            end = position + len(word)
+            if _is_whole(text, first + position, first + end):
+                for scheme in schemes:
+                    announced.setdefault(scheme, []).append(first + end)
+            position = region.find(word, end)
+    for scheme, ends in announced.items():
+        for start, end in verified(_candidates(scheme, text, ends), partial(_is_valid, scheme, text)):
             yield Finding(scheme.kind, start, end)
 
 
-def _candidates(scheme: _Scheme, text: str) -> Iterator[Span]:
-    for announced in scheme.announcement.finditer(text):
-        for match in scheme.number.finditer(text, announced.end(), announced.end() + _REACH):
-            yield match.span()
+def _is_whole(text: str, start: int, end: int) -> bool:
+    """Say whether a word of ASCII letters is no part of a longer one."""
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return not (_is_letter(before) and text[start].isascii()) and not (
+        _is_letter(after) and text[end - 1].isascii()
+    )
+
+
+def _is_letter(character: str) -> bool:
+    return character.isascii() and character.isalnum()
+
+
+def _candidates(scheme: _Scheme, text: str, ends: list[int]) -> Iterator[Span]:
+    for end in ends:
+        for match in scheme.number.finditer(text, end, end + _REACH):
+            if scheme.check or _DIRECT.fullmatch(text, end, match.start()):
+                yield match.span()
 
 
 def _is_valid(scheme: _Scheme, text: str, span: Span) -> bool:
-    return scheme.is_valid(text[slice(*span)])
+    number = text[slice(*span)]
+    if scheme.check:
+        return _checker(scheme.check)(number.replace(".", "") if scheme.check.startswith("es") else number)
+    return sum(map(str.isdigit, number)) >= _FEWEST_DIGITS
+
+
+@cache
+def _checker(name: str) -> Callable[[str], bool]:
+    """Return the check of a module of python-stdnum, loaded when the first text asks for it."""
+    is_valid: Callable[[str], bool] = import_module(f"stdnum.{name}").is_valid
+    return (lambda number: is_valid(number.replace(" ", "-"))) if name == "us.ssn" else is_valid

@@ -1,21 +1,32 @@
 """Replaces personal data and credentials by placeholders that say what was there, not what it was."""
 
 import hashlib
+import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from detectors import pii, secrets
+import msgspec
+
 from detectors.errors import DetectorError
+from detectors.privacy.credentials import credentials
 from detectors.privacy.findings import PLACEHOLDER, SCAN_LIMIT, Finding, Span, merge
+from detectors.privacy.personal_data import personal_data
+from detectors.privacy.views import search
 
 MARGIN: Final = 512
 """Characters before `SCAN_LIMIT` at which a longer text is cut: a value that begins before the cut lies
 within what was searched, so that no half of one is kept."""
 
 _PASSES: Final = 8
+_NUMERIC: Final = frozenset("+-.0123456789eE")
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_JSON_KEY = re.compile(r"(?P<quote>\\*\")\s{0,8}:\s{0,8}\Z")
+_QUOTES: Final = ('"', '\\"', '\\\\\\"')
+_JSON_ITEM = re.compile(r"[\[,]\s{0,8}\Z")
+_JSON_AFTER = re.compile(r"\s*(?:[,}\]]|\Z)")
 _EXACT: Final = frozenset({"PASSWORD", "SECRET", "BEARER_TOKEN", "CONNECTION_STRING", "PRIVATE_KEY", "JWT"})
 
 
@@ -57,8 +68,14 @@ class Redactor:
         for finding in findings:
             if finding.start >= cut:
                 break
-            parts += text[position : finding.start], self._placeholder(text, finding, salt)
-            position = finding.end
+            placeholder = self._placeholder(text, finding, salt)
+            if (number := _json_number(text, finding)) and number[0] >= position:
+                start, end, quote = number
+                parts += text[position:start], f"{quote}{placeholder}{quote}"
+                position = end
+            else:
+                parts += text[position : finding.start], placeholder
+                position = finding.end
         parts.append(text[position:cut])
         if dropped := len(text) - max(position, cut):
             parts.append(f"[TRUNCATED {dropped} characters]")
@@ -74,9 +91,40 @@ class Redactor:
         return f"[{finding.kind}_{digest.hexdigest()}]"
 
 
+def _json_number(text: str, finding: Finding) -> tuple[int, int, str] | None:
+    """Return the span of the bare number in JSON that holds the finding, and the quotes a text needs there.
+
+    That is one after a key, wherever it stands, or between commas and brackets of a text that is JSON. JSON
+    within a string of JSON has its quotes escaped.
+    """
+    start, end = finding.start, finding.end
+    while start and text[start - 1] in _NUMERIC:
+        start -= 1
+    while end < len(text) and text[end] in _NUMERIC:
+        end += 1
+    if not _JSON_NUMBER.fullmatch(text, start, end) or not _JSON_AFTER.match(text, end):
+        return None
+    if key := _JSON_KEY.search(text, max(0, start - 16), start):
+        return start, end, key["quote"]
+    if _JSON_ITEM.search(text, max(0, start - 16), start) and _is_json(text):
+        for quote in _QUOTES:
+            if _is_json(f"{text[:start]}{quote}{quote}{text[end:]}"):
+                return start, end, quote
+    return None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return False
+    return True
+
+
 def find_all(text: str) -> list[Finding]:
     """Return personal data and credentials, sorted and free of overlaps, placeholders left out."""
-    found = merge(secrets.find(text) + pii.find(text))
+    keys, data = search(text, credentials, personal_data)
+    found = merge(keys + data)
     if not found or "[" not in text:
         return found
     return list(_outside(found, [match.span() for match in PLACEHOLDER.finditer(text)]))

@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -166,3 +167,46 @@ def test_findings_of_both_kinds_are_merged() -> None:
         ("CONNECTION_STRING", "user:pa55"),
         ("EMAIL", "a@b.co"),
     ]
+
+
+documents = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**6), 10**6)
+    | st.sampled_from([4111111111111111, 12025550142, 536904399, -4111111111111111, 0.5309136012499991])
+    | st.sampled_from(VALUES)
+    | st.sampled_from(
+        ['the password is "Summer*2024" ok', "pwd=a\\b1234\nnext", "C:\\u0040 ann%40example.com"]
+    )
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["phone", "card", "ssn", "password", "api_key", "n"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(documents, st.sampled_from([None, 2]), st.booleans())
+def test_json_stays_json(document: object, indent: int | None, ascii_only: bool) -> None:
+    text = json.dumps(document, indent=indent, ensure_ascii=ascii_only)
+    if isinstance(document, dict | list):
+        json.loads(redact(text))
+    nested = json.dumps({"arguments": text})
+    json.loads(redact(nested))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"phone": 12025550142, "ok": true}', r'\{"phone": "\[PHONE_\w{6}\]", "ok": true\}'),
+        ('Here: {"card":4111111111111111}.', r'Here: \{"card":"\[CREDIT_CARD_\w{6}\]"\}\.'),
+        ("[4111111111111111, 5]", r'\["\[CREDIT_CARD_\w{6}\]", 5\]'),
+        ("cards 4111111111111111, 5", r"cards \[CREDIT_CARD_\w{6}\], 5"),
+        ('{"card": -4111111111111111}', r'\{"card": "\[CREDIT_CARD_\w{6}\]"\}'),
+    ],
+)
+def test_a_bare_number_in_json_becomes_a_string(text: str, expected: str) -> None:
+    assert re.fullmatch(expected, redact(text))

@@ -1,3 +1,5 @@
+import random
+import string
 import time
 from itertools import pairwise
 
@@ -7,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.batch import Batch
+from detectors.privacy.credentials import find
 from detectors.privacy.findings import EVIDENCE_LIMIT, SCAN_LIMIT
-from detectors.secrets import SecretsDetector, find
+from detectors.secrets import SecretsDetector
 
 BODY = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"  # of no issuer: random in form alone
 KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}\n{BODY}\n-----END RSA PRIVATE KEY-----"
@@ -19,7 +22,40 @@ def values(text: str) -> list[tuple[str, str]]:
 
 
 # Joined here, so that no scanner takes this file for a leak.
+HEX = "a4c123b1612dd272d1371c17149d439536b3216fdaeeb975729fae923d5a4fd1"
 FORMS = [
+    # Split, so that no scanner of repositories takes them for real.
+    ("SENTRY_TOKEN", "sntryu_" + HEX),
+    ("GROQ_KEY", "gsk_" + (BODY + BODY)[:52]),
+    ("XAI_KEY", "xai-" + (BODY * 4)[:80]),
+    ("REPLICATE_TOKEN", "r8_" + BODY[:37]),
+    ("NVIDIA_KEY", "nvapi-" + (BODY * 4)[:64]),
+    ("PERPLEXITY_KEY", "pplx-" + (BODY * 2)[:48]),
+    ("LANGSMITH_KEY", "lsv2_pt_" + HEX[:32] + "_" + HEX[:10]),
+    ("VAULT_TOKEN", "hvs." + (BODY * 4)[:90]),
+    ("GOOGLE_OAUTH", "GOCSPX-" + BODY[:28]),
+    ("GOOGLE_OAUTH", "ya29." + BODY + BODY),
+    ("DIGITALOCEAN_TOKEN", "dop_v1_" + HEX),
+    ("SHOPIFY_TOKEN", "shpat_" + HEX[:32]),
+    ("DATABRICKS_TOKEN", "dapi" + HEX[:32]),
+    ("TELEGRAM_TOKEN", "123456789:AA" + BODY[:33]),
+    ("SLACK_TOKEN", "xapp-1-A0123456789-1234567890123-" + HEX),
+    ("DOCKER_TOKEN", "dckr_pat_" + BODY[:27]),
+    ("NOTION_TOKEN", "ntn_" + (BODY * 2)[:46]),
+    ("LINEAR_KEY", "lin_api_" + (BODY * 2)[:40]),
+    ("ATLASSIAN_TOKEN", "ATATT3" + (BODY * 6)[:186]),
+    ("RUBYGEMS_KEY", "rubygems_" + HEX[:48]),
+    ("TAILSCALE_KEY", "tskey-auth-" + "kAbCdEfGhI11CNTRL-" + BODY[:32]),
+    ("FIGMA_TOKEN", "figd_" + (BODY * 2)[:40]),
+    ("POSTMAN_KEY", "PMAK-" + HEX[:24] + "-" + HEX[:34]),
+    ("AGE_KEY", "AGE-SECRET-KEY-1" + ("QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L" * 2)[:58]),
+    ("CIRCLECI_TOKEN", "CCIPAT_" + BODY[:22] + "_" + HEX[:40]),
+    ("GRAFANA_TOKEN", "glsa_" + BODY[:32] + "_" + HEX[:8]),
+    ("MAILCHIMP_KEY", HEX[:32] + "-us12"),
+    ("TERRAFORM_TOKEN", BODY[:14] + ".atlasv1." + (BODY * 3)[:67]),
+    ("PINECONE_KEY", "pcsk_" + (BODY * 3)[:70]),
+    ("AZURE_KEY", "abc8Q~" + (BODY * 2)[:34]),
+    ("NEWRELIC_KEY", "NRAK-" + BODY[:27].upper()),
     ("AWS_KEY", "AKIA" + "IOSFODNN7ABCDEFG"),
     ("GITHUB_TOKEN", "ghp_" + BODY[:36]),
     ("GITHUB_TOKEN", "github_pat_" + BODY),
@@ -44,7 +80,8 @@ FORMS = [
 
 @pytest.mark.parametrize("between", [" / ", ": ", ",", "\n"])
 def test_the_secret_beside_an_aws_key_is_found(between: str) -> None:
-    key, secret = FORMS[0][1], "wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY"
+    key = dict(FORMS)["AWS_KEY"]
+    secret = "wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY"
     assert values(f"{key}{between}{secret} fails") == [("AWS_KEY", key), ("AWS_SECRET", secret)]
     assert values(f"{key}{between}{secret}tail") == [("AWS_KEY", key)], "of another length"
 
@@ -63,6 +100,36 @@ def test_finds_keys_of_known_form(kind: str, value: str, frame: str) -> None:
         ("PASSWORD='{}'", "S3cr&t word", "PASSWORD"),
         ("my password is {}, keep it", "hunter2x", "PASSWORD"),
         ("pwd: {}", "123456", "PASSWORD"),
+        ("password: {}", "9ThyK#2*@57%dYt!xWHDxdQf", "PASSWORD"),
+        ("My password is {}", "Summer*2024", "PASSWORD"),
+        ("password: {}, old", "yourmom2005", "PASSWORD"),
+        ("old password: {}", "example99!", "PASSWORD"),
+        ("password: {}", "changeme123", "PASSWORD"),
+        ('{{"password": "{}"}}', "a<b>{c}[d]1", "PASSWORD"),
+        ('cs = "Data Source=db1:1521/prod;User ID=svcacct;Password={};"', "svcacctpass", "PASSWORD"),
+        ("passphrase: {}", "correct-horse-battery-staple", "PASSWORD"),
+        ("log in with password {} please", "Qr7!dke#39", "PASSWORD"),
+        ("curl -u admin:{} https://x.example", "S3cretPw1", "PASSWORD"),
+        ("curl --user admin:{} -X POST https://x.example", "S3cretPw1", "PASSWORD"),
+        ("mysql -u root -p{} shop", "hunter2x", "PASSWORD"),
+        ("sshpass -p '{}' ssh ann@host", "hun ter2x", "PASSWORD"),
+        ("tool --password={} run", "hunter2x", "PASSWORD"),
+        ("docker login -u ann -p {} registry", "hunter2x", "PASSWORD"),
+        ("PGPASSWORD={} psql", "hunter2x", "PASSWORD"),
+        ("Passwort: {}", "geheim123", "PASSWORD"),
+        ("mot de passe : {}", "secret2024!", "PASSWORD"),
+        ("la contraseña es {}", "clave2024!", "PASSWORD"),
+        ("senha: {}", "segredo99", "PASSWORD"),
+        ("Пароль: {}", "qwerty12", "PASSWORD"),
+        ("密码是{}。", "qwe123rty", "PASSWORD"),
+        ("パスワードは{}です", "qwe123rty", "PASSWORD"),
+        ("비밀번호: {}", "qwe123rty", "PASSWORD"),
+        (
+            "https://acct.blob.core.windows.net/c/b?sv=2022-11-02&sig={}&se=2027-01-01",
+            "abcDEF123%2FghiJKL456mnoPQR%3D",
+            "AZURE_SAS",
+        ),
+        ("https://discord.com/api/webhooks/{}", "123456789012345678/" + (BODY * 3)[:68], "DISCORD_WEBHOOK"),
         ("db_password_prod := {}", "pa55w0rd!", "PASSWORD"),
         ("API_KEY={}", BODY[:20], "SECRET"),
         ("api key: {}", BODY[:20], "SECRET"),
@@ -105,16 +172,45 @@ def test_finds_the_value_and_not_its_name(frame: str, value: str, kind: str) -> 
         'print("Random Password:", random_password1)',
         "supports basic username/password authentication",
         "bearer of bad news and basic understanding",
+        'private_key_algorithm = "EC_secp384r1"',
+        "'tokenizationId': 'f1c2a3b4d5e6f708192a3b4c5d6e7f80',",
+        "secretName: my-app-tls-cert-2024",
+        "self.token = request.headers2['x']; api_key = config.get_v2",
+        "passwordSecretRef: prod-db-secret-01",
+        'token_endpoint_auth_method: "client_secret_basic_v2"',
+        "token_limit: 128000tokens, secret_count=12345678901a, passwordPolicyId: a1b2c3d4e5f6",
+        "see sk-learn-tutorial-chapter-12-random-forests",
+        "https://x.example/blog/sk-some-long-post-about-things-2024",
+        "What does the line -----BEGIN RSA PRIVATE KEY----- mean? And how do I convert it to PKCS8?",
+        "password = getpass.getpass('Password: ')",
+        "def generate_password(length=12): return secrets.token_urlsafe(16)",
+        "$password = $_POST['password']; password: %PASSWORD1%; pwd={{ vault.db_1 }}",
+        'String certPassword = "your_certificate_password";',
+        "비밀번호: $password",
+        "Passwort vergessen? Mot de passe oublié ?",
+        "curl -u $USER:$PASS1 https://x.example",
+        "login --password $PASSWORD1 --token ${TOKEN_2}",
     ],
 )
 def test_leaves_ordinary_text_alone(text: str) -> None:
     assert values(text) == []
 
 
-def test_a_key_without_an_end_reaches_to_the_end_of_the_text() -> None:
-    text = "see " + KEY[:60]
-    assert values(text) == [("PRIVATE_KEY", KEY[:60])]
+def test_a_key_without_an_end_reaches_as_far_as_it_looks_like_one() -> None:
+    cut = KEY[:60]
+    assert values(f"see {cut}") == [("PRIVATE_KEY", cut)]
+    assert values(f"see {cut}\n\nWhat is wrong with it?") == [("PRIVATE_KEY", cut)]
     assert [kind for kind, _ in values(f"{KEY} and {KEY}")] == ["PRIVATE_KEY", "PRIVATE_KEY"]
+
+
+def test_random_passwords_are_found_whole() -> None:
+    generator = random.Random(7)
+    alphabet = string.ascii_letters + string.digits + "!@#$%^&*"
+    for _ in range(1000):
+        password = "".join(generator.choice(alphabet) for _ in range(16))
+        text = f"password: {password}"
+        covered = "".join(value for _, value in values(text))
+        assert password.rstrip(".:") in covered, password
 
 
 def test_a_known_form_names_an_assigned_value() -> None:

@@ -1,0 +1,69 @@
+"""Addresses of machines (IP, MAC), told from versions, sections and other dotted numbers."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from functools import partial
+
+from detectors.privacy.findings import Span, verified
+
+# What must not stand before is looked up after the first character: re skips faster to a known one.
+_IPV4 = re.compile(
+    r"[0-9](?<![A-Za-z0-9_.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![A-Za-z0-9_]|\.[0-9])", re.DOTALL
+)
+_IPV6 = re.compile(r"(?<![A-Za-z0-9_:.])[0-9A-Fa-f]{3,4}(?::[0-9A-Fa-f]{0,4}){2,7}+(?![A-Za-z0-9_:])")
+_MAC = re.compile(
+    r"(?<![A-Za-z0-9_:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![A-Za-z0-9_:-])"
+)
+
+# What is numbered with dots: releases, and the parts of documents.
+_NUMBERED = re.compile(
+    r"(?:(?<![A-Za-z])(?:vers?i?[oó]n(?:e|en|es|i|s)?|versão|版本|バージョン|버전|release[sd]?|build|firmware|ver|rev|v"
+    r"|sections?|sect?|§{1,2}|figures?|fig|tables?|chapters?|clauses?|paragraphs?|para|appendix|annex|items?|steps?"
+    r"|rules?|articles?|art|requirements?|req|control|abschnitt|abbildung|abb|kapitel|tabelle|capítulo|sección"
+    r"|seção|figura|tabla|chapitre|figuur|раздел|рис|глава|oid|第|章|节|図|表)|§|#)"
+    r"(?:[\s.:=(#*-]{0,5}(?:numbers?|no|nr|from|to|before|after|since|until|through|and|or|than|below|above|up|prior|von|bis|de|à|a"
+    r"|[0-9]+(?:\.[0-9]+){0,5}(?:[-+][\w.]{1,12})?)?[\s,.:=(*-]{1,5}){0,4}[\s.:=(]{0,3}\Z",
+    re.IGNORECASE,
+)
+_PRODUCT = re.compile(
+    r"(?:[A-Za-z)]/|[=<>!~]=\s?|[<>~^]\s?|[a-z0-9]@)\Z"
+)  # Chrome/1.2.3.4, foo==1.2.3.4, foo@1.2.3.4
+_PINNED = re.compile(
+    r"@sha256|-(?:rc|alpha|beta|dev|SNAPSHOT|RELEASE|[0-9]+\.)|\.(?:Final|RELEASE|[a-z]{2,4}\b)"
+)
+_HEADING = re.compile(r"\s[A-ZÀ-Þ]")
+
+
+def ip_addresses(text: str) -> Iterator[Span]:
+    """Yield the spans of IP addresses of both versions."""
+    candidates = (match.span() for pattern in (_IPV4, _IPV6) for match in pattern.finditer(text))
+    return verified(candidates, partial(_is_ip_address, text))
+
+
+def mac_addresses(text: str) -> Iterator[Span]:
+    """Yield the spans of hardware addresses."""
+    # The lowest bit of the first octet marks a group of devices (IEEE 802).
+    return (match.span() for match in _MAC.finditer(text) if not int(match[0][:2], 16) & 1)
+
+
+def _is_ip_address(text: str, span: Span) -> bool:
+    try:
+        address = ipaddress.ip_address(text[slice(*span)])
+    except ValueError:
+        return False
+    # Those of private networks and of documentation stand for nobody.
+    if not address.is_global or address.is_multicast or not any(map(str.isdigit, text[slice(*span)])):
+        return False
+    return address.version == 6 or not _is_number(text, *span)
+
+
+def _is_number(text: str, start: int, end: int) -> bool:
+    """Say whether four numbers with dots are a version, or a place in a document."""
+    if _NUMBERED.search(text, max(0, start - 64), start) or _PRODUCT.search(text, max(0, start - 3), start):
+        return not text.startswith("://", max(0, start - 3))
+    if _PINNED.match(text, end):
+        return True
+    small = all(int(part) < 40 for part in text[start:end].split("."))
+    begins_line = not text[max(0, start - 80) : start].rpartition("\n")[2].strip(" \t#*")
+    return small and begins_line and bool(_HEADING.match(text, end))

@@ -1,0 +1,74 @@
+"""Personal data of fixed form: found by pattern, confirmed by checksum, numbering plan or the word before.
+
+Names and postal addresses have no fixed form and are not looked for.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from stdnum.us import ssn
+
+from detectors.privacy.email import emails
+from detectors.privacy.findings import Finding, Span, verified
+from detectors.privacy.national_ids import national_ids
+from detectors.privacy.network import ip_addresses, mac_addresses
+from detectors.privacy.payment import card_codes, cards, ibans
+from detectors.privacy.phones import phones
+from detectors.privacy.views import search
+from detectors.privacy.wallets import wallets
+
+STRONG: Final = frozenset({
+    "CREDIT_CARD", "CARD_CODE", "IBAN", "BANK_ACCOUNT",
+    "US_SSN", "NATIONAL_ID", "PASSPORT", "DRIVER_LICENSE", "MEDICAL_ID",
+})  # fmt: skip
+"""Kinds that give access to money or stand for a person at an office."""
+
+KINDS: Final = ("EMAIL", *sorted(STRONG), "IP_ADDRESS", "MAC_ADDRESS", "CRYPTO_ADDRESS", "PHONE")
+
+_DIGIT = re.compile(r"\d")
+_MANY_DIGITS = re.compile(r"\d(?:[^\w\n]{0,3}+\d){5}")
+_SSN = re.compile(r"(?<![A-Za-z0-9_-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![A-Za-z0-9_-])")
+
+
+def find(text: str) -> list[Finding]:
+    """Return the personal data in the first `SCAN_LIMIT` characters, sorted and free of overlaps.
+
+    Also what is written in disguise: see `detectors.privacy.views`.
+    """
+    return search(text, personal_data)[0]
+
+
+def personal_data(text: str) -> list[Finding]:
+    """Return the personal data of a text as it stands, digits in ASCII; findings may overlap."""
+    if "@" not in text and not _DIGIT.search(text):
+        return []
+    many_digits = bool(_MANY_DIGITS.search(text))
+    found: list[Finding] = []
+    # Of findings that overlap, the first gives the kind: what is more certain comes first.
+    if "@" in text:
+        found += _of_kind("EMAIL", emails(text))
+    if many_digits:
+        found += _of_kind("CREDIT_CARD", cards(text))
+        found += _of_kind("IBAN", ibans(text))
+        found += _of_kind("US_SSN", _ssns(text))
+    found += _of_kind("CARD_CODE", card_codes(text))
+    found += national_ids(text)
+    if text.count(".") >= 3 or text.count(":") >= 2:
+        found += _of_kind("IP_ADDRESS", ip_addresses(text))
+    if text.count(":") >= 5 or text.count("-") >= 5:
+        found += _of_kind("MAC_ADDRESS", mac_addresses(text))
+    if len(text) >= 14:
+        found += _of_kind("CRYPTO_ADDRESS", wallets(text))
+    if many_digits:
+        found += _of_kind("PHONE", phones(text))
+    return found
+
+
+def _of_kind(kind: str, spans: Iterator[Span]) -> Iterator[Finding]:
+    return (Finding(kind, start, end) for start, end in spans)
+
+
+def _ssns(text: str) -> Iterator[Span]:
+    candidates = (match.span() for match in _SSN.finditer(text))
+    return verified(candidates, lambda span: ssn.is_valid(text[slice(*span)]))

@@ -1,0 +1,131 @@
+"""Phone numbers: in international form, in the usual form of a region, or announced by a word."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+import phonenumbers
+
+from detectors.privacy.findings import Span, verified
+
+REGIONS: Final = ("US", "GB")
+"""Numbering plans in which a number without a country code is looked up, where no word announces it."""
+
+ANNOUNCED_REGIONS: Final = ("US", "CN", "IN", "BR", "MX", "ES", "PT", "PL", "IT", "RU", "KR", "JP")
+"""Numbering plans in which digits without a break are looked up that a word announces directly. Of fixed
+length only: where numbers have four to thirteen digits, nearly everything that is counted is one."""
+
+_REACH: Final = 40
+"""Characters before a number within which a word announces it."""
+
+_NUMBER = re.compile(
+    r"(?<![0-9.,@#/+_-])(?:\((?=\+?\d{1,5}\)))?\+?(?:\((?=\d{1,5}\)))?"  # a bracket only around a prefix
+    r"[0-9](?:[ ()./-]{0,3}+[0-9]){6,16}+(?: ?(?:x|ext\.?) ?[0-9]{1,5})?(?![A-Za-z0-9_])"
+)
+_EXTENSION = re.compile(r" ?(?:x|ext\.?) ?[0-9]{1,5}\Z")
+_LOCAL = re.compile(
+    r"(?:1[ .-])?\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(?0\d{2,4}\)?[ -]\d{3,4}[ -]?\d{3,6}", re.ASCII
+)
+_STRICT = re.compile(r"(?:1[.-])?\d{3}[.-]\d{3}[.-]\d{4}|\+\d.*", re.ASCII)
+# As people write them down, by country; digits alone, or in groups like these, are no size or amount.
+_GROUPED = re.compile(
+    r"\d{3}[ .-]\d{4}|\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(\d{3}\)\d{3}-\d{4}"  # 123 4567, 259.735.7502
+    r"|\(?0\d{1,5}\)?(?:[ ./-]{1,2}\d{2,8}){1,4}|0\d{8,11}"  # (0)20 7946 0958, 0171 1234567
+    r"|\d{2}(?:[ .-]\d{2}){3,4}|\d{3}(?:[ .-]\d{3}){2}"  # France, Spain
+    r"|\d{3}(?:[ .-]\d{2}){3}|\d{2}[ .-]\d{3}[ .-]\d{2}[ .-]\d{2}"  # Spain, Poland
+    r"|\d{3}[ -]\d{4}[ -]\d{4}|\d{5}[ -]\d{5}|3\d\d[ -]\d{6,7}"  # China, India, Italy
+    r"|\(?\d{2}\)? ?9?\d{4}-\d{4}|8[ -]?\(?\d{3}\)?[ -]?\d{3}[ -]?\d{2}[ -]?\d{2}",  # Brazil, Russia
+    re.ASCII,
+)
+_WORD = re.compile(
+    r"(?<![A-Za-z])(?:(?:tele)?phones?|tel|call(?:ing)?|mobile|cell|fax|whatsapp|sms|dial"
+    r"|telefon[aeo]?|telefono|tel[eé]fono|t[eé]l[eé]phone|handy|m[oó]vil|celular|cellulare|portable|telefoon"
+    r"|mobil|mobiel|mobilnummer|puhelin|telemóvel)(?![A-Za-z])"
+    r"|телефон\w{0,3}|тел\.|моб\.|电话|手机|電話|手機|携帯|전화|휴대폰|연락처|โทร|फ़ोन|फोन|मोबाइल|هاتف|جوال|טלפון",
+    re.IGNORECASE,
+)
+# A label of a form says it all.
+_LABEL = re.compile(
+    r"(?:(?:tele)?phones?|tel|fax|telefon[aeo]?|tel[eé]fono|t[eé]l[eé]phone|телефон|тел\.|电话|電話|전화|연락처)"
+    r"(?: ?(?:number|no|nr|номер|号码|번호)\.?)?\s{0,2}[:=]\s{0,2}\Z",
+    re.IGNORECASE,
+)
+# Between the word and its number, where nothing else is counted in between.
+_DIRECT = re.compile(
+    r"[\s:#.=()\"'\-号碼码番號は是为為의로번]{0,4}(?:(?:me|us|him|her|them|now|back|today|at|on|is|no|nr|number|num|the|ist|es|est|è"
+    r"|numéro|número|numero|nummer|номер)(?![A-Za-z])[\s:.=]{0,3}){0,4}\Z",
+    re.IGNORECASE,
+)
+_CHINESE_MOBILE = re.compile(r"1[3-9]\d{9}", re.ASCII)
+_SMALL_GROUPS = re.compile(
+    r"(?=(?:\D?\d){7,11}\Z)\(?\d{2,4}\)?(?:[ .-]\d{2,4}){1,3}|\d{2}[ .-]\d{6}", re.ASCII
+)
+_UNIT = re.compile(
+    r"\s?(?:px|pixels?|dpi|mm|cm|km|kg|[kmgt]i?b|bytes?|tokens?|rows?|items?|times|users?|people|units?|wide|high|%|€|\$|usd|eur)"
+    r"(?![A-Za-z])",
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"(?:19|20)\d\d[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d")
+_CALL = re.compile(r"[A-Za-z0-9_\]]\(\s?\Z")
+_UUID_PART = re.compile(r"-[0-9A-Fa-f]{4}-")
+
+
+def phones(text: str) -> Iterator[Span]:
+    """Yield the spans of phone numbers, with their extension."""
+    return verified((match.span() for match in _NUMBER.finditer(text)), partial(_is_phone, text))
+
+
+def _is_phone(text: str, span: Span) -> bool:
+    start, end = span
+    candidate = text[start:end]
+    if _is_code(text, start, end) or _DATE.match(candidate):
+        return False
+    if text[max(0, start - 1) : start].isascii() and text[max(0, start - 1) : start].isalpha():
+        # Glued to a word, only what cannot be part of a name: office630-555-0142.
+        return bool(_STRICT.fullmatch(candidate)) and _is_valid(candidate, REGIONS)
+    if candidate.startswith(("+", "(+")):
+        return _parses(candidate, None, phonenumbers.is_possible_number)
+    if candidate.startswith("00") and _parses("+" + candidate[2:], None, phonenumbers.is_valid_number):
+        return True
+    if _LOCAL.fullmatch(candidate) and _is_valid(candidate, REGIONS):
+        return True
+    return _is_announced(text, start, candidate)
+
+
+def _is_code(text: str, start: int, end: int) -> bool:
+    """Say whether the number is an argument of a call or the first part of a UUID."""
+    return bool(_CALL.search(text, max(0, start - 3), start) or _UUID_PART.match(text, end))
+
+
+def _is_announced(text: str, start: int, candidate: str) -> bool:
+    before = text[max(0, start - _REACH) : start]
+    words = list(_WORD.finditer(before))
+    if not words:
+        return False
+    number = _EXTENSION.sub("", candidate)
+    if _UNIT.match(text, start + len(candidate)):
+        return False
+    if not 7 <= sum(map(str.isdigit, number)) <= 15:  # E.164
+        return False
+    if _GROUPED.fullmatch(number) or _LABEL.fullmatch(before, words[-1].start()):
+        return True
+    if _CHINESE_MOBILE.fullmatch(number):
+        return True
+    if not _DIRECT.match(before, words[-1].end()):
+        return False
+    if _SMALL_GROUPS.fullmatch(number):
+        return True
+    # Digits without a break: whatever else is counted looks the same.
+    return number.isdecimal() and _is_valid(number, ANNOUNCED_REGIONS)
+
+
+def _is_valid(candidate: str, regions: tuple[str, ...]) -> bool:
+    return any(_parses(candidate, region, phonenumbers.is_valid_number) for region in regions)
+
+
+def _parses(candidate: str, region: str | None, accept: Callable[[phonenumbers.PhoneNumber], bool]) -> bool:
+    try:
+        return accept(phonenumbers.parse(candidate, region))
+    except phonenumbers.NumberParseException:
+        return False

@@ -1,0 +1,149 @@
+"""Keys and tokens of known form. The forms are the issuers' own, as they document them for secret scanning."""
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from detectors.privacy.findings import Finding
+
+
+class _Form(NamedTuple):
+    kind: str
+    hints: tuple[str, ...]
+    """A text with none of these strings is not searched."""
+    pattern: re.Pattern[str]
+    """The group `value`, or the whole match, is the secret."""
+    begins: bool
+    """It begins with one of the hints, and not in the middle of a word."""
+
+
+def _token(kind: str, hints: str, pattern: str) -> _Form:
+    return _Form(kind, tuple(hints.split()), re.compile(rf"(?:{pattern})(?![A-Za-z0-9])"), begins=True)
+
+
+def _form(kind: str, hints: str, pattern: str) -> _Form:
+    return _Form(kind, tuple(hints.split()), re.compile(pattern), begins=False)
+
+
+_UUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
+
+_FORMS: Final = (
+    # Clouds
+    _token("AWS_KEY", "AKIA ASIA", r"(?:AKIA|ASIA)[A-Z0-9]{16}"),
+    _form(
+        "AWS_SECRET",
+        "AKIA ASIA",
+        r"(?:AKIA|ASIA)[A-Z0-9]{16}[\s,;:|/\"'-]{1,20}(?P<value>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
+    ),
+    _form("AZURE_KEY", "8Q~ 7Q~", r"(?<![A-Za-z0-9_-])[A-Za-z0-9_~.]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9])"),
+    _form("AZURE_SAS", "sig=", r"[?&]sig=(?P<value>[A-Za-z0-9%/+]{16,120}(?:=|%3[Dd]){0,2})"),
+    _token("GOOGLE_KEY", "AIza", r"AIza[\w-]{35}"),
+    _token("GOOGLE_OAUTH", "GOCSPX- ya29.", r"GOCSPX-[\w-]{20,64}|ya29\.[\w-]{20,512}"),
+    _token("DIGITALOCEAN_TOKEN", "dop_v1_ doo_v1_ dor_v1_", r"do[opr]_v1_[a-f0-9]{64}"),
+    _token("ALIBABA_KEY", "LTAI", r"LTAI[A-Za-z0-9]{12,26}"),
+    _token("CLOUDFLARE_KEY", "v1.0-", r"v1\.0-[a-f0-9]{24}-[a-f0-9]{146}"),
+    _token("HEROKU_KEY", "HRKU-", rf"HRKU-(?:AA[\w-]{{58}}|{_UUID})"),
+    _token("VERCEL_TOKEN", "vcp_ vci_ vca_ vcr_ vck_", r"vc[piark]_[A-Za-z0-9]{24,64}"),
+    _token("FLY_TOKEN", "FlyV1 fo1_ fm2_", r"fo1_[\w-]{40,64}|fm2_[A-Za-z0-9+/=_-]{100,2000}"),
+    _token("SUPABASE_KEY", "sbp_ sb_secret_", r"sbp_[a-f0-9]{40}|sb_secret_[\w-]{20,64}"),
+    _token("PLANETSCALE_TOKEN", "pscale_", r"pscale_(?:tkn|pw|oauth)_[\w.-]{32,64}"),
+    # Models
+    _token("ANTHROPIC_KEY", "sk-ant-", r"sk-ant-[\w-]{20,255}"),
+    # Twenty characters in a row: sk- also begins a slug such as sk-learn-tutorial-chapter-12.
+    _token("OPENAI_KEY", "sk-", r"sk-(?!ant-)(?:[a-z]{3,10}-(?:v1-)?)?(?=[A-Za-z_-]{0,60}[0-9])(?=[\w-]{0,200}?\w{20})[\w-]{20,255}"),
+    _token("GROQ_KEY", "gsk_", r"gsk_[A-Za-z0-9]{40,64}"),
+    _token("XAI_KEY", "xai-", r"xai-[A-Za-z0-9]{60,96}"),
+    _token("PERPLEXITY_KEY", "pplx-", r"pplx-[A-Za-z0-9]{32,64}"),
+    _token("REPLICATE_TOKEN", "r8_", r"r8_[A-Za-z0-9]{30,48}"),
+    _token("NVIDIA_KEY", "nvapi-", r"nvapi-[\w-]{40,100}"),
+    _token("HUGGINGFACE_TOKEN", "hf_ api_org_", r"(?:hf|api_org)_[A-Za-z0-9]{30,64}"),
+    _token("LANGSMITH_KEY", "lsv2_", r"lsv2_(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}"),
+    _token("LANGFUSE_KEY", "sk-lf-", rf"sk-lf-{_UUID}"),
+    _token("FIREWORKS_KEY", "fw_", r"fw_[A-Za-z0-9]{22,48}"),
+    _token("PINECONE_KEY", "pcsk_", r"pcsk_[A-Za-z0-9_]{40,100}"),
+    _token("TAVILY_KEY", "tvly-", r"tvly-(?:dev-|prod-)?[A-Za-z0-9-]{28,64}"),
+    _token("DATABRICKS_TOKEN", "dapi", r"dapi[a-f0-9]{32}(?:-\d)?"),
+    # Code and packages
+    _token("GITHUB_TOKEN", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[A-Za-z0-9]{36,255}"),
+    _token("GITHUB_TOKEN", "github_pat_", r"github_pat_[A-Za-z0-9_]{22,255}"),
+    _token("GITLAB_TOKEN", "glpat- gldt- glrt- glptt- glcbt- glsoat-", r"gl(?:pat|dt|rt|ptt|cbt|soat)-[\w.-]{20,255}"),
+    _token("BITBUCKET_TOKEN", "ATBB ATCTT3", r"ATBB[A-Za-z0-9]{28,40}|ATCTT3xFfG[\w=-]{100,300}"),
+    _token("ATLASSIAN_TOKEN", "ATATT3", r"ATATT3[\w=-]{100,400}"),
+    _token("NPM_TOKEN", "npm_", r"npm_[A-Za-z0-9]{36}"),
+    _token("PYPI_TOKEN", "pypi-", r"pypi-[\w-]{50,255}"),
+    _token("RUBYGEMS_KEY", "rubygems_", r"rubygems_[a-f0-9]{48}"),
+    _token("CRATES_TOKEN", "cio", r"cio[A-Za-z0-9]{32}"),
+    _token("DOCKER_TOKEN", "dckr_", r"dckr_(?:pat|oat)_[\w-]{24,64}"),
+    _form("TERRAFORM_TOKEN", ".atlasv1.", r"(?<![A-Za-z0-9_-])[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,80}(?![A-Za-z0-9])"),
+    _token("VAULT_TOKEN", "hvs. hvb. hvr.", r"hv[sbr]\.[\w-]{24,300}"),
+    _token("PULUMI_TOKEN", "pul-", r"pul-[a-f0-9]{40}"),
+    _token("CIRCLECI_TOKEN", "CCIPAT_ CCIPRJ_", r"CCIP(?:AT|RJ)_[A-Za-z0-9]{10,30}_[a-f0-9]{40}"),
+    _token("SONAR_TOKEN", "squ_ sqp_ sqa_", r"sq[upa]_[a-f0-9]{40}"),
+    # Chat, mail, telephony
+    _token("SLACK_TOKEN", "xox", r"xox[abeoprs]-[A-Za-z0-9-]{10,255}"),
+    _token("SLACK_TOKEN", "xapp-", r"xapp-\d-[A-Z0-9]{8,16}-\d{8,16}-[A-Za-z0-9]{32,128}"),
+    _form("SLACK_WEBHOOK", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows)/(?P<value>[A-Za-z0-9/]{20,128})"),
+    _form("DISCORD_WEBHOOK", "/api/webhooks/", r"discord(?:app)?\.com/api/webhooks/(?P<value>\d{15,22}/[\w-]{40,100})"),
+    _form("TEAMS_WEBHOOK", "webhook.office.com", r"webhook\.office\.com/webhookb2/(?P<value>[\w@/-]{60,300})"),
+    _form("DISCORD_TOKEN", ".", r"(?<![A-Za-z0-9_-])[MNO][A-Za-z0-9_-]{23,27}\.[\w-]{6}\.[\w-]{27,40}(?![A-Za-z0-9])"),
+    _form("TELEGRAM_TOKEN", ":AA", r"(?<![A-Za-z0-9_-])\d{8,10}:AA[\w-]{32,34}(?![A-Za-z0-9])"),
+    _token("TWILIO_KEY", "SK AC", r"(?:SK|AC)[a-f0-9]{32}"),
+    _token("SENDGRID_KEY", "SG.", r"SG\.[\w-]{16,64}\.[\w-]{16,64}"),
+    _token("MAILGUN_KEY", "key-", r"key-[a-f0-9]{32}"),
+    _form("MAILCHIMP_KEY", "-us", r"(?<![A-Za-z0-9_-])[a-f0-9]{32}-us\d{1,2}(?![A-Za-z0-9])"),
+    _token("BREVO_KEY", "xkeysib- xsmtpsib-", r"x(?:keysib|smtpsib)-[a-f0-9]{64}-[A-Za-z0-9]{16}"),
+    # Payments and shops
+    _token("STRIPE_KEY", "sk_ rk_ whsec_", r"[sr]k_(?:live|test)_[A-Za-z0-9]{16,255}|whsec_[A-Za-z0-9+/=]{24,64}"),
+    _token("SHOPIFY_TOKEN", "shpat_ shpss_ shpca_ shppa_", r"shp(?:at|ss|ca|pa)_[a-fA-F0-9]{32}"),
+    _token("SQUARE_TOKEN", "sq0 EAAA", r"sq0(?:atp|csp)-[\w-]{22,43}|EAAA[\w-]{60}"),
+    _token("PAYPAL_TOKEN", "access_token$", r"access_token\$(?:production|sandbox)\$[a-z0-9]{16}\$[a-f0-9]{32}"),
+    # Tools
+    _token("SENTRY_TOKEN", "sntrys_ sntryu_", r"sntryu_[a-f0-9]{64}|sntrys_[\w+/=]{40,300}"),
+    _token("NOTION_TOKEN", "ntn_ secret_", r"ntn_[A-Za-z0-9]{40,50}|secret_[A-Za-z0-9]{43}"),
+    _token("LINEAR_KEY", "lin_", r"lin_(?:api|oauth)_[A-Za-z0-9]{32,64}"),
+    _token("FIGMA_TOKEN", "figd_ figo_ figu_", r"fig[dou]_[\w-]{36,64}"),
+    _token("POSTMAN_KEY", "PMAK-", r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}"),
+    _token("TAILSCALE_KEY", "tskey-", r"tskey-[a-z]{3,10}-[A-Za-z0-9]{8,20}(?:-[A-Za-z0-9]{16,40})?"),
+    _token("GRAFANA_TOKEN", "glsa_ glc_", r"glsa_[A-Za-z0-9]{32}_[a-fA-F0-9]{8}|glc_[A-Za-z0-9+/=]{32,400}"),
+    _token("DATADOG_KEY", "ddapp_ ddpat_", r"dd(?:app|pat)_[A-Za-z0-9]{32,48}"),
+    _token("NEWRELIC_KEY", "NRAK-", r"NRAK-[A-Z0-9]{27}"),
+    _token("DYNATRACE_TOKEN", "dt0c01.", r"dt0c01\.[A-Z0-9]{24}\.[A-Z0-9]{64}"),
+    _token("AIRTABLE_TOKEN", "pat", r"pat[A-Za-z0-9]{14}\.[a-f0-9]{64}"),
+    _token("HUBSPOT_TOKEN", "pat-", rf"pat-(?:na|eu)\d-{_UUID}"),
+    _token("MAPBOX_TOKEN", "sk.eyJ", r"sk\.eyJ[\w-]{20,255}\.[\w-]{20,64}"),
+    _token("ONEPASSWORD_TOKEN", "ops_eyJ", r"ops_eyJ[A-Za-z0-9+/=_-]{100,2000}"),
+    _token("DOPPLER_TOKEN", "dp.", r"dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{40,64}"),
+    _token("AGE_KEY", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[0-9A-Z]{58}"),
+    _form("JWT", "eyJ", r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+(?:\.[\w-]*)?"),
+    _form(
+        "CONNECTION_STRING",
+        "://",
+        r"(?<=://)(?P<value>[^\s:/@\[\]\"'<>]{0,128}+:[^\s/@\[\]\"'<>]{1,128}+)@",
+    ),
+)  # fmt: skip
+_SHORTEST: Final = 20
+"""Characters without a blank that every token has, and few texts."""
+_SHORT_FORMS: Final = tuple(form for form in _FORMS if form.kind == "CONNECTION_STRING")
+_INSIDE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+
+def provider_tokens(text: str) -> Iterator[Finding]:
+    """Yield the keys and tokens of known form; they may overlap."""
+    long = max(map(len, text.split()), default=0) >= _SHORTEST
+    for form in _FORMS if long else _SHORT_FORMS:
+        for hint in form.hints:
+            if hint in text:
+                for match in _begun(form, hint, text) if form.begins else form.pattern.finditer(text):
+                    yield Finding(
+                        form.kind, *match.span("value" if "value" in form.pattern.groupindex else 0)
+                    )
+
+
+def _begun(form: _Form, hint: str, text: str) -> Iterator[re.Match[str]]:
+    # By find and match: a search with something before the hint would try every character.
+    position = text.find(hint)
+    while position >= 0:
+        glued = position > 0 and text[position - 1] in _INSIDE
+        if not glued and (match := form.pattern.match(text, position)):
+            yield match
+        position = text.find(hint, position + 1)

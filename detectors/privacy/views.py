@@ -1,0 +1,184 @@
+"""Other ways to read a text, with the way back: a value in disguise is found and its span is known.
+
+A value may be written so that a reader, a browser or a program sees it while a pattern does not: percent and
+HTML encoding, escapes, characters that show as nothing, letters in a style or of a look-alike script. Those
+are undone here character by character. What `detectors.normalise` reads beyond that (base64, reversed or
+spaced out text, ...) is covered as a whole: of what is encoded nobody can replace a part.
+"""
+
+import html
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from detectors.characters import ALIKE, INVISIBLE, MARKS, STYLES, TAGS, members
+from detectors.normalise import Reading, readings
+from detectors.privacy.findings import Finding, merge, plain
+
+_PASSES: Final = 3
+"""What was encoded twice (`%2540`) or in two ways is read; whoever encodes four times does not paste."""
+
+_ENCODED = re.compile(
+    r"(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
+    r"|(?P<printable>=40)"
+    r"|(?P<entity>&(?:#\d{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,30};))"
+    r"|(?P<units>(?:\\u[0-9A-Fa-f]{4})+)"
+    r"|(?P<code>\\(?:x[0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}))"
+    r"|(?P<octal>\\[01][0-7]{2})"
+    "|(?P<tags>[\U000e0020-\U000e007e]+)"
+    f"|(?P<unseen>[{INVISIBLE}{MARKS}]+)"
+)
+_SIGNS: Final = "%=&\\"
+# With the character that must follow: an = or & alone is everywhere in code.
+_AT: Final = {
+    sign: re.compile(re.escape(sign) + after)
+    for sign, after in (
+        ("%", "[0-9A-Fa-f]{2}"),
+        ("=", "40"),
+        ("&", "[#A-Za-z]"),
+        ("\\", "[xuU01]"),
+    )
+}
+_UNSEEN_RUN: Final = re.compile(f"[{INVISIBLE}{MARKS}]+")
+_UNSEEN: Final = members(INVISIBLE) | members(MARKS)
+_STYLED: Final = frozenset(map(chr, STYLES))
+_ALIKE_SET: Final = frozenset(map(chr, ALIKE))
+_WORD = re.compile(r"[^\W\d_]+")
+
+Find = Callable[[str], Iterable[Finding]]
+
+
+class View(NamedTuple):
+    """A reading of a text, and for each of its characters the first and past the last one it stands for."""
+
+    text: str
+    starts: Sequence[int]
+    ends: Sequence[int]
+
+    def back(self, finding: Finding) -> Finding:
+        """Return a finding of this view as one of the original text."""
+        return Finding(finding.kind, self.starts[finding.start], self.ends[finding.end - 1])
+
+
+def search(text: str, *finders: Find) -> list[list[Finding]]:
+    """Return for each finder what it finds in the first `SCAN_LIMIT` characters, also in disguise.
+
+    A finder gets texts with digits, spaces and dashes in ASCII (see `plain`). The findings are those of the
+    original text, sorted and free of overlaps.
+    """
+    head = plain(text)
+    view = decoded(head)
+    others = readings(text)
+    return [merge(_found(find, head, view, others)) for find in finders]
+
+
+def _found(find: Find, text: str, view: View | None, others: list[Reading]) -> Iterator[Finding]:
+    found = list(find(text))
+    yield from found
+    if view is None and not others:
+        return
+    known = {_value(text, finding) for finding in found}
+    if view:
+        hidden = list(find(view.text))
+        known |= {_value(view.text, finding) for finding in hidden}
+        yield from map(view.back, hidden)
+    for reading in others:
+        shown = plain(reading.text)
+        new = (finding for finding in find(shown) if _value(shown, finding) not in known)
+        if finding := next(new, None):
+            yield Finding(finding.kind, reading.start, reading.end)
+
+
+def _value(text: str, finding: Finding) -> str:
+    return text[finding.start : finding.end].casefold()
+
+
+def decoded(text: str) -> View | None:
+    """Return the text with all undone that stands for single characters; None where there is nothing."""
+    view = _identity(text)
+    for _ in range(_PASSES):
+        pieces = _pieces(view.text)
+        if not pieces:
+            break
+        view = _joined(pieces, view)
+    shown = _unstyled(view.text)
+    return None if shown == text else view._replace(text=plain(shown))
+
+
+def _identity(text: str) -> View:
+    return View(text, range(len(text)), range(1, len(text) + 1))
+
+
+def _unstyled(text: str) -> str:
+    """Return the text of the same length with styled letters, and look-alikes beside ASCII ones, as ASCII."""
+    if text.isascii():
+        return text
+    text = text if _STYLED.isdisjoint(text) else text.translate(STYLES)
+    return text if _ALIKE_SET.isdisjoint(text) else _WORD.sub(_unmasked, text)
+
+
+def _unmasked(match: re.Match[str]) -> str:
+    return match[0].translate(ALIKE) if any(map(str.isascii, match[0])) else match[0]
+
+
+def _pieces(text: str) -> list[tuple[int, int, str]]:
+    """Return what is written in disguise: start, end, and the characters it stands for."""
+    # One fast search each: most texts have none of these, and few have more than some.
+    positions = {m.start() for sign in _SIGNS if sign in text for m in _AT[sign].finditer(text)}
+    if not _UNSEEN.isdisjoint(text):
+        positions |= {m.start() for m in _UNSEEN_RUN.finditer(text)}
+    pieces: list[tuple[int, int, str]] = []
+    end = 0
+    for position in sorted(positions):
+        match = _ENCODED.match(text, position) if position >= end else None
+        if match is None:
+            continue
+        end = match.end()
+        shown = _DECODERS[match.lastgroup or ""](match[0])
+        if shown != match[0]:
+            pieces.append((position, end, shown))
+    return pieces
+
+
+def _joined(pieces: list[tuple[int, int, str]], view: View) -> View:
+    """Return the view with the pieces read; what a piece stands for shares the span of the whole piece."""
+    parts: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    position = 0
+    for start, end, shown in pieces:
+        parts += view.text[position:start], shown
+        starts += [*view.starts[position:start], *[view.starts[start]] * len(shown)]
+        ends += [*view.ends[position:start], *[view.ends[end - 1]] * len(shown)]
+        position = end
+    parts.append(view.text[position:])
+    return View("".join(parts), [*starts, *view.starts[position:]], [*ends, *view.ends[position:]])
+
+
+def _percent(text: str) -> str:
+    try:
+        return unquote_to_bytes(text).decode()
+    except UnicodeDecodeError:
+        return text
+
+
+def _units(text: str) -> str:
+    return bytes.fromhex(text.replace("\\u", "")).decode("utf-16-be", "replace")
+
+
+def _code(text: str) -> str:
+    number = int(text.strip("\\xuU{}"), 16)
+    return chr(number) if number < 0x110000 else text
+
+
+_DECODERS: Final[dict[str, Callable[[str], str]]] = {
+    "percent": _percent,
+    "printable": lambda _: "@",  # quoted-printable; other codes of it look like code
+    "entity": html.unescape,
+    "units": _units,
+    "code": _code,
+    "octal": lambda text: chr(int(text[1:], 8)),
+    "tags": lambda text: text.translate(TAGS),
+    "unseen": lambda _: "",
+}

@@ -1,0 +1,86 @@
+import base64
+import html
+import json
+import urllib.parse
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.privacy import personal_data
+from detectors.privacy.redaction import Redactor, find_all
+from detectors.privacy.views import decoded
+
+VALUES = ("ann.lee@example.com", "4111 1111 1111 1111", "+44 20 7946 0958", "536-90-4399")
+DISGUISES: dict[str, Callable[[str], str]] = {
+    "percent": lambda value: urllib.parse.quote(value, safe=""),
+    "percent twice": lambda value: urllib.parse.quote(urllib.parse.quote(value, safe=""), safe=""),
+    "entities": lambda value: "".join(f"&#{ord(c)};" if c in "@1 " else c for c in value),
+    "hex entities": lambda value: "".join(f"&#x{ord(c):x};" for c in value),
+    "named entities": lambda value: value.replace("@", "&commat;").replace(" ", "&nbsp;"),
+    "unicode escapes": lambda value: "".join(f"\\u{ord(c):04x}" if not c.isalpha() else c for c in value),
+    "hex escapes": lambda value: "".join(f"\\x{ord(c):02x}" if not c.isalpha() else c for c in value),
+    "zero width": "\u200b".join,
+    "soft hyphens": "\u00ad".join,
+    "word joiners": "\u2060".join,
+    "struck through": "\u0336".join,
+    "full width": lambda value: "".join(chr(ord(c) + 0xFEE0) if c != " " else c for c in value),
+    "mathematical digits": lambda value: "".join(
+        chr(0x1D7CE + int(c)) if c.isdecimal() else c for c in value
+    ),
+    "quoted-printable": lambda value: value.replace("@", "=40"),
+    "tag characters": lambda value: "".join(chr(0xE0000 + ord(c)) for c in value),
+}
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("name", DISGUISES)
+@pytest.mark.parametrize("frame", ["{}", "see {} please", "q={}&x=1", "是{}。"])
+def test_a_value_in_disguise_is_found_and_covered(value: str, name: str, frame: str) -> None:
+    shown = DISGUISES[name](value)
+    text = frame.format(shown)
+    (finding,) = personal_data.find(text)
+    start = text.index(shown)
+    assert finding.start <= start
+    assert finding.end >= start + len(shown)
+    assert finding.end - finding.start <= len(shown) + 1, "and little else"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        base64.b64encode(b"please write to ann.lee@example.com today").decode() + " is base64",
+        b"please write to ann.lee@example.com today".hex(),
+    ],
+)
+def test_a_payload_that_holds_a_value_is_covered_as_a_whole(text: str) -> None:
+    assert "EMAIL" in {finding.kind for finding in personal_data.find(text)}
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=60))
+def test_a_view_shows_every_character_once(text: str) -> None:
+    view = decoded(text)
+    if view is None:
+        return
+    assert len(view.text) == len(view.starts) == len(view.ends)
+    assert all(0 <= start < end <= len(text) for start, end in zip(view.starts, view.ends, strict=True))
+    assert list(view.starts) == sorted(view.starts)
+
+
+@pytest.mark.parametrize("text", ["", "plain", "100 % of a & b = c \\ d", "1 &lt 2", "%zz &#; \\u12 \\x"])
+def test_what_is_written_plainly_has_no_other_view(text: str) -> None:
+    assert decoded(text) is None
+
+
+@given(st.text("ab @%&#;\\u0123456789x=\u200b", max_size=80))
+def test_nothing_in_disguise_survives_redaction(text: str) -> None:
+    redacted = Redactor(b"0123456789abcdef").redact(text, find_all(text))
+    assert find_all(redacted) == []
+
+
+@given(st.sampled_from(VALUES), st.sampled_from(["html", "json", "url"]))
+def test_what_a_library_encodes_is_read(value: str, how: str) -> None:
+    shown = f"«{value}»"
+    encoded = {"html": html.escape(shown), "json": json.dumps(shown), "url": urllib.parse.quote(shown)}
+    assert personal_data.find(f"x {encoded[how]} y")
