@@ -20,15 +20,18 @@ INVISIBLE = (
 )
 _PICTURE = "\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
 _RTL = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"
+_VIRAMAS = "\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d4d\u0dca\u1039\u17d2"
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-# What writing needs: emoji flags, joiners and styles, the joiners of Arabic and Indic scripts, direction
-# marks beside right-to-left text, the word breaks of Thai, Lao, Burmese and Khmer, Mongolian and East
-# Asian variants of a glyph, a byte order mark at the start.
+# What writing needs: emoji flags, joiners and styles, the joiners of Arabic and Indic scripts (also after a
+# virama, and where a word ends), direction marks beside right-to-left text, the word breaks of Thai, Lao,
+# Burmese and Khmer, Mongolian and East Asian variants of a glyph, a byte order mark at the start.
 _NEEDED = (
     "\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f"
     f"|\u200d(?:(?<=[{_PICTURE}].)|(?<=[{_PICTURE}][\ufe0e\ufe0f].))(?=[{_PICTURE}])"
     f"|[\ufe0e\ufe0f](?<=[#*0-9{_PICTURE}].)"
     "|[\u200c\u200d](?<=[\u0600-\u06ff\u0900-\u0dff].)(?=[\u0600-\u06ff\u0900-\u0dff\\s])"
+    f"|[\u200c\u200d](?<=[{_VIRAMAS}].)"
+    "|\u200c(?<=[\u0600-\u06ff].)(?=\\W|\\Z)"
     f"|[\u200e\u200f](?:(?<=[{_RTL}].)|(?=[{_RTL}]))"
     f"|\u200b(?<=[{_UNSPACED}].)(?=[{_UNSPACED}])"
     "|[\u180b-\u180f](?<=[\u1800-\u18af].)"

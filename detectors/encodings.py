@@ -21,6 +21,7 @@ _FEWEST: Final = 3
 """Escapes of ASCII in one text from which on it is decoded: nobody escapes ASCII letters by chance."""
 
 _SELECTORS: Final = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{8,}")
+_OVERRIDDEN: Final = re.compile("\u202e(?P<shown>[^\u202c\n]{2,10000})\u202c?")
 _TAGS: Final = re.compile("[\U000e0020-\U000e007e]{8,}")
 _BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}(?:\r?\n[A-Za-z0-9+/_-]+)*={0,2}")
 _BASE32: Final = re.compile(r"(?<![A-Za-z0-9])[A-Z2-7]{16,}={0,6}")
@@ -108,10 +109,13 @@ def is_readable(text: str) -> bool:
 
 
 def invisible_payloads(text: str) -> Iterator[Payload]:
-    """Yield what runs of tag characters and of variation selectors say, where that is readable.
+    """Yield what runs of tag characters, of variation selectors and under a right-to-left override say.
 
-    The former map one to one to ASCII; the latter, of which there are 256, to bytes of UTF-8.
+    Tag characters map one to one to ASCII; variation selectors, of which there are 256, to bytes of UTF-8.
+    A reader sees what stands under an override from right to left (UAX #9).
     """
+    for match in _OVERRIDDEN.finditer(text):
+        yield Payload("right_to_left", *match.span(), match["shown"][::-1])
     for match in _TAGS.finditer(text):
         yield Payload("tag_characters", *match.span(), match[0].translate(TAGS))
     for match in _SELECTORS.finditer(text):

@@ -243,6 +243,9 @@ def test_any_english_sentence_is_read(sentence: str, name: str) -> None:
         "die Stra\u00dfe, \u00fcber Stra\u00dfen",
         "Ti\u1ebfng Vi\u1ec7t c\u00f3 nhi\u1ec1u d\u1ea5u, Tie\u0302\u0301ng Vie\u0323\u0302t",
         "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u0628\u0631\u0648\u0645",
+        "\u0c95\u0c82\u0caa\u0ccd\u0caf\u0cc2\u0c9f\u0cb0\u0ccd\u200c",
+        "\u0c95\u0c82\u0caa\u0ccd\u0caf\u0cc2\u0c9f\u0cb0\u0ccd\u200c.",
+        "\u0645\u06cc\u200c!",
         "\u0915\u094d\u200d\u0937 \u0928\u092e\u0938\u094d\u0924\u0947",
         "\U0001f469\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f\u200d\U0001f525",
         "1\ufe0f\u20e3 \U0001f1e9\U0001f1ea",
@@ -431,3 +434,10 @@ def seconds_to_read(text: str) -> float:
     before = time.process_time()
     readings(text)
     return time.process_time() - before
+
+
+def test_text_under_a_right_to_left_override_is_read_as_it_is_seen() -> None:
+    for text in (f"\u202e{ATTACK[::-1]}\u202c", f"Hello, \u202e{ATTACK[::-1]}"):
+        found = [reading for reading in readings(text) if reading.text == ATTACK]
+        assert [reading.how for reading in found] == ["right_to_left"]
+        assert text[found[0].start : found[0].end].strip("\u202e\u202c") == ATTACK[::-1]

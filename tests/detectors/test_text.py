@@ -61,6 +61,7 @@ def test_endless_repetition_nears_one_in_any_script() -> None:
         ("\U0001f469\u200d\U0001f469\u200d\U0001f467", 0),
         ("\u2764\ufe0f 1\ufe0f\u20e3", 0),
         ("\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", 0),
+        ("\u0c95\u0c82\u0caa\u0ccd\u0caf\u0cc2\u0c9f\u0cb0\u0ccd\u200c", 0),
         ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", 0),
         ("\u0915\u094d\u200d\u0937", 0),
     ],
