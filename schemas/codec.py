@@ -2,8 +2,9 @@
 
 What the decoder takes: one JSON object in UTF-8; a byte order mark before it is skipped. Of a name
 that occurs twice the last value counts. Fields that the schema does not know are skipped without
-a look into them. NUL characters (`\\u0000`) are kept. Half of a surrogate pair (`\\ud800` alone) is
-refused, since no UTF-8 text can hold it: so every decoded message can be encoded again.
+a look into them. NUL characters (`\\u0000`) are kept. Half of a surrogate pair (`\\ud800` alone) and
+bytes that are not UTF-8 are read as U+FFFD: so every decoded message can be encoded again, and no text
+escapes its judgement by a character that is none.
 """
 
 import codecs
@@ -14,6 +15,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import msgspec
 
 from schemas.events import MESSAGES, Event, Feedback
+from schemas.mending import mended
 from schemas.rejection import Reason, Rejected, explain
 
 __all__ = [
@@ -106,6 +108,8 @@ class Decoder:
 
         """
         event = self._sized(Event, payload)
+        if (event.prompt_tokens == 0 or event.completion_tokens == 0) and (event.text or event.tool_calls):
+            event = _without_zeros(event)
         return event, self._timestamp(event.timestamp, kafka_timestamp_ms, now_ms)
 
     def decode_feedback(
@@ -147,11 +151,20 @@ class Decoder:
         raise Rejected(Reason.TIMESTAMP_IN_FUTURE, detail)
 
 
+def _without_zeros(event: Event) -> Event:
+    """Leave out 0 tokens beside a text: SDKs report that where they did not count, as in streaming."""
+    return msgspec.structs.replace(
+        event,
+        prompt_tokens=event.prompt_tokens or None,
+        completion_tokens=event.completion_tokens or None,
+    )
+
+
 def _decode(kind: type[M], payload: bytes | None) -> M:
     if payload is None:
         raise Rejected(Reason.NULL_VALUE, "the record has no value")
     try:
-        return _DECODERS[kind].decode(payload)  # type: ignore[no-any-return]
+        return _decoded(kind, payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         caught = error
     if not payload or payload.isspace():
@@ -160,6 +173,15 @@ def _decode(kind: type[M], payload: bytes | None) -> M:
         return _decode(kind, payload.removeprefix(codecs.BOM_UTF8))
     # Raised outside the handler: the error of msgspec holds the payload and must not travel as context.
     raise explain(caught, payload)
+
+
+def _decoded(kind: type[M], payload: bytes) -> M:
+    try:
+        return _DECODERS[kind].decode(payload)  # type: ignore[no-any-return]
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _DECODERS[kind].decode(mended(payload))  # type: ignore[no-any-return]
 
 
 def _milliseconds(moment: dt.datetime) -> int:

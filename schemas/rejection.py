@@ -18,9 +18,7 @@ class Reason(enum.StrEnum):
     TOO_LARGE = "too_large"
     """More bytes than the limit per message."""
     INVALID_UTF8 = "invalid_utf8"
-    """Not UTF-8 text: UTF-16, compressed or binary data, a stray byte."""
-    INVALID_UNICODE = "invalid_unicode"
-    """A JSON escape for half of a surrogate pair, which is no character and cannot be stored."""
+    """Not UTF-8 text: UTF-16, compressed or binary data, a schema registry's header."""
     INVALID_JSON = "invalid_json"
     """Not JSON: NaN and Infinity, a trailing comma, single quotes, a raw control character."""
     TRUNCATED_JSON = "truncated_json"
@@ -71,14 +69,11 @@ _LENGTH: Final = re.compile(r"Expected `(?:str|array|object)` of length [<>]= \d
 _BOUND: Final = re.compile(r"Expected `(?:int|float)` [<>]=? -?[0-9.]+")
 _MISSING: Final = re.compile(r"Object missing required field `([a-z0-9_]+)`")
 
-# Walks from escape to escape; group 1 is half of a pair. Cut inside a pair, it is the cut that is wrong.
-_LONE_SURROGATE: Final = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})(?!(?:\\(?:u(?:[dD](?:[c-fC-F][0-9a-fA-F]?)?)?)?)?\Z)"
-    rb"|.)",
-    re.DOTALL,
-)
 _MAGIC: Final = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\x04\x22\x4d\x18", "lz4"))
+# What serializers of schema registries write before the message: Confluent and Apicurio 0 and an id,
+# Confluent since version 8 also 1 and a UUID, AWS Glue 3, a flag for compression and a UUID.
+_REGISTRY: Final = re.compile(rb"\0\0..|\x01.{16}\s*\{|\x03[\0\x05].{16}", re.DOTALL)
+_UTF32: Final = re.compile(rb"\0\0(?:\xfe\xff|\0[^\0]\0\0\0|\0[^\0]\Z)", re.DOTALL)
 _NOT_A_NUMBER: Final = (b"NaN", b"Infinity", b"-Infinity", b"nan", b"inf", b"-inf")
 
 
@@ -120,6 +115,8 @@ def _explain_encoding(payload: bytes) -> Rejected | None:
         if payload.startswith(magic):
             hint = "let Kafka compress (compression.type) and publish plain JSON"
             return Rejected(Reason.INVALID_UTF8, f"looks like {name}: {hint}")
+    if _REGISTRY.match(payload) and not _UTF32.match(payload):
+        return Rejected(Reason.INVALID_UTF8, "a schema registry's header: publish plain JSON")
     if payload.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in payload[:2]:
         return Rejected(Reason.INVALID_UTF8, "looks like UTF-16 or UTF-32: publish UTF-8")
     try:
@@ -137,9 +134,6 @@ def _explain_syntax(message: str, payload: bytes) -> Rejected:
     what, byte = (malformed[1], int(malformed[2])) if malformed else ("", len(payload))
     if what == "trailing characters":
         return Rejected(Reason.TRAILING_DATA, "more data after the first JSON value")
-    if lone := next((escape for escape in _LONE_SURROGATE.finditer(payload) if escape[1]), None):
-        detail = f"half of a surrogate pair in a \\u escape at byte {lone.start()}"
-        return Rejected(Reason.INVALID_UNICODE, detail)
     if malformed is None:
         return Rejected(Reason.TRUNCATED_JSON, f"ends in the middle, after {byte} bytes")
     if payload.startswith(_NOT_A_NUMBER, byte):

@@ -1,8 +1,11 @@
 import datetime as dt
+import json
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas import codec
 from schemas.codec import DAY_MS, Decoder, Reason, Rejected, decode, encode
@@ -117,6 +120,101 @@ def test_nul_and_astral_characters_survive_a_round_trip() -> None:
     event, _ = decoded(rb'{"event_id":"e1","app":"a","kind":"prompt","text":"\u0000\ud83d\ude00 \\ud800"}')
     assert event.text == "\0\N{GRINNING FACE} \\ud800"
     assert decode(Event, encode(event)) == event
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (rb"\ud83d", "\ufffd"),
+        (rb"\udc00", "\ufffd"),
+        (rb"\udc00\ud83d", "\ufffd\ufffd"),
+        (rb"\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+        (rb"\uD83D\uDE00\uDE00", "\U0001f600\ufffd"),
+        (rb"\\ud83d\ude00", "\\ud83d\ufffd"),
+        (rb"\\\ud83d\\", "\\\ufffd\\"),
+        (rb"\ud83d\n\ude00", "\ufffd\n\ufffd"),
+        (b"\xed\xa0\xbd", "\ufffd"),
+        (b"\xed\xa0\xbd\xed\xb8\x80", "\U0001f600"),
+        (b"\xed\xb8\x80\xed\xa0\xbd!", "\ufffd\ufffd!"),
+        (b"caf\xe9 au lait", "caf\ufffd au lait"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+    ],
+)
+def test_what_is_no_character_is_read_as_one_that_says_so(written: bytes, read: str) -> None:
+    fields = payload(event_id="ID", text="TEXT", metadata={"KEY": "VALUE"}, tool_calls=[{"name": "TOOL"}])
+    for place in (b"ID", b"TEXT", b"KEY", b"VALUE", b"TOOL"):
+        value = fields.replace(b'"' + place + b'"', b'"' + written + b'"')
+        event, _ = decoded(value)
+        found = (
+            event.event_id,
+            event.text,
+            *event.metadata,
+            *event.metadata.values(),
+            event.tool_calls[0].name,
+        )
+        assert read in found
+        assert decoded(value)[0] == decode(Event, encode(event)) == event
+        codec.decision_id(event.app, event.event_id)
+
+
+@given(
+    st.text(st.characters(), max_size=12)
+    | st.lists(st.sampled_from("\\\ud800\udbff\udc00\udfffx")).map("".join)
+)
+def test_any_text_of_javascript_is_read_as_a_browser_would_send_it(text: str) -> None:
+    seen = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert decoded(json.dumps(REQUIRED | {"text": text}).encode())[0].text == seen
+    raw = json.dumps(REQUIRED | {"text": text}, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    assert decoded(raw)[0].text == seen
+
+
+def test_what_is_wrong_besides_is_still_said() -> None:
+    details = {
+        rb'{"text":"\ud800"}': "`$`: required field `event_id` is missing",
+        rb'{"text":"\ud800"': "ends in the middle, after 16 bytes",
+        rb'{"text":"\ud800","cost":NaN}': "NaN and Infinity are not JSON, at byte 24",
+        rb'{"text":"\ud800\x"}': "invalid escape character in string at byte 17",
+    }
+    assert {value: rejection(value).detail for value in details} == details
+
+
+HEADER = "a schema registry's header: publish plain JSON"
+
+
+@pytest.mark.parametrize(
+    ("framed", "detail"),
+    [
+        (b"\0\0\0\0\1" + payload(), HEADER),
+        (b"\0\0\1\x86\xa3" + payload(), HEADER),
+        (b"\0\0\0\0\x7b" + payload(), HEADER),
+        (b"\0\0\0\1\0" + payload(), HEADER),
+        (b"\0\0\0\0\7\0\n\x02e1\x12\x04chat", HEADER),
+        (b"\0\0\0\0\7\x04e1\x08chat", HEADER),
+        (b"\0\0\0\0\0\0\0\0\7" + payload(), HEADER),
+        (b"\1" + bytes(range(16)) + payload(), HEADER),
+        (b"\3\0" + bytes(range(16)) + payload(), HEADER),
+        (payload().decode().encode("utf-16-be"), "looks like UTF-16 or UTF-32: publish UTF-8"),
+        (payload().decode().encode("utf-32-be"), "looks like UTF-16 or UTF-32: publish UTF-8"),
+        (payload().decode().encode("utf-32"), "looks like UTF-16 or UTF-32: publish UTF-8"),
+        (
+            b"\0\0\xfe\xff" + payload().decode().encode("utf-32-be"),
+            "looks like UTF-16 or UTF-32: publish UTF-8",
+        ),
+    ],
+)
+def test_the_header_of_a_schema_registry_is_named(framed: bytes, detail: str) -> None:
+    assert (rejection(framed).reason, rejection(framed).detail) == (Reason.INVALID_UTF8, detail)
+
+
+def test_no_tokens_beside_a_text_are_tokens_that_nobody_counted() -> None:
+    event, _ = decoded(payload(prompt_tokens=0, completion_tokens=0, cost=0))
+    assert (event.prompt_tokens, event.completion_tokens, event.cost) == (None, None, 0)
+    assert decoded(payload(text="", completion_tokens=0))[0].completion_tokens == 0
+    assert (
+        decoded(payload(text="", tool_calls=[{"name": "t"}], completion_tokens=0))[0].completion_tokens
+        is None
+    )
+    assert decoded(payload(prompt_tokens=3, completion_tokens=0))[0].prompt_tokens == 3
 
 
 @pytest.mark.parametrize("cut", [rb"\ud83d", rb"\ud83d\ud", rb"\ud83d\ude0", b"\xf0\x9f\x98", rb"\ud8"])

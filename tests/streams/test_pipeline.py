@@ -74,6 +74,23 @@ def test_the_same_records_give_the_same_messages(runner: Runner, policy: Compile
     assert first.decisions != again.decisions, "only the clock differs"
 
 
+@pytest.mark.parametrize("broken", [rb"\ud83d", rb"\udc00\ud83d", b"\xed\xa0\xbd", b"\xff"])
+def test_what_is_no_character_does_not_hide_a_text_from_its_judgement(
+    runner: Runner, policy: CompiledPolicy, broken: bytes
+) -> None:
+    (record,) = records_of(event(TEXTS[2] + " CUT", metadata={"CUT": "CUT"}))
+    assert record.value is not None
+    output = pipeline(runner).process([FakeRecord(record.value.replace(b"CUT", broken))], policy)
+    assert output.dead_letters == []
+    assert codec.decode(Decision, output.decisions[0][1]).action == "block"
+
+
+def test_no_tokens_beside_a_text_are_counted(runner: Runner, policy: CompiledPolicy) -> None:
+    (record,) = records_of(event(TEXTS[0], prompt_tokens=0))
+    output = pipeline(runner).process([record], policy)
+    assert codec.decode(ScoredEvent, output.scores[0][1]).event.prompt_tokens == 7
+
+
 def test_a_batch_is_its_records_one_by_one(runner: Runner, policy: CompiledPolicy) -> None:
     together = pipeline(runner).process(all_records(), policy)
     apart = [pipeline(runner).process([record], policy) for record in all_records()]
