@@ -1,17 +1,20 @@
 """From the columns of somebody's file to the fields of an event."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from schemas.events import Event
+from schemas.rejection import Reason, Rejected
 from streams.cli import USAGE, UserError
 from streams.policy_conditions import KINDS, did_you_mean
 
 FIELDS: Final = Event.__struct_fields__
 _METADATA: Final = "metadata."
+_WITH_COMMA: Final = re.compile(r"[+-]?[\d.' ]*,[\d.,' ]*")
 
 
 def _text(value: Any) -> Any:
@@ -35,6 +38,10 @@ def _number(value: Any) -> Any:
     try:
         return float(value)
     except ValueError:
+        if _WITH_COMMA.fullmatch(value.strip()):
+            raise Rejected(
+                Reason.WRONG_TYPE, "a number with a comma: write 812.5 for 812,5 and 1200 for 1,200"
+            ) from None
         return value
 
 
@@ -90,8 +97,11 @@ class Target:
         self._convert = CONVERTERS.get(field, _label if self._name else _text)
 
     def put(self, event: dict[str, Any], value: Any) -> None:
-        """Convert `value` and put it where it belongs."""
-        converted = self._convert(value)
+        """Convert `value` and put it where it belongs; raises `Rejected` for a number with a comma."""
+        try:
+            converted = self._convert(value)
+        except Rejected as rejected:
+            raise Rejected(rejected.reason, f"`$.{self.field}`: {rejected.detail}") from None
         if not self._name:
             event[self.field] = converted
             return
@@ -124,7 +134,11 @@ class FieldMap:
             raise UserError(f"--set kind={kind}{hint}: a kind is {' or '.join(KINDS)}", USAGE)
         self._constants: dict[str, Any] = {}
         for field, value in constants.items():
-            Target(field).put(self._constants, value)
+            try:
+                Target(field).put(self._constants, value)
+            except Rejected as rejected:
+                reason = rejected.detail.partition(": ")[2]
+                raise UserError(f"--set {field}={value}: {reason}", USAGE) from None
         wanted = {field: field for field in FIELDS if field not in constants} | dict(columns)
         wanted |= {_METADATA + column: column for column in metadata}
         self._targets: dict[str, list[Target]] = {}

@@ -11,11 +11,11 @@ import msgspec
 
 from schemas import codec, topics
 from schemas.events import Event
+from schemas.mending import parse
 from schemas.rejection import Reason, Rejected
 from streams.kafka import Message
 from streams.mapping import FieldMap
 from streams.reading import Row, Source
-from streams.spans import events_from_line
 
 BATCH: Final = 1_000
 SHOWN: Final = 20
@@ -31,6 +31,8 @@ _MAPPING_HINTS: Final = {
     Reason.MISSING_FIELD: "--map FIELD=COLUMN or --set FIELD=VALUE gives one",
     Reason.WRONG_TYPE: "--map takes a field from another column",
 }
+_EXPORTS: Final = ("resourceSpans", "resourceLogs", "resourceMetrics")
+_SPANS: Final = ("context", "trace_id", "span_id", "traceId")
 _SYNTAX: Final = (Reason.INVALID_JSON, Reason.TRUNCATED_JSON)
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -47,6 +49,15 @@ class BadRowError(Exception):
     """A row that is no event; the message says where it is and what is wrong, without its text."""
 
 
+class PartlyRejectedError(Rejected):
+    """A row of which a part is no event; the rest is sent where bad rows are skipped."""
+
+    def __init__(self, rejected: Rejected, refused: int, rest: list[Message]) -> None:
+        more = f" ({refused} spans of this line)" if refused > 1 else ""
+        super().__init__(rejected.reason, rejected.detail + more)
+        self.rest = rest
+
+
 @dataclass
 class Tally:
     """What became of the rows so far."""
@@ -57,8 +68,6 @@ class Tally:
     published: int = 0
     """Acknowledged by the broker."""
     bad: int = 0
-    without_content: int = 0
-    """Spans that hold neither a prompt nor a completion."""
     generated_ids: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
     apps: set[str] = field(default_factory=set)
@@ -94,11 +103,17 @@ class Preparer:
         if isinstance(value, bytes):
             if not value or value.isspace():
                 return []
+            _check_encoding(value)
             if self._fields is None:
                 return [self._as_it_is(value, row.number)]
             value = _parse(value)
+            _check_no_span(value)
         assert self._fields is not None, "a table is always mapped"
         return [self._message(self._identified(self._fields.apply(value), row.number))]
+
+    def finish(self) -> list[Message]:
+        """Return what was kept until all rows were seen: nothing."""
+        return []
 
     def _as_it_is(self, line: bytes, number: int) -> Message:
         try:
@@ -107,6 +122,7 @@ class Preparer:
             if rejected.reason is not Reason.MISSING_FIELD:
                 raise
             fields = _parse(line)
+            _check_no_span(fields)
             if "event_id" in fields:
                 raise
         return self._message(self._identified(fields, number))
@@ -120,31 +136,17 @@ class Preparer:
         return _encode({"event_id": f"{self._name}-{number}-{digest}", **fields})
 
     def _message(self, payload: bytes) -> Message:
+        return self._counted(self._checked(payload)), payload
+
+    def _checked(self, payload: bytes) -> Event:
         now = self._now_ms()
         event, _ = self._decoder.decode_event(payload, now, now)
-        return self._counted(event), payload
+        return event
 
     def _counted(self, event: Event) -> bytes:
         self._tally.kinds[event.kind] = self._tally.kinds.get(event.kind, 0) + 1
         self._tally.apps.add(event.app)
         return codec.partition_key(event)
-
-
-class SpanPreparer(Preparer):
-    """Turns lines of OpenTelemetry spans into messages; `fields` sets constants such as the app."""
-
-    def __call__(self, row: Row) -> list[Message]:
-        """Return the messages of the spans in a line; raises `Rejected`."""
-        assert isinstance(row.value, bytes)
-        if not row.value or row.value.isspace():
-            return []
-        events = events_from_line(row.value)
-        if not events:
-            self._tally.without_content += 1
-        payloads = [codec.encode(event) for event in events]
-        if self._fields is not None:
-            payloads = [_encode(self._fields.apply(_parse(payload))) for payload in payloads]
-        return [self._message(payload) for payload in payloads]
 
 
 def raw(row: Row) -> list[Message]:
@@ -167,6 +169,8 @@ class Publication:
     rate: float | None = None
     mappable: bool = True
     """Whether --map and --set may mend a row."""
+    finish: Callable[[], list[Message]] = list
+    """Returns what `prepare` kept until all rows were seen."""
 
     async def batches(self) -> AsyncIterator[list[Message]]:
         """Yield messages in batches; raises `BadRowError` after the good rows before a bad one."""
@@ -175,12 +179,11 @@ class Publication:
         while True:
             await self.source.ready()
             rows = next(chunks, None)
-            if rows is None:
-                return
-            for batch in self._prepared(rows, size):
+            prepared = self._prepared(rows, size) if rows is not None else self._cut(self.finish(), size)
+            for batch in prepared:
                 self.tally.prepared += len(batch)
                 yield batch
-            if self._full:
+            if rows is None or self._full:
                 return
 
     @property
@@ -198,6 +201,7 @@ class Publication:
                     if batch:
                         yield batch
                     raise BadRowError(problem) from None
+                batch += getattr(rejected, "rest", [])
             wanted = size if self.limit is None else min(size, self.limit - self.tally.prepared)
             while len(batch) >= wanted:
                 yield batch[:wanted]
@@ -207,6 +211,11 @@ class Publication:
                 wanted = size if self.limit is None else min(size, self.limit - self.tally.prepared)
         if batch:
             yield batch
+
+    def _cut(self, messages: list[Message], size: int) -> Iterator[list[Message]]:
+        if self.limit is not None:
+            messages = messages[: self.limit - self.tally.prepared]
+        return (messages[i : i + size] for i in range(0, len(messages), size))
 
     def _bad(self, row: Row, rejected: Rejected) -> str:
         self.tally.bad += 1
@@ -219,7 +228,7 @@ class Publication:
         return problem
 
     def _hint(self, rejected: Rejected) -> str | None:
-        if not self.mappable:
+        if not self.mappable or "--otel" in rejected.detail:
             return _HINTS.get(rejected.reason)
         if rejected.detail.startswith("`$.kind`"):
             return "a kind is prompt or completion: --set kind=prompt"
@@ -251,12 +260,30 @@ class Publication:
         self.tally.published += len(batch)
 
 
+def _check_encoding(line: bytes) -> None:
+    """Raise `Rejected` for a line that is not UTF-8: the guard reads U+FFFD, but a file can be mended."""
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        codec.decode(Event, line)  # says better what it is, where it is no JSON at all
+        where = f"not UTF-8 at byte {error.start}"
+        raise Rejected(Reason.INVALID_UTF8, f"{where}: convert the file, for example with iconv") from None
+
+
+def _check_no_span(fields: dict[str, Any]) -> None:
+    if "event_id" not in fields and (
+        any(name in fields for name in _EXPORTS)
+        or ("attributes" in fields and any(name in fields for name in _SPANS))
+    ):
+        raise Rejected(Reason.MISSING_FIELD, "looks like OpenTelemetry: add --otel")
+
+
 def _parse(line: bytes) -> dict[str, Any]:
     try:
-        fields = msgspec.json.decode(line.removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        fields = parse(line.removeprefix(b"\xef\xbb\xbf"))
+    except ValueError:
         codec.decode(Event, line)  # says better what is wrong with the JSON
-        raise
+        raise Rejected(Reason.INVALID_JSON, "not JSON that can be read") from None
     if not isinstance(fields, dict):
         raise Rejected(Reason.NOT_AN_OBJECT, "expected one JSON object per line")
     return fields

@@ -71,10 +71,11 @@ def command(
       tail -F app.jsonl | weir publish - --skip-bad
     """
     from streams.mapping import FieldMap, pairs
-    from streams.publishing import Preparer, Publication, SpanPreparer, Tally
+    from streams.publishing import Preparer, Publication, Tally
     from streams.publishing import raw as as_it_is
     from streams.reading import Source
     from streams.settings import load
+    from streams.span_preparing import SpanPreparer, summary
 
     names = tuple(name.strip() for name in metadata.split(",") if name.strip())
     mapped = bool(columns or constants or names)
@@ -92,12 +93,19 @@ def command(
         if fields is not None and source.columns is not None:
             fields.check_columns(source.columns)
         kind = SpanPreparer if otel else Preparer
-        prepare = as_it_is if raw else kind(_decoder(settings), source.name, fields, tally, _now_ms)
-        publication = Publication(source, prepare, tally, _report, skip_bad, limit, rate, mappable=not otel)
-        if dry_run:
-            _dry_run(publication)
-        else:
-            _publish(settings, publication)
+        preparer = kind(_decoder(settings), source.name, fields, tally, _now_ms)
+        publication = Publication(
+            source, as_it_is if raw else preparer, tally, _report, skip_bad, limit, rate, mappable=not otel,
+            finish=preparer.finish,
+        )  # fmt: skip
+        try:
+            if dry_run:
+                _dry_run(publication)
+            else:
+                _publish(settings, publication)
+        finally:  # after Ctrl-C or at a bad row, too
+            if isinstance(preparer, SpanPreparer):
+                click.echo("\n".join(summary(preparer.spans)))
         _note_unseen(fields, source)
 
 
@@ -166,8 +174,6 @@ def _aside(tally: "Tally") -> str:
     parts = []
     if tally.bad:
         parts.append(f"{counted(tally.bad, 'bad row')} skipped")
-    if tally.without_content:
-        parts.append(f"{counted(tally.without_content, 'line')} without prompt or completion")
     return "".join(f"; {part}" for part in parts)
 
 

@@ -116,6 +116,41 @@ def test_a_dry_run_sends_nothing(app: str, tmp_path: Path) -> None:
     assert seen("events", "--app", app) == []
 
 
+def test_spans_are_published_and_every_one_is_accounted_for(app: str, tmp_path: Path) -> None:
+    def span(number: int, **attributes: str) -> dict[str, object]:
+        pairs = [
+            {"key": name.replace("__", "."), "value": {"stringValue": each}}
+            for name, each in attributes.items()
+        ]
+        return {"traceId": "a" * 32, "spanId": f"{number:016x}", "attributes": pairs}
+
+    texts = {"input__value": "How deep?", "output__value": "Two metres."}
+    spans = [
+        span(1, openinference__span__kind="AGENT", **texts),
+        span(2, openinference__span__kind="LLM", **texts),
+        span(3, gen_ai__operation__name="execute_tool", gen_ai__tool__call__result="x"),
+        span(4, gen_ai__operation__name="chat"),
+    ]
+    export = {"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": [each]}]} for each in spans]}
+    (tmp_path / "spans.jsonl").write_text(json.dumps(export))
+    outcome = run("publish", "spans.jsonl", "--otel", "--set", f"app={app}")
+    assert outcome.out.startswith("2 events published to llm.events in ")
+    assert [" ".join(line.split()) for line in outcome.out.splitlines()[1:]] == [
+        "spans 4",
+        "1 published",
+        "1 agent, chain or workflow: not published, for the calls in it were",
+        "1 generation without a text: is the capture of content off? "
+        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true switches it on",
+        "1 tool",
+    ]
+    assert sorted(str(event["text"]) for event in seen("events", "--app", app)) == [
+        "How deep?",
+        "Two metres.",
+    ]
+    refused = run("publish", "spans.jsonl")
+    assert (refused.code, "looks like OpenTelemetry: add --otel" in refused.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -9,10 +9,12 @@ import pytest
 
 from schemas import codec
 from schemas.events import Event
+from schemas.span_kinds import Kind
 from streams.kafka import Message
 from streams.mapping import FieldMap
-from streams.publishing import BATCH, BadRowError, Preparer, Publication, SpanPreparer, Tally, raw
+from streams.publishing import BATCH, BadRowError, Preparer, Publication, Tally, raw
 from streams.reading import Row, Source
+from streams.span_preparing import SpanPreparer
 
 NOW_MS = 1_700_000_000_000
 GOOD = {"event_id": "e1", "app": "shop", "kind": "prompt", "text": "hello"}
@@ -134,7 +136,13 @@ def test_bad_rows_can_be_skipped_and_the_first_are_shown(tmp_path: Path) -> None
         (b'{"event_id": ', "not JSON: ends in the middle"),
         (b"{'a': 1}", "a.jsonl:1: not JSON: "),
         (b"[1]", "expected `object`, got `array`"),
-        (line(text="\udc80"), "half of a surrogate pair"),
+        (b'{"resourceSpans": []}', "a.jsonl:1: looks like OpenTelemetry: add --otel"),
+        (b'{"resourceLogs": []}', "looks like OpenTelemetry: add --otel"),
+        (b'{"name": "chat", "context": {"trace_id": "1"}, "attributes": {}}', "add --otel"),
+        (
+            line().replace(b"hello", b"h\xe9llo"),
+            "not UTF-8 at byte 62: convert the file, for example with iconv",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_and_what_to_do(tmp_path: Path, payload: bytes, words: str) -> None:
@@ -184,13 +192,37 @@ def test_spans_become_events_with_constants_and_those_without_content_are_counte
     content = b"\n".join(json.dumps(each).encode() for each in (span, span | {"attributes": {}}))
     producer, _, _ = publish(tmp_path / "a.jsonl", content + b"\n\n", prepare)
     assert [(event.app, event.text) for event in producer.events] == [("shop", "How deep?")]
-    assert tally.without_content == 1
+    assert (prepare.spans.read, prepare.spans.published, prepare.spans.others) == (2, 1, {Kind.OTHER: 1})
 
 
 def test_options_that_spans_cannot_have_are_not_advised(tmp_path: Path) -> None:
     prepare = SpanPreparer(codec.Decoder(), "s", None, Tally(), lambda: NOW_MS)
     _, _, reports = publish(tmp_path / "a.jsonl", b'{"span_id": "b"}', prepare, mappable=False)
     assert reports == ["stopped at a.jsonl:1: required field `attributes` is missing"]
+
+
+def test_half_a_surrogate_pair_is_sent_for_the_guard_to_read(tmp_path: Path) -> None:
+    mapped = preparer(FieldMap({}, {"app": "shop"}))
+    for prepare in (preparer(), mapped):
+        producer, _, _ = publish(tmp_path / "a.jsonl", line(text="hello \ud83d"), prepare)
+        assert [event.text for event in producer.events] == ["hello \ufffd"]
+
+
+def test_a_line_of_spans_among_mapped_rows_is_named(tmp_path: Path) -> None:
+    mapped = preparer(FieldMap({"text": "question"}, {"app": "shop"}))
+    _, _, reports = publish(tmp_path / "a.jsonl", b'{"resourceSpans": []}', mapped)
+    assert reports == ["stopped at a.jsonl:1: looks like OpenTelemetry: add --otel"]
+
+
+def test_what_was_held_until_the_end_is_sent_up_to_the_limit(tmp_path: Path) -> None:
+    prepare = SpanPreparer(codec.Decoder(), "s", None, Tally(), lambda: NOW_MS)
+    agent = {"openinference.span.kind": "AGENT", "input.value": "Hi", "output.value": "Ho"}
+    span = json.dumps({"trace_id": "a", "span_id": "b", "attributes": agent}).encode()
+    producer, _, _ = publish(tmp_path / "a.jsonl", span, prepare, finish=prepare.finish)
+    assert [event.text for event in producer.events] == ["Hi", "Ho"]
+    prepare = SpanPreparer(codec.Decoder(), "s", None, Tally(), lambda: NOW_MS)
+    producer, _, _ = publish(tmp_path / "a.jsonl", span, prepare, finish=prepare.finish, limit=1)
+    assert [event.text for event in producer.events] == ["Hi"]
 
 
 def test_a_rate_is_kept(tmp_path: Path) -> None:
