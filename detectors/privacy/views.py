@@ -19,6 +19,8 @@ from detectors.privacy.findings import Finding, merge, plain
 _PASSES: Final = 3
 """What was encoded twice (`%2540`) or in two ways is read; whoever encodes four times does not paste."""
 
+# What shows as nothing, as a mark on a letter, or stands where a byte was lost.
+_NOTHING = f"{INVISIBLE}{MARKS}\ufffd"
 _ENCODED = re.compile(
     r"(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
     r"|(?P<printable>=40)"
@@ -27,7 +29,7 @@ _ENCODED = re.compile(
     r"|(?P<code>\\(?:x[0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}))"
     r"|(?P<octal>\\[01][0-7]{2})"
     "|(?P<tags>[\U000e0020-\U000e007e]+)"
-    f"|(?P<unseen>[{INVISIBLE}{MARKS}]+)"
+    f"|(?P<unseen>[{_NOTHING}]+)"
 )
 _SIGNS: Final = "%=&\\"
 # With the character that must follow: an = or & alone is everywhere in code.
@@ -40,8 +42,8 @@ _AT: Final = {
         ("\\", "[xuU01]"),
     )
 }
-_UNSEEN_RUN: Final = re.compile(f"[{INVISIBLE}{MARKS}]+")
-_UNSEEN: Final = members(INVISIBLE) | members(MARKS)
+_UNSEEN_RUN: Final = re.compile(f"[{_NOTHING}]+")
+_UNSEEN: Final = members(_NOTHING)
 _STYLED: Final = frozenset(map(chr, STYLES))
 _ALIKE_SET: Final = frozenset(map(chr, ALIKE))
 _WORD = re.compile(r"[^\W\d_]+")

@@ -24,6 +24,7 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "zero width": "\u200b".join,
     "soft hyphens": "\u00ad".join,
     "word joiners": "\u2060".join,
+    "lost bytes": "\ufffd".join,
     "struck through": "\u0336".join,
     "full width": lambda value: "".join(chr(ord(c) + 0xFEE0) if c != " " else c for c in value),
     "mathematical digits": lambda value: "".join(
