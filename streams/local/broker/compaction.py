@@ -1,0 +1,83 @@
+"""Compaction: of the records with one key in a log only the last is kept."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from streams.local.broker import batches
+from streams.local.broker.batches import Batch
+from streams.local.broker.partition import Partition
+from streams.local.broker.segments import Segment
+
+
+def due(partition: Partition) -> bool:
+    """Whether enough has been written since the last time; the segment that is written to never counts."""
+    closed = partition.segments[:-1]
+    dirty = sum(segment.size for segment in closed if segment.base >= partition.compacted_to)
+    total = sum(segment.size for segment in closed)
+    return partition.config.compacts and 0 < dirty >= partition.config.dirty_ratio * total
+
+
+def compacted(paths: list[Path], tombstones_s: float) -> Path:
+    """Write what is kept of all segments but the last into a file beside them; fit for a thread of its own.
+
+    The files are opened anew: the broker goes on reading through its own.
+    """
+    segments = [Segment(path) for path in paths]
+    target = paths[0].with_suffix(".compacted")
+    try:
+        latest = _latest(segments)
+        with target.open("wb") as file:
+            for segment in segments[:-1]:
+                expired = segment.age < time.time() - tombstones_s
+                for batch, data in _batches(segment):
+                    file.write(_kept(batch, data, latest, expired=expired))
+    finally:
+        for segment in segments:
+            segment.close()
+    return target
+
+
+def take_over(partition: Partition, paths: list[Path], target: Path) -> None:
+    """Let a partition go on with the compacted file in place of its segments; not if these changed."""
+    old = partition.segments[: len(paths) - 1]
+    if [segment.path for segment in old] != paths[:-1]:
+        target.unlink(missing_ok=True)
+        return
+    old[0].close()
+    target.replace(paths[0])
+    for segment in old[1:]:
+        segment.delete()
+    partition.segments[: len(old)] = [Segment(paths[0])]
+    partition.compacted_to = partition.segments[1].base
+
+
+def _latest(segments: list[Segment]) -> dict[bytes, int]:
+    return {
+        record.key: record.offset
+        for segment in segments
+        for batch, data in _batches(segment)
+        if not batch.control
+        for record in batches.records(data)
+        if record.key is not None
+    }
+
+
+def _kept(batch: Batch, data: bytes, latest: dict[bytes, int], *, expired: bool) -> bytes:
+    if batch.control or batch.transactional:
+        return data  # whether it counts is not known here
+    records = list(batches.records(data))
+    kept = [
+        record
+        for record in records
+        if record.key is None
+        or (latest[record.key] == record.offset and not (expired and record.value is None))
+    ]
+    if len(kept) == len(records):
+        return data
+    return batches.rebuilt(batch.base, kept) if kept else b""
+
+
+def _batches(segment: Segment) -> Iterator[tuple[Batch, bytes]]:
+    for position, batch in segment.headers(0):
+        yield batch, segment.read(position, batch.size)

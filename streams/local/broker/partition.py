@@ -1,0 +1,192 @@
+"""The log of one partition: a folder of segments, of which the last is written to."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from streams.local.broker import batches
+from streams.local.broker.apis import Code, Fault
+from streams.local.broker.config import Config
+from streams.local.broker.producers import Producers
+from streams.local.broker.segments import Segment
+
+_LATEST, _EARLIEST = -1, -2
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file as a whole: a crash leaves the old one or the new one."""
+    temporary = path.with_suffix(".new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+class Partition:
+    """Appends, reads and forgets; everything is found again when the folder is opened again."""
+
+    end: int
+    """The offset of the next record."""
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.config = config
+        self.compacted_to = 0
+        """The offset below which compaction has been."""
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._waiting: set[asyncio.Future[None]] = set()
+        self.segments = [Segment(path) for path in sorted(folder.glob("*.log"))]
+        self._drop_compacted()
+        if not self.segments:
+            self.segments = [Segment(self._path(0))]
+        self._recover()
+        self.start = max(self._read_start(), self.segments[0].base)
+
+    def append(self, data: bytes, *, control: bool = False) -> int:
+        """Append one batch and return its offset; raises `Fault` for a bad one, `OSError` of the disk."""
+        batch = batches.header(data) if control else batches.checked(data, self.config.max_message_bytes)
+        assert batch is not None
+        if not control and (base := self.producers.repeated(batch)) is not None:
+            return base
+        self._roll(len(data))
+        data = batches.placed(data, self.end, append_time=self.config.append_time and not control)
+        placed = batches.header(data)
+        assert placed is not None
+        self.segments[-1].append(data, placed)
+        self.producers.note(placed, commit=control and batches.is_commit(data))
+        self.end = placed.last + 1
+        self.wake()
+        return placed.base
+
+    def read(self, offset: int, size: int, *, committed: bool, whole: bool) -> bytes:
+        """Return batches from an offset on; with `whole` at least one. `Fault` where the log has none such.
+
+        Reading `committed` ends before the first open transaction.
+        """
+        if not self.start <= offset <= self.end:
+            raise Fault(Code.OFFSET_OUT_OF_RANGE)
+        end = self.stable if committed else self.end
+        for segment in self.segments[self._index(offset) :]:
+            position = segment.position(offset) if offset < end else segment.size
+            if position == segment.size:
+                continue  # compaction has left a gap
+            stop = segment.size if end == self.end else segment.position(end)
+            head = batches.header(segment.read(position, batches.HEADER.size))
+            assert head is not None
+            return segment.read(position, min(stop - position, max(size, head.size) if whole else size))
+        return b""
+
+    @property
+    def stable(self) -> int:
+        """The offset before which no transaction is open."""
+        return min(self.producers.open.values(), default=self.end)
+
+    def at_time(self, timestamp: int, *, committed: bool = False) -> tuple[int, int]:
+        """Return timestamp and offset of the first record at a time in ms or later; -1, -1 if none is.
+
+        A timestamp of -1 asks for the end, -2 for the start.
+        """
+        if timestamp == _LATEST:
+            return -1, self.stable if committed else self.end
+        if timestamp == _EARLIEST:
+            return -1, self.start
+        for segment in self.segments:
+            for position, batch in segment.headers(0):
+                if batch.max_time >= timestamp and batch.last >= self.start:
+                    return self._first(segment.read(position, batch.size), timestamp)
+        return -1, -1
+
+    def delete_before(self, offset: int) -> None:
+        """Forget the records before an offset; -1 for all."""
+        offset = self.end if offset == _LATEST else offset
+        if not self.start <= offset <= self.end:
+            raise Fault(Code.OFFSET_OUT_OF_RANGE)
+        write_atomically(self._folder / "start", str(offset))
+        self.start = offset
+        while len(self.segments) > 1 and self.segments[1].base <= offset:
+            self.segments.pop(0).delete()
+        self.producers.forget_before(self.start)
+
+    def retain(self) -> None:
+        """Delete what the topic's settings no longer keep. Age counts from when a segment was written."""
+        if not self.config.deletes:
+            return
+        limit, oldest = self.config.retention_bytes, time.time() - self.config.retention_s
+        if self.segments[-1].size and self.segments[-1].age < oldest:
+            self._new_segment()
+        while len(self.segments) > 1:
+            too_much = 0 <= limit < sum(segment.size for segment in self.segments[1:])
+            if self.segments[0].age >= oldest and not too_much:
+                break
+            self.segments.pop(0).delete()
+        self.start = max(self.start, self.segments[0].base)
+        self.producers.forget_before(self.start)
+
+    def watch(self, waiting: asyncio.Future[None]) -> None:
+        """Have a future set when a record is appended."""
+        self._waiting.add(waiting)
+
+    def unwatch(self, waiting: asyncio.Future[None]) -> None:
+        """No longer."""
+        self._waiting.discard(waiting)
+
+    def wake(self) -> None:
+        """Let everyone look again."""
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for segment in self.segments:
+            segment.close()
+
+    def _roll(self, size: int) -> None:
+        active = self.segments[-1]
+        if active.size and active.size + size > self.config.segment_bytes:
+            self._new_segment()
+
+    def _new_segment(self) -> None:
+        # Which producers there are is kept beside the segment that begins: only that one is read at a start.
+        write_atomically(self._state(self.end), json.dumps(self.producers.state()))
+        self._state(self.segments[-1].base).unlink(missing_ok=True)
+        self.segments.append(Segment(self._path(self.end)))
+
+    def _recover(self) -> None:
+        active = self.segments[-1]
+        state = self._state(active.base)
+        self.producers = Producers(json.loads(state.read_text()) if state.exists() else None)
+        self.end = active.base
+        for batch, data in active.recover():
+            self.producers.note(batch, commit=batch.control and batches.is_commit(data))
+            self.end = batch.last + 1
+
+    def _drop_compacted(self) -> None:
+        """Remove segments whose records a compaction has already put into the first one."""
+        if not self.config.compacts or len(self.segments) < 2:
+            return
+        last = max((batch.last for _, batch in self.segments[0].headers(0)), default=-1)
+        for segment in [each for each in self.segments[1:-1] if each.base <= last]:
+            self.segments.remove(segment)
+            segment.delete()
+
+    def _first(self, data: bytes, timestamp: int) -> tuple[int, int]:
+        found: Any = next(
+            each
+            for each in batches.records(data)
+            if each.timestamp >= timestamp and each.offset >= self.start
+        )
+        return found.timestamp, found.offset
+
+    def _index(self, offset: int) -> int:
+        return max(i for i, segment in enumerate(self.segments) if segment.base <= offset or i == 0)
+
+    def _read_start(self) -> int:
+        path = self._folder / "start"
+        return int(path.read_text()) if path.exists() else 0
+
+    def _path(self, base: int) -> Path:
+        return self._folder / f"{base:020}.log"
+
+    def _state(self, base: int) -> Path:
+        return self._folder / f"{base:020}.json"

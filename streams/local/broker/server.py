@@ -1,0 +1,144 @@
+"""The broker's connections: one request after another, as Kafka answers them."""
+
+import asyncio
+import logging
+import struct
+from collections import deque
+from typing import Any
+
+from streams.local.broker.answers import Answers
+from streams.local.broker.apis import APIS, Code
+from streams.local.broker.wire import Reader, WireError, decode, encode
+
+log = logging.getLogger(__name__)
+
+REQUEST_BYTES = 100 << 20
+"""A larger one is no request but, say, the start of an HTTP one: the connection is closed."""
+QUEUE_BYTES = 16 << 20
+_SIZE = struct.Struct(">i")
+_HEADER = struct.Struct(">hhih")
+_API_VERSIONS, _PRODUCE = 18, 0
+
+
+class Connection(asyncio.Protocol):
+    """Reads requests as they come, and answers them in order; ends what it waits for with the client."""
+
+    def __init__(self, answers: Answers, connections: set["Connection"]) -> None:
+        self._answers = answers
+        self._connections = connections
+        self._buffer = bytearray()
+        self._requests: deque[bytes] = deque()
+        self._queued = 0
+        self._arrived = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to answer."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._connections.add(self)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what waits."""
+        self._connections.discard(self)
+        self._task.cancel()
+
+    def pause_writing(self) -> None:
+        """Answer no more until the client has read."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._writable.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Take requests out of what has come."""
+        self._buffer += data
+        at = 0
+        while len(self._buffer) - at >= _SIZE.size:
+            (size,) = _SIZE.unpack_from(self._buffer, at)
+            if not _HEADER.size <= size <= REQUEST_BYTES:
+                self._transport.abort()
+                return
+            if len(self._buffer) - at - _SIZE.size < size:
+                break
+            self._requests.append(bytes(memoryview(self._buffer)[at + _SIZE.size : at + _SIZE.size + size]))
+            at += _SIZE.size + size
+            self._queued += size
+        del self._buffer[:at]
+        if self._queued > QUEUE_BYTES:
+            self._transport.pause_reading()
+        if self._requests:
+            self._arrived.set()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._transport.abort()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                while self._requests:
+                    request = self._requests.popleft()
+                    await self._answer(request)
+                    self._queued -= len(request)
+                    await self._writable.wait()
+                self._arrived.clear()
+                self._transport.resume_reading()
+                await self._arrived.wait()
+        except WireError as error:
+            log.warning("a request that is not understood: %s", error)
+        except Exception:
+            log.exception("a request has failed")
+        self._transport.abort()
+
+    async def _answer(self, data: bytes) -> None:
+        key, version, correlation, length = _HEADER.unpack_from(data)
+        reader = Reader(data)
+        reader.at = _HEADER.size
+        client = reader.take(max(0, length)).decode(errors="replace")
+        api = APIS.get(key)
+        if key == _API_VERSIONS and api is not None and not api.low <= version <= api.high:
+            # How Kafka says it: in version 0, with the versions to choose from.
+            answer = await self._answers.api_versions({}, client)
+            return self._write(
+                correlation, encode(api.response, 0, answer | {"error": Code.UNSUPPORTED_VERSION})
+            )
+        if api is None or not api.low <= version <= api.high:
+            raise WireError(f"request {key} in version {version}")
+        request = decode(api.request, version, reader) | {"version": version}
+        answer = await getattr(self._answers, api.name)(request, client)
+        if key == _PRODUCE and request["acks"] == 0:
+            return None  # nobody waits for an answer
+        return self._write(correlation, encode(api.response, version, answer))
+
+    def _write(self, correlation: int, pieces: list[bytes]) -> None:
+        body = b"".join(pieces)
+        self._transport.write(_SIZE.pack(len(body) + 4) + _SIZE.pack(correlation) + body)
+
+
+async def serve(answers: Answers, host: str, port: int, stop: asyncio.Event) -> None:
+    """Answer clients on a port until `stop`; `OSError` where it cannot be listened on."""
+    connections: set[Connection] = set()
+    loop = asyncio.get_running_loop()
+    server: Any = await loop.create_server(lambda: Connection(answers, connections), host, port)
+    tidying = loop.create_task(_tidy(answers))
+    try:
+        await stop.wait()
+    finally:
+        tidying.cancel()
+        server.close()
+        for connection in list(connections):
+            connection.close()
+        answers.topics.close()
+
+
+async def _tidy(answers: Answers) -> None:
+    while True:
+        await asyncio.sleep(1.0)
+        try:
+            await answers.tidy()
+        except OSError:
+            log.exception("what is past its time cannot be deleted")

@@ -1,0 +1,143 @@
+"""Kafka's binary layouts, written as text and compiled once per version.
+
+`name:type` is a field, `name:[…]` an array of structures, `name@2:type` a field since version 2 and
+`name@2-4:type` one of versions 2 to 4. Structures are dicts. Only the layouts before Kafka's compact
+encodings are needed: every client falls back to the highest version that a broker offers.
+"""
+
+import functools
+import re
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+_WORD = re.compile(r"(\w+)(?:@(\d+)(?:-(\d+))?)?:(\[|\w+)|(\])")
+
+
+class WireError(ValueError):
+    """Bytes that do not follow their layout."""
+
+
+class Reader:
+    """A position in a request."""
+
+    __slots__ = ("at", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def take(self, size: int) -> bytes:
+        """Return the next `size` bytes."""
+        piece = self.data[self.at : self.at + size]
+        if len(piece) != size:
+            raise WireError("the request ends early")
+        self.at += size
+        return piece
+
+
+class Codec(NamedTuple):
+    """Reads and writes one value; `default` is written where a response does not name the field."""
+
+    read: Callable[[Reader], Any]
+    write: Callable[[Any, list[bytes]], None]
+    default: Any
+
+
+def _number(code: str) -> Codec:
+    packed = struct.Struct(">" + code)
+
+    def read(reader: Reader) -> Any:
+        (value,) = packed.unpack_from(reader.data, reader.at)
+        reader.at += packed.size
+        return value
+
+    return Codec(read, lambda value, out: out.append(packed.pack(value)), 0)
+
+
+def _sized(size: Codec, decode: Callable[[bytes], Any], encode: Callable[[Any], bytes]) -> Codec:
+    """Return the codec of bytes after their length; a negative length is None."""
+
+    def read(reader: Reader) -> Any:
+        length = size.read(reader)
+        return None if length < 0 else decode(reader.take(length))
+
+    def write(value: Any, out: list[bytes]) -> None:
+        data = None if value is None else encode(value)
+        size.write(-1 if data is None else len(data), out)
+        out.append(data or b"")
+
+    return Codec(read, write, None)
+
+
+def _array(item: Codec) -> Codec:
+    def read(reader: Reader) -> Any:
+        count = _I32.read(reader)
+        if count > len(reader.data) - reader.at:  # an item takes a byte at least: no memory for a lie
+            raise WireError("more items than bytes")
+        return None if count < 0 else [item.read(reader) for _ in range(count)]
+
+    def write(values: Any, out: list[bytes]) -> None:
+        _I32.write(-1 if values is None else len(values), out)
+        for value in values or ():
+            item.write(value, out)
+
+    return Codec(read, write, ())
+
+
+def _structure(fields: list[tuple[str, Codec]]) -> Codec:
+    def write(value: Any, out: list[bytes]) -> None:
+        for name, codec in fields:
+            codec.write(value.get(name, codec.default), out)
+
+    return Codec(lambda reader: {name: codec.read(reader) for name, codec in fields}, write, None)
+
+
+_I32 = _number("i")
+_ITEMS = {
+    "bool": _number("?"),
+    "i8": _number("b"),
+    "i16": _number("h"),
+    "i32": _I32,
+    "i64": _number("q"),
+    "str": _sized(_number("h"), bytes.decode, str.encode),
+    "bytes": _sized(_I32, bytes, bytes),
+}
+_TYPES = _ITEMS | {f"{name}s": _array(codec) for name, codec in _ITEMS.items()}
+
+
+@functools.cache
+def layout(text: str, version: int) -> Codec:
+    """Return the codec of a structure in a version."""
+    levels: list[list[tuple[str, Codec]]] = [[]]
+    arrays: list[tuple[str, bool]] = []
+    for name, low, high, kind, closing in _WORD.findall(text):
+        if closing:
+            codec = _array(_structure(levels.pop()))
+            name, present = arrays.pop()
+        else:
+            present = not low or int(low) <= version <= int(high or version)
+            if kind == "[":
+                arrays.append((name, present))
+                levels.append([])
+                continue
+            codec = _TYPES[kind]
+        if present:
+            levels[-1].append((name, codec))
+    return _structure(levels[0])
+
+
+def decode(text: str, version: int, reader: Reader) -> dict[str, Any]:
+    """Read a structure; raises `WireError`."""
+    try:
+        value: dict[str, Any] = layout(text, version).read(reader)
+    except (struct.error, UnicodeDecodeError) as error:
+        raise WireError(str(error)) from None
+    return value
+
+
+def encode(text: str, version: int, value: dict[str, Any]) -> list[bytes]:
+    """Write a structure, as pieces to be joined."""
+    out: list[bytes] = []
+    layout(text, version).write(value, out)
+    return out
