@@ -31,9 +31,8 @@ async def main(address: str, pid: int | None) -> None:
     print(f"read                      {await _consumed(address, topic):9,.0f} events/s")
     for wait in (10, 500):
         times = await _lone(address, topic, wait)
-        print(
-            f"lone event, wait {wait:3} ms   {statistics.median(times):9.1f} ms p50, {max(times):.1f} ms at most"
-        )
+        middle, most = statistics.median(times), max(times)
+        print(f"lone event, wait {wait:3} ms   {middle:9.1f} ms p50, {most:.1f} ms at most")
     print(f"a group of one joins in   {await _joined(address, topic):9.2f} s")
     if pid is not None:
         print(f"idle, 3 clients at 10 ms  {100 * await _idle(address, topic, pid):9.1f} % of a core")
@@ -48,9 +47,7 @@ async def _produced(address: str, topic: str) -> float:
                 batch = producer.create_batch()
                 for _ in range(500):
                     batch.append(key=None, value=VALUE, timestamp=None)
-                futures.append(
-                    await producer.send_batch(batch, topic, partition=number // 500 % PARTITIONS)
-                )
+                futures.append(await producer.send_batch(batch, topic, partition=number // 500 % PARTITIONS))
             await asyncio.gather(*futures)
         return EVENTS / (time.perf_counter() - began)
 

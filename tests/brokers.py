@@ -22,6 +22,8 @@ class KafkaBroker(Protocol):
 
     def stop(self) -> int | None: ...
 
+    def kill(self) -> None: ...
+
 
 def apache_missing() -> str:
     """Return why Apache Kafka cannot be started; empty when it can."""

@@ -20,8 +20,8 @@ settings.load_profile("weir")
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of an embedded broker, `127.0.0.1:PORT`; name topics uniquely, it is shared."""
-    with Broker(free_port(), tmp_path_factory.mktemp("broker")) as running:
+    """Address of an embedded broker, `127.0.0.1:PORT`, that makes topics as they are named; it is shared."""
+    with Broker(free_port(), tmp_path_factory.mktemp("broker"), create_topics=True) as running:
         yield running.address
 
 

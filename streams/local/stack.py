@@ -31,8 +31,7 @@ Say = Callable[[str], None]
 class Stack:
     """Starts, supervises and stops the processes of `weir up`.
 
-    A role or the store that dies is started again; the broker holds its records in memory only, so
-    when it dies the stack stops.
+    Whatever dies is started again and goes on where it was: broker and store keep what they have in files.
 
     Args:
         settings: addresses and ports.
@@ -49,7 +48,10 @@ class Stack:
         self._settings = settings
         self._directory = directory
         self._say = say
-        self._broker = Broker(_port(settings.kafka, "WEIR_KAFKA"), directory / "logs") if broker else None
+        self._broker: Broker | None = None
+        if broker:
+            log = directory / "logs" / "broker.log"
+            self._broker = Broker(_port(settings.kafka, "WEIR_KAFKA"), directory, log=log)
         self._own_store = store
         self._store: Child | None = None
         self._roles: dict[str, Child] = {}
@@ -61,7 +63,7 @@ class Stack:
         self._prepare()
         if self._broker is not None:
             self._broker.start()
-            self._say(f"broker    {self._settings.kafka}  (in memory)")
+            self._say(f"broker    {self._settings.kafka}  ({self._broker.data})")
         if self._own_store:
             self._start_store()
             self._say(f"store     {self._settings.clickhouse}  ({self._directory / 'clickhouse'})")
@@ -79,10 +81,7 @@ class Stack:
         """Supervise until `request_stop`; raise `LocalServiceError` when something cannot go on."""
         while not self._stop.wait(0.3):
             if self._broker is not None and not self._broker.child.running:
-                raise LocalServiceError(
-                    "The embedded broker ended, and with it the records it held in memory. Its log, "
-                    f"{self._broker.child.log}, ends with:\n{self._broker.child.log_tail()}"
-                )
+                self._revive("broker", self._broker.child, self._broker.start)
             if self._store is not None and not self._store.running:
                 self._revive("store", self._store, self._start_store)
             for name, child in list(self._roles.items()):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from schemas.events import Event
-from tests.brokers import ApacheKafka, KafkaBroker, apache_missing
+from tests.brokers import KafkaBroker, apache_missing
 from tests.harness import EVENTS, OUTAGE_S, PATIENCE_S, ROLES, Weir, make_events, wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(4 * PATIENCE_S)]
@@ -94,8 +94,6 @@ def test_decisions_go_on_while_the_store_is_away(weir: Weir) -> None:
 
 
 def test_the_broker_crashes(weir: Weir, kafka: KafkaBroker) -> None:
-    if not isinstance(kafka, ApacheKafka):
-        pytest.skip("the embedded broker keeps records in memory: its end is the end of the stack")
     app = "broker-killed"
     with traffic(weir, make_events(app, EVENTS)):
         wait_until(lambda: weir.rows(app) > EVENTS / 20, "rows arrive")

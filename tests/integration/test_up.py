@@ -49,8 +49,8 @@ class Up:
             except OSError:
                 continue
             if parent == self.process.pid and len(words) > 3:  # else it is dead and not yet buried
-                name = words[3] if words[1] == "-m" else "broker"
-                found["store" if "streams.local.clickhouse" in words else name] = int(entry.name)
+                servers = {"streams.local.broker": "broker", "streams.local.clickhouse": "store"}
+                found[servers.get(words[2], words[3])] = int(entry.name)
         return found
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
@@ -103,7 +103,7 @@ def test_what_dies_is_started_again_and_a_second_one_is_refused(up: Up) -> None:
         assert "Traceback" not in output
         assert word in output
     first = up.children()
-    for name in (*ROLES, "store"):
+    for name in (*ROLES, "store", "broker"):
         os.kill(first[name], signal.SIGKILL)
     wait_until(
         lambda: set(up.children()) == set(first) and gone({n: first[n] for n in ROLES}), "all again", 30

@@ -30,14 +30,21 @@ class Broker:
 
     Args:
         port: what clients connect to.
-        directory: topics are in its folder `broker`, the log is `broker.log`; both stay.
+        directory: topics are in its folder `broker`, and stay.
+        log: its log file, by default `broker.log` in `directory`.
         create_topics: make a topic when a client asks for it.
         setting: what an error about the port points to.
 
     """
 
     def __init__(
-        self, port: int, directory: Path, *, create_topics: bool = False, setting: str = "WEIR_KAFKA"
+        self,
+        port: int,
+        directory: Path,
+        *,
+        log: Path | None = None,
+        create_topics: bool = False,
+        setting: str = "WEIR_KAFKA",
     ) -> None:
         self.port = port
         self.address = f"{HOST}:{port}"
@@ -45,7 +52,7 @@ class Broker:
         self._setting = setting
         self._command = [sys.executable, "-m", "streams.local.broker", "--data", str(self.data)]
         self._command += ["--port", str(port), *(["--create-topics"] if create_topics else [])]
-        self._log = directory / "broker.log"
+        self._log = log or directory / "broker.log"
         self._child: Child | None = None
 
     def start(self, timeout: float = 30.0) -> None:

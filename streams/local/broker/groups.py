@@ -114,9 +114,11 @@ class Group:
         for member in [each for each in self.members.values() if instance and each.instance == instance]:
             self._remove(member)  # the same instance, started again
         session = request["session_timeout"] / 1000
-        rebalance = float(request.get("rebalance_timeout", request["session_timeout"])) / 1000
+        rebalance = (
+            request.get("rebalance_timeout") or request["session_timeout"]
+        )  # version 0 has one for both
         name = f"{client or 'consumer'}-{secrets.token_hex(8)}"
-        member = self.members[name] = Member(name, client, session, rebalance, {}, instance)
+        member = self.members[name] = Member(name, client, session, rebalance / 1000, {}, instance)
         return member
 
     def _rebalance(self) -> None:
