@@ -11,15 +11,23 @@ import asyncio
 import json
 import os
 import sys
+import time
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 KAFKA = os.environ.get("WEIR_KAFKA", "127.0.0.1:9092")
 STOPPED = 3
+MISSES = 3
+"""Texts in a row without a decision after which the gate no longer waits for one."""
+PROBE_S = 1.0
+"""How often one text may wait all the same, to see whether weir is back."""
+
+METADATA_MS = 2_000
+"""How soon new partitions, and topics that were made anew, are noticed; the clients' own is 5 minutes."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,9 @@ class Answer:
 class Gate:
     """Asks weir about texts; one per process, started once: each request costs one message each way.
 
+    It can be made anywhere, also where no loop runs yet: `gate = Gate("shop", …)` in a module, and
+    `await gate.start()` when the app starts. When weir is away, requests do not wait for it one by one.
+
     Args:
         app: name of the app.
         timeout: seconds to wait for a decision.
@@ -47,46 +58,72 @@ class Gate:
         self._timeout = timeout
         self._fail_open = fail_open
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
-        self._producer = AIOKafkaProducer(bootstrap_servers=KAFKA)
-        # No group: every process reads all decisions and picks its own. The short wait matters with the
-        # embedded broker, which holds an empty fetch back for half of it.
-        self._consumer = AIOKafkaConsumer("llm.decisions", bootstrap_servers=KAFKA, fetch_max_wait_ms=10)
-        self._listener: asyncio.Task[None] | None = None
+        self._misses = 0
+        self._next_probe = 0.0
 
     async def start(self) -> None:
         """Connect; raises KafkaConnectionError when no broker answers."""
-        await self._producer.start()
-        await self._producer.partitions_for("llm.events")
-        await self._consumer.start()
-        # Where to read from is settled before the first request, or its decision could be missed.
-        await asyncio.gather(*(self._consumer.position(part) for part in self._consumer.assignment()))
+        self._producer = AIOKafkaProducer(bootstrap_servers=KAFKA, metadata_max_age_ms=METADATA_MS)
+        # No group: every process reads all decisions and picks its own.
+        self._consumer = AIOKafkaConsumer(
+            "llm.decisions", bootstrap_servers=KAFKA, metadata_max_age_ms=METADATA_MS
+        )
+        try:
+            await self._producer.start()
+            await self._producer.partitions_for("llm.events")
+            await self._consumer.start()
+            # Where to read from is settled before the first request, or its decision could be missed.
+            await asyncio.gather(*(self._consumer.position(part) for part in self._consumer.assignment()))
+        except BaseException:
+            await self._disconnect()
+            raise
         self._listener = asyncio.create_task(self._listen())
 
     async def stop(self) -> None:
         """Disconnect."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
-        await self._consumer.stop()
-        await self._producer.stop()
+        self._listener.cancel()
+        await asyncio.gather(self._listener, return_exceptions=True)
+        await self._disconnect()
 
     async def ask(self, text: str, **fields: str) -> Answer:
         """Return what to do with a prompt; `fields` are further fields of the event."""
+        now = time.monotonic()
+        if self._misses >= MISSES and now < self._next_probe:
+            return Answer(self._fail_open, text, "not asked: weir has not answered lately")
+        self._next_probe = now + PROBE_S
+        try:
+            answer = _answer(await self._decision(text, fields), text)
+        except (TimeoutError, KafkaError) as error:
+            self._misses += 1
+            why = f"no decision within {self._timeout:g} s"
+            return Answer(self._fail_open, text, why if isinstance(error, TimeoutError) else repr(error))
+        self._misses = 0
+        return answer
+
+    async def _decision(self, text: str, fields: dict[str, str]) -> Any:
         event_id = str(uuid.uuid4())
         event = {"event_id": event_id, "app": self._app, "kind": "prompt", "text": text, **fields}
         decision = self._waiting[event_id] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._timeout):
                 key = fields.get("conversation_id", event_id).encode()
-                await self._producer.send("llm.events", json.dumps(event).encode(), key=key)
-                return _answer(await decision, text)
-        except TimeoutError:
-            return Answer(self._fail_open, text, f"no decision within {self._timeout:g} s")
+                sent = await self._producer.send("llm.events", json.dumps(event).encode(), key=key)
+                sent.add_done_callback(lambda each: each.cancelled() or each.exception())
+                return await decision
         finally:
             del self._waiting[event_id]
 
+    async def _disconnect(self) -> None:
+        await self._consumer.stop()
+        await self._producer.stop()
+
     async def _listen(self) -> None:
-        async for record in self._consumer:
+        while True:
+            try:
+                record = await self._consumer.getone()
+            except KafkaError:
+                await asyncio.sleep(PROBE_S)  # the next one may do
+                continue
             decision = json.loads(record.value)
             waiting = self._waiting.get(decision["event_id"])
             if waiting is not None and not waiting.done():
@@ -106,11 +143,10 @@ async def main(text: str, patience: float, fail_open: bool) -> int:
     gate = Gate("shop", timeout=patience, fail_open=fail_open)
     try:
         await gate.start()
-        answer = await gate.ask(text)
     except KafkaConnectionError:
         sys.exit(f"no broker answers at {KAFKA}: start `weir up`, or set WEIR_KAFKA")
-    finally:
-        await gate.stop()
+    answer = await gate.ask(text)
+    await gate.stop()
     print("goes on to the model" if answer.allowed else "stopped", f"({answer.why})")
     if answer.allowed and answer.text != text:
         print("as:", answer.text)

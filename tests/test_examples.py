@@ -1,28 +1,37 @@
 """The examples do what they say, on a running weir."""
 
+import asyncio
 import importlib.util
 import io
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.batch import Batch
+from schemas import topics
 from schemas.events import Decision, Event, Mode, RuleHit, Severity, Verdict
 from streams.drift import DriftMonitor, WatchedEvent, WatchedScores
+from streams.kafka import create_topics
+from streams.local.broker import Broker
 from streams.local.process import free_port
+from streams.settings import Settings
 from tests.harness import Weir, wait_until
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -212,6 +221,100 @@ def test_gate_without_a_decision_in_time_does_what_was_asked(
     found, output, errors = python(weir, "gate.py", "--timeout", "0", *options, "hello")
     assert found == status, errors
     assert "no decision within 0 s" in output
+
+
+@asynccontextmanager
+async def answering(broker: Broker) -> AsyncIterator[None]:
+    """A guard of one line, that allows everything."""
+
+    async def answer() -> None:
+        async with (
+            AIOKafkaConsumer(
+                topics.EVENTS, bootstrap_servers=broker.address, metadata_max_age_ms=1_000
+            ) as events,
+            AIOKafkaProducer(bootstrap_servers=broker.address) as producer,
+        ):
+            await asyncio.gather(*(events.position(part) for part in events.assignment()))
+            started.set()
+            async for record in events:
+                decision = {"event_id": json.loads(record.value)["event_id"], "action": "allow"}
+                await producer.send(topics.DECISIONS, json.dumps(decision).encode())
+
+    started = asyncio.Event()
+    task = asyncio.create_task(answer())
+    await started.wait()
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until_allowed(gate: Any, patience: float = 10.0) -> None:
+    """Ask until there is a decision again."""
+    deadline = time.monotonic() + patience
+    while (why := (await gate.ask("hello")).why) != "allow":
+        assert time.monotonic() < deadline, why
+        await asyncio.sleep(0.05)
+
+
+def new_gate(broker: Broker, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
+    monkeypatch.setenv("WEIR_KAFKA", broker.address)
+    return load("gate").Gate("shop", **{"timeout": 0.3, "fail_open": True, **options})
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Broker]:
+    with Broker(free_port(), tmp_path) as running:
+        asyncio.run(create_topics(Settings(_env_file=None, kafka=running.address)))
+        yield running
+
+
+def test_gate_is_made_where_no_loop_runs(own_broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = new_gate(own_broker, monkeypatch)
+
+    async def use() -> None:
+        await gate.start()
+        async with answering(own_broker):
+            await until_allowed(gate)
+        await gate.stop()
+
+    asyncio.run(use())
+
+
+async def test_gate_does_not_wait_for_a_weir_that_is_away(
+    own_broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = new_gate(own_broker, monkeypatch, fail_open=False)
+    await gate.start()
+    answers = [await gate.ask("hello") for _ in range(3)]
+    assert {answer.why for answer in answers} == {"no decision within 0.3 s"}
+    began = time.monotonic()
+    answers = [await gate.ask("hello") for _ in range(500)]
+    assert time.monotonic() - began < 0.3, "none of them has waited"
+    assert not any(answer.allowed for answer in answers)
+    async with answering(own_broker):
+        await until_allowed(gate)
+        assert (await gate.ask("hello")).why == "allow"
+    await gate.stop()
+
+
+@pytest.mark.parametrize("log", ["kept", "lost"])
+async def test_gate_goes_on_when_the_broker_is_started_again(
+    own_broker: Broker, monkeypatch: pytest.MonkeyPatch, log: str
+) -> None:
+    gate = new_gate(own_broker, monkeypatch)
+    await gate.start()
+    async with answering(own_broker):
+        assert (await asyncio.gather(*(gate.ask("hello") for _ in range(200))))[0].why == "allow"
+        own_broker.kill()
+        if log == "lost":  # the position of the gate then lies beyond the end
+            shutil.rmtree(own_broker.data)
+        own_broker.start()
+        if log == "lost":
+            await create_topics(Settings(_env_file=None, kafka=own_broker.address))
+        await until_allowed(gate)
+    await gate.stop()
 
 
 @pytest.mark.kafka
