@@ -225,7 +225,7 @@ async def _start_at_the_end(settings: Settings, group: str) -> None:
         async with AIOKafkaConsumer(
             **client_options(settings), group_id=f"{group}-{role.name}", enable_auto_commit=False
         ) as consumer:
-            # Not a member of the group: the embedded broker would remember the protocol of this one.
+            # Not a member of the group, so that the role need not wait for this one to leave.
             partitions = [TopicPartition(name, n) for name in role.topics for n in range(settings.partitions)]
             consumer.assign(partitions)
             await consumer.commit(await consumer.end_offsets(partitions))

@@ -218,7 +218,7 @@ def drift_id(app: str, model: str, prompt_version: str, metric: str, detector: s
 def dead_letter_id(topic: str, partition: int, offset: int, timestamp_ms: int) -> str:
     """Return the id of a dead letter.
 
-    Kafka's timestamp is part of it, since the embedded broker counts offsets from 0 at every start.
+    Kafka's timestamp is part of it, since a topic that is made anew counts offsets from 0 again.
     """
     return _id(b"weir.dead_letter", topic, str(partition), str(offset), str(timestamp_ms))
 

@@ -38,7 +38,7 @@ class Poll:
 class _PollThread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust hard-codes 1,500 ms; an embedded broker then answers a lone event after half of that.
+        # Faust hard-codes 1,500 ms: as long may a partition wait that is not part of the fetch under way.
         consumer._fetch_max_wait_ms = self.app.conf.weir.kafka_fetch_wait_ms
         return consumer
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ Message = tuple[bytes | None, bytes | None]
 BATCH_BYTES = 512 * 1024
 REQUEST_BYTES = 9 * 1024 * 1024
 RETRY_S = 1.0
+SILENCE_S = 30.0
+"""How long a topic that is read to its end may give nothing before that."""
 HOUR_MS = 3_600_000
 TOPIC_CONFIG: dict[str, dict[str, str]] = {
     # An oversized event must reach the guard to become a dead letter, not fail in the app's producer.
@@ -82,7 +85,7 @@ class BatchProducer:
         producer = AIOKafkaProducer(
             **client_options(self._settings),
             acks="all",
-            # No idempotent producer: the embedded broker has none, and consumers drop repeats by id anyway.
+            # Not idempotent: consumers drop repeats by id, and a sequence that is broken off ends a producer.
             max_batch_size=BATCH_BYTES,
             max_request_size=REQUEST_BYTES,
         )
@@ -187,12 +190,23 @@ async def consuming(
 
 
 async def read_to_end(settings: Settings, topic: str) -> list[ConsumerRecord]:
-    """Return everything that is in a topic now, in order within each partition."""
+    """Return everything that is in a topic now, in order within each partition.
+
+    Raises `BrokerError` when nothing comes any more though the end is not reached.
+    """
     records: list[ConsumerRecord] = []
     async with consuming(settings, topic) as consumer:
         ends = await consumer.end_offsets(consumer.assignment())
         for partition, end in ends.items():
-            while await consumer.position(partition) < end:
+            position, since = -1, time.monotonic()
+            while (now_at := await consumer.position(partition)) < end:
+                if now_at != position:  # also past what is no record, such as the marker of a transaction
+                    position, since = now_at, time.monotonic()
+                elif time.monotonic() > since + SILENCE_S:
+                    raise BrokerError(
+                        f"{topic}/{partition.partition} ends at {end}, and nothing comes after {position}: "
+                        "see whether the broker is well, and the topic still there"
+                    )
                 for fetched in (await consumer.getmany(partition, timeout_ms=200)).values():
                     records.extend(fetched)
     return records

@@ -60,10 +60,10 @@ class Settings(BaseSettings):
     kafka_key_file: ExistingFile | None = Field(None, description="Client key for mutual TLS (PEM)")
     kafka_key_password: SecretStr = Field(SecretStr(""), description="Password of the client key")
     kafka_fetch_wait_ms: int = Field(
-        10,
+        200,
         ge=1,
         le=5000,
-        description="How long the broker may hold an empty fetch; short for the embedded broker",
+        description="How long the broker may hold an empty fetch; a message ends the wait at once",
     )
     kafka_session_timeout_s: float = Field(
         6.0, ge=1, le=300, description="Silence after which a worker counts as dead and its partitions move"

@@ -22,11 +22,9 @@ const event = {
   timestamp: new Date().toISOString(),
 };
 
-// kafkajs reads in a group only: one of its own sees all partitions. maxWaitTimeInMs matters with the
-// embedded broker, which holds an empty fetch back for half of it.
+// kafkajs reads in a group only: one of its own sees all partitions.
 const consumer = kafka.consumer({
   groupId: `weir-example-${randomUUID()}`,
-  maxWaitTimeInMs: 20,
   sessionTimeout: 6_000,
   heartbeatInterval: 2_000,
 });

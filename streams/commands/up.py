@@ -13,7 +13,7 @@ from streams.terminal import Command
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(".weir"),
     show_default=True,
-    help="Folder for the tables and the logs.",
+    help="Folder for the topics, the tables and the logs.",
 )
 @click.option("--no-broker", is_flag=True, help="Use the broker of WEIR_KAFKA instead of the embedded one.")
 @click.option(
@@ -22,8 +22,8 @@ from streams.terminal import Command
 def command(data: Path, no_broker: bool, no_store: bool) -> None:
     """Run everything on this machine until Ctrl-C: a broker, a store and the three roles.
 
-    The tables stay in the folder and are there again at the next start. The embedded broker keeps its
-    records in memory: what the roles have not finished when it is killed is gone.
+    Topics and tables stay in the folder and are there again at the next start: what the roles have not
+    finished when they are killed is finished then.
 
     \b
     Example:

@@ -25,8 +25,10 @@ from aiokafka.errors import (
     for_code,
 )
 
+from streams.kafka import read_to_end
 from streams.local.broker import Broker
 from streams.local.process import free_port
+from streams.settings import Settings
 from tests.brokers import ApacheKafka, KafkaBroker
 
 pytestmark = [pytest.mark.kafka]
@@ -175,6 +177,16 @@ async def test_a_time_finds_its_record(kafka: KafkaBroker) -> None:
             found = (await consumer.offsets_for_times({part: moment}))[part]
             assert found.offset == offset
         assert (await consumer.offsets_for_times({part: 9_000}))[part] is None
+
+
+async def test_the_brokers_own_time_where_a_topic_asks_for_it(kafka: KafkaBroker) -> None:
+    topic = await new_topic(kafka, message_timestamp_type="LogAppendTime")
+    began = time.time()
+    async with producing(kafka) as producer:
+        await producer.send_and_wait(topic, b"x", partition=0, timestamp_ms=1_000)
+    async with consuming(kafka, topic) as consumer:
+        record = await consumer.getone()
+    assert began - 1 < record.timestamp / 1_000 < time.time() + 1
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
@@ -362,6 +374,14 @@ async def test_only_committed_transactions_are_read(kafka: KafkaBroker) -> None:
             assert await read(consumer, 5) == ["good", "bad", "plain", "open", "behind"]
         async with consuming(kafka, topic, group_id=group) as consumer:
             assert await consumer.committed(part) == 7
+
+
+async def test_reading_to_the_end_goes_past_markers(kafka: KafkaBroker) -> None:
+    topic = await new_topic(kafka)
+    async with producing(kafka, transactional_id=f"id-{topic}") as producer, producer.transaction():
+        await producer.send_and_wait(topic, b"good", partition=0)
+    records = await read_to_end(Settings(_env_file=None, kafka=kafka.address), topic)
+    assert [record.value for record in records] == [b"good"]
 
 
 async def test_a_second_producer_with_the_id_shuts_out_the_first(kafka: KafkaBroker) -> None:

@@ -326,7 +326,7 @@ def process(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def test_following_begins_now_and_ends_quietly_with_ctrl_c(app: str) -> None:
-    send(topics.DECISIONS, decision(app, "before"))
+    send(topics.DECISIONS, *(decision(app, f"before {number}") for number in range(50)))
     heard = threading.Event()
 
     def speak() -> None:

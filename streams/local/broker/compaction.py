@@ -41,7 +41,7 @@ def compacted(paths: list[Path], tombstones_s: float) -> Path:
 def take_over(partition: Partition, paths: list[Path], target: Path) -> None:
     """Let a partition go on with the compacted file in place of its segments; not if these changed."""
     old = partition.segments[: len(paths) - 1]
-    if [segment.path for segment in old] != paths[:-1]:
+    if partition.closed or [segment.path for segment in old] != paths[:-1]:
         target.unlink(missing_ok=True)
         return
     old[0].close()

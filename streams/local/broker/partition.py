@@ -30,6 +30,7 @@ class Partition:
 
     def __init__(self, folder: Path, config: Config) -> None:
         self.config = config
+        self.closed = False
         self.compacted_to = 0
         """The offset below which compaction has been."""
         self._folder = folder
@@ -38,7 +39,7 @@ class Partition:
         self.segments = [Segment(path) for path in sorted(folder.glob("*.log"))]
         self._drop_compacted()
         if not self.segments:
-            self.segments = [Segment(self._path(0))]
+            self.segments = [Segment(self._path(0), new=True)]
         self._recover()
         self.start = max(self._read_start(), self.segments[0].base)
 
@@ -139,7 +140,8 @@ class Partition:
                 waiting.set_result(None)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of the files, for good."""
+        self.closed = True
         for segment in self.segments:
             segment.close()
 
@@ -152,7 +154,7 @@ class Partition:
         # Which producers there are is kept beside the segment that begins: only that one is read at a start.
         write_atomically(self._state(self.end), json.dumps(self.producers.state()))
         self._state(self.segments[-1].base).unlink(missing_ok=True)
-        self.segments.append(Segment(self._path(self.end)))
+        self.segments.append(Segment(self._path(self.end), new=True))
 
     def _recover(self) -> None:
         active = self.segments[-1]

@@ -19,10 +19,10 @@ class Segment:
     A write reaches the system's cache, as with Kafka: it outlives the process, not a loss of power.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, new: bool = False) -> None:
         self.path = path
         self.base = int(path.stem)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._file = os.open(path, os.O_RDWR | (os.O_CREAT if new else 0), 0o644)
         self.size = os.fstat(self._file).st_size
         self._offsets, self._positions = array("q"), array("q")
         self._indexed = 0

@@ -1,0 +1,74 @@
+"""What else may come to the broker's port."""
+
+import random
+import socket
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.local.broker import answers
+from streams.local.broker.apis import APIS
+from streams.local.broker.wire import Reader, WireError, decode, encode, layout
+
+
+def said(broker: str, data: bytes) -> bytes:
+    """Return what the broker answers before it closes the connection, or falls silent."""
+    host, _, port = broker.rpartition(":")
+    with socket.create_connection((host, int(port)), 1.0) as connection:
+        connection.settimeout(0.3)
+        connection.sendall(data)
+        try:
+            return connection.recv(1 << 16)
+        except (TimeoutError, ConnectionResetError):
+            return b""
+
+
+def framed(key: int, version: int, body: bytes) -> bytes:
+    request = struct.pack(">hhih", key, version, 1, -1) + body
+    return struct.pack(">i", len(request)) + request
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+        struct.pack(">i", -1),
+        struct.pack(">i", 1 << 30),
+        framed(0, 3, b""),
+        framed(3, 1, struct.pack(">i", 1 << 30)),
+        framed(3, 1, struct.pack(">ih", 1, 5) + b"\xff\xfe\xfd\xfc\xfb"),
+        framed(1, 4, random.Random(5).randbytes(200)),
+        framed(999, 0, b""),
+        framed(11, 99, b""),
+    ],
+)
+def test_what_is_no_request_is_cut_off(broker: str, data: bytes) -> None:
+    assert said(broker, data) == b""
+    assert answers(int(broker.rpartition(":")[2]))
+
+
+def test_a_newer_client_is_told_the_versions(broker: str) -> None:
+    reply = said(broker, framed(18, 4, b"\0\0\0"))
+    assert struct.unpack_from(">iih", reply)[1:] == (1, 35)
+    assert len(reply) > 100
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_every_layout_reads_what_it_writes(data: st.DataObject) -> None:
+    key = data.draw(st.sampled_from(sorted(APIS)))
+    api = APIS[key]
+    version = data.draw(st.integers(api.low, api.high))
+    for text in (api.request, api.response):
+        codec = layout(text, version)
+        raw = data.draw(st.binary(max_size=60))
+        try:
+            value = decode(text, version, Reader(raw))
+        except WireError:
+            continue
+        again = b"".join(encode(text, version, value))
+        assert codec.read(Reader(again)) == value

@@ -1,0 +1,169 @@
+"""The log of a partition: what a crash, a full disk and its settings leave of it."""
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from streams.local.broker import batches, compaction
+from streams.local.broker.apis import Code, Fault
+from streams.local.broker.config import Config
+from streams.local.broker.partition import Partition
+
+EVERYTHING = 1 << 20
+
+
+def batch(*values: bytes, key: bytes | None = None, producer: int = -1, sequence: int = -1) -> bytes:
+    epoch = 0 if producer >= 0 else -1
+    builder = DefaultRecordBatchBuilder(2, 0, 0, producer, epoch, sequence, EVERYTHING)
+    for delta, value in enumerate(values):
+        builder.append(delta, 1_000 + delta, key, value, [])
+    return bytes(builder.build())
+
+
+def opened(folder: Path, **config: str) -> Partition:
+    return Partition(folder, Config({name.replace("_", "."): value for name, value in config.items()}))
+
+
+def values(log: Partition, offset: int = 0) -> list[bytes]:
+    found: list[bytes] = []
+    while data := log.read(offset, EVERYTHING, committed=False, whole=True):
+        records = list(batches.records(data))
+        found += [record.value for record in records if record.offset >= offset]
+        offset = records[-1].offset + 1
+    return found
+
+
+def test_what_was_appended_is_there_when_opened_again(tmp_path: Path) -> None:
+    log = opened(tmp_path, segment_bytes="300")
+    offsets = [log.append(batch(b"%d" % n, b"more")) for n in range(20)]
+    assert offsets == list(range(0, 40, 2))
+    assert len(log.segments) > 3
+    log.close()
+    again = opened(tmp_path, segment_bytes="300")
+    assert (again.start, again.end) == (0, 40)
+    assert values(again, 38) == [b"19", b"more"]
+    assert len(values(again)) == 40
+    assert again.append(batch(b"x")) == 40
+
+
+@pytest.mark.parametrize("cut", [1, 30, 60])
+def test_half_a_batch_of_a_crash_is_cut_off(tmp_path: Path, cut: int) -> None:
+    log = opened(tmp_path)
+    for n in range(3):
+        log.append(batch(b"%d" % n))
+    log.close()
+    path = log.segments[-1].path
+    os.truncate(path, path.stat().st_size - cut)
+    again = opened(tmp_path)
+    assert again.end == 2
+    assert again.append(batch(b"new")) == 2
+    assert values(again) == [b"0", b"1", b"new"]
+
+
+@contextmanager
+def full_at(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size`, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_refuses_whole_batches_and_harms_none(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.append(batch(b"before"))
+    with full_at(200), pytest.raises(OSError, match=r"File too large|bytes written"):
+        log.append(batch(b"x" * 500))
+    assert log.append(batch(b"after")) == 1
+    assert values(log) == [b"before", b"after"]
+    log.close()
+    assert values(opened(tmp_path)) == [b"before", b"after"]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "code"),
+    [
+        (lambda data: data[:-1], Code.CORRUPT_MESSAGE),
+        (lambda data: data[:40], Code.CORRUPT_MESSAGE),
+        (lambda data: data[:-1] + b"!", Code.CORRUPT_MESSAGE),
+        (lambda data: data + data, Code.CORRUPT_MESSAGE),
+        (lambda data: data[:16] + b"\1" + data[17:], Code.UNSUPPORTED_FORMAT),
+    ],
+)
+def test_what_no_consumer_could_read_is_refused(tmp_path: Path, spoilt: object, code: Code) -> None:
+    log = opened(tmp_path)
+    assert callable(spoilt)
+    with pytest.raises(Fault) as refused:
+        log.append(spoilt(batch(b"value")))
+    assert refused.value.code == code
+    assert log.end == 0
+
+
+def test_a_part_of_a_batch_is_never_all_that_is_answered(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    data = batch(b"x" * 500)
+    log.append(data)
+    assert log.read(0, 100, committed=False, whole=False) == b""
+    assert len(log.read(0, 100, committed=False, whole=True)) == len(data)
+
+
+def test_retention_by_size_and_by_age(tmp_path: Path) -> None:
+    log = opened(tmp_path / "size", segment_bytes="300", retention_bytes="600")
+    for n in range(20):
+        log.append(batch(b"%d" % n))
+    log.retain()
+    assert 5 < log.start < 20 == log.end
+    assert values(log, log.start)[-1] == b"19"
+    with pytest.raises(Fault):
+        log.read(0, EVERYTHING, committed=False, whole=True)
+    log = opened(tmp_path / "age", retention_ms="60000")
+    log.append(batch(b"old"))
+    log.retain()
+    assert log.start == 0
+    os.utime(log.segments[-1].path, (0, 0))
+    log.retain()
+    assert (log.start, log.end) == (1, 1)
+    log.close()
+    assert opened(tmp_path / "age").append(batch(b"new")) == 1
+
+
+def test_a_repeat_is_known_after_a_restart_too(tmp_path: Path) -> None:
+    log = opened(tmp_path, segment_bytes="100")
+    sent = [batch(b"%d" % n, producer=7, sequence=n) for n in range(4)]
+    for data in sent:
+        log.append(data)
+    log.close()
+    again = opened(tmp_path, segment_bytes="100")
+    assert [again.append(data) for data in sent] == [0, 1, 2, 3]
+    assert again.end == 4
+    with pytest.raises(Fault) as refused:
+        again.append(batch(b"gap", producer=7, sequence=9))
+    assert refused.value.code == Code.OUT_OF_ORDER_SEQUENCE
+
+
+def test_compaction_keeps_offsets_and_may_be_cut_off(tmp_path: Path) -> None:
+    config = {"segment_bytes": "400", "cleanup_policy": "compact", "min_cleanable_dirty_ratio": "0.1"}
+    log = opened(tmp_path, **config)
+    for n in range(40):
+        log.append(batch(b"%d" % n, key=b"%d" % (n % 3)))
+    paths = [segment.path for segment in log.segments]
+    assert compaction.due(log)
+    target = compaction.compacted(paths, 0.0)
+    kept = target.read_bytes()
+    compaction.take_over(log, paths, target)
+    assert not compaction.due(log)
+    found = values(log)
+    assert len(found) < 12
+    assert found[-3:] == [b"37", b"38", b"39"]
+    log.close()
+    # A crash after the first step leaves the segments that are in the first one already.
+    stale = tmp_path / paths[2].name
+    stale.write_bytes(kept)
+    assert values(opened(tmp_path, **config)) == found
