@@ -85,6 +85,7 @@ class Connection(asyncio.Protocol):
                     await self._answer(request)
                     self._queued -= len(request)
                     await self._writable.wait()
+                    await asyncio.sleep(0)  # one after the other, not one client before all others
                 self._arrived.clear()
                 self._transport.resume_reading()
                 await self._arrived.wait()
