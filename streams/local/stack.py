@@ -162,8 +162,7 @@ class Stack:
         while any((self._health(name) or 0) > 0 for name in names):
             if time.monotonic() > deadline:
                 self._say(
-                    f"{' and '.join(names)} still had messages waiting (WEIR_DRAIN_TIMEOUT_S is the limit); "
-                    "they are kept and go on at the next start"
+                    f"{' and '.join(names)} still had messages waiting; WEIR_DRAIN_TIMEOUT_S is the limit"
                 )
                 return
             time.sleep(0.2)

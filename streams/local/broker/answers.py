@@ -18,6 +18,7 @@ ANSWER_BYTES = 32 << 20
 """What one answer to a fetch may hold, whatever the client allows."""
 _TOPIC, _OWN, _DEFAULT = 2, 1, 5
 _UNKNOWN = -1
+_NOT_ASKED = -(1 << 31)
 
 
 class Answers:
@@ -118,25 +119,31 @@ class Answers:
 
     async def metadata(self, request: Request, client: str) -> Answer:
         """Describe the one broker, and topics."""
-        names = request["topics"]
-        everything = names is None or (not names and "create" not in request and request["version"] == 0)
-        wanted = self.topics.names() if everything else names
+        asked = request["topics"]
+        if asked is None or (not asked and request["version"] == 0):
+            asked = [{"name": name} for name in self.topics.names()]
         return {
             "brokers": [self._address],
             "cluster": "weir",
             "controller": NODE,
-            "topics": [self._describe(name, request.get("create", True)) for name in wanted],
+            "topics": [self._describe(topic, request.get("create", True)) for topic in asked],
+            "operations": _NOT_ASKED,
         }
 
-    def _describe(self, name: str, create: bool) -> Answer:
+    def _describe(self, topic: Request, create: bool) -> Answer:
+        name = topic["name"] or self.topics.name_of(topic["id"])
         try:
-            if create and self._creates and name not in self.topics:
+            if create and name and self._creates and name not in self.topics:
                 self.topics.create(name, 1, {})
             count = len(self.topics.partitions(name))
         except Fault as fault:
-            return {"error": fault.code, "name": name}
+            code = fault.code if name else Code.UNKNOWN_TOPIC_ID
+            return {"error": code, "name": name, "id": topic.get("id", bytes(16))}
         mine = {"leader": NODE, "replicas": [NODE], "in_sync": [NODE]}
-        return {"name": name, "partitions": [{"index": index, **mine} for index in range(count)]}
+        parts = [{"index": index, **mine} for index in range(count)]
+        return {
+            "name": name, "id": self.topics.id_of(name), "partitions": parts, "operations": _NOT_ASKED
+        }  # fmt: skip
 
     async def create_topics(self, request: Request, client: str) -> Answer:
         """Make topics."""

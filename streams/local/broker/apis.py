@@ -1,7 +1,8 @@
 """The requests that the broker answers, and the errors that it gives.
 
 The ranges of versions are those with plain encodings that aiokafka, librdkafka, kafkajs and Kafka's own
-client still speak. zstd needs Produce 7 and Fetch 10: a client looks at these before it compresses so.
+client still speak; metadata also in the compact ones, in which topics have ids. zstd needs Produce 7 and
+Fetch 10: a client looks at these before it compresses so.
 """
 
 from enum import IntEnum
@@ -36,6 +37,7 @@ class Code(IntEnum):
     GROUP_NOT_EMPTY = 68
     GROUP_NOT_FOUND = 69
     INVALID_RECORD = 87
+    UNKNOWN_TOPIC_ID = 100
 
 
 class Fault(Exception):  # noqa: N818
@@ -55,6 +57,8 @@ class Api(NamedTuple):
     high: int
     request: str
     response: str
+    compact_from: int = 1 << 15
+    """The version since which layouts are compact."""
 
 
 _PARTITION_ERRORS = "topics:[name:str partitions:[index:i32 error:i16]]"
@@ -83,11 +87,12 @@ APIS: dict[int, Api] = {
         "topics:[name:str partitions:[index:i32 error:i16 timestamp:i64 offset:i64 leader_epoch@4:i32]]",
     ),
     3: Api(
-        "metadata", 0, 7,
-        "topics:strs create@4:bool",
+        "metadata", 0, 12,
+        "topics:[id@10:uuid name:str] create@4:bool operations@8-10:bool topic_operations@8:bool",
         "throttle@3:i32 brokers:[node:i32 host:str port:i32 rack@1:str] cluster@2:str controller@1:i32 "
-        "topics:[error:i16 name:str internal@1:bool partitions:[error:i16 index:i32 leader:i32 "
-        "leader_epoch@7:i32 replicas:i32s in_sync:i32s offline@5:i32s]]",
+        "topics:[error:i16 name:str id@10:uuid internal@1:bool partitions:[error:i16 index:i32 leader:i32 "
+        "leader_epoch@7:i32 replicas:i32s in_sync:i32s offline@5:i32s] operations@8:i32] operations@8-10:i32",
+        compact_from=9,
     ),
     8: Api(
         "offset_commit", 2, 7,

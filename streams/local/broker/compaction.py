@@ -1,5 +1,7 @@
 """Compaction: of the records with one key in a log only the last is kept."""
 
+import itertools
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +12,25 @@ from streams.local.broker.partition import Partition
 from streams.local.broker.segments import Segment
 
 
-def due(partition: Partition) -> bool:
-    """Whether enough has been written since the last time; the segment that is written to never counts."""
-    closed = partition.segments[:-1]
-    dirty = sum(segment.size for segment in closed if segment.base >= partition.compacted_to)
-    total = sum(segment.size for segment in closed)
-    return partition.config.compacts and 0 < dirty >= partition.config.dirty_ratio * total
+def due(partition: Partition) -> list[Path]:
+    """Return the segments to compact, if enough has been written to them since the last time.
+
+    The one that is written to is never among them, nor what is younger than the topic asks for.
+    """
+    config, now = partition.config, time.time()
+    old = list(
+        itertools.takewhile(lambda each: each.age <= now - config.compaction_lag_s, partition.segments[:-1])
+    )
+    dirty = [segment for segment in old if segment.base >= partition.compacted_to]
+    if not config.compacts or not dirty:
+        return []
+    much = _bytes(dirty) >= config.dirty_ratio * _bytes(old)
+    late = dirty[0].age < now - config.compaction_limit_s
+    return [segment.path for segment in old] if much or late else []
 
 
 def compacted(paths: list[Path], tombstones_s: float) -> Path:
-    """Write what is kept of all segments but the last into a file beside them; fit for a thread of its own.
+    """Write what is kept of some segments into a file beside them; fit for a thread of its own.
 
     The files are opened anew: the broker goes on reading through its own.
     """
@@ -28,10 +39,11 @@ def compacted(paths: list[Path], tombstones_s: float) -> Path:
     try:
         latest = _latest(segments)
         with target.open("wb") as file:
-            for segment in segments[:-1]:
+            for segment in segments:
                 expired = segment.age < time.time() - tombstones_s
                 for batch, data in _batches(segment):
                     file.write(_kept(batch, data, latest, expired=expired))
+        shutil.copystat(paths[-1], target)  # the age of what is in it
     finally:
         for segment in segments:
             segment.close()
@@ -40,8 +52,8 @@ def compacted(paths: list[Path], tombstones_s: float) -> Path:
 
 def take_over(partition: Partition, paths: list[Path], target: Path) -> None:
     """Let a partition go on with the compacted file in place of its segments; not if these changed."""
-    old = partition.segments[: len(paths) - 1]
-    if partition.closed or [segment.path for segment in old] != paths[:-1]:
+    old = partition.segments[: len(paths)]
+    if partition.closed or [segment.path for segment in old] != paths:
         target.unlink(missing_ok=True)
         return
     old[0].close()
@@ -50,6 +62,10 @@ def take_over(partition: Partition, paths: list[Path], target: Path) -> None:
         segment.delete()
     partition.segments[: len(old)] = [Segment(paths[0])]
     partition.compacted_to = partition.segments[1].base
+
+
+def _bytes(segments: list[Segment]) -> int:
+    return sum(segment.size for segment in segments)
 
 
 def _latest(segments: list[Segment]) -> dict[bytes, int]:

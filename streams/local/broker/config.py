@@ -32,7 +32,10 @@ _CHECKS: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
     # has a thousand files: 16 segments of each partition.
     "retention.bytes": (str(1024 * MIB), _whole),
     "segment.bytes": (str(64 * MIB), _whole),
+    "segment.ms": (str(7 * 24 * 3_600_000), _whole),
     "max.message.bytes": (str(MIB + 12), _whole),
+    "min.compaction.lag.ms": ("0", _whole),
+    "max.compaction.lag.ms": (str((1 << 63) - 1), _whole),
     "min.cleanable.dirty.ratio": ("0.5", _number),
     "delete.retention.ms": (str(24 * 3_600_000), _whole),
     "message.timestamp.type": ("CreateTime", _one_of("CreateTime", "LogAppendTime")),
@@ -40,12 +43,9 @@ _CHECKS: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
     "compression.type": (
         "producer", _one_of("producer", "uncompressed", "gzip", "snappy", "lz4", "zstd")
     ),
-    "segment.ms": (str(7 * 24 * 3_600_000), _whole),
     "segment.jitter.ms": ("0", _whole),
     "segment.index.bytes": (str(10 * MIB), _whole),
     "index.interval.bytes": ("4096", _whole),
-    "min.compaction.lag.ms": ("0", _whole),
-    "max.compaction.lag.ms": (str((1 << 63) - 1), _whole),
     "message.timestamp.before.max.ms": (str((1 << 63) - 1), _whole),
     "message.timestamp.after.max.ms": (str(3_600_000), _whole),
     "min.insync.replicas": ("1", _whole),
@@ -78,6 +78,9 @@ class Config:
         self.segment_bytes = int(self["segment.bytes"])
         self.max_message_bytes = int(self["max.message.bytes"])
         self.dirty_ratio = float(self["min.cleanable.dirty.ratio"])
+        self.segment_s = int(self["segment.ms"]) / 1000
+        self.compaction_lag_s = int(self["min.compaction.lag.ms"]) / 1000
+        self.compaction_limit_s = int(self["max.compaction.lag.ms"]) / 1000
         self.tombstones_s = int(self["delete.retention.ms"]) / 1000
         self.append_time = self["message.timestamp.type"] == "LogAppendTime"
 

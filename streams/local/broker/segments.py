@@ -3,6 +3,7 @@
 import bisect
 import contextlib
 import os
+import time
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ class Segment:
         self.size = os.fstat(self._file).st_size
         self._offsets, self._positions = array("q"), array("q")
         self._indexed = 0
+        self.opened = time.time()
 
     @property
     def age(self) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from streams.local.broker.answers import Answers
 from streams.local.broker.apis import APIS, Code
-from streams.local.broker.wire import Reader, WireError, decode, encode
+from streams.local.broker.wire import Reader, WireError, decode, encode, read_tags
 
 log = logging.getLogger(__name__)
 
@@ -109,11 +109,15 @@ class Connection(asyncio.Protocol):
             )
         if api is None or not api.low <= version <= api.high:
             raise WireError(f"request {key} in version {version}")
-        request = decode(api.request, version, reader) | {"version": version}
+        compact = version >= api.compact_from
+        if compact:
+            read_tags(reader)
+        request = decode(api.request, version, reader, compact=compact) | {"version": version}
         answer = await getattr(self._answers, api.name)(request, client)
         if key == _PRODUCE and request["acks"] == 0:
             return None  # nobody waits for an answer
-        return self._write(correlation, encode(api.response, version, answer))
+        pieces = encode(api.response, version, answer, compact=compact)
+        return self._write(correlation, [b"\0", *pieces] if compact else pieces)
 
     def _write(self, correlation: int, pieces: list[bytes]) -> None:
         body = b"".join(pieces)

@@ -29,8 +29,10 @@ class Topics:
             shutil.rmtree(left, ignore_errors=True)
         self._topics: dict[str, list[Partition]] = {}
         self._configs: dict[str, Config] = {}
+        self._ids: dict[str, bytes] = {}
         known = json.loads(self._file.read_text("utf-8")) if self._file.exists() else {}
-        for name, (count, config) in known.items():
+        for name, (count, config, topic_id) in known.items():
+            self._ids[name] = bytes.fromhex(topic_id)
             self._open(name, count, Config(config))
 
     def __contains__(self, name: object) -> bool:
@@ -58,6 +60,14 @@ class Topics:
         for logs in list(self._topics.values()):
             yield from logs
 
+    def id_of(self, name: str) -> bytes:
+        """Return what tells a topic from another of its name, before or after it: 16 bytes."""
+        return self._ids[name]
+
+    def name_of(self, topic_id: bytes) -> str:
+        """Return the name of a topic; empty where there is none with that id."""
+        return next((name for name, each in self._ids.items() if each == topic_id), "")
+
     def config(self, name: str) -> Config:
         """Return the settings of a topic; raises `Fault`."""
         self.partitions(name)
@@ -76,6 +86,7 @@ class Topics:
     def create(self, name: str, count: int, config: Mapping[str, str]) -> None:
         """Make a topic; raises `Fault`."""
         self.check(name, count, config)
+        self._ids[name] = secrets.token_bytes(16)
         self._open(name, count, Config(config))
         self._save()
 
@@ -95,7 +106,7 @@ class Topics:
     def delete(self, name: str) -> None:
         """Delete a topic with its records; raises `Fault`."""
         logs = self.partitions(name)
-        del self._topics[name], self._configs[name]
+        del self._topics[name], self._configs[name], self._ids[name]
         self._save()
         for index, log in enumerate(logs):
             log.close()
@@ -108,8 +119,7 @@ class Topics:
         """Delete what is past its retention, and compact."""
         for log in self.every():
             log.retain()
-            if compaction.due(log):
-                paths = [segment.path for segment in log.segments]
+            if paths := compaction.due(log):
                 target = await asyncio.to_thread(compaction.compacted, paths, log.config.tombstones_s)
                 compaction.take_over(log, paths, target)
 
@@ -127,5 +137,8 @@ class Topics:
         return self._folder / f"{name}-{index}"
 
     def _save(self) -> None:
-        found = {name: [len(logs), self._configs[name].given] for name, logs in self._topics.items()}
+        found = {
+            name: [len(logs), self._configs[name].given, self._ids[name].hex()]
+            for name, logs in self._topics.items()
+        }
         write_atomically(self._file, json.dumps(found, indent=1))

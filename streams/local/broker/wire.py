@@ -1,8 +1,8 @@
 """Kafka's binary layouts, written as text and compiled once per version.
 
 `name:type` is a field, `name:[…]` an array of structures, `name@2:type` a field since version 2 and
-`name@2-4:type` one of versions 2 to 4. Structures are dicts. Only the layouts before Kafka's compact
-encodings are needed: every client falls back to the highest version that a broker offers.
+`name@2-4:type` one of versions 2 to 4. Structures are dicts. In a compact layout lengths are varints, and
+each structure ends with tagged fields, which are passed over.
 """
 
 import functools
@@ -70,19 +70,43 @@ def _sized(size: Codec, decode: Callable[[bytes], Any], encode: Callable[[Any], 
     return Codec(read, write, None)
 
 
-def _array(item: Codec) -> Codec:
+def _array(item: Codec, size: Codec) -> Codec:
     def read(reader: Reader) -> Any:
-        count = _I32.read(reader)
+        count = size.read(reader)
         if count > len(reader.data) - reader.at:  # an item takes a byte at least: no memory for a lie
             raise WireError("more items than bytes")
         return None if count < 0 else [item.read(reader) for _ in range(count)]
 
     def write(values: Any, out: list[bytes]) -> None:
-        _I32.write(-1 if values is None else len(values), out)
+        size.write(-1 if values is None else len(values), out)
         for value in values or ():
             item.write(value, out)
 
     return Codec(read, write, ())
+
+
+def _read_varint(reader: Reader) -> int:
+    value = 0
+    for shift in range(0, 35, 7):
+        (byte,) = reader.take(1)
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value
+    raise WireError("a varint without an end")
+
+
+def _write_varint(value: int, out: list[bytes]) -> None:
+    data = bytearray()
+    while value > 0x7F:
+        data.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(bytes([*data, value]))
+
+
+def _read_tags(reader: Reader) -> None:
+    for _ in range(_read_varint(reader)):
+        _read_varint(reader)
+        reader.take(_read_varint(reader))
 
 
 def _structure(fields: list[tuple[str, Codec]]) -> Codec:
@@ -93,27 +117,38 @@ def _structure(fields: list[tuple[str, Codec]]) -> Codec:
     return Codec(lambda reader: {name: codec.read(reader) for name, codec in fields}, write, None)
 
 
+def _types(text_size: Codec, size: Codec) -> dict[str, Codec]:
+    items = {
+        "bool": _number("?"),
+        "i8": _number("b"),
+        "i16": _number("h"),
+        "i32": _number("i"),
+        "i64": _number("q"),
+        "uuid": Codec(lambda reader: reader.take(16), lambda value, out: out.append(value), bytes(16)),
+        "str": _sized(text_size, bytes.decode, str.encode),
+        "bytes": _sized(size, bytes, bytes),
+    }
+    return items | {f"{name}s": _array(codec, size) for name, codec in items.items()}
+
+
 _I32 = _number("i")
-_ITEMS = {
-    "bool": _number("?"),
-    "i8": _number("b"),
-    "i16": _number("h"),
-    "i32": _I32,
-    "i64": _number("q"),
-    "str": _sized(_number("h"), bytes.decode, str.encode),
-    "bytes": _sized(_I32, bytes, bytes),
-}
-_TYPES = _ITEMS | {f"{name}s": _array(codec) for name, codec in _ITEMS.items()}
+_VARINT = Codec(
+    lambda reader: _read_varint(reader) - 1, lambda value, out: _write_varint(value + 1, out), None
+)
+_TAGS = Codec(_read_tags, lambda _, out: out.append(b"\0"), None)
+_PLAIN, _COMPACT = _types(_number("h"), _I32), _types(_VARINT, _VARINT)
 
 
 @functools.cache
-def layout(text: str, version: int) -> Codec:
+def layout(text: str, version: int, *, compact: bool = False) -> Codec:
     """Return the codec of a structure in a version."""
+    types, size = (_COMPACT, _VARINT) if compact else (_PLAIN, _I32)
+    tags = [("tags", _TAGS)] if compact else []
     levels: list[list[tuple[str, Codec]]] = [[]]
     arrays: list[tuple[str, bool]] = []
     for name, low, high, kind, closing in _WORD.findall(text):
         if closing:
-            codec = _array(_structure(levels.pop()))
+            codec = _array(_structure(levels.pop() + tags), size)
             name, present = arrays.pop()
         else:
             present = not low or int(low) <= version <= int(high or version)
@@ -121,23 +156,28 @@ def layout(text: str, version: int) -> Codec:
                 arrays.append((name, present))
                 levels.append([])
                 continue
-            codec = _TYPES[kind]
+            codec = types[kind]
         if present:
             levels[-1].append((name, codec))
-    return _structure(levels[0])
+    return _structure(levels[0] + tags)
 
 
-def decode(text: str, version: int, reader: Reader) -> dict[str, Any]:
+def decode(text: str, version: int, reader: Reader, *, compact: bool = False) -> dict[str, Any]:
     """Read a structure; raises `WireError`."""
     try:
-        value: dict[str, Any] = layout(text, version).read(reader)
+        value: dict[str, Any] = layout(text, version, compact=compact).read(reader)
     except (struct.error, UnicodeDecodeError) as error:
         raise WireError(str(error)) from None
     return value
 
 
-def encode(text: str, version: int, value: dict[str, Any]) -> list[bytes]:
+def encode(text: str, version: int, value: dict[str, Any], *, compact: bool = False) -> list[bytes]:
     """Write a structure, as pieces to be joined."""
     out: list[bytes] = []
-    layout(text, version).write(value, out)
+    layout(text, version, compact=compact).write(value, out)
     return out
+
+
+def read_tags(reader: Reader) -> None:
+    """Pass over the tagged fields at the end of a compact request's header."""
+    _read_tags(reader)
