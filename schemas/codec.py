@@ -32,6 +32,7 @@ __all__ = [
     "decode",
     "drift_id",
     "encode",
+    "flood_id",
     "partition_key",
     "segment_key",
 ]
@@ -221,6 +222,11 @@ def dead_letter_id(topic: str, partition: int, offset: int, timestamp_ms: int) -
     Kafka's timestamp is part of it, since a topic that is made anew counts offsets from 0 again.
     """
     return _id(b"weir.dead_letter", topic, str(partition), str(offset), str(timestamp_ms))
+
+
+def flood_id(topic: str, reason: str, hour: int) -> str:
+    """Return the id of the alert on a flood of dead letters in an hour (since 1970, of Kafka's time)."""
+    return _id(b"weir.flood", topic, reason, str(hour))
 
 
 def partition_key(event: Event) -> bytes:

@@ -22,6 +22,8 @@ OptionalId = Annotated[str, msgspec.Meta(max_length=256)]
 Name = Annotated[str, msgspec.Meta(max_length=256)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
+Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a column of the store can hold: a message with more is refused when it is read, not by the store."""
 
 
 class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -117,7 +119,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     policy_hash: str = ""
     detectors_hash: str = ""
     """Of the detectors, their weights and references: scores under different ones do not compare."""
-    decided_at: int = 0
+    decided_at: Long = 0
     """Milliseconds since 1970 (UTC)."""
     latency_ms: float = 0.0
     """From Kafka's timestamp of the event to the decision."""
@@ -134,7 +136,7 @@ class ScoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     scores: dict[str, float]
     """By metric name; a metric that does not apply is absent."""
     decision: Decision
-    timestamp: int
+    timestamp: Long
     """Milliseconds since 1970 (UTC)."""
     storage: Storage = "redacted"
     text_hash: str = ""
@@ -150,9 +152,9 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     label: str = ""
     """The kind of finding, for example `EMAIL`; the reference set; the tier that decided (`linear`,
     `transformer`); or how the text was hidden, for example `base64`."""
-    start: int = -1
+    start: Long = -1
     """First character of the span in the original text; -1 where there is no span."""
-    end: int = -1
+    end: Long = -1
     weight: float | None = None
     """How much it adds: log-odds of the words (linear), their fall without the words (transformer), the
     log-odds themselves of a decoded text or a context, the similarity of a reference."""
@@ -165,12 +167,13 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     alert_id: str
     """The same for the same cause, whatever is replayed."""
-    source: Literal["guard", "watch"]
+    source: str
+    """The role that raised it: `guard`, `watch` or `archive`."""
     severity: Severity
     rule: str
-    """The policy rule, or `drift`."""
+    """The policy rule, `drift` or `dead_letters`."""
     title: str
-    timestamp: int
+    timestamp: Long
     """Of the event that caused it, milliseconds since 1970 (UTC)."""
     app: str
     model: str = ""
@@ -197,14 +200,14 @@ class DriftRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     kind: Kind
     metric: str
     detector: str
-    timestamp: int
+    timestamp: Long
     """Of the event at which it was found, milliseconds since 1970 (UTC)."""
     event_id: str
     before: float
     """Mean of the metric before the change."""
     after: float
     """Mean of the metric since the change."""
-    samples: int = 0
+    samples: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     """Events of the segment seen until then."""
 
 
@@ -227,19 +230,28 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     dead_letter_id: str
     topic: str
-    partition: int
-    offset: int
-    timestamp: int
+    partition: Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+    offset: Long
+    timestamp: Long
     """Kafka's timestamp of the message, milliseconds since 1970 (UTC)."""
     reason: str
     """One of `schemas.codec.Reason`."""
     detail: str
     """Where and what, without any of the message's text."""
-    size: int
+    size: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     """Bytes of the payload."""
     payload_sha256: str = ""
     payload: bytes = b""
     """The start of the payload (base64 in JSON), as long as the operator allows."""
+    key: bytes = b""
+    """The key of the message (base64 in JSON)."""
+    app: str = ""
+    """The app that the payload names, where it can be read."""
+    repeats: tuple[Long, ...] = ()
+    """In a flood: offsets of later messages of the partition, refused for the same reason, that have no
+    letter of their own."""
+    state: str = ""
+    """What was done about it: `republished` or `dropped`; such a record has no payload."""
 
 
 MESSAGES: dict[str, type[msgspec.Struct]] = {

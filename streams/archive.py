@@ -5,7 +5,7 @@ import hashlib
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -13,12 +13,14 @@ import structlog
 
 from schemas import codec, topics
 from schemas.events import Alert, DeadLetter, DriftRecord, ScoredEvent
-from streams.dead_letters import DeadLetterLimit, dead_letter
-from streams.kafka import BatchProducer, Message
+from streams.blocks import Blocks, Rejected
+from streams.dead_letters import DeadLetters, Refused
+from streams.kafka import BatchProducer
 from streams.records import Record
 from streams.settings import Settings
 from streams.store import Store
-from streams.store_errors import Rejected, RetryableStoreError, insert_bisecting
+from streams.store_errors import RetryableStoreError
+from streams.store_tables import check_metrics
 from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -55,11 +57,12 @@ class Archive:
     def __init__(self, settings: Settings, telemetry: Telemetry, store: Store) -> None:
         self.batch_records = settings.archive_rows
         self.linger_s = settings.archive_linger_s
-        self._settings = settings
+        self._bytes = settings.archive_bytes
         self._telemetry = telemetry
         self._store = store
         self._producer = BatchProducer(settings, patient=True)
-        self._limit = DeadLetterLimit(settings.dlq_max_run, settings.dlq_max_ratio)
+        self._dead = DeadLetters(self.name, settings, telemetry)
+        self._metrics: set[str] = set()
         self._decoder = codec.Decoder(
             max_bytes=settings.max_event_bytes,
             max_past_ms=int(settings.max_event_age_days * codec.DAY_MS),
@@ -87,65 +90,105 @@ class Archive:
 
     async def handle(self, records: Sequence[Record]) -> bool:
         """Write every record to its table; what is refused for its own sake becomes a dead letter."""
-        dead: list[Message] = []
-        groups, accepted = await asyncio.to_thread(self._decode, records, dead)
-        self._limit.check(accepted)
-        for topic, rows in groups.items():
-            for refused in await self._write(topic, rows):
-                dead.append(self._dead(refused.row[0], codec.Reason.STORE_REJECTED, refused.reason))
-        await self._producer.send(topics.DEAD_LETTERS, dead)
+        for piece in _pieces(records, self.batch_records, self._bytes):
+            refused = await self._write_all(piece)
+            # One that cannot be kept must not become another one, which would come round for ever.
+            letters = [each for each in refused if each.record.topic != topics.DEAD_LETTERS]
+            self._drop([each for each in refused if each.record.topic == topics.DEAD_LETTERS])
+            await self._dead.deliver(self._producer, letters)
+            bad = {(each.record.topic, each.record.partition, each.record.offset) for each in refused}
+            self._dead.limit.check((r.topic, r.partition, r.offset) not in bad for r in piece)
+            self._telemetry.progress()
         return True
 
-    def _decode(
-        self, records: Sequence[Record], dead: list[Message]
-    ) -> tuple[dict[str, list[Row]], list[bool]]:
+    async def _write_all(self, piece: Sequence[Record]) -> list[Refused]:
+        """Decode and write a piece; its messages are let go of as soon as they are rows."""
+        groups, refused = await asyncio.to_thread(self._decode, piece)
+        while groups:
+            topic, rows = groups.popitem()
+            for rejected in await self._write(topic, rows):
+                refused.append(Refused(rejected.row[0], codec.Reason.STORE_REJECTED, rejected.reason))
+        return refused
+
+    def _decode(self, records: Sequence[Record]) -> tuple[dict[str, list[Row]], list[Refused]]:
         groups: dict[str, list[Row]] = defaultdict(list)
-        accepted = []
+        refused = []
         with self._telemetry.stage("decode"):
             now = time.time_ns() // 1_000_000
             for record in records:
                 try:
-                    if record.topic == topics.FEEDBACK:
-                        feedback, timestamp = self._decoder.decode_feedback(
-                            record.value, record.timestamp, now
-                        )
-                        message: Any = msgspec.structs.replace(feedback, timestamp=timestamp)
-                    else:
-                        message = codec.decode(MESSAGES[record.topic], record.value)
+                    groups[record.topic].append((record, self._message(record, now)))
                 except codec.Rejected as rejected:
-                    accepted.append(False)
-                    if record.topic != topics.DEAD_LETTERS:  # or it would come round again for ever
-                        dead.append(self._dead(record, rejected.reason, rejected.detail))
-                    continue
-                accepted.append(True)
-                groups[record.topic].append((record, message))
-        return groups, accepted
+                    refused.append(Refused(record, rejected.reason, rejected.detail))
+        return {topic: rows for topic, rows in groups.items() if rows}, refused
 
-    def _dead(self, record: Record, reason: str, detail: str) -> Message:
-        self._telemetry.count("weir_dead_letters_total", 1, reason)
-        return dead_letter(record, reason, detail, self._settings.dlq_payload_bytes)
+    def _message(self, record: Record, now_ms: int) -> Any:
+        if record.topic == topics.FEEDBACK:
+            feedback, timestamp = self._decoder.decode_feedback(record.value, record.timestamp, now_ms)
+            return msgspec.structs.replace(feedback, timestamp=timestamp)
+        message: Any = codec.decode(MESSAGES[record.topic], record.value)
+        if isinstance(message, ScoredEvent) and (new := message.scores.keys() - self._metrics):
+            try:
+                check_metrics(list(new))
+            except ValueError:
+                raise codec.Rejected(
+                    codec.Reason.INVALID_VALUE, "`$.scores`: not the name of a metric"
+                ) from None
+            self._metrics |= new
+        return message
+
+    def _drop(self, refused: Sequence[Refused]) -> None:
+        for each in refused:
+            self._telemetry.count("weir_dead_letters_total", 1, each.reason)
+            log.warning(
+                "dead letter not kept", partition=each.record.partition, offset=each.record.offset,
+                reason=each.reason, problem=each.detail,
+            )  # fmt: skip
 
     async def _write(self, topic: str, rows: list[Row]) -> list[Rejected[Row]]:
         """Insert until it succeeds: only the store's word on a row itself ever drops one."""
-        token = _token([record for record, _ in rows])
+        blocks = Blocks(rows, _token([record for record, _ in rows]), _size)
         delay = FIRST_DELAY_S
-        while True:
+        while not blocks.done:
             try:
                 with self._telemetry.stage("insert"):
-                    refused = await asyncio.to_thread(insert_bisecting, self._inserting(topic), rows, token)
-                break
+                    await asyncio.to_thread(blocks.insert, self._inserting(topic))
             except RetryableStoreError as error:
                 self._telemetry.count("weir_store_retries_total")
+                self._telemetry.degrade("store")
                 wait = delay * random.uniform(0.5, 1.0)  # noqa: S311 (jitter)
-                log.warning("rows are kept", rows=len(rows), problem=str(error), retry_in_s=round(wait, 1))
+                log.warning(
+                    "rows are kept",
+                    rows=len(rows) - blocks.taken,
+                    problem=str(error),
+                    retry_in_s=round(wait, 1),
+                )
                 await asyncio.sleep(wait)
                 delay = min(delay * 2, LAST_DELAY_S)
-        self._telemetry.count("weir_rows_total", len(rows) - len(refused), TABLES[topic])
-        return refused
+        if blocks.taken:
+            self._telemetry.degrade("store", False)
+        self._telemetry.count("weir_rows_total", blocks.taken, TABLES[topic])
+        return blocks.refused
 
     def _inserting(self, topic: str) -> Callable[[Sequence[Row], str], None]:
         insert = self._insert[topic]
         return lambda rows, token: insert([message for _, message in rows], token)
+
+
+def _pieces(records: Sequence[Record], most: int, most_bytes: int) -> Iterator[Sequence[Record]]:
+    """Split records, in order, into pieces of at most so many and so many bytes; one at least in each."""
+    start, size = 0, 0
+    for end, record in enumerate(records):
+        size += len(record.value or b"")
+        if end > start and (end - start == most or size > most_bytes):
+            yield records[start:end]
+            start, size = end, len(record.value or b"")
+    if records[start:]:
+        yield records[start:]
+
+
+def _size(row: Row) -> int:
+    return len(row[0].value or b"")
 
 
 def _token(records: Sequence[Record]) -> str:

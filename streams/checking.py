@@ -8,7 +8,7 @@ import msgspec
 from detectors.batch import Batch
 from detectors.runner import Runner
 from schemas import codec, topics
-from schemas.events import DeadLetter, Decision, Event, Evidence, ScoredEvent
+from schemas.events import Decision, Event, Evidence, ScoredEvent
 from streams.cli import USAGE, UserError
 from streams.detecting import make_runner, owners
 from streams.keeping import Keeper
@@ -59,9 +59,8 @@ def _judge(event: Event, settings: Settings, runner: Runner) -> Judgement:
     now = time.time_ns() // 1_000_000
     pipeline = Pipeline(runner, settings, Telemetry("check"), lambda: now)
     output = pipeline.process([_Record(codec.encode(event), now)], policy)
-    if output.dead_letters:
-        letter = codec.decode(DeadLetter, output.dead_letters[0][1])
-        raise UserError(f"this would become a dead letter: {letter.detail}", USAGE)
+    if output.refused:
+        raise UserError(f"this would become a dead letter: {output.refused[0].detail}", USAGE)
     keeper = Keeper(settings.storage, settings.redaction_key_bytes)
     findings = keeper.find(event.text)
     found = runner.explain(Batch([event]), 0, runner.metrics)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from schemas import topics
-from streams.dead_letters import DeadLetterLimit
+from streams.dead_letters import DeadLetters
 from streams.detecting import make_runner, owners
 from streams.kafka import BatchProducer
 from streams.pipeline import Output, Pipeline
@@ -72,7 +72,7 @@ class Guard:
         self._settings = settings
         self._telemetry = telemetry
         self._producer = BatchProducer(settings, patient=True)
-        self._limit = DeadLetterLimit(settings.dlq_max_run, settings.dlq_max_ratio)
+        self._dead = DeadLetters(self.name, settings, telemetry)
         self._runner = make_runner(settings)
         self._policies = Policies(settings.policy, owners(self._runner))
         self._compiled = self._compile()
@@ -114,7 +114,7 @@ class Guard:
                 output = await asyncio.to_thread(self._pipeline.process, piece, self._compiled)
                 self._slices.took(len(piece), time.perf_counter() - began, output.slowest_s)
                 self._telemetry.progress()
-                self._limit.check(output.accepted)
+                self._dead.limit.check(output.accepted)
                 await asyncio.gather(*deliveries)
                 deliveries = [asyncio.create_task(self._deliver(output))]
                 if output.raised:
@@ -132,7 +132,7 @@ class Guard:
             await asyncio.gather(
                 self._producer.send(topics.DECISIONS, output.decisions),
                 self._producer.send(topics.SCORES, output.scores),
-                self._producer.send(topics.DEAD_LETTERS, output.dead_letters),
+                self._dead.deliver(self._producer, output.refused),
             )
 
     def _compile(self) -> CompiledPolicy:

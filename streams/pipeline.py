@@ -12,7 +12,7 @@ from detectors.runner import Runner, ScoreMatrix
 from schemas import codec
 from schemas.events import Decision, Event, RuleHit, ScoredEvent
 from streams.alerting import Alerting, Raised
-from streams.dead_letters import dead_letter
+from streams.dead_letters import Refused
 from streams.kafka import Message
 from streams.keeping import Findings, Keeper
 from streams.policy import SEVERITIES, VERDICTS, CompiledPolicy, Outcome
@@ -32,7 +32,8 @@ class Output:
     scores: list[Message] = field(default_factory=list)
     raised: list[Raised] = field(default_factory=list)
     """What becomes an alert: see `Pipeline.alerting`."""
-    dead_letters: list[Message] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    """What becomes a dead letter."""
     accepted: list[bool] = field(default_factory=list)
     """Per record, in order: it is an event, not a dead letter."""
     slowest_s: float = 0.0
@@ -60,7 +61,6 @@ class Pipeline:
         self, runner: Runner, settings: Settings, telemetry: Telemetry, now_ms: Callable[[], int]
     ) -> None:
         self._runner = runner
-        self._settings = settings
         self._telemetry = telemetry
         self._now_ms = now_ms
         self._keeper = Keeper(settings.storage, settings.redaction_key_bytes)
@@ -74,7 +74,7 @@ class Pipeline:
         self._finders = [runner.metrics.index(name) for name in FINDERS if name in runner.metrics]
 
     def process(self, records: Sequence[Record], policy: CompiledPolicy) -> Output:
-        """Return the messages for all records: a decision and a scored event, or a dead letter, each."""
+        """Return what all records become: a decision and a scored event, or a dead letter, each."""
         output = Output()
         events, timestamps, kafka_timestamps = [], [], []
         with self._telemetry.stage("decode"):
@@ -84,12 +84,7 @@ class Pipeline:
                     event, timestamp = self._decoder.decode_event(record.value, record.timestamp, now)
                 except codec.Rejected as rejected:
                     output.accepted.append(False)
-                    output.dead_letters.append(
-                        dead_letter(
-                            record, rejected.reason, rejected.detail, self._settings.dlq_payload_bytes
-                        )
-                    )
-                    self._telemetry.count("weir_dead_letters_total", 1, rejected.reason)
+                    output.refused.append(Refused(record, rejected.reason, rejected.detail))
                     continue
                 output.accepted.append(True)
                 events.append(event)

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from schemas.events import Alert, DeadLetter, DriftRecord, Feedback, ScoredEvent
+from streams.store_errors import RowError
 
 Columns = dict[str, list[Any]]
 """By column name, all of the same length, in the types that clickhouse-connect takes."""
@@ -32,9 +33,9 @@ class Table:
 
 
 def milliseconds(moment: dt.datetime | int | None) -> int:
-    """Return milliseconds since 1970 (UTC); `ValueError` for None: a row's time is never the clock's."""
+    """Return milliseconds since 1970 (UTC); `RowError` for None: a row's time is never the clock's."""
     if moment is None:
-        raise ValueError("a row needs a timestamp; use Kafka's where the message has none")
+        raise RowError("a row needs a timestamp; use Kafka's where the message has none")
     return moment if isinstance(moment, int) else round(moment.timestamp() * 1000)
 
 
@@ -107,7 +108,7 @@ DEAD_LETTERS = Table(
     "dead_letters",
     _fields(
         *("dead_letter_id", "topic", "partition", "offset", "timestamp", "reason", "detail", "size"),
-        "payload_sha256",
+        *("payload_sha256", "app", "repeats", "state"),
     ),
 )
 

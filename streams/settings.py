@@ -129,16 +129,27 @@ class Settings(BaseSettings):
     dlq_payload_bytes: int = Field(
         65_536, ge=0, le=900_000, description="Of the payload kept in a dead letter"
     )
-    dlq_max_run: int = Field(5_000, ge=1, description="So many dead letters in a row stop the worker")
+    dlq_flood: int = Field(
+        500,
+        ge=1,
+        description="Dead letters of one reason and app in a window that are kept one by one; more is a "
+        "flood, counted and sampled",
+    )
+    dlq_window_s: float = Field(60.0, ge=1, description="The window in which a flood of dead letters counts")
+    dlq_max_run: int = Field(0, ge=0, description="So many dead letters in a row stop the worker; 0: never")
     dlq_max_ratio: float = Field(
-        0.5,
-        gt=0,
+        0.0,
+        ge=0,
         le=1,
-        description="A larger share of dead letters among the last 10,000 messages stops the worker",
+        description="A larger share of dead letters among the last 10,000 messages stops the worker; 0: "
+        "never",
     )
 
     # Archive and watch
     archive_rows: int = Field(5_000, ge=1, description="Rows of one insert, at most")
+    archive_bytes: int = Field(
+        16_777_216, ge=65_536, description="Bytes of the messages of one insert, at most"
+    )
     archive_linger_s: float = Field(1.0, ge=0, description="How long to collect rows for one insert")
     watch_metrics: Annotated[tuple[str, ...], NoDecode] = Field(
         (

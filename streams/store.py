@@ -17,10 +17,13 @@ from streams import migrations, rows, store_tables
 from streams.store_errors import (
     CLIENT_ERRORS,
     VALUE_ERRORS,
+    RetryableStoreError,
     RowError,
+    StoreError,
     UnknownColumnError,
     classify,
     classify_query,
+    unfitting,
 )
 
 P = ParamSpec("P")
@@ -54,7 +57,7 @@ class Store:
 
     Every `insert_*` takes a token that names the batch: a retry of the same batch under the same token
     adds nothing. They raise `RetryableStoreError` (keep the rows, try again) or `RowError` (at least one
-    row will never be taken: see `store_errors.insert_bisecting`).
+    row will never be taken: see `blocks.Blocks`).
     """
 
     def __init__(
@@ -211,11 +214,8 @@ class Store:
     ) -> None:
         if not batch:
             return
-        try:
-            columns = table.read(batch)
-            metrics = extra(batch) if extra else {}
-        except VALUE_ERRORS as error:
-            raise classify(error, self.url) from None
+        columns = table.read(batch)
+        metrics = extra(batch) if extra else {}
         self._require(table, columns, metrics)
         columns.update(metrics)
         try:
@@ -223,9 +223,14 @@ class Store:
                 self._send(table, columns, token)
             except UnicodeEncodeError:
                 self._send(table, rows.encodable(columns), token)
-        except (*CLIENT_ERRORS, *VALUE_ERRORS) as error:
-            self._types.pop(table.name, None)  # the tables may have changed under us
-            raise classify(error, self.url) from None
+        except RowError as error:
+            self._types.pop(table.name, None)  # the table may have changed under us
+            if changed := store_tables.changed_column(self._column_types(table), table, list(columns)):
+                raise RetryableStoreError(f"{error}: {changed}; give it that type again") from None
+            raise
+        except StoreError:
+            self._types.pop(table.name, None)
+            raise
 
     def _require(self, table: rows.Table, columns: rows.Columns, metrics: rows.Columns) -> None:
         """Make sure that the table has all columns; add those of new metrics."""
@@ -246,15 +251,24 @@ class Store:
             self.ensure_metric_columns(new)
 
     def _send(self, table: rows.Table, columns: rows.Columns, token: str) -> None:
-        types = self._column_types(table)
-        self.client.insert(
-            table.log,
-            list(columns.values()),
-            column_names=list(columns),
-            column_type_names=[types[name] for name in columns],
-            column_oriented=True,
-            settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
-        )
+        client, types = self.client, self._column_types(table)
+        names, type_names = list(columns), [types[name] for name in columns]
+        try:
+            # Nothing of ours runs in here: what else it raises is about a value.
+            client.insert(
+                table.log,
+                list(columns.values()),
+                column_names=names,
+                column_type_names=type_names,
+                column_oriented=True,
+                settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
+            )
+        except UnicodeEncodeError:
+            raise
+        except CLIENT_ERRORS as error:
+            raise classify(error, self.url) from None
+        except VALUE_ERRORS as error:
+            raise unfitting(error) from None
 
 
 def of_command(answer: object) -> Result:

@@ -2,26 +2,23 @@
 
 import re
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
 
 import urllib3.exceptions
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
-T = TypeVar("T")
-
 CLIENT_ERRORS = (ClickHouseError, urllib3.exceptions.HTTPError, OSError)
 """What clickhouse-connect raises when the server refuses, or cannot be reached."""
 VALUE_ERRORS = (TypeError, ValueError, OverflowError, AttributeError, KeyError, IndexError, struct.error)
-"""What it raises when a value does not fit its column."""
+"""What its `insert` raises, beside `DataError`, when a value does not fit its column."""
 
 # https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp: parsing, conversion and
 # range errors, which no retry heals. Everything that is not here may pass: memory (241), too many parts
 # (252), read-only tables (242), timeouts (159, 209), a server that shuts down, codes yet to come.
 _OF_A_VALUE = {6, 26, 27, 32, 38, 41, 43, 53, 69, 70, 72, 117, 128, 130, 131, 190, 349, 407, 441, 457, 631}
 _UNKNOWN_COLUMN = {10, 16, 47}
-_PASSING = {159, 209, 210, 241, 252}
+_MEMORY = 241
+_VIEW = "while pushing to view"
+_PASSING = {159, 209, 210, _MEMORY, 252}
 _ADVICE = {
     60: ": the tables are missing, run `weir migrate`",
     81: ": the database is missing, run `weir migrate`",
@@ -33,6 +30,7 @@ _ADVICE = {
 _TRAILER = re.compile(r"(\s*\(version [^()]*(\([^()]*\))?\))?(\s*\(for url [^()]*\))?\s*\Z")
 _CODE = re.compile(r"\bcode: ?(\d+)|\bCode: (\d+)\.")
 _HTTP_STATUS = re.compile(r"\AHTTP driver received HTTP status (\d+)")
+_TOO_LARGE_STATUS = "413"
 _OF_A_PROXY = ("502", "503", "504")
 _NO_CLICKHOUSE = ("Unexpected response to server version query", "BadStatusLine")
 _APPENDED = re.compile(r"(?<=\S) FORMAT Native\b")
@@ -50,6 +48,21 @@ class RetryableStoreError(StoreError):
 
 class RowError(StoreError):
     """The store will never take these rows as they are; the message holds none of their text."""
+
+
+class DoubtfulRowError(RowError):
+    """The store refuses a row as it is, or every row of its table: only the others tell."""
+
+
+class BlockTooLargeError(RetryableStoreError):
+    """The rows are too many bytes at once.
+
+    `certain`: whatever the store does meanwhile, so that a row alone is never taken.
+    """
+
+    def __init__(self, message: str, *, certain: bool) -> None:
+        super().__init__(message)
+        self.certain = certain
 
 
 class UnknownColumnError(RetryableStoreError):
@@ -93,18 +106,30 @@ def classify(error: Exception, url: str) -> StoreError:
     """
     if isinstance(error, StoreError):
         return error
+    if isinstance(error, DataError):
+        return unfitting(error)
+    status = _HTTP_STATUS.search(str(error))
+    if status and status[1] == _TOO_LARGE_STATUS:
+        return BlockTooLargeError(f"{url} takes no request that large (HTTP status 413)", certain=True)
     code = error_code(error)
     if code is None:
-        if isinstance(error, (DataError, *VALUE_ERRORS)):
-            return RowError(f"a value does not fit its column ({type(error).__name__})")
         return unreachable(url, error)
     names = _NAME.findall(str(error))
     what = f"ClickHouse error {code}{' ' + names[-1] if names else ''}"
+    if code in _OF_A_VALUE and _VIEW in str(error):
+        return RetryableStoreError(f"{what} in a materialized view of the table: mend or drop the view")
     if code in _OF_A_VALUE:
-        return RowError(what)
+        return DoubtfulRowError(what)
+    if code == _MEMORY:
+        return BlockTooLargeError(what, certain=False)
     if code in _UNKNOWN_COLUMN:
         return UnknownColumnError(f"{what}: run `weir migrate`")
     return RetryableStoreError(f"{what}{_ADVICE.get(code, '')}")
+
+
+def unfitting(error: Exception) -> RowError:
+    """Return the error of a value that cannot be written as its column's type; it quotes nothing."""
+    return RowError(f"a value does not fit its column ({type(error).__name__})")
 
 
 def classify_query(error: Exception, url: str) -> StoreError:
@@ -123,32 +148,3 @@ def _without_format(text: str) -> str:
     if "FORMAT AS Native" in text:
         return "Syntax error: the query ends too early"
     return _APPENDED.sub("", _AT_APPENDED.sub("at the end of the query.", text))
-
-
-@dataclass(frozen=True)
-class Rejected(Generic[T]):
-    """A row that the store refuses, and why."""
-
-    row: T
-    reason: str
-
-
-def insert_bisecting(
-    insert: Callable[[Sequence[T], str], Any], batch: Sequence[T], token: str
-) -> list[Rejected[T]]:
-    """Insert `batch`, halving it around rows that the store refuses; return those.
-
-    The halves get tokens of their own, the same in a retry. Passes every other error on: rows already
-    inserted are then inserted again by the retry, under the same tokens.
-    """
-    if not batch:
-        return []
-    try:
-        insert(batch, token)
-    except RowError as error:
-        if len(batch) == 1:
-            return [Rejected(batch[0], str(error))]
-        middle = len(batch) // 2
-        left = insert_bisecting(insert, batch[:middle], f"{token}/0")
-        return left + insert_bisecting(insert, batch[middle:], f"{token}/1")
-    return []

@@ -1,10 +1,12 @@
 """The store's tables beyond the numbered migrations: the database, metric columns, retention."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
 from clickhouse_connect.driver.client import Client
 
+from streams.migrations import available, statements
 from streams.rows import EVENTS, Table
 
 EVENTS_VIEW = (
@@ -16,6 +18,14 @@ EVENTS_VIEW = (
 _METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TTL = re.compile(r"\bTTL inserted_at \+ toIntervalDay\((\d+)\)")
 _WAIT = {"alter_sync": 2}
+_METRIC_TYPE = "Nullable(Float32)"
+_COLUMNS = re.compile(
+    r"CREATE TABLE IF NOT EXISTS (?P<made>\w+)\s*\((?P<all>.*)\)\s*ENGINE"
+    r"|ALTER TABLE (?P<changed>\w+) (?P<more>.*)",
+    re.DOTALL,
+)
+_COLUMN = re.compile(r"(?:ADD COLUMN IF NOT EXISTS )?(\w+) (.*)")
+_LOW_CARDINALITY = re.compile(r"LowCardinality\((.*)\)")
 
 
 def create_database(client: Client, name: str) -> None:
@@ -34,6 +44,52 @@ def column_types(client: Client, table: Table) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
+@cache
+def expected_types(log: str) -> Mapping[str, str]:
+    """Return the type that the migrations give each column of a table that holds rows."""
+    found: dict[str, str] = {}
+    for migration in available():
+        for statement in statements(migration.up):
+            match = _COLUMNS.match(statement)
+            if match and log in (match["made"], match["changed"]):
+                found |= dict(_definitions(match["all"] or match["more"]))
+    return found
+
+
+def _definitions(text: str) -> Iterator[tuple[str, str]]:
+    for definition in _split(" ".join(text.split()), ","):
+        match = _COLUMN.fullmatch(definition)
+        if match and match[1] != "INDEX":
+            yield match[1], _split(match[2], " ")[0].replace("( ", "(").replace(" )", ")")
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split at separators that are not inside brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if character == separator and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def changed_column(types: Mapping[str, str], table: Table, written: Sequence[str]) -> str | None:
+    """Return what is wrong with the type of a column that is written, None when all are as weir made them."""
+    expected = expected_types(table.log)
+    for name in written:
+        wanted = expected.get(name, _METRIC_TYPE)
+        if name in types and _plain(types[name]) != _plain(wanted):
+            return f"column {name} of {table.log} is {types[name]} where weir made it {wanted}"
+    return None
+
+
+def _plain(type_: str) -> str:
+    match = _LOW_CARDINALITY.fullmatch(type_)
+    return match[1] if match else type_
+
+
 def check_metrics(metrics: Sequence[str]) -> None:
     """Raise `ValueError` when a metric cannot be a column of `events`."""
     for metric in metrics:
@@ -49,7 +105,7 @@ def add_metrics(client: Client, metrics: Sequence[str]) -> None:
     Nullable: where a metric does not apply it is NULL, which avg() and quantile() leave out; a single
     NaN would make them NaN.
     """
-    added = ", ".join(f"ADD COLUMN IF NOT EXISTS `{metric}` Nullable(Float32)" for metric in metrics)
+    added = ", ".join(f"ADD COLUMN IF NOT EXISTS `{metric}` {_METRIC_TYPE}" for metric in metrics)
     client.command(f"ALTER TABLE {EVENTS.log} {added}", settings=_WAIT)
     client.command(EVENTS_VIEW)
 

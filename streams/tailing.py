@@ -165,7 +165,12 @@ def _dead_letter(letter: DeadLetter) -> Sequence[Cell]:
     where = f"{letter.topic}/{letter.partition}@{letter.offset}"
     return [
         Cell(plain(letter.reason), {"fg": "red"}),
-        *_cells(where, f"{letter.size:,} bytes", letter.detail),
+        *_cells(
+            where,
+            f"{letter.size:,} bytes",
+            letter.detail + (f" (+{len(letter.repeats):,} more)" if letter.repeats else ""),
+        ),
+        Cell(plain(letter.state), _FAINT),
     ]
 
 

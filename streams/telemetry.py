@@ -37,6 +37,8 @@ MetricName = Literal[
     "weir_decision_latency_seconds",
     # Dead letters by reason.
     "weir_dead_letters_total",
+    # Refused messages of a flood that have no dead letter of their own.
+    "weir_dead_letters_sampled_total",
     # Alerts published by severity.
     "weir_alerts_total",
     # Events whose alerts went out without the evidence of a classifier, for lack of time.
@@ -83,6 +85,7 @@ LABELS: dict[MetricName, tuple[str, ...]] = {
     "weir_decisions_total": ("action",),
     "weir_rule_hits_total": ("rule", "mode"),
     "weir_dead_letters_total": ("reason",),
+    "weir_dead_letters_sampled_total": ("reason",),
     "weir_alerts_total": ("severity",),
     "weir_drifts_total": ("metric",),
     "weir_rows_total": ("table",),
@@ -101,6 +104,7 @@ HELP: dict[MetricName, str] = {
     "weir_rule_hits_total": "Rules that were tripped",
     "weir_decision_latency_seconds": "Seconds from Kafka's timestamp of an event to its decision",
     "weir_dead_letters_total": "Dead letters by reason",
+    "weir_dead_letters_sampled_total": "Refused messages of a flood without a letter of their own",
     "weir_alerts_total": "Alerts published",
     "weir_alerts_unexplained_total": "Events whose alerts lack a classifier's evidence, for lack of time",
     "weir_drifts_total": "Drifts found",

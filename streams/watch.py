@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from schemas import codec, topics
-from streams.dead_letters import DeadLetterLimit, dead_letter
+from streams.dead_letters import DeadLetters, Refused
 from streams.drift import DriftMonitor, SnapshotError, WatchedScores, drift_alert
 from streams.kafka import BatchProducer, Message, read_to_end
 from streams.records import Record
@@ -31,7 +31,9 @@ class Watch:
         self._telemetry = telemetry
         self._producer = BatchProducer(settings, patient=True)
         self._decoder = msgspec.json.Decoder(WatchedScores)
-        self._limit = DeadLetterLimit(settings.dlq_max_run, settings.dlq_max_ratio)
+        # The archive keeps the payload of what it cannot read of the same topic.
+        without_payload = settings.model_copy(update={"dlq_payload_bytes": 0})
+        self._dead = DeadLetters(self.name, without_payload, telemetry)
         self._monitor = DriftMonitor(settings.watch_metrics, settings.watch_delta, settings.watch_segments)
         self._snapshot_at = 0.0
         self._prefix = f"{settings.group_prefix}\0".encode()
@@ -57,12 +59,12 @@ class Watch:
 
     async def handle(self, records: Sequence[Record]) -> bool:
         """Update the detectors and publish what they find; commit with a snapshot, from time to time."""
-        drifts, alerts, dead = await asyncio.to_thread(self._update, records)
+        drifts, alerts, refused = await asyncio.to_thread(self._update, records)
         with self._telemetry.stage("deliver"):
             await asyncio.gather(
                 self._producer.send(topics.DRIFT, drifts),
                 self._producer.send(topics.ALERTS, alerts),
-                self._producer.send(topics.DEAD_LETTERS, dead),
+                self._dead.deliver(self._producer, refused),
             )
         self._telemetry.gauge("weir_segments", len(self._monitor))
         if records and time.monotonic() < self._snapshot_at:
@@ -73,10 +75,10 @@ class Watch:
         self._snapshot_at = time.monotonic() + self._settings.watch_snapshot_s
         return True
 
-    def _update(self, records: Sequence[Record]) -> tuple[list[Message], list[Message], list[Message]]:
+    def _update(self, records: Sequence[Record]) -> tuple[list[Message], list[Message], list[Refused]]:
         drifts: list[Message] = []
         alerts: list[Message] = []
-        dead: list[Message] = []
+        refused: list[Refused] = []
         accepted = []
         with self._telemetry.stage("update"):
             for record in records:
@@ -84,8 +86,7 @@ class Watch:
                     item = self._decoder.decode(record.value or b"")
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                     accepted.append(False)
-                    self._telemetry.count("weir_dead_letters_total", 1, codec.Reason.INVALID_VALUE)
-                    dead.append(dead_letter(record, codec.Reason.INVALID_VALUE, "not a scored event", 0))
+                    refused.append(Refused(record, codec.Reason.INVALID_VALUE, "not a scored event"))
                     continue
                 accepted.append(True)
                 for found in self._monitor.update(item, record.offset, record.timestamp):
@@ -94,8 +95,8 @@ class Watch:
                     alerts.append((record.key, codec.encode(alert)))
                     self._telemetry.count("weir_drifts_total", 1, found.metric)
                     self._telemetry.count("weir_alerts_total", 1, alert.severity)
-        self._limit.check(accepted)
-        return drifts, alerts, dead
+        self._dead.limit.check(accepted)
+        return drifts, alerts, refused
 
     async def _read_snapshots(self) -> dict[bytes, bytes]:
         """Return the last state of every segment of this group."""

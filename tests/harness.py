@@ -166,6 +166,7 @@ class Weir:
             "WEIR_WATCH_SNAPSHOT_S": "1",
             "WEIR_ARCHIVE_LINGER_S": "0.3",
             "WEIR_POLICY_RELOAD_S": "0.2",
+            "WEIR_DLQ_WINDOW_S": "3",
             "WEIR_REDACTION_KEY": SECRET,
             **options,
         }

@@ -139,9 +139,16 @@ class Stack:
             time.sleep(0.05)
 
     def _revive(self, name: str, child: Child, start: Callable[[], None]) -> None:
+        if child.returncode == DEAD_LETTERS and name in self._roles:
+            del self._roles[name]
+            self._say(
+                f"{name} stopped, as WEIR_DLQ_MAX_RUN or WEIR_DLQ_MAX_RATIO asks: see `weir dlq list`. "
+                f"The others go on; `weir {name}` starts it again"
+            )
+            return
         now = time.monotonic()
         self._restarts = [moment for moment in self._restarts if now - moment < 60.0] + [now]
-        hopeless = child.returncode in (USAGE, DEAD_LETTERS) or len(self._restarts) > RESTARTS_PER_MINUTE
+        hopeless = child.returncode == USAGE or len(self._restarts) > RESTARTS_PER_MINUTE
         if hopeless:
             raise LocalServiceError(
                 f"{name} ended (exit status {child.returncode}) and starting it again would not help. "

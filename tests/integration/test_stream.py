@@ -80,10 +80,15 @@ def test_a_thousand_malformed_payloads_become_dead_letters(weir: Weir) -> None:
     payloads = malformed_payloads(7, count)
     good = [(codec.partition_key(e), codec.encode(e)) for e in make_events(app, count)]
     bad = [(f"bad-{i}".encode(), payload) for i, (_, payload, _) in enumerate(payloads)]
-    before = len(weir.read(topics.DEAD_LETTERS))
     weir.send(topics.EVENTS, [message for pair in zip(good, bad, strict=True) for message in pair])
     weir.check_complete(app, count)
-    letters = [codec.decode(DeadLetter, record.value) for record in weir.read(topics.DEAD_LETTERS)][before:]
+
+    def told() -> list[DeadLetter]:
+        found = [codec.decode(DeadLetter, record.value) for record in weir.read(topics.DEAD_LETTERS)]
+        return [letter for letter in found if letter.key.startswith(b"bad-")]
+
+    wait_until(lambda: len(told()) >= count, "a letter for each")
+    letters = told()
     assert len({letter.dead_letter_id for letter in letters}) == count
     places = {(r.partition, r.offset): r.key for r in weir.read(topics.EVENTS)}
     reasons = {places[letter.partition, letter.offset]: letter.reason for letter in letters}

@@ -8,7 +8,7 @@ import pytest
 
 from detectors.runner import Runner
 from schemas import codec
-from schemas.events import Alert, DeadLetter, Decision, ScoredEvent, Storage, ToolCall
+from schemas.events import Alert, Decision, ScoredEvent, Storage, ToolCall
 from streams.detecting import make_runner, owners
 from streams.kafka import Message
 from streams.pipeline import Output, Pipeline
@@ -63,7 +63,7 @@ def timeless(output: Output, runner: Runner) -> tuple[list[Any], ...]:
     decisions = [(k, decision(codec.decode(Decision, v))) for k, v in output.decisions]
     scored = [(k, codec.decode(ScoredEvent, v)) for k, v in output.scores]
     scores = [(k, msgspec.structs.replace(s, decision=decision(s.decision))) for k, s in scored]
-    return decisions, scores, alerts_of(output, runner), output.dead_letters, output.accepted
+    return decisions, scores, alerts_of(output, runner), output.refused, output.accepted
 
 
 def test_the_same_records_give_the_same_messages(runner: Runner, policy: CompiledPolicy) -> None:
@@ -81,7 +81,7 @@ def test_what_is_no_character_does_not_hide_a_text_from_its_judgement(
     (record,) = records_of(event(TEXTS[2] + " CUT", metadata={"CUT": "CUT"}))
     assert record.value is not None
     output = pipeline(runner).process([FakeRecord(record.value.replace(b"CUT", broken))], policy)
-    assert output.dead_letters == []
+    assert output.refused == []
     assert codec.decode(Decision, output.decisions[0][1]).action == "block"
 
 
@@ -124,8 +124,8 @@ def test_bad_payloads_become_dead_letters_in_order(runner: Runner, policy: Compi
     records = [FakeRecord(payload, offset) for offset, (_, payload, _) in enumerate(payloads)]
     good = records_of(event("hello", 1), start=len(records))
     output = pipeline(runner).process([*records, *good], policy)
-    letters = [codec.decode(DeadLetter, value) for _, value in output.dead_letters]
-    assert [(x.offset, x.reason) for x in letters] == [(i, p[2].value) for i, p in enumerate(payloads)]
+    expected = [(offset, reason.value) for offset, (_, _, reason) in enumerate(payloads)]
+    assert [(each.record.offset, each.reason) for each in output.refused] == expected
     assert output.accepted == [False] * 90 + [True]
     assert len(output.decisions) == 1
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from schemas.events import (
     Alert,
@@ -22,6 +23,7 @@ from schemas.events import (
     ToolCall,
 )
 from streams import rows
+from streams.blocks import Blocks, Rejected
 from streams.local.clickhouse import start_clickhouse
 from streams.local.process import free_port
 from streams.store import Store
@@ -30,9 +32,8 @@ from streams.store_errors import (
     RetryableStoreError,
     RowError,
     UnknownColumnError,
-    insert_bisecting,
 )
-from streams.store_tables import EVENTS_VIEW
+from streams.store_tables import EVENTS_VIEW, column_types, expected_types
 
 AT = 1_790_000_000_123  # milliseconds
 LONE = "\ud800"
@@ -80,6 +81,13 @@ def scored(
 
 def count(store: Store, table: str = "events") -> int:
     return int(store.query(f"SELECT count() FROM {table}").rows[0][0])
+
+
+def alert(number: int) -> Alert:
+    return Alert(
+        alert_id=f"a{number}", source="guard", severity="low", rule="r", title=f"title {number}",
+        timestamp=AT, app="shop", score=0.5, evidence=(Evidence(detector="d", metric="m"),),
+    )  # fmt: skip
 
 
 def only_row(store: Store, table: str) -> dict[str, Any]:
@@ -165,7 +173,7 @@ def test_no_field_is_forgotten() -> None:
         (Alert, set()),
         (DriftRecord, set()),
         (Feedback, set()),
-        (DeadLetter, {"payload"}),
+        (DeadLetter, {"payload", "key"}),
     ):
         assert set(message.__struct_fields__) - unstored == set(rows.TABLES[message].columns)
 
@@ -275,18 +283,72 @@ def test_a_batch_may_span_more_months_than_clickhouse_likes(store: Store) -> Non
     assert store.query(f"SELECT count(), {extremes} FROM alerts").rows == [(120, moments[0], moments[-1])]
 
 
+def inserted(insert: Callable[[Any, str], None], batch: list[Any]) -> list[Rejected[Any]]:
+    blocks = Blocks(batch, "t", lambda _: 1)
+    blocks.insert(insert)
+    assert blocks.done
+    return blocks.refused
+
+
 def test_rows_that_do_not_fit_are_told_apart(store: Store) -> None:
     bad = scored(3, prompt_tokens=2**32)
     also_bad = scored(5, scores={"toxicity": "high"})  # type: ignore[dict-item]
     batch = [scored(1), scored(2), bad, scored(4), also_bad, scored(6)]
     with pytest.raises(RowError):
         store.insert_scored(batch, "t")
-    rejected = insert_bisecting(store.insert_scored, batch, "t")
+    rejected = inserted(store.insert_scored, batch)
     assert [refused.row for refused in rejected] == [bad, also_bad]
     assert all("text" not in refused.reason for refused in rejected)
     assert {row[0] for row in store.query("SELECT event_id FROM events").rows} == {"e1", "e2", "e4", "e6"}
-    assert insert_bisecting(store.insert_scored, batch, "t") == rejected
+    assert inserted(store.insert_scored, batch) == rejected
     assert count(store) == 4
+
+
+def test_the_types_that_are_expected_are_those_of_the_tables(empty: Store) -> None:
+    empty.migrate()
+    for table in rows.TABLES.values():
+        assert column_types(empty.client, table) == expected_types(table.log)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "MODIFY COLUMN source UInt8",
+        "MODIFY COLUMN score Nullable(String)",
+        "MODIFY COLUMN title FixedString(3)",
+    ],
+)
+def test_a_column_that_was_changed_is_not_the_rows_fault(empty: Store, change: str) -> None:
+    empty.migrate()
+    alerts = [replace(alert(number), score=number / 8) for number in range(8)]
+    empty.client.command("ALTER TABLE alerts_log " + change)
+    column = change.split()[2]
+    with pytest.raises(RetryableStoreError, match=f"column {column} of alerts_log is .* where weir made it"):
+        inserted(empty.insert_alerts, alerts)
+    empty.migrate()  # nothing to do: the operator mends it
+    wanted = expected_types(rows.ALERTS.log)[column]
+    empty.client.command(f"ALTER TABLE alerts_log MODIFY COLUMN {column} {wanted}")
+    assert inserted(empty.insert_alerts, alerts) == []
+    assert count(empty, "alerts") == 8
+
+
+def test_a_bug_of_ours_is_no_row_that_does_not_fit(store: Store) -> None:
+    nothing: Any = object()
+    with pytest.raises(AttributeError):
+        store.insert_alerts([nothing], "t")
+
+
+@pytest.mark.parametrize("timestamp", [-(2**63), -1, 0, 2**63 - 1])
+def test_every_message_that_is_read_can_be_kept(store: Store, timestamp: int) -> None:
+    store.insert_alerts([replace(alert(1), timestamp=timestamp)], "t")
+    store.insert_scored([scored(1, timestamp=timestamp)], "t")
+    letter = DeadLetter(
+        dead_letter_id="d", topic="t", partition=-(2**31), offset=2**63 - 1, timestamp=timestamp,
+        reason="empty", detail="", size=2**63 - 1, key=b"\xff", app=LONE, repeats=(1, 2**63 - 1),
+    )  # fmt: skip
+    store.insert_dead_letters([letter], "t")
+    assert count(store, "alerts") == 1
+    assert store.query("SELECT repeats FROM dead_letters").rows == [([1, 2**63 - 1],)]
 
 
 def test_extreme_scores(store: Store) -> None:
@@ -342,11 +404,12 @@ def test_an_empty_batch_is_nothing_to_do() -> None:
 
 
 def test_migrate_is_repeatable_and_goes_back(empty: Store) -> None:
-    assert [m.name for m in empty.migrate(["toxicity"], {"events": 90})] == ["tables", "views", "detectors"]
+    applied = [migration.name for migration in empty.migrate(["toxicity"], {"events": 90})]
+    assert applied == ["tables", "views", "detectors", "dead_letters"]
     assert empty.pending() == []
     assert empty.migrate(["toxicity"], {"events": 90}) == []
-    assert [m.version for m in empty.rollback()] == [3, 2, 1]
-    assert len(empty.pending()) == 3
+    assert [m.version for m in empty.rollback()] == [4, 3, 2, 1]
+    assert len(empty.pending()) == 4
 
 
 def test_retention_follows_the_setting(store: Store) -> None:

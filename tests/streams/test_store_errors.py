@@ -1,19 +1,17 @@
 import pytest
-from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
-from hypothesis import given
-from hypothesis import strategies as st
+from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
 from urllib3.exceptions import MaxRetryError
 
 from streams.store_errors import (
+    BlockTooLargeError,
+    DoubtfulRowError,
     QueryError,
-    Rejected,
     RetryableStoreError,
     RowError,
     StoreError,
     UnknownColumnError,
     classify,
     classify_query,
-    insert_bisecting,
 )
 
 URL = "http://127.0.0.1:8123"
@@ -30,19 +28,20 @@ def refused(code: int, name: str) -> DatabaseError:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (refused(53, "TYPE_MISMATCH"), RowError),
-        (refused(27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED"), RowError),
+        (refused(53, "TYPE_MISMATCH"), DoubtfulRowError),
+        (refused(27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED"), DoubtfulRowError),
+        (refused(6, "CANNOT_PARSE_TEXT: while pushing to view weir.mine"), RetryableStoreError),
         (refused(16, "NO_SUCH_COLUMN_IN_TABLE"), UnknownColumnError),
         (refused(60, "UNKNOWN_TABLE"), RetryableStoreError),
-        (refused(241, "MEMORY_LIMIT_EXCEEDED"), RetryableStoreError),
+        (refused(241, "MEMORY_LIMIT_EXCEEDED"), BlockTooLargeError),
+        (DatabaseError("HTTP driver received HTTP status 413, server response: no"), BlockTooLargeError),
+        (DataError(SECRET), RowError),
         (refused(252, "TOO_MANY_PARTS"), RetryableStoreError),
         (refused(242, "TABLE_IS_READ_ONLY"), RetryableStoreError),
         (refused(99999, "OF_THE_FUTURE"), RetryableStoreError),
         (OperationalError("connection refused"), RetryableStoreError),
         (MaxRetryError(None, "/"), RetryableStoreError),  # type: ignore[arg-type]
         (TimeoutError(), RetryableStoreError),
-        (OverflowError(SECRET), RowError),
-        (UnicodeEncodeError("utf-8", SECRET, 0, 1, SECRET), RowError),
     ],
 )
 def test_what_an_error_of_an_insert_means(error: Exception, kind: type[StoreError]) -> None:
@@ -81,29 +80,3 @@ def test_an_error_of_a_query_is_the_servers_own_text() -> None:
     assert isinstance(found, QueryError)
     assert str(found) == f"Cannot: {SECRET}. (UNKNOWN_IDENTIFIER)"
     assert isinstance(classify_query(refused(241, "MEMORY_LIMIT_EXCEEDED"), URL), RetryableStoreError)
-
-
-@given(bad=st.sets(st.integers(0, 63), max_size=8), size=st.integers(0, 64))
-def test_bisecting_keeps_every_good_row_once_and_in_order(bad: set[int], size: int) -> None:
-    kept: list[int] = []
-    tokens: list[str] = []
-
-    def insert(rows: list[int], token: str) -> None:
-        if bad.intersection(rows):
-            raise RowError("no")
-        kept.extend(rows)
-        tokens.append(token)
-
-    batch = list(range(size))
-    rejected = insert_bisecting(insert, batch, "t")  # type: ignore[arg-type]
-    assert rejected == [Rejected(row, "no") for row in batch if row in bad]
-    assert kept == [row for row in batch if row not in bad]
-    assert len(set(tokens)) == len(tokens)
-
-
-def test_bisecting_passes_a_passing_error_on() -> None:
-    def insert(rows: object, token: str) -> None:
-        raise RetryableStoreError("down")
-
-    with pytest.raises(RetryableStoreError):
-        insert_bisecting(insert, [1, 2], "t")

@@ -1,0 +1,32 @@
+"""`weir up` goes on without a role that stopped because it was asked to."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from streams.cli import DEAD_LETTERS, USAGE
+from streams.local.process import Child, LocalServiceError
+from streams.local.stack import Stack
+from streams.settings import Settings
+
+
+def ended(status: int, directory: Path) -> Child:
+    child = Child("guard", [sys.executable, "-c", f"exit({status})"], directory / "log")
+    child.start(lambda: True)
+    assert child._process is not None
+    child._process.wait(10)
+    return child
+
+
+def test_a_role_that_stopped_for_dead_letters_ends_nobody_else(tmp_path: Path) -> None:
+    said: list[str] = []
+    stack = Stack(Settings(_env_file=None), tmp_path, said.append, broker=False, store=False)
+    started: list[str] = []
+    for status in (DEAD_LETTERS, 1):
+        stack._roles["guard"] = ended(status, tmp_path)
+        stack._revive("guard", stack._roles["guard"], lambda: started.append("guard"))
+    assert "weir dlq list" in said[0]
+    assert started == ["guard"], "after a crash, and not after the limit"
+    with pytest.raises(LocalServiceError, match="exit status 2"):
+        stack._revive("guard", ended(USAGE, tmp_path), lambda: None)
