@@ -16,6 +16,7 @@ COMMANDS = {
     "migrate": "Create or update the ClickHouse tables.",
     "publish": "Publish events from a JSONL, CSV or Parquet file, or from stdin.",
     "tail": "Follow decisions, alerts, drift records or dead letters.",
+    "dlq": "List, show, republish or drop dead letters.",
     "check": "Score one text and show the evidence.",
     "sql": "Run a query on ClickHouse.",
     "schema": "Print the JSON Schema of a message.",

@@ -14,6 +14,7 @@ from streams.store import Store
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+BLOCKS = re.findall(r"```sql\n(.*?)```", OPERATIONS, re.DOTALL)
 DASHBOARD: dict[str, Any] = json.loads(
     (ROOT / "deploy" / "grafana" / "dashboards" / "analytics.json").read_text()
 )
@@ -108,8 +109,20 @@ def test_the_variable_of_the_dashboard_lists_the_apps(store: Client) -> None:
     assert store.query(variable["query"]).result_rows == [("shop",)]
 
 
+def test_messages_that_were_refused_can_be_counted(store: Client) -> None:
+    (block,) = [block for block in BLOCKS if "repeats" in block]
+    store.command(
+        "INSERT INTO dead_letters_log (dead_letter_id, reason, app, repeats)"
+        " VALUES ('flood', 'empty', 'x', [7, 8])"
+    )
+    assert ("empty", "x", 3) in store.query(block).result_rows
+    store.command(
+        "ALTER TABLE dead_letters_log DELETE WHERE dead_letter_id = 'flood'", settings={"mutations_sync": 1}
+    )
+
+
 def test_a_person_can_be_forgotten(store: Client) -> None:
-    (block,) = re.findall(r"```sql\n(.*?)```", OPERATIONS, re.DOTALL)
+    (block,) = [block for block in BLOCKS if "DELETE" in block]
     store.command(
         "INSERT INTO events_log (timestamp, event_id, app, user) SELECT now(), 'gone', 'shop', 'u-123'"
     )

@@ -26,10 +26,21 @@ def loaded(name: str) -> click.Command:
     return command
 
 
+def subcommands(name: str) -> list[click.Command]:
+    command = loaded(name)
+    return list(command.commands.values()) if isinstance(command, click.Group) else []
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_is_documented(name: str) -> None:
     documented = set(re.findall(r"^\| `(--[a-z-]+)", SECTIONS[name], flags=re.MULTILINE))
-    options = {opt for param in loaded(name).params if isinstance(param, click.Option) for opt in param.opts}
+    options = {
+        opt
+        for each in (loaded(name), *subcommands(name))
+        for param in each.params
+        if isinstance(param, click.Option)
+        for opt in param.opts
+    }
     assert documented == options
     assert f"weir {name}" in SECTIONS[name].split("```")[1], "an example"
 
