@@ -1,6 +1,7 @@
 """The protocol that every detector keeps."""
 
-from typing import Protocol, runtime_checkable
+from math import inf
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,20 @@ UNLIKELY = 0.05
 """A probability below this needs no explanation."""
 
 
+class Range(NamedTuple):
+    """The values that a metric can have, both ends among them; a threshold outside never holds, or always."""
+
+    low: float = -inf
+    high: float = inf
+    whole: bool = False
+    """Only whole numbers."""
+
+
+SHARE = Range(0.0, 1.0)
+"""Of probabilities, too."""
+COUNT = Range(0.0, inf, whole=True)
+
+
 @runtime_checkable
 class Detector(Protocol):
     """Gives scores, never decisions; holds no threshold; keeps no state between batches.
@@ -21,7 +36,8 @@ class Detector(Protocol):
     `score(a)` above `score(b)`, for any batch size and order.
 
     A detector may say in `needs`, a tuple of names, which features of `Batch` it shares with others: they
-    are computed before it is called, and are not charged to its budget.
+    are computed before it is called, and are not charged to its budget. It may say in `ranges`, a dict of
+    metric names to `Range`, which values they can have: a policy with a threshold outside is refused.
     """
 
     name: str

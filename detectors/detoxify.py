@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
-from detectors.base import FloatMatrix
+from detectors.base import SHARE, FloatMatrix
 from detectors.batch import Batch
 from detectors.errors import DetectorError
 from schemas.events import Evidence
@@ -49,6 +49,7 @@ class DetoxifyDetector:
         self._max_batch = max_batch
         labels = [re.sub(r"[^a-z0-9]+", "_", label.lower()) for label in self._model.class_names]
         self.metrics = tuple(f"detoxify_{label}" for label in labels)
+        self.ranges = dict.fromkeys(self.metrics, SHARE)
         self.version = f"{version('detoxify')}-{Path(checkpoint).stem if checkpoint else model}"
 
     def score(self, batch: Batch) -> FloatMatrix:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.alignment import Alignment, Lexicon, Span, shared_lexicon
-from detectors.base import UNLIKELY, FloatMatrix
+from detectors.base import SHARE, UNLIKELY, FloatMatrix
 from detectors.batch import Batch
 from detectors.encoder import MODELS, shared_encoder
 from detectors.features import shared_embeddings
@@ -78,6 +78,7 @@ class GroundednessDetector:
     name = "groundedness"
     version = "1"
     metrics = ("ungrounded", "irrelevance")
+    ranges = dict.fromkeys(metrics, SHARE)
 
     def __init__(self) -> None:
         # Loaded now, not at the cost of the first batch.

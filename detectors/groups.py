@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from detectors.base import FloatMatrix
+from detectors.base import COUNT, FloatMatrix
 from detectors.batch import Batch
 from detectors.encoder import Tokens, shared_encoder
 from detectors.features import segment_sums
@@ -61,6 +61,7 @@ class GroupsDetector:
     name = "groups"
     version = "1"
     metrics = tuple(f"group_{kind}" for kind in GROUPS)
+    ranges = dict.fromkeys(metrics, COUNT)
     needs = ("tokens",)
 
     def __init__(self) -> None:

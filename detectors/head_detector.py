@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from detectors.base import UNLIKELY, FloatMatrix, strength
+from detectors.base import SHARE, UNLIKELY, FloatMatrix, strength
 from detectors.batch import Batch
 from detectors.cascade import shared_cascade
 from detectors.encoder import shared_encoder
@@ -32,6 +32,7 @@ class HeadDetector:
 
     def __init__(self) -> None:
         names = shared_cascade().names
+        self.ranges = dict.fromkeys(self.metrics, SHARE)
         self._columns = [names.index(metric) for metric in self.metrics if metric in names]
 
     def score(self, batch: Batch) -> FloatMatrix:

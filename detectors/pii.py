@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from detectors.base import FloatMatrix
+from detectors.base import COUNT, FloatMatrix
 from detectors.batch import Batch
 from detectors.privacy.findings import EVIDENCE_LIMIT
 from detectors.privacy.personal_data import STRONG, find
@@ -15,6 +15,7 @@ class PiiDetector:
     name = "pii"
     version = "3"
     metrics = ("pii", "pii_strong")
+    ranges = dict.fromkeys(metrics, COUNT)
     cheap_to_explain = True
 
     def score(self, batch: Batch) -> FloatMatrix:

@@ -43,6 +43,10 @@ RESERVED: Final = frozenset(
 )
 """Names of columns that an event has already, so that no metric may take them."""
 
+_FAMILIES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"references": ("distance_", "similarity_"), "detoxify": ("detoxify_",)}
+)
+"""How the metrics begin that a detector names only when it is made."""
 _METRIC = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _NO_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
 
@@ -69,9 +73,8 @@ def build(
     """
     wanted = DEFAULT if names is None else tuple(names)
     targets = available()
-    for name in wanted:
-        if name not in targets:
-            raise DetectorError(_unknown(name, targets))
+    if unknown := [name for name in dict.fromkeys(wanted) if name not in targets]:
+        raise DetectorError(_unknown(unknown, targets))
     if repeated := _repeated(wanted):
         raise DetectorError(f"the detector {repeated[0]!r} is named twice: name it once")
     for name in options:
@@ -142,10 +145,24 @@ def _create(name: str, target: str, options: Mapping[str, Any]) -> Detector:
     return detector
 
 
-def _unknown(name: str, targets: Mapping[str, str]) -> str:
-    close = difflib.get_close_matches(name, targets, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"there is no detector {name!r}: {hint}Allowed are {', '.join(targets)}"
+def giver(metric: str) -> str:
+    """Return the built-in detector that gives `metric` when it runs; empty where none does."""
+    for name, beginnings in _FAMILIES.items():
+        if metric.startswith(beginnings):
+            return name
+    for name in DEFAULT:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        if metric in getattr(getattr(import_module(module), attribute), "metrics", ()):
+            return name
+    return ""
+
+
+def _unknown(names: Sequence[str], targets: Mapping[str, str]) -> str:
+    close = {name: difflib.get_close_matches(name, targets, n=1) for name in names}
+    asked = ", ".join(
+        repr(name) + (f" (did you mean {near[0]!r}?)" if near else "") for name, near in close.items()
+    )
+    return f"there is no detector {asked}; there are {', '.join(targets)}"
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
-from detectors.base import Detector, FloatMatrix
+from detectors.base import Detector, FloatMatrix, Range
 from detectors.batch import Batch
 from schemas.events import Evidence
 
@@ -67,6 +67,12 @@ class Runner:
         self.failures: dict[str, str] = {}
         """Detector name to its last failure: the exception's class name, or `TIMEOUT`. Never a message."""
         self._owners = {metric: d.name for d in self.detectors for metric in d.metrics}
+        self.ranges = {
+            metric: Range(*bounds)
+            for detector in self.detectors
+            for metric, bounds in getattr(detector, "ranges", {}).items()
+        }
+        """The values that a metric can have, where its detector says so."""
         self._cheap = {d.name for d in self.detectors if getattr(d, "cheap_to_explain", False)}
         needs = (feature for detector in self.detectors for feature in getattr(detector, "needs", ()))
         self.needs = tuple(dict.fromkeys(needs))

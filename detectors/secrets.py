@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from detectors.base import FloatMatrix
+from detectors.base import COUNT, FloatMatrix
 from detectors.batch import Batch
 from detectors.privacy.credentials import find
 from detectors.privacy.findings import EVIDENCE_LIMIT
@@ -15,6 +15,7 @@ class SecretsDetector:
     name = "secrets"
     version = "3"
     metrics = ("secrets",)
+    ranges = dict.fromkeys(metrics, COUNT)
     cheap_to_explain = True
 
     def score(self, batch: Batch) -> FloatMatrix:

@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import numpy.typing as npt
 
-from detectors.base import FloatMatrix
+from detectors.base import COUNT, SHARE, FloatMatrix
 from detectors.batch import Batch
 from detectors.characters import invisible
 from detectors.encoder import MAX_CHARACTERS, Tokens, shared_encoder
@@ -37,6 +37,7 @@ class TextDetector:
         *("text_length", "text_tokens", "text_repetition", "text_invisible", "text_non_ascii"),
         "text_unjudged",
     )
+    ranges = dict.fromkeys(metrics, COUNT) | dict.fromkeys(("text_repetition", "text_non_ascii"), SHARE)
     needs = ("tokens",)
 
     def score(self, batch: Batch) -> FloatMatrix:

@@ -55,7 +55,7 @@ def judge(event: Event, settings: Settings) -> Judgement:
 
 
 def _judge(event: Event, settings: Settings, runner: Runner) -> Judgement:
-    policy = load(settings.policy, owners(runner)).compile(runner.metrics)
+    policy = load(settings.policy, owners(runner), runner.ranges).compile(runner.metrics)
     now = time.time_ns() // 1_000_000
     pipeline = Pipeline(runner, settings, Telemetry("check"), lambda: now)
     output = pipeline.process([_Record(codec.encode(event), now)], policy)

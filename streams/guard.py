@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from detectors.registry import fingerprint
 from schemas import topics
 from streams.dead_letters import DeadLetters
 from streams.detecting import make_runner, owners
@@ -74,7 +75,7 @@ class Guard:
         self._producer = BatchProducer(settings, patient=True)
         self._dead = DeadLetters(self.name, settings, telemetry)
         self._runner = make_runner(settings)
-        self._policies = Policies(settings.policy, owners(self._runner))
+        self._policies = Policies(settings.policy, owners(self._runner), self._runner.ranges)
         self._compiled = self._compile()
         self._watching: asyncio.Task[None] | None = None
         self._slices = Slices(self.batch_records, settings.detector_budget_ms / 1000)
@@ -138,18 +139,21 @@ class Guard:
     def _compile(self) -> CompiledPolicy:
         policy = self._policies.current
         self._telemetry.forget("weir_policy_info")
-        self._telemetry.gauge("weir_policy_info", 1, policy.version, policy.hash)
+        detectors = fingerprint(self._runner.detectors)
+        self._telemetry.gauge("weir_policy_info", 1, policy.version, policy.hash, detectors)
         log.info("policy in force", policy=policy.name, version=policy.version, hash=policy.hash)
         return policy.compile(self._runner.metrics)
 
     async def _watch_policy(self) -> None:
         """Take up new versions of the policy; a broken one leaves the last good one in force."""
         while True:
-            await asyncio.sleep(self._settings.policy_reload_s)
+            # Two looks must find a new version the same, see `Policies`.
+            await asyncio.sleep(self._settings.policy_reload_s / 2)
             result = await asyncio.to_thread(self._policies.reload_if_changed)
             if isinstance(result, PolicyError):
                 self._telemetry.count("weir_policy_errors_total")
                 log.error("policy refused; the last good one stays in force", problem=str(result))
             elif result == "reloaded":
                 self._compiled = self._compile()
-            self._telemetry.degrade("policy", self._policies.error is not None)
+            refused = self._policies.error
+            self._telemetry.degrade("policy", refused is not None, str(refused or ""))

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, ValidationInfo
 
+from detectors.base import COUNT, Range
+from detectors.registry import giver
 from schemas.events import Kind
 
 Subject = Literal["metric", "number", "text"]
@@ -20,6 +22,7 @@ TEXT_FIELDS = (
     "user", "chain", "step", "finish_reason",
 )  # fmt: skip
 NUMBER_FIELDS = ("prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost")
+FIELD_RANGES = dict.fromkeys(NUMBER_FIELDS, Range(low=0.0)) | dict.fromkeys(NUMBER_FIELDS[:2], COUNT)
 METADATA = "metadata."
 MAX_LENGTH = 1000
 NUMBER_OPERATORS = (">=", ">", "<=", "<", "==", "!=")
@@ -37,6 +40,14 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 class ConditionError(ValueError):
     """A condition that cannot be read; the message says what is allowed."""
+
+
+class MissingDetectorError(ConditionError):
+    """A metric whose detector does not run."""
+
+    def __init__(self, metric: str, detector: str) -> None:
+        super().__init__(f"the detector '{detector}', which gives {metric}, does not run")
+        self.detector = detector
 
 
 @dataclass(frozen=True)
@@ -60,8 +71,14 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 
-def parse_condition(text: str, metrics: Iterable[str]) -> Comparison:
-    """Read one comparison; `metrics` are the names of the metrics that exist. Raise `ConditionError`."""
+def parse_condition(
+    text: str, metrics: Mapping[str, str], ranges: Mapping[str, Range] = FIELD_RANGES
+) -> Comparison:
+    """Read one comparison; raise `ConditionError`.
+
+    `metrics` are the metrics that exist, with their detectors; `ranges` the values that metrics and fields
+    can have, where that is known.
+    """
     text = text.strip()
     if len(text) > MAX_LENGTH:
         raise ConditionError(f"a condition has at most {MAX_LENGTH} characters, this one {len(text)}")
@@ -69,7 +86,7 @@ def parse_condition(text: str, metrics: Iterable[str]) -> Comparison:
     if match is None:
         raise ConditionError(f"'{text}' is not a condition; write it like: injection >= 0.9")
     name = match[0]
-    subject = _subject(name, tuple(metrics))
+    subject = _subject(name, metrics)
     rest = text[match.end() :].lstrip()
     allowed = TEXT_OPERATORS if subject == "text" else NUMBER_OPERATORS
     operator = _OPERATOR.match(rest)
@@ -86,22 +103,45 @@ def parse_condition(text: str, metrics: Iterable[str]) -> Comparison:
         raise ConditionError(f"'{text}' has no value after {symbol}")
     kind: Any = symbol
     if subject != "text":
-        return Comparison(subject, name, kind, _number(name, value, single=subject == "metric"))
+        number = _number(name, value, single=subject == "metric")
+        if name in ranges:
+            # A score has single precision, and the threshold takes it: 0.99999999 is 1.
+            compared = float(np.float32(number)) if subject == "metric" else number
+            _check_range(name, symbol, compared, value, ranges[name])
+        return Comparison(subject, name, kind, number)
     return Comparison(subject, name, kind, _text_value(name, symbol, value))
 
 
-def _subject(name: str, metrics: tuple[str, ...]) -> Subject:
+def _subject(name: str, metrics: Mapping[str, str]) -> Subject:
     if name in metrics:
         return "metric"
     if name in NUMBER_FIELDS:
         return "number"
     if name in TEXT_FIELDS or (name.startswith(METADATA) and len(name) > len(METADATA)):
         return "text"
+    if (detector := giver(name)) and detector not in metrics.values():
+        raise MissingDetectorError(name, detector)
     fields = (*TEXT_FIELDS, *NUMBER_FIELDS, "metadata.<key>")
     raise ConditionError(
-        f"there is no metric or event field '{name}'{did_you_mean(name, (*metrics, *fields))}; allowed: "
-        f"metrics {', '.join(sorted(metrics))}; fields {', '.join(fields)}"
+        f"there is no metric or event field '{name}'{did_you_mean(name, (*metrics, *fields))}; "
+        "`weir check TEXT` lists the metrics, docs/policy.md the fields"
     )
+
+
+def _check_range(name: str, operator: str, number: float, written: str, allowed: Range) -> None:
+    low, high, whole = allowed
+    outside = not low <= number <= high or (whole and not number.is_integer())
+    never = {">=": number > high, ">": number >= high, "<=": number < low, "<": number <= low, "==": outside}
+    always = {">=": number < low, ">": number < low, "<=": number > high, "<": number > high, "!=": outside}
+    if never.get(operator) or always.get(operator):
+        values = f"is between {low:g} and {high:g}" if high < np.inf else f"is {low:g} or more"
+        result = "never holds" if never.get(operator) else "holds whatever the value is"
+        # A percentage, or a mark out of ten, by mistake.
+        share = number / (100 if number > 10 else 10)
+        hint = f"; did you mean {share:g}?" if (low, high) == (0, 1) and 1 < number <= 100 else ""
+        raise ConditionError(
+            f"{name} {values}{', a whole number' * whole}: {operator} {written} {result}{hint}"
+        )
 
 
 def _number(name: str, value: str, *, single: bool) -> float:
@@ -138,8 +178,8 @@ def _unquoted(word: str) -> str:
 
 
 def _comparison(value: str, info: ValidationInfo) -> Comparison:
-    metrics: Mapping[str, str] = (info.context or {}).get("metrics", {})
-    return parse_condition(value, metrics)
+    context = info.context or {}
+    return parse_condition(value, context.get("metrics", {}), FIELD_RANGES | context.get("ranges", {}))
 
 
 def _tag(value: object) -> str | None:

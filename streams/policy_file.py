@@ -1,19 +1,24 @@
 """Reads and validates a policy file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from detectors.base import Range
 from streams.policy import Policy, Rule
-from streams.policy_conditions import AllOf, AnyOf, did_you_mean
+from streams.policy_conditions import FIELD_RANGES, AllOf, AnyOf, MissingDetectorError, did_you_mean
+from streams.policy_contradictions import contradiction
 from streams.policy_yaml import MAX_BYTES, Document, Problem, YamlError, read
 
 DEFAULT_POLICY = Path(__file__).parent / "policies" / "default.yaml"
 """The policy that ships with weir."""
 
+Ranges = Mapping[str, Range]
+_NO_RANGES: Ranges = MappingProxyType({})
 _SHOWN = 50
 _CONDITION = "a condition is text such as: injection >= 0.9, or a list under any: or all:"
 _EXPECTED = {
@@ -50,12 +55,13 @@ class _PolicyDocument(BaseModel):
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
 
 
-def load(path: Path | str, metrics: Mapping[str, str]) -> Policy:
+def load(path: Path | str, metrics: Mapping[str, str], ranges: Ranges = _NO_RANGES) -> Policy:
     """Read the policy file at `path`.
 
     Args:
         path: the YAML file.
         metrics: every metric that exists, with the name of the detector that gives it.
+        ranges: the values that a metric can have, where that is known.
 
     Raises:
         PolicyError: the file cannot be read, or something in it is wrong.
@@ -67,10 +73,12 @@ def load(path: Path | str, metrics: Mapping[str, str]) -> Policy:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PolicyError(str(path), [Problem(0, f"the policy cannot be read: {reason}")]) from None
-    return parse(data, metrics, source=str(path))
+    return parse(data, metrics, ranges, source=str(path))
 
 
-def parse(data: bytes | str, metrics: Mapping[str, str], source: str = "policy") -> Policy:
+def parse(
+    data: bytes | str, metrics: Mapping[str, str], ranges: Ranges = _NO_RANGES, *, source: str = "policy"
+) -> Policy:
     """Validate the text of a policy, as `load` does; `source` is the name that errors give it."""
     try:
         document = read(data.encode("utf-8", "replace") if isinstance(data, str) else data)
@@ -78,14 +86,57 @@ def parse(data: bytes | str, metrics: Mapping[str, str], source: str = "policy")
         raise PolicyError(source, [error.problem]) from None
     problems = [*document.problems, *_repeated_ids(document)]
     try:
-        model = _PolicyDocument.model_validate(document.value, context={"metrics": metrics})
+        model = _PolicyDocument.model_validate(document.value, context={"metrics": metrics, "ranges": ranges})
     except ValidationError as error:
         details = [each for each in error.errors(include_url=False) if not _follows_from_another(each)]
-        problems += [Problem(document.line_of(each["loc"]), _explain(each)) for each in details]
+        missing = [each for each in details if _missing_detector(each)]
+        wrong = [each for each in details if each not in missing]
+        problems += [Problem(document.line_of(each["loc"]), _explain(each)) for each in wrong]
+        if missing:
+            problems.append(_of_missing_detectors(missing, document))
         raise PolicyError(source, problems) from None
+    problems += _contradictions(model, document, FIELD_RANGES | dict(ranges))
     if problems:
         raise PolicyError(source, problems)
     return Policy(model.version, model.name, model.rules, dict(metrics))
+
+
+def _contradictions(model: _PolicyDocument, document: Document, ranges: Ranges) -> list[Problem]:
+    return [
+        Problem(document.line_of(("rules", number, "when")), f"no event can meet all of these: {excluding}")
+        for number, rule in enumerate(model.rules)
+        if (excluding := contradiction(rule.when, ranges))
+    ]
+
+
+def _missing_detector(error: ErrorDetails) -> str:
+    cause = error.get("ctx", {}).get("error")
+    return cause.detector if isinstance(cause, MissingDetectorError) else ""
+
+
+def _of_missing_detectors(errors: Sequence[ErrorDetails], document: Document) -> Problem:
+    """Return one problem for all rules that need detectors that do not run: with a few detectors of one's
+    own, that is most of a policy.
+    """
+    rules: dict[str, list[str]] = {}
+    for error in errors:
+        name = _rule_name(document, error["loc"])
+        named = rules.setdefault(_missing_detector(error), [])
+        if name not in named:
+            named.append(name)
+    needed = "; ".join(f"{detector} for {', '.join(names)}" for detector, names in rules.items())
+    return Problem(
+        document.line_of(errors[0]["loc"]),
+        f"rules need detectors that do not run: {needed}. Run them (WEIR_DETECTORS=+NAME adds one to the "
+        "default ones, NAME,NAME runs only these), take the rules out, or set WEIR_POLICY to another file",
+    )
+
+
+def _rule_name(document: Document, location: tuple[str | int, ...]) -> str:
+    rule: Any = document.value
+    for part in location[:2]:
+        rule = rule[part]
+    return str(rule.get("id", f"rule {location[1]}"))
 
 
 def _repeated_ids(document: Document) -> list[Problem]:

@@ -1,11 +1,12 @@
 """Keeps the policy in force up to date with its file."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from streams.policy import Policy
-from streams.policy_file import PolicyError, load
+from streams.policy_file import PolicyError, Ranges, load
 
 _Signature = tuple[int, ...] | None
 
@@ -16,17 +17,20 @@ class Policies:
     Raises `PolicyError` where there is no good policy to start with.
     """
 
-    def __init__(self, path: Path | str, metrics: Mapping[str, str]) -> None:
+    def __init__(self, path: Path | str, metrics: Mapping[str, str], ranges: Ranges) -> None:
         self._path = Path(path)
-        self._metrics = dict(metrics)
-        self._seen = self._signature()
-        self.current: Policy = load(self._path, self._metrics)
+        self._load = partial(load, self._path, dict(metrics), ranges)
+        self._taken = self._last = self._signature()
+        self.current: Policy = self._load()
         """The policy in force."""
         self.error: PolicyError | None = None
         """What is wrong with the file as it is now; None where it is the policy in force."""
 
     def reload_if_changed(self) -> Literal["unchanged", "reloaded"] | PolicyError:
-        """Look at the file, and put a new good version in force.
+        """Look at the file, and put a new good version in force at the second look that finds it unchanged.
+
+        Half of a file may be a good policy, with half of the rules: one that changed since the last look may
+        still be being written. Only a file that is renamed into place is safe from a writer that pauses.
 
         Returns "reloaded" when the policy in force is a new one, and once for every broken version its
         error: the last good one stays in force, and `error` is set until the file is good again. A file
@@ -34,11 +38,12 @@ class Policies:
         """
         # Taken before the file is read: a write in between shows as a change the next time.
         signature = self._signature()
-        if signature == self._seen:
+        is_settled, self._last = signature == self._last, signature
+        if signature == self._taken or not is_settled:
             return "unchanged"
-        self._seen = signature
+        self._taken = signature
         try:
-            policy = load(self._path, self._metrics)
+            policy = self._load()
         except PolicyError as error:
             self.error = error
             return error

@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     # Judging
     policy: Path = Field(POLICY, description="The policy file")
     policy_reload_s: float = Field(
-        5.0, ge=0.1, description="How often to look for a new version of the policy"
+        5.0, ge=0.1, description="Within so long a new version of the policy is taken up"
     )
     detectors: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Detectors to run, comma-separated, in place of the default ones; +name adds to those"
@@ -219,16 +219,30 @@ class Settings(BaseSettings):
         """TLS context for Kafka, None for plain connections."""
         if not self.kafka_security.endswith("SSL"):
             return None
-        context = ssl.create_default_context(cafile=str(self.kafka_ca_file) if self.kafka_ca_file else None)
+        try:
+            context = ssl.create_default_context(cafile=self.kafka_ca_file)
+        except OSError as error:
+            raise _no_pem("WEIR_KAFKA_CA_FILE", self.kafka_ca_file, error) from None
         if self.kafka_cert_file:
-            password = self.kafka_key_password.get_secret_value() or None
-            context.load_cert_chain(self.kafka_cert_file, self.kafka_key_file, password)
+            # A function, so that OpenSSL does not ask for the password on the terminal.
+            password = self.kafka_key_password.get_secret_value
+            try:
+                context.load_cert_chain(self.kafka_cert_file, self.kafka_key_file, password)
+            except (OSError, ValueError) as error:
+                files = "WEIR_KAFKA_CERT_FILE, WEIR_KAFKA_KEY_FILE, WEIR_KAFKA_KEY_PASSWORD"
+                raise _no_pem(files, self.kafka_cert_file, error) from None
         return context
 
     @cached_property
     def redaction_key_bytes(self) -> bytes:
         """The key of placeholders and text hashes; random where none is set."""
         return self.redaction_key.get_secret_value().encode() or random.token_bytes(32)
+
+
+def _no_pem(setting: str, path: Path | None, error: Exception) -> SettingsError:
+    """Return the error of a file that OpenSSL cannot read; it never quotes what is in it."""
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+    return SettingsError(f"{setting}: {path} is not what it should be, PEM ({reason})")
 
 
 def load(**overrides: Any) -> Settings:

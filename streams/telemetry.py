@@ -89,7 +89,7 @@ LABELS: dict[MetricName, tuple[str, ...]] = {
     "weir_alerts_total": ("severity",),
     "weir_drifts_total": ("metric",),
     "weir_rows_total": ("table",),
-    "weir_policy_info": ("version", "hash"),
+    "weir_policy_info": ("version", "hash", "detectors"),
     "weir_degraded": ("reason",),
 }
 HELP: dict[MetricName, str] = {
@@ -114,7 +114,7 @@ HELP: dict[MetricName, str] = {
     "weir_stalled_seconds": "Seconds since a batch was finished while messages wait",
     "weir_degraded": "1 while the role works, but not as it should",
     "weir_segments": "Segments held in memory",
-    "weir_policy_info": "The policy in force",
+    "weir_policy_info": "The policy in force and the detectors it judges by",
     "weir_policy_errors_total": "New versions of the policy that were refused",
 }
 
@@ -131,6 +131,7 @@ class Telemetry:
         self._lag = 0
         self._busy = False
         self._degraded: set[DegradedReason] = set()
+        self._problems: dict[DegradedReason, str] = {}
         self.ready = False
         """The role has joined its group; set by the worker."""
         self._metrics: dict[str, Any] = {name: self._make(name) for name in HELP}
@@ -198,9 +199,13 @@ class Telemetry:
         self.gauge("weir_lag_messages", messages)
         self.gauge("weir_stalled_seconds", self.stalled_s)
 
-    def degrade(self, reason: DegradedReason, on: bool = True) -> None:
-        """Note that the role works, but not as it should, and why; or that this has passed."""
+    def degrade(self, reason: DegradedReason, on: bool = True, problem: str = "") -> None:
+        """Note that the role works, but not as it should, and why; or that this has passed.
+
+        `problem` is for the operator, in the health endpoint; it never holds a prompt's text.
+        """
         (self._degraded.add if on else self._degraded.discard)(reason)
+        self._problems[reason] = problem if on else ""
         self.gauge("weir_degraded", float(on), reason)
 
     @property
@@ -219,6 +224,7 @@ class Telemetry:
             "role": self.role,
             "status": working if healthy else "stalled",
             "degraded": sorted(self._degraded),
+            "problems": {reason: problem for reason, problem in self._problems.items() if problem},
             "ready": self.ready,
             "lag_messages": self._lag,
             "stalled_seconds": round(self.stalled_s, 1),

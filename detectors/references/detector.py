@@ -3,16 +3,20 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from detectors.base import FloatMatrix, strength
+from detectors.base import FloatMatrix, Range, strength
 from detectors.batch import Batch
 from detectors.encoder import shared_encoder
 from detectors.features import shared_embeddings
 from detectors.references.index import Index
 from detectors.references.sets import ReferenceKind, ReferenceSet, ReferenceSetError, chosen_sets
 from schemas.events import Evidence
+
+COSINE: Final = Range(-1.0, 1.0)
+DISTANCE: Final = Range(0.0, 2.0)
 
 
 class ReferenceDetector:
@@ -53,6 +57,10 @@ class ReferenceDetector:
             f"distance_{name}" if chosen.kind == "topic" else f"similarity_{name}"
             for name, chosen in self._sets.items()
         )
+        self.ranges = {
+            metric: DISTANCE if is_topic else COSINE
+            for metric, is_topic in zip(self.metrics, self._topic, strict=True)
+        }
 
     def score(self, batch: Batch) -> FloatMatrix:
         """Return distances and similarities, shape (len(batch), sets)."""

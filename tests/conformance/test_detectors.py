@@ -224,3 +224,21 @@ def in_threads(work: Callable[[], None], count: int) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_scores_lie_within_the_range_that_a_policy_believes(detector: Detector) -> None:
+    runner = Runner([detector], 60.0)
+    assert set(runner.ranges) == set(detector.metrics)
+    kinds: tuple[Kind, ...] = ("prompt", "completion")
+    batch = Batch(
+        [
+            Event(event_id="e", app="a", kind=kind, text=text, contexts=SAMPLES[:2], prompt=SAMPLES[2])
+            for text in SAMPLES
+            for kind in kinds
+        ]
+    )
+    for column, metric in zip(detector.score(batch).T, detector.metrics, strict=True):
+        low, high, whole = runner.ranges[metric]
+        given_scores = column[~np.isnan(column)]
+        assert low - 1e-5 <= given_scores.min(initial=low) <= given_scores.max(initial=low) <= high + 1e-5
+        assert not whole or (given_scores == np.floor(given_scores)).all()

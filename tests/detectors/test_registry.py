@@ -114,10 +114,10 @@ def test_a_bad_plugin_is_named(plugins: dict[str, str], target: str, message: st
 
 def test_an_unknown_name_gets_a_suggestion_and_the_list() -> None:
     with pytest.raises(
-        DetectorError, match=r"no detector 'toxcity': did you mean 'toxicity'\? Allowed are tox"
+        DetectorError, match=r"no detector 'toxcity' \(did you mean 'toxicity'\?\); there are tox"
     ):
         registry.build(["toxcity"])
-    with pytest.raises(DetectorError, match="no detector 'zzz': Allowed are"):
+    with pytest.raises(DetectorError, match="no detector 'zzz'; there are"):
         registry.build(["zzz"])
 
 

@@ -1,5 +1,6 @@
 """Reading a policy: what is accepted, and the message for each thing that is wrong."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -8,17 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.base import COUNT, SHARE, Range
 from streams.policy_conditions import comparisons
-from streams.policy_file import PolicyError, load, parse
+from streams.policy_file import DEFAULT_POLICY, PolicyError, load, parse
 from streams.policy_yaml import MAX_BYTES
 
 METRICS = {"toxicity": "toxicity", "injection": "injection", "pii": "pii"}
 HEAD = "version: '1'\nname: test\nrules:\n"
 RULE = "  - id: a\n    when: [toxicity >= 0.9]\n    action: block\n"
-FIELDS = (
-    "app, tenant, environment, kind, model, provider, prompt_name, prompt_version, user, chain, step,"
-    " finish_reason, prompt_tokens, completion_tokens, latency_ms, ttft_ms, cost, metadata.<key>"
-)
+LISTS = "`weir check TEXT` lists the metrics, docs/policy.md the fields"
 CONDITION = "a condition is text such as: injection >= 0.9, or a list under any: or all:"
 
 
@@ -26,6 +25,86 @@ def problems(data: bytes | str) -> list[str]:
     with pytest.raises(PolicyError) as caught:
         parse(data, METRICS, source="p.yaml")
     return str(caught.value).splitlines()
+
+
+RANGES = {"toxicity": SHARE, "injection": SHARE, "pii": COUNT, "similarity_x": Range(-1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("injection >= 90", "injection is between 0 and 1: >= 90 never holds; did you mean 0.9?"),
+        ("injection >= 9", "injection is between 0 and 1: >= 9 never holds; did you mean 0.9?"),
+        (
+            "injection <= 90",
+            "injection is between 0 and 1: <= 90 holds whatever the value is; did you mean 0.9?",
+        ),
+        ("toxicity < 0", "toxicity is between 0 and 1: < 0 never holds"),
+        ("toxicity > 1", "toxicity is between 0 and 1: > 1 never holds"),
+        ("toxicity > 0.9999999999", "toxicity is between 0 and 1: > 0.9999999999 never holds"),
+        ("toxicity != 5", "toxicity is between 0 and 1: != 5 holds whatever the value is; did you mean 0.5?"),
+        ("similarity_x > 1", "similarity_x is between -1 and 1: > 1 never holds"),
+        ("pii == 1.5", "pii is 0 or more, a whole number: == 1.5 never holds"),
+        ("pii > -1", "pii is 0 or more, a whole number: > -1 holds whatever the value is"),
+        ("latency_ms < 0", "latency_ms is 0 or more: < 0 never holds"),
+        ("cost == -2", "cost is 0 or more: == -2 never holds"),
+    ],
+)
+def test_a_threshold_that_no_value_can_pass_is_refused(condition: str, message: str) -> None:
+    rule = f"  - id: a\n    action: flag\n    when:\n      - kind == prompt\n      - any: ['{condition}']\n"
+    with pytest.raises(PolicyError) as caught:
+        parse(HEAD + rule, METRICS | {"similarity_x": "references"}, RANGES, source="p.yaml")
+    assert str(caught.value) == f"p.yaml:8: {message}"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["injection >= 0", "injection <= 1", "injection == 1", "pii >= 3", "similarity_x >= -0.5", "mine > 90"],
+)
+def test_a_threshold_within_the_range_or_of_a_metric_without_one_is_taken(condition: str) -> None:
+    rule = f"  - id: a\n    action: flag\n    when: ['{condition}']\n"
+    metrics = METRICS | {"similarity_x": "references", "mine": "third_party"}
+    assert parse(HEAD + rule, metrics, RANGES).rules
+
+
+@pytest.mark.parametrize(
+    ("conditions", "excluding"),
+    [
+        (["injection >= 0.9", "injection < 0.5"], "injection >= 0.9, injection < 0.5"),
+        (["pii > 1", "toxicity > 0.1", "pii < 2"], "pii > 1.0, pii < 2.0"),
+        (["kind == prompt", "kind == completion"], 'kind == "prompt", kind == "completion"'),
+        (["kind != prompt", "kind != completion"], 'kind != "prompt", kind != "completion"'),
+        (["app == a", "app in [b, c]"], 'app == "a", app in ["b", "c"]'),
+        (["app not in [a]", 'app == ""'], 'app not in ["a"], app == ""'),
+        (["cost > 2", "cost <= 2"], "cost > 2.0, cost <= 2.0"),
+    ],
+)
+def test_conditions_that_exclude_each_other_are_refused(conditions: list[str], excluding: str) -> None:
+    rule = f"  - id: a\n    action: flag\n    when: {json.dumps(conditions)}\n"
+    with pytest.raises(PolicyError) as caught:
+        parse(HEAD + rule, METRICS, RANGES, source="p.yaml")
+    assert str(caught.value) == f"p.yaml:6: no event can meet all of these: {excluding}"
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [["injection >= 0.5", "injection <= 0.5"], ["pii > 1", "pii < 3"], ["app != a", "app in [a, b]"],
+     ["cost > 1", "cost > 2"], ["app == a", "model == b"]],
+)  # fmt: skip
+def test_conditions_that_leave_a_value_are_taken(conditions: list[str]) -> None:
+    rule = f"  - id: a\n    action: flag\n    when: {json.dumps(conditions)}\n"
+    assert parse(HEAD + rule, METRICS, RANGES).rules
+
+
+def test_rules_whose_detectors_do_not_run_are_one_problem() -> None:
+    text = DEFAULT_POLICY.read_text()
+    with pytest.raises(PolicyError) as caught:
+        parse(text, {"shouting": "shouting", "pii": "pii", "pii_strong": "pii"}, source="p.yaml")
+    (line,) = str(caught.value).splitlines()
+    assert "injection for injection-block, injection-flag" in line
+    assert "references for known-attack-block, known-attack-flag, off-topic-shadow" in line
+    assert "pii-redact" not in line
+    assert "WEIR_DETECTORS=+NAME" in line
 
 
 def test_a_full_rule() -> None:
@@ -66,13 +145,11 @@ def test_the_defaults_of_a_rule() -> None:
     [
         (
             "toxicitty >= 0.9",
-            "there is no metric or event field 'toxicitty' (did you mean 'toxicity'?); allowed: metrics"
-            f" injection, pii, toxicity; fields {FIELDS}",
+            f"there is no metric or event field 'toxicitty' (did you mean 'toxicity'?); {LISTS}",
         ),
         (
             "metadata. == x",
-            "there is no metric or event field 'metadata.' (did you mean 'metadata.<key>'?); allowed: metrics"
-            f" injection, pii, toxicity; fields {FIELDS}",
+            f"there is no metric or event field 'metadata.' (did you mean 'metadata.<key>'?); {LISTS}",
         ),
         ("toxicity", "'toxicity' has no operator; allowed for toxicity: >= > <= < == !="),
         ("toxicity >=", "'toxicity >=' has no value after >="),
