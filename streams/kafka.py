@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -14,10 +15,12 @@ from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord
 
 from schemas import topics
+from streams import kafka_probe
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer, AIOKafkaAdminClient)
 Message = tuple[bytes | None, bytes | None]
 """Key and value; no value deletes the key in a compacted topic."""
 
@@ -60,13 +63,33 @@ def client_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def unreachable(settings: Settings, error: BaseException) -> BrokerError:
-    """Return the error to show when the broker does not answer."""
-    return BrokerError(
-        f"no Kafka broker answers at {settings.kafka} ({type(error).__name__}): start one with `weir up`, or "
-        "set WEIR_KAFKA (and WEIR_KAFKA_SECURITY, WEIR_KAFKA_USERNAME, WEIR_KAFKA_PASSWORD); `weir doctor` "
-        "checks"
-    )
+async def _started(settings: Settings, make: Callable[..., Client], within_s: float | None = None) -> Client:
+    """Return a client, made and started in `within_s` seconds, WEIR_KAFKA_START_TIMEOUT_S by default.
+
+    Raises `BrokerError`, which says what is wrong: a client alone tries for 40 s, and does not say it.
+    """
+    within_s = within_s or settings.kafka_start_timeout_s
+    options = client_options(settings)
+    servers = options.pop("bootstrap_servers")
+    began = time.monotonic()
+    server, problem = await kafka_probe.first(servers, options, within_s)
+    if problem:
+        raise BrokerError(problem)
+    # A client asks one after the other, and one that is silent would cost it all of its time. Later it asks
+    # the brokers that this one names.
+    client = make(bootstrap_servers=server, **options)
+    try:
+        async with asyncio.timeout(max(1.0, within_s - (time.monotonic() - began))):
+            await client.start()
+    except BaseException as error:
+        await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
+        if isinstance(error, (KafkaError, OSError)):  # TimeoutError is one
+            raise BrokerError(
+                f"the broker at {server} answers, but a client could not start ({type(error).__name__}): see "
+                "the broker's log"
+            ) from error
+        raise
+    return client
 
 
 class BatchProducer:
@@ -82,19 +105,14 @@ class BatchProducer:
 
     async def start(self) -> None:
         """Connect; raise `BrokerError` if no broker answers."""
-        producer = AIOKafkaProducer(
-            **client_options(self._settings),
+        make = partial(
+            AIOKafkaProducer,
             acks="all",
             # Not idempotent: consumers drop repeats by id, and a sequence that is broken off ends a producer.
             max_batch_size=BATCH_BYTES,
             max_request_size=REQUEST_BYTES,
         )
-        try:
-            await producer.start()
-        except KafkaError as error:
-            await producer.stop()
-            raise unreachable(self._settings, error) from error
-        self._producer = producer
+        self._producer = await _started(self._settings, make)
 
     async def stop(self) -> None:
         """Flush and disconnect."""
@@ -169,20 +187,16 @@ async def consuming(
     settings: Settings, *names: str, from_start: bool = True, group: str | None = None
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A started consumer; without a group it reads all partitions and commits nothing."""
-    consumer = AIOKafkaConsumer(
+    make = partial(
+        AIOKafkaConsumer,
         *names,
-        **client_options(settings),
         group_id=group,
         auto_offset_reset="earliest" if from_start else "latest",
         enable_auto_commit=group is not None,
         fetch_max_wait_ms=settings.kafka_fetch_wait_ms,
         max_partition_fetch_bytes=REQUEST_BYTES,
     )
-    try:
-        await consumer.start()
-    except KafkaError as error:
-        await consumer.stop()
-        raise unreachable(settings, error) from error
+    consumer = await _started(settings, make)
     try:
         yield consumer
     finally:
@@ -213,23 +227,21 @@ async def read_to_end(settings: Settings, topic: str) -> list[ConsumerRecord]:
 
 
 @contextlib.asynccontextmanager
-async def administering(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def administering(
+    settings: Settings, within_s: float | None = None
+) -> AsyncIterator[AIOKafkaAdminClient]:
     """A started admin client, closed at the end."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    try:
-        await admin.start()
-    except KafkaError as error:
-        await admin.close()
-        raise unreachable(settings, error) from error
+    patience_ms = int(1000 * (within_s or settings.kafka_start_timeout_s))
+    admin = await _started(settings, partial(AIOKafkaAdminClient, request_timeout_ms=patience_ms), within_s)
     try:
         yield admin
     finally:
         await admin.close()
 
 
-async def missing_topics(settings: Settings) -> list[str]:
+async def missing_topics(settings: Settings, within_s: float | None = None) -> list[str]:
     """Return the topics of weir that the broker does not have."""
-    async with administering(settings) as admin:
+    async with administering(settings, within_s) as admin:
         present = set(await admin.list_topics())
     return [name for name in topics.ALL if name not in present]
 

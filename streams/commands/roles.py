@@ -57,16 +57,17 @@ async def _end_at_the_latest(stopping: asyncio.Event, seconds: float) -> None:
 async def _wait_for_topics(settings: Settings) -> None:
     """Wait a while for the broker and its topics, as in a deployment where all start together."""
     waited = False
-    deadline = asyncio.get_running_loop().time() + settings.kafka_start_timeout_s
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + settings.kafka_start_timeout_s
     while True:
         try:
-            missing = await missing_topics(settings)
+            missing = await missing_topics(settings, max(deadline - clock(), RETRY_S))
             error = BrokerError(f"topics are missing ({', '.join(missing)}): create them with `weir topics`")
             if not missing:
                 return
         except BrokerError as unreachable:
             error = unreachable
-        if asyncio.get_running_loop().time() > deadline:
+        if clock() > deadline - RETRY_S:
             raise error
         if not waited:
             log.info("waiting for the broker", topics=len(topics.ALL), problem=str(error))
