@@ -1,11 +1,15 @@
 """The command line `weir`: commands are imported when they are called, so that help is quick."""
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
+
+from streams.interrupt import INTERRUPTED
+from streams.terminal import readable
 
 COMMANDS = {
     "up": "Run everything on this machine: embedded broker and store, and the three roles.",
@@ -33,9 +37,15 @@ DEAD_LETTERS = 4
 class UserError(click.ClickException):
     """A mistake that the user can mend; shown as one message, without a traceback."""
 
-    def __init__(self, message: str, exit_code: int = FATAL) -> None:
+    def __init__(self, message: str, exit_code: int = FATAL, hint: str = "") -> None:
+        """`hint` is shown after the message where it is an error that ends the command."""
         super().__init__(message)
         self.exit_code = exit_code
+        self.hint = hint
+
+    def format_message(self) -> str:
+        """Return the message and the hint."""
+        return "; ".join(filter(None, (self.message, self.hint)))
 
 
 class LazyGroup(click.Group):
@@ -65,6 +75,33 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
+        """Run and exit; a user's mistake is one message on stderr, never a traceback."""
+        sys.exit(self._main(args, prog_name, extra))
+
+    def _main(self, args: Sequence[str] | None, prog_name: str | None, extra: dict[str, Any]) -> int:
+        try:
+            status = super().main(args, prog_name, standalone_mode=False, **extra)
+        except click.Abort:  # Ctrl-C, wherever it hit: while a command is imported, too
+            return INTERRUPTED
+        except Exception as error:
+            from streams.errors import user_error  # knows every layer: imported only when it is needed
+
+            shown = error if isinstance(error, click.ClickException) else user_error(error)
+            if shown is None:
+                raise
+            _show(shown)
+            return shown.exit_code
+        return status if isinstance(status, int) else 0
+
+
+def _show(error: click.ClickException) -> None:
+    message = io.StringIO()
+    error.show(message)
+    click.echo(readable(message.getvalue()), err=True, nl=False)
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="weir-llm", prog_name="weir")
@@ -80,15 +117,9 @@ def weir() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> Any:
-    """Run the command line; a user's mistake is one line on stderr, never a traceback."""
-    try:
-        return weir.main(args=list(arguments) if arguments is not None else None, prog_name="weir")
-    except Exception as error:
-        from streams.errors import user_error  # knows every layer: imported only when it is needed
-
-        shown = user_error(error)
-        if shown is None:
-            raise
-        shown.show()
-        sys.exit(shown.exit_code)
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows few characters is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
+    weir.main(prog_name="weir")

@@ -10,7 +10,7 @@ from streams.local.process import LocalServiceError
 from streams.migrations import MigrationError
 from streams.policy_file import PolicyError
 from streams.settings import SettingsError
-from streams.store_errors import StoreError
+from streams.store_errors import RetryableStoreError, StoreError
 
 _MESSAGES: dict[type[Exception], int] = {
     SettingsError: USAGE,
@@ -24,15 +24,20 @@ _MESSAGES: dict[type[Exception], int] = {
     OSError: FATAL,
 }
 
+DOCTOR = "`weir doctor` checks"
+"""The hint for a server that fails; `weir doctor` leaves it out."""
+_OF_A_SERVER = (BrokerError, RetryableStoreError)
+
 
 def user_error(error: Exception) -> UserError | None:
     """Return what to show for an error that says what to do; None for a fault of ours."""
     for kind, code in _MESSAGES.items():
         if isinstance(error, kind):
-            return UserError(str(error), code)
+            return UserError(str(error), code, DOCTOR if isinstance(error, _OF_A_SERVER) else "")
     if isinstance(error, KafkaError):
         return UserError(
-            f"the broker failed or refused ({type(error).__name__}): see its log and `weir doctor`; what was "
-            "not finished is read again after a restart"
+            f"the broker failed or refused ({type(error).__name__}): see its log; what was not finished is "
+            "read again after a restart",
+            hint=DOCTOR,
         )
     return None

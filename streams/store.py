@@ -1,8 +1,10 @@
 """ClickHouse: rows in, columnar and counted once; tables made and changed; queries."""
 
+import contextlib
+import itertools
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -47,6 +49,14 @@ class Result:
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a query returns, while it is read."""
+
+    columns: tuple[str, ...]
+    rows: Iterator[Sequence[Any]]
 
 
 class Store:
@@ -185,6 +195,26 @@ class Store:
         except CLIENT_ERRORS as error:
             raise classify_query(error, self.url) from None
         return Result(tuple(answer.column_names), [tuple(row) for row in answer.result_rows])
+
+    @contextlib.contextmanager
+    def stream(self, sql: str) -> Iterator[Stream]:
+        """Run a query; its rows are read from the server as they are taken, in bounded memory.
+
+        Errors are those of `query`, while rows are taken too.
+        """
+        client = self.client
+        try:
+            context = client.create_query_context(sql)
+            if context.is_command:
+                answer = of_command(client.command(sql))
+                yield Stream(answer.columns, iter(answer.rows))
+                return
+            with client.query_row_block_stream(context=context) as blocks:
+                yield Stream(tuple(blocks.source.column_names), itertools.chain.from_iterable(blocks))
+        except CLIENT_ERRORS as error:
+            if isinstance(error, BrokenPipeError):  # of our own output
+                raise
+            raise classify_query(error, self.url) from None
 
     def _create_database(self) -> None:
         if self._client is None:

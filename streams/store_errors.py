@@ -95,7 +95,7 @@ def unreachable(url: str, error: Exception) -> RetryableStoreError:
         what = f"no ClickHouse answers at {url} ({type(error).__name__})"
     return RetryableStoreError(
         f"{what}: start one with `weir up`, or set WEIR_CLICKHOUSE (and WEIR_CLICKHOUSE_USER, "
-        "WEIR_CLICKHOUSE_PASSWORD); `weir doctor` checks"
+        "WEIR_CLICKHOUSE_PASSWORD)"
     )
 
 

@@ -1,5 +1,6 @@
 """Messages of every topic as one readable line each, without the text of a prompt or completion."""
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from schemas import codec, topics
 from schemas.events import Alert, DeadLetter, Decision, DriftRecord, Event, Feedback, RuleHit, ScoredEvent
 from streams.aligned import Cell
 from streams.policy import SEVERITIES
-from streams.terminal import plain
+from streams.terminal import json_text
 
 HIGHEST: Final = 3
 """Scores that the line of a scored event shows."""
@@ -89,14 +90,13 @@ def moment(timestamp_ms: int) -> str:
 
 
 def as_json(value: bytes) -> str:
-    """Return a message as published, on one line."""
+    """Return a message as published, on one line; characters that a terminal obeys are `\\u` escapes."""
     text = value.decode(errors="replace")
-    if "\n" not in text:
-        return text
-    try:
-        return msgspec.json.format(text, indent=-1)
-    except msgspec.DecodeError:
-        return " ".join(text.splitlines())
+    if not text.isprintable():  # line breaks and tabs between its parts may be among what is not
+        with contextlib.suppress(msgspec.DecodeError):
+            text = msgspec.json.format(text, indent=-1)
+        text = json_text(text.replace("\r", " ").replace("\n", " "))
+    return text
 
 
 def _time(message: Any, timestamp_ms: int) -> int:
@@ -116,7 +116,7 @@ def coloured(word: str) -> Cell:
 
 
 def _cells(*texts: str) -> list[Cell]:
-    return [Cell(plain(text)) for text in texts]
+    return [Cell(text) for text in texts]
 
 
 def hit(rule_hit: RuleHit) -> str:
@@ -155,7 +155,7 @@ def _alert(alert: Alert) -> Sequence[Cell]:
 def _drift(drift: DriftRecord) -> Sequence[Cell]:
     segment = " ".join(filter(None, (drift.app, drift.model, drift.prompt_version)))
     return [
-        Cell(plain(drift.metric), {"bold": True}),
+        Cell(drift.metric, {"bold": True}),
         *_cells(f"{drift.before:.4g} → {drift.after:.4g}", segment, drift.kind, drift.event_id),
         Cell(f"after {drift.samples:,} events", _FAINT),
     ]
@@ -164,13 +164,13 @@ def _drift(drift: DriftRecord) -> Sequence[Cell]:
 def _dead_letter(letter: DeadLetter) -> Sequence[Cell]:
     where = f"{letter.topic}/{letter.partition}@{letter.offset}"
     return [
-        Cell(plain(letter.reason), {"fg": "red"}),
+        Cell(letter.reason, {"fg": "red"}),
         *_cells(
             where,
             f"{letter.size:,} bytes",
             letter.detail + (f" (+{len(letter.repeats):,} more)" if letter.repeats else ""),
         ),
-        Cell(plain(letter.state), _FAINT),
+        Cell(letter.state, _FAINT),
     ]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streams.terminal import Command, plain
+from streams.terminal import Command, columns, counted, json_text, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +23,8 @@ NOTABLE = 0.1
 PIECES = 4
 PIECE_LENGTH = 60
 REDACTED_LENGTH = 400
+REPLACED = "\ufffd"
+NUL = "\0"
 
 
 @click.command(cls=Command)
@@ -70,7 +72,7 @@ def command(
     from streams.settings import load
 
     if text == "-":
-        text = sys.stdin.buffer.read().decode(errors="replace").removesuffix("\n")
+        text = _decoded(sys.stdin.buffer.read())
     if not text:
         click.echo("note: the text is empty", err=True)
     overrides: dict[str, Any] = {"storage": "redacted"} | ({"policy": policy} if policy else {})
@@ -82,6 +84,20 @@ def command(
         _print(judgement, text)
     if fail_on and VERDICTS.index(judgement.decision.action) >= VERDICTS.index(fail_on):
         raise click.exceptions.Exit(FAILED)
+
+
+def _decoded(data: bytes) -> str:
+    """Return the text on stdin; an event holds UTF-8 and nothing else, so say where this is none."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        text = data.decode(errors="replace")
+        where = f"byte {error.start:,} of {len(data):,}"
+        wrong = counted(text.count(REPLACED), "character")
+        click.echo(f"note: stdin is not UTF-8 text ({where}): {wrong} read as {REPLACED}", err=True)
+    if NUL in text:
+        click.echo("note: stdin holds zero bytes: is it text at all?", err=True)
+    return text.removesuffix("\n")
 
 
 def _event(text: str, kind: str, app: str, contexts: "Sequence[str]", constants: "Sequence[str]") -> "Event":
@@ -113,7 +129,7 @@ def _print_json(judgement: "Judgement") -> None:
         "pii_types": judgement.scored.pii_types,
         "redacted_text": judgement.scored.event.text,
     }
-    click.echo(msgspec.json.format(msgspec.json.encode(found)))
+    click.echo(json_text(msgspec.json.format(msgspec.json.encode(found)).decode()))
 
 
 def _print(judgement: "Judgement", text: str) -> None:
@@ -138,9 +154,9 @@ def _print(judgement: "Judgement", text: str) -> None:
         lines.append([Cell("redacted"), Cell(shown)])
     lines.append([Cell("policy"), Cell(f"{decision.policy_version} ({decision.policy_hash})")])
     lines.append([Cell("detectors"), Cell(decision.detectors_hash)])
-    click.echo("\n".join(aligned(lines)))
+    click.echo("\n".join(aligned(lines, room=columns())))
     click.echo()
-    click.echo("\n".join(aligned(_scores(judgement))))
+    click.echo("\n".join(aligned(_scores(judgement), room=columns())))
 
 
 def _scores(judgement: "Judgement") -> "Iterator[list[Cell]]":

@@ -26,7 +26,10 @@ def command(to: int | None, yes: bool) -> None:
     settings = load()
     store = make_store(settings)
     if to is not None:
-        yes or click.confirm(f"Undo the migrations above {to} in {settings.clickhouse_database}?", abort=True)
+        question = f"Undo the migrations above {to} in {settings.clickhouse_database}, with their rows?"
+        if not (yes or click.confirm(question)):
+            click.echo("nothing was undone")
+            raise click.exceptions.Exit(1)
         done = [f"{m.version:04d}_{m.name}" for m in store.rollback(to)]
         click.echo("\n".join(f"undone   {name}" for name in done) or "nothing to undo")
         return

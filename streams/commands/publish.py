@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from streams.reading import Format
-from streams.terminal import Command, counted, plain
+from streams.terminal import Command, counted, plain, say
 
 if TYPE_CHECKING:
     from schemas.codec import Decoder
@@ -131,7 +131,7 @@ def _decoder(settings: "Settings") -> "Decoder":
 
 
 def _report(problem: str) -> None:
-    click.echo(problem, err=True)
+    say(problem, err=True)
 
 
 def _publish(settings: "Settings", publication: "Publication") -> None:
@@ -139,12 +139,14 @@ def _publish(settings: "Settings", publication: "Publication") -> None:
 
     from schemas import topics
     from streams.cli import USAGE, UserError
+    from streams.interrupt import orderly
     from streams.publishing import BadRowError
 
     tally = publication.tally
     started = time.monotonic()
     try:
-        asyncio.run(_send(settings, publication))
+        with orderly():
+            asyncio.run(_send(settings, publication))
     except BadRowError as error:
         advice = "mend the row and publish the file again, or add --skip-bad"
         raise UserError(f"{error}\n{_so_far(tally)} before it, none after; {advice}", USAGE) from None
@@ -231,4 +233,4 @@ async def _count(publication: "Publication") -> None:
 
 def _note_unseen(fields: "FieldMap | None", source: "Source") -> None:
     for column in sorted(fields.unseen) if fields else []:
-        click.echo(f"note: no row of {source.name} has {column!r}", err=True)
+        say(f"note: no row of {source.name} has {column!r}", err=True)

@@ -1,15 +1,22 @@
 """`weir sql`."""
 
+import itertools
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from streams.terminal import Command, counted
+from streams.interrupt import leave
+from streams.terminal import CLOSED_PIPE, Command, columns, counted, write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from streams.results import ResultFormat
-    from streams.store import Result, Store
+    from streams.store import Store, Stream
+
+PART: Final = 500
+"""Lines that are written at once."""
 
 
 @click.command(cls=Command)
@@ -43,23 +50,30 @@ def command(query: str, format_: "ResultFormat | None") -> None:
     format_ = format_ or ("table" if sys.stdout.isatty() else "tsv")
     store = make_store(load())
     try:
-        for number, statement in enumerate(statements, 1):
-            where = f"statement {number} of {len(statements)}: " if len(statements) > 1 else ""
-            result = _run(store, statement, where)
-            if number > 1:
-                click.echo()
-            _print(result, format_)
+        _run_all(store, statements, format_)
     finally:
         store.close()
 
 
-def _run(store: "Store", statement: str, where: str) -> "Result":
+def _run_all(store: "Store", statements: "Sequence[str]", format_: "ResultFormat") -> None:
+    for number, statement in enumerate(statements, 1):
+        where = f"statement {number} of {len(statements)}: " if len(statements) > 1 else ""
+        _run(store, statement, where, format_, "\n" if number > 1 else "")
+
+
+def _run(store: "Store", statement: str, where: str, format_: "ResultFormat", separator: str) -> None:
     from streams.cli import USAGE, UserError
     from streams.statements import has_format
     from streams.store_errors import QueryError
 
     try:
-        return store.query(statement)
+        with store.stream(statement) as result:
+            try:
+                click.echo(separator, nl=False)
+                _print(result, format_)
+            except BrokenPipeError:
+                # The client would first read the rest of the result, which may be billions of rows.
+                leave(CLOSED_PIPE)
     except QueryError as error:
         if has_format(statement) and "Syntax error" in str(error):
             raise UserError(
@@ -68,12 +82,30 @@ def _run(store: "Store", statement: str, where: str) -> "Result":
         raise QueryError(f"{where}{error}") from None
 
 
-def _print(result: "Result", format_: "ResultFormat") -> None:
+def _print(result: "Stream", format_: "ResultFormat") -> None:
     from streams.results import render
 
     if not result.columns:
         click.echo("ok")
         return
-    click.echo(render(format_, result.columns, result.rows))
+    rows = Count(result.rows)
+    lines = render(format_, result.columns, rows, columns())
+    # In parts: one call per line would take as long as the query.
+    while part := "".join(itertools.islice(lines, PART)):
+        write(part)
     if format_ == "table":
-        click.secho(counted(len(result.rows), "row"), err=True, dim=True)
+        click.secho(counted(rows.taken, "row"), err=True, dim=True)
+
+
+class Count:
+    """Counts rows while they are taken."""
+
+    def __init__(self, rows: "Iterator[Sequence[Any]]") -> None:
+        self._rows = rows
+        self.taken = 0
+
+    def __iter__(self) -> "Iterator[Sequence[Any]]":
+        """Yield each row."""
+        for row in self._rows:
+            self.taken += 1
+            yield row

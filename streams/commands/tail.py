@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streams.terminal import Command
+from streams.terminal import Command, columns, plain, write
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -77,7 +77,7 @@ async def _tail(
         raise BrokerError(
             f"{settings.kafka} has no topic {stream.topic}: create the topics with `weir topics`"
         )
-    aligner, shown = Aligner(), 0
+    aligner, shown = Aligner(room=columns()), 0
     async with contextlib.aclosing(_records(settings, stream.topic, from_start, follow)) as records:
         async for record in records:
             try:
@@ -85,12 +85,15 @@ async def _tail(
             except Rejected as rejected:
                 if not filter_.wanted():
                     where = f"{stream.topic}/{record.partition}@{record.offset}"
-                    click.secho(f"{where}: not readable: {rejected.detail}", err=True, dim=True)
+                    click.secho(plain(f"{where}: not readable: {rejected.detail}"), err=True, dim=True)
                 continue
             if not filter_.matches(message):
                 continue
-            line = tailing.as_json(record.value) if as_json else None
-            click.echo(line or aligner.line(stream.line(message, record.timestamp)))
+            if as_json:
+                write(tailing.as_json(record.value) + "\n")
+                sys.stdout.flush()
+            else:
+                click.echo(aligner.line(stream.line(message, record.timestamp)))
             shown += 1
             if shown == limit:
                 return

@@ -136,3 +136,30 @@ def test_colour_is_left_out_where_it_is_not_wanted(
 ) -> None:
     monkeypatch.setenv("NO_COLOR", no_colour)
     assert ("\x1b[" in CliRunner().invoke(weir, ["check", "hello"], color=True).stdout) == coloured
+
+
+def test_what_is_not_text_on_stdin_is_said() -> None:
+    outcome = run("check", "-", stdin=b"good \xff\xfe and \0 more")
+    assert outcome.code == 0
+    assert outcome.err.splitlines() == [
+        "note: stdin is not UTF-8 text (byte 5 of 18): 2 characters read as \ufffd",
+        "note: stdin holds zero bytes: is it text at all?",
+    ]
+    assert run("check", "-", stdin="Grüße 堰\n".encode()).err == ""
+
+
+def test_detectors_that_do_not_suit_the_policy_are_one_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_DETECTORS", "pii,text")
+    outcome = run("check", "hello")
+    assert outcome.code == 2
+    (line,) = outcome.err.splitlines()
+    assert "rules need detectors that do not run: injection for injection-block, injection-flag" in line
+    assert "WEIR_DETECTORS=+NAME" in line
+
+
+def test_all_unknown_detectors_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_DETECTORS", "pii,shouting,toxcity")
+    outcome = run("check", "hello")
+    assert outcome.code == 2
+    assert "there is no detector 'shouting', 'toxcity' (did you mean 'toxicity'?); there are " in outcome.err
+    assert len(outcome.err.splitlines()) == 1

@@ -2,7 +2,12 @@ import csv
 import datetime as dt
 import io
 import json
+import re
+import signal
+import subprocess
+import sys
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -13,7 +18,8 @@ from clickhouse_connect.driver.summary import QuerySummary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.results import render
+from streams.results import ResultFormat
+from streams.results import render as lines_of
 from streams.settings import load
 from streams.statements import has_format, split
 from streams.store import Result, of_command
@@ -32,6 +38,10 @@ VALUES: tuple[Any, ...] = (
     IPv4Address("10.0.0.1"),
 )
 NAMES = tuple("abcdefgh")
+
+
+def render(format_: ResultFormat, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    return "".join(lines_of(format_, columns, rows))
 
 
 def test_a_table_aligns_numbers_right_and_shows_no_control_characters() -> None:
@@ -70,12 +80,14 @@ def test_csv_can_be_read_back(rows: list[tuple[str, str]]) -> None:
 
 
 def test_numbers_in_csv_are_bare_and_exact() -> None:
-    assert render("csv", ("a", "b"), [(0.123456789, None), (True, 3)]) == '"a","b"\n0.123456789,""\n"True",3'
+    assert (
+        render("csv", ("a", "b"), [(0.123456789, None), (True, 3)]) == '"a","b"\n0.123456789,""\n"True",3\n'
+    )
 
 
 @given(st.lists(st.tuples(st.text(), st.none() | st.text()), max_size=4))
 def test_tsv_has_one_line_per_row_and_one_tab_per_gap(rows: list[tuple[str, str | None]]) -> None:
-    lines = render("tsv", ("a", "b"), rows).split("\n")
+    lines = render("tsv", ("a", "b"), rows).removesuffix("\n").split("\n")
     assert len(lines) == len(rows) + 1
     assert all(line.count("\t") == 1 for line in lines)
 
@@ -176,6 +188,51 @@ def test_a_store_that_is_down_is_one_line_for_migrate_too(
     assert process.returncode == 1
     assert len(shown.splitlines()) == 1
     assert "no ClickHouse answers at http://127.0.0.1:1" in shown
+
+
+def test_a_large_result_is_written_while_it_is_read(database: str) -> None:
+    """1,000,000 rows of 200 characters are 250 MB as Python objects; one block of 65,409 is held."""
+    peaks = [peak_kib(f"SELECT repeat('x', 200) FROM numbers({rows})") for rows in (150_000, 1_000_000)]
+    assert peaks[1] - peaks[0] < 30 * 1024
+
+
+def peak_kib(query: str) -> int:
+    """Run a query in a process of its own; return its largest resident size."""
+    code = (
+        "import atexit, sys; from streams.cli import weir;"
+        "atexit.register(lambda: sys.stderr.write(open('/proc/self/status').read()));"
+        "weir.main(['sql', '--format', 'tsv', sys.argv[1]])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, query], capture_output=True, text=True, check=True)
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", done.stderr)
+    return int(peak)
+
+
+def test_whoever_stops_reading_ends_a_query_quietly_and_at_once(database: str) -> None:
+    with start("sql", "SELECT number FROM numbers(1000000000)") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "number\n"
+        process.stdout.close()
+        assert process.wait(20) == 141
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_ctrl_c_ends_a_query_quietly_and_at_once(database: str) -> None:
+    with start("sql", "SELECT number FROM numbers(1000000000)") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (130, "")
+
+
+def test_an_error_after_the_first_rows_is_said(database: str) -> None:
+    outcome = run(
+        "sql", "SELECT throwIf(number = 500000) FROM numbers(1000000) SETTINGS max_block_size = 1000"
+    )
+    assert outcome.code == 1
+    assert "non-zero" in outcome.err
 
 
 def test_no_store_is_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
