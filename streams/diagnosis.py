@@ -1,25 +1,28 @@
 """Checks an installation piece by piece; each finding says what to do."""
 
 import asyncio
+import http.client
 import os
 import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, Literal
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Final, Literal, NamedTuple
 
 import msgspec
+from aiokafka import codec
 from dotenv import dotenv_values
 
 from detectors.batch import Batch
+from detectors.registry import fingerprint
 from detectors.runner import TIMEOUT, Runner
 from schemas import topics
 from schemas.events import Event
 from streams.detecting import make_runner, owners, unknown_watched
 from streams.errors import user_error
 from streams.kafka import administering
-from streams.policy_conditions import NUMBER_FIELDS, did_you_mean
+from streams.policy_conditions import did_you_mean
 from streams.policy_file import load as load_policy
 from streams.settings import Settings
 from streams.settings import load as load_settings
@@ -27,11 +30,14 @@ from streams.storing import make_store
 
 Status = Literal["ok", "warn", "fail"]
 
+CODECS: Final = ("gzip", "snappy", "lz4", "zstd")
 TIMEOUT_S: Final = 5.0
 """Of each server that is asked."""
 ROLES: Final = ("guard", "watch", "archive")
 _SECRETS: Final = re.compile("PASSWORD|SECRET|TOKEN|_KEY$")
 _CREDENTIALS: Final = re.compile(r"//[^/@\s]*@")
+_INFO: Final = re.compile(r"^weir_policy_info\{(.*)\} 1", re.MULTILINE)
+_LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
 _SAMPLE: Final = Event(
     event_id="doctor", app="doctor", kind="prompt", text="What is a weir, and what is it for?"
 )
@@ -62,12 +68,13 @@ def diagnose() -> Iterator[Finding]:
             "no redaction key: placeholders and text hashes change at every start",
             "set WEIR_REDACTION_KEY to 16 bytes or more, the same for every guard",
         )
-    yield from detectors_and_policy(settings)
+    expected = yield from detectors_and_policy(settings)
+    yield codecs()
     of_broker = asyncio.run(broker(settings))
     yield from of_broker
     yield from store(settings)
     for role in ROLES:
-        yield telemetry(settings, role, broker_answers=of_broker[0].status == "ok")
+        yield telemetry(settings, role, expected, broker_answers=of_broker[0].status == "ok")
 
 
 def variables(environment: Mapping[str, str | None]) -> Iterator[Finding]:
@@ -91,33 +98,35 @@ def _masked(name: str, value: str) -> str:
     return _CREDENTIALS.sub("//(hidden)@", value)
 
 
-def detectors_and_policy(settings: Settings) -> Iterator[Finding]:
-    """Load the detectors, score a text, and bind the policy to their metrics."""
+class Hashes(NamedTuple):
+    """Of a policy and of the detectors it judges by."""
+
+    policy: str
+    detectors: str
+
+
+def detectors_and_policy(settings: Settings) -> Generator[Finding, None, Hashes | None]:
+    """Load the detectors, score a text, bind the policy to their metrics; return what should be running."""
     started = time.perf_counter()
     try:
         runner = make_runner(settings)
     except Exception as error:
-        yield _failure("detectors", error)
-        return
+        yield _failure("detectors", error, "see WEIR_DETECTORS")
+        return None
     try:
         loaded = time.perf_counter()
         yield from _scored(runner, loaded - started)
         yield from _watched(settings, runner.metrics)
-        policy = load_policy(settings.policy, owners(runner))
+        policy = load_policy(settings.policy, owners(runner), runner.ranges)
         compiled = policy.compile(runner.metrics)
         rules = f"{len(compiled.rules)} of {len(policy.rules)} rules in force or in shadow"
         yield Finding("policy", "ok", f"{settings.policy}: version {policy.version} ({policy.hash}), {rules}")
-    except ValueError as error:
-        yield Finding(
-            "policy",
-            "fail",
-            str(error),
-            "load the detectors it needs with WEIR_DETECTORS, or change the policy",
-        )
+        return Hashes(policy.hash, fingerprint(runner.detectors))
     except Exception as error:
         yield _failure("policy", error, "mend the file, or set WEIR_POLICY to another one")
     finally:
         runner.close()
+    return None
 
 
 def _scored(runner: Runner, load_s: float) -> Iterator[Finding]:
@@ -136,16 +145,23 @@ def _scored(runner: Runner, load_s: float) -> Iterator[Finding]:
 def _watched(settings: Settings, metrics: Sequence[str]) -> Iterator[Finding]:
     """Yield what WEIR_WATCH_METRICS names and nothing gives."""
     for problem in unknown_watched(settings, metrics):
-        yield Finding("watch", "fail", problem, f"there are {', '.join(sorted((*metrics, *NUMBER_FIELDS)))}")
+        advice = "`weir check TEXT` lists the metrics, docs/policy.md the numbers of an event"
+        yield Finding("watch", "fail", problem, advice)
+
+
+def codecs() -> Finding:
+    """Look whether what producers may compress can be unpacked here."""
+    missing = [name for name in CODECS if not getattr(codec, f"has_{name}")()]
+    if missing:
+        what = f"records compressed with {' or '.join(missing)} cannot be read: they stop every role"
+        return Finding("codecs", "fail", what, "install the library: `pip install cramjam`")
+    return Finding("codecs", "ok", f"compressed records can be read: {', '.join(CODECS)}")
 
 
 async def broker(settings: Settings) -> list[Finding]:
     """Connect to Kafka and look for the topics."""
     try:
-        described = await asyncio.wait_for(_describe_topics(settings), TIMEOUT_S)
-    except TimeoutError:
-        advice = "is it the right address, and does WEIR_KAFKA_SECURITY suit the listener?"
-        return [Finding("broker", "fail", f"{settings.kafka} gives no answer in {TIMEOUT_S:.0f} s", advice)]
+        described = await _describe_topics(settings)
     except Exception as error:
         return [_failure("broker", error)]
     found = [Finding("broker", "ok", f"{settings.kafka} answers")]
@@ -161,7 +177,7 @@ async def broker(settings: Settings) -> list[Finding]:
 
 
 async def _describe_topics(settings: Settings) -> dict[str, int]:
-    async with administering(settings) as admin:
+    async with administering(settings, min(TIMEOUT_S, settings.kafka_start_timeout_s)) as admin:
         described = await admin.describe_topics()
     return {each["topic"]: len(each["partitions"]) for each in described}
 
@@ -186,48 +202,93 @@ def store(settings: Settings) -> Iterator[Finding]:
         client.close()
 
 
-def telemetry(settings: Settings, role: str, *, broker_answers: bool = True) -> Finding:
+def telemetry(
+    settings: Settings, role: str, expected: Hashes | None = None, *, broker_answers: bool = True
+) -> Finding:
     """Ask a role's health endpoint; a port on which nothing listens is free for it.
 
     A role notices a broker that went away only by the messages it gets no more: `broker_answers` says it.
+    `expected` is what a guard should judge by, as the settings are here and now.
     """
     port: int = getattr(settings, f"{role}_port")
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.http_host, settings.http_host)  # noqa: S104
     where, setting = f"{host}:{port}", f"WEIR_{role.upper()}_PORT"
     taken = Finding(role, "fail", f"something else listens on {where}", f"set {setting} to a free port")
     try:
-        with urllib.request.urlopen(f"http://{where}/healthz", timeout=TIMEOUT_S) as reply:
-            body = reply.read()
-    except urllib.error.HTTPError as error:
-        body = error.read()
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, ConnectionRefusedError):
-            return Finding(role, "ok", f"not running here; its port {port} is free")
+        health = msgspec.json.decode(_get(f"http://{where}/healthz"), type=_Health)
+    except ConnectionRefusedError:
+        return Finding(role, "ok", f"not running here; its port {port} is free")
+    except (OSError, http.client.HTTPException, msgspec.DecodeError):
         return taken
-    except OSError:
-        return taken
+    if health.role != role:
+        return Finding(role, "fail", f"{health.role} listens on {where}", f"set {setting} to a free port")
+    return _of_health(health, broker_answers=broker_answers) or _of_policy(where, health, expected)
+
+
+class _Health(msgspec.Struct):
+    role: str
+    status: str
+    ready: bool
+    lag_messages: int
+    degraded: list[str] = []
+    problems: dict[str, str] = {}
+
+    @property
+    def behind(self) -> str:
+        return f"{self.lag_messages:,} messages behind"
+
+
+def _get(url: str) -> bytes:
+    """Return what is answered, with whatever status; raises `OSError`, the cause where there is one."""
     try:
-        health = msgspec.json.decode(body)
-        running, status, ready, behind = (
-            health["role"],
-            health["status"],
-            health["ready"],
-            f"{health['lag_messages']:,} messages behind",
-        )
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return taken
-    if running != role:
-        return Finding(role, "fail", f"{running} listens on {where}", f"set {setting} to a free port")
-    if status != "ok":
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:  # noqa: S310 (made of our settings)
+            return bytes(reply.read())
+    except urllib.error.HTTPError as error:
+        return error.read()
+    except urllib.error.URLError as error:
+        raise error.reason if isinstance(error.reason, OSError) else error from None
+
+
+def _of_health(health: _Health, *, broker_answers: bool) -> Finding | None:
+    """Return what is wrong with a role that runs."""
+    if health.status == "degraded":
+        why = "".join(f"\n{problem}" for problem in health.problems.values())
+        detail = f"runs: degraded ({', '.join(health.degraded)}), {health.behind}{why}"
+        return Finding(health.role, "warn", detail, "docs/operations.md says what the reasons mean")
+    if health.status != "ok":
         advice = "it has messages and finishes none: look at its log"
-        return Finding(role, "fail", f"runs: {status}, {behind}", advice)
-    if not ready:
+        return Finding(health.role, "fail", f"runs: {health.status}, {health.behind}", advice)
+    if not health.ready:
         advice = "it starts, or waits for the broker and its topics: look at its log"
-        return Finding(role, "warn", "runs, but is not ready", advice)
+        return Finding(health.role, "warn", "runs, but is not ready", advice)
     if not broker_answers:
-        advice = "it goes on when the broker is back"
-        return Finding(role, "warn", f"runs: {behind} when it last heard from the broker", advice)
-    return Finding(role, "ok", f"runs: ok, ready, {behind}")
+        detail = f"runs: {health.behind} when it last heard from the broker"
+        return Finding(health.role, "warn", detail, "it goes on when the broker is back")
+    return None
+
+
+def _of_policy(where: str, health: _Health, expected: Hashes | None) -> Finding:
+    """Compare what a guard judges by with what the settings say: it may have other ones, or old files."""
+    well = f"runs: ok, ready, {health.behind}"
+    if health.role != "guard" or expected is None:
+        return Finding(health.role, "ok", well)
+    try:
+        labels = dict(_LABEL.findall(next(iter(_INFO.findall(_get(f"http://{where}/metrics").decode())), "")))
+    except OSError:
+        labels = {}
+    running = Hashes(labels.get("hash", "?"), labels.get("detectors", "?"))
+    other = [
+        f"{what} {of_guard}, the settings here give {of_settings}"
+        for what, of_guard, of_settings in zip(("policy", "detectors"), running, expected, strict=True)
+        if of_guard != of_settings
+    ]
+    if other:
+        advice = (
+            "compare its settings (WEIR_POLICY, WEIR_DETECTORS, WEIR_REFERENCES) with these; it takes new "
+            "detectors when it is started again"
+        )
+        return Finding("guard", "warn", f"{well}, but judges by {'; '.join(other)}", advice)
+    return Finding("guard", "ok", f"{well}, with this policy and these detectors")
 
 
 def _failure(check: str, error: Exception, advice: str = "") -> Finding:

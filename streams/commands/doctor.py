@@ -1,11 +1,20 @@
 """`weir doctor`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from streams.terminal import Command, plain
+from streams.terminal import Command, columns, json_text, plain
+
+if TYPE_CHECKING:
+    from streams.diagnosis import Finding
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 FAILED = 1
+INDENT = 17
+"""Columns before the detail of a finding."""
+NARROW = 60
+"""On a terminal with fewer columns the lines after the first begin further left."""
 
 
 @click.command(cls=Command)
@@ -26,18 +35,25 @@ def command(as_json: bool) -> None:
     findings = []
     for finding in diagnose():
         findings.append(finding)
-        if as_json:
-            continue
-        label = click.style(f"{finding.status.upper():4}", fg=COLOURS[finding.status])
-        first, *more = finding.detail.splitlines() or [""]
-        click.echo(f"{label}  {finding.check:9}  {plain(first)}")
-        for line in more:
-            click.echo(f"{'':17}{plain(line)}")
-        if finding.advice:
-            click.echo(f"{'':17}→ {finding.advice}")
+        if not as_json:
+            _show(finding)
     if as_json:
         import msgspec
 
-        click.echo(msgspec.json.format(msgspec.json.encode(findings)))
+        click.echo(json_text(msgspec.json.format(msgspec.json.encode(findings)).decode()))
     if any(finding.status == "fail" for finding in findings):
         raise click.exceptions.Exit(FAILED)
+
+
+def _show(finding: "Finding") -> None:
+    from streams.aligned import folded
+
+    room = columns()
+    indent = INDENT if room >= NARROW else INDENT // 3
+    label = click.style(f"{finding.status.upper():4}", fg=COLOURS[finding.status])
+    first, *more = [plain(line) for line in finding.detail.splitlines()] or [""]
+    if finding.advice:
+        more.append(f"→ {plain(finding.advice)}")
+    click.echo(folded(f"{label}  {finding.check:9}  {first}", room, " " * indent))
+    for line in more:
+        click.echo(folded(" " * indent + line, room, " " * indent))

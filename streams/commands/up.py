@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from streams.terminal import Command
+from streams.terminal import Command, say
 
 
 @click.command(cls=Command)
@@ -34,29 +34,35 @@ def command(data: Path, no_broker: bool, no_store: bool) -> None:
     import signal
 
     from streams.detecting import make_runner, owners, unknown_watched
+    from streams.interrupt import orderly
     from streams.local.stack import Stack, export_addresses
     from streams.policy_file import load as load_policy
     from streams.settings import SettingsError, load
 
     settings = load()
     runner = make_runner(settings)
-    load_policy(settings.policy, owners(runner)).compile(runner.metrics)
+    load_policy(settings.policy, owners(runner), runner.ranges).compile(runner.metrics)
     if problems := unknown_watched(settings, runner.metrics):
         raise SettingsError("\n".join(problems))
     runner.close()
     export_addresses(settings)
-    stack = Stack(settings, data.resolve(), click.echo, broker=not no_broker, store=not no_store)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # while it starts, both break off
-    try:
-        stack.start(list(runner.metrics))
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: stack.request_stop())
-        click.echo(
-            "\nready: publish with `weir publish`, follow with `weir tail decisions`, ask with `weir sql`; "
-            "Ctrl-C stops"
-        )
-        stack.run()
-        click.echo("\nstopping: finishing what was published")
-    finally:
-        stack.stop()
+    stack = Stack(settings, data.resolve(), say, broker=not no_broker, store=not no_store)
+    # While it starts, both break off; then both let the roles finish.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with orderly():
+        try:
+            stack.start(list(runner.metrics))
+            for name in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(name, lambda *_: stack.request_stop())
+            click.echo(
+                "\nready: publish with `weir publish`, follow with `weir tail decisions`, ask with "
+                "`weir sql`; Ctrl-C stops"
+            )
+            stack.run()
+            click.echo(
+                f"\nstopping: finishing what was published, for {settings.drain_timeout_s:g} s at most; "
+                "Ctrl-C again stops at once"
+            )
+        finally:
+            stack.stop()
     click.echo("stopped")

@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from streams.cli import DEAD_LETTERS, USAGE
@@ -21,10 +21,14 @@ from streams.local.clickhouse import start_clickhouse
 from streams.local.process import HOST, Child, LocalServiceError, require_port
 from streams.settings import Settings, SettingsError
 from streams.storing import make_store, migrate
+from streams.terminal import counted
 
 ROLES = ("guard", "watch", "archive")
 LOCAL_HOSTS = (HOST, "localhost")
 RESTARTS_PER_MINUTE = 5
+LOOK_S = 1.0
+"""Between two looks at the health of the roles."""
+REFUSED = "refuses the new policy; the last good one stays in force:"
 Say = Callable[[str], None]
 
 
@@ -57,6 +61,9 @@ class Stack:
         self._roles: dict[str, Child] = {}
         self._restarts: list[float] = []
         self._stop = threading.Event()
+        self._hurry = threading.Event()
+        self._degraded: dict[str, dict[str, str]] = {}
+        self._lock: IO[str] | None = None
 
     def start(self, metrics: list[str]) -> None:
         """Start all and return when every role is ready; `LocalServiceError` says what to do if not."""
@@ -79,7 +86,11 @@ class Stack:
 
     def run(self) -> None:
         """Supervise until `request_stop`; raise `LocalServiceError` when something cannot go on."""
+        looked = 0.0
         while not self._stop.wait(0.3):
+            if time.monotonic() - looked > LOOK_S:
+                looked = time.monotonic()
+                self._tell_degraded()
             if self._broker is not None and not self._broker.child.running:
                 self._revive("broker", self._broker.child, self._broker.start)
             if self._store is not None and not self._store.running:
@@ -89,21 +100,27 @@ class Stack:
                     self._revive(name, child, lambda name=name: self._start_role(name))  # type: ignore[misc]
 
     def request_stop(self) -> None:
-        """Make `run` return."""
+        """Make `run` return; the second time, make `stop` leave what is not finished."""
+        if self._stop.is_set():
+            self._hurry.set()
         self._stop.set()
 
     def stop(self) -> None:
         """Let the roles finish what was published, then stop everything; safe to call at any stage."""
         if all(child.running for child in self._roles.values()) and self._roles:
-            self._drain("guard")
+            left = self._drain("guard")
             self._stop_role("guard")
-            self._drain("watch", "archive")
+            left |= self._drain("watch", "archive")
+            if left:
+                self._say(self._not_finished(left))
         for name in ROLES:
             self._stop_role(name)
         if self._store is not None:
             self._store.stop()
         if self._broker is not None:
             self._broker.stop()
+        if self._lock is not None:
+            self._lock.close()
 
     def _prepare(self) -> None:
         if not self._directory.parent.is_dir():
@@ -162,27 +179,59 @@ class Stack:
         if child is not None:
             child.stop(self._settings.drain_timeout_s + 20.0)
 
-    def _drain(self, *names: str) -> None:
-        """Wait until the roles have finished everything that is in their topics, for a bounded time."""
+    def _drain(self, *names: str) -> dict[str, int]:
+        """Wait until the roles have finished everything that is in their topics, for a bounded time.
+
+        Return how many messages of each are not finished, where that is so.
+        """
         deadline = time.monotonic() + self._settings.drain_timeout_s
-        time.sleep(1.2)  # the lag is measured once a second
-        while any((self._health(name) or 0) > 0 for name in names):
-            if time.monotonic() > deadline:
-                self._say(
-                    f"{' and '.join(names)} still had messages waiting; WEIR_DRAIN_TIMEOUT_S is the limit"
-                )
-                return
-            time.sleep(0.2)
+        self._hurry.wait(1.2)  # the lag is measured once a second
+        while left := {name: lag for name in names if (lag := self._health(name) or 0)}:
+            if time.monotonic() > deadline or self._hurry.wait(0.2):
+                return left
+        return {}
+
+    def _not_finished(self, left: dict[str, int]) -> str:
+        waiting = ", ".join(f"{name} {counted(lag, 'message')}" for name, lag in left.items())
+        if self._broker is None or getattr(self._broker, "data", None):
+            return f"not finished: {waiting}; the broker keeps them for the next start"
+        return (
+            f"not finished, and lost with the embedded broker's memory: {waiting}; WEIR_DRAIN_TIMEOUT_S "
+            f"({self._settings.drain_timeout_s:g} s) is the time to finish"
+        )
+
+    def _tell_degraded(self) -> None:
+        """Say when a role begins to work not as it should, such as by a policy that is not the new one."""
+        for name in self._roles:
+            health = self._ask(name, "healthz")
+            if health is None:
+                continue
+            before = self._degraded.get(name, {})
+            now = {
+                reason: health.get("problems", {}).get(reason, "") for reason in health.get("degraded", ())
+            }
+            for reason, problem in now.items():
+                if before.get(reason) != problem:
+                    what = REFUSED if reason == "policy" else f"is degraded: {reason}"
+                    self._say("\n".join(filter(None, (f"{name} {what}", problem))))
+            for reason in before.keys() - now.keys():
+                self._say(f"{name} is no longer degraded: {reason}")
+            self._degraded[name] = now
 
     def _health(self, name: str) -> int | None:
         """Return the lag in messages of a role that is ready; None where none is."""
+        health = self._ask(name, "readyz")
+        return health["lag_messages"] if health and health["ready"] else None
+
+    def _ask(self, name: str, path: str) -> dict[str, Any] | None:
+        """Return what a role says of its health; None where it does not answer."""
         host = HOST if self._settings.http_host in ("0.0.0.0", "::") else self._settings.http_host  # noqa: S104
         try:
             with urllib.request.urlopen(
-                f"http://{host}:{self._role_port(name)}/readyz", timeout=2.0
+                f"http://{host}:{self._role_port(name)}/{path}", timeout=2.0
             ) as reply:
-                lag: int = json.load(reply)["lag_messages"]
-                return lag
+                health: dict[str, Any] = json.load(reply)
+                return health
         except (OSError, ValueError):
             return None
 

@@ -1,10 +1,12 @@
 """`weir up`: everything on one machine, supervised, stopped cleanly, gone when it is killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +20,15 @@ from tests.harness import ROLES, Weir, make_events, wait_until
 class Up:
     """A `weir up` on ports of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **options: str) -> None:
         self.directory = directory
         self.weir = Weir(
-            f"{HOST}:{free_port()}", directory, **{f"WEIR_{n.upper()}_PORT": str(free_port()) for n in ROLES}
+            f"{HOST}:{free_port()}",
+            directory,
+            **{f"WEIR_{n.upper()}_PORT": str(free_port()) for n in ROLES},
+            **options,
         )
+        self.output = ""
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -56,7 +62,7 @@ class Up:
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        self.process.communicate(timeout=60)
+        self.output = self.process.communicate(timeout=60)[0]
         return self.process.returncode
 
 
@@ -119,3 +125,58 @@ def test_killed_it_takes_everything_with_it(up: Up) -> None:
     started = time.monotonic()
     wait_until(lambda: gone(children), "nothing is left", 30)
     print(f"gone {time.monotonic() - started:.1f} s after kill -9")
+
+
+def test_a_refused_policy_and_what_is_not_finished_at_the_end_are_told(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    text = "version: '1'\nname: mine\nrules:\n  - {id: a, when: [injection >= 0.9], action: flag}\n"
+    policy.write_text(text)
+    options = {"WEIR_DRAIN_TIMEOUT_S": "0.5", "WEIR_BATCH_EVENTS": "1"}
+    up = Up(tmp_path, WEIR_POLICY=str(policy), **options)
+    up.start()
+    port = up.weir.environment()["WEIR_GUARD_PORT"]
+    try:
+        policy.write_text(text.replace("0.9", "90"))
+        wait_until(lambda: '"policy"' in health(port), "the guard refuses the policy", 20)
+        doctor = up.weir.run("doctor")[1]
+        policy.write_text(text.replace("0.9", "0.8"))
+        wait_until(lambda: '"degraded": []' in health(port), "the guard takes the policy", 20)
+        time.sleep(1.5)  # `weir up` looks once a second
+        up.weir.publish(make_events("waiting", 3_000))
+    finally:
+        up.stop()
+    problem = f"{policy}:4: injection is between 0 and 1: >= 90 never holds; did you mean 0.9?"
+    assert f"guard refuses the new policy; the last good one stays in force:\n{problem}\n" in up.output
+    assert "guard is no longer degraded: policy" in up.output
+    assert "runs: degraded (policy)" in doctor
+    assert problem in " ".join(doctor.split())
+    (waiting,) = re.findall(r"^not finished.*guard ([\d,]+) messages", up.output, re.MULTILINE)
+    assert 0 < int(waiting.replace(",", "")) <= 3_000
+    assert re.search(
+        "lost with the embedded broker's memory|the broker keeps them for the next start", up.output
+    )
+    assert "Traceback" not in up.output
+
+
+def health(port: str) -> str:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/healthz", timeout=5) as reply:
+            return str(reply.read().decode())
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize(("command", "delay"), [("up", 0.3), ("up", 1.5), ("guard", 0.5), ("guard", 1.5)])
+def test_ctrl_c_while_starting_ends_it_quietly(tmp_path: Path, command: str, delay: float) -> None:
+    up = Up(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streams", command],
+        cwd=tmp_path, env=up.weir.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    if "ready: publish" not in output:  # else it was quicker than the signal
+        assert process.returncode in (130, -signal.SIGINT)  # the latter before Python itself has started
+    assert "Aborted" not in output
+    assert "Traceback" not in output

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import threading
 import time
@@ -19,6 +20,7 @@ from streams import diagnosis
 from streams.diagnosis import Finding, variables
 from streams.local.process import free_port
 from streams.settings import Settings, load
+from streams.telemetry import Telemetry, TelemetryServer
 from tests.streams.weir import forget_settings, run
 
 PORTS = ("guard_port", "watch_port", "archive_port")
@@ -70,6 +72,66 @@ def test_with_everything_there_nothing_fails(
     assert "llm.events 4" in outcome.out
     assert "the tables of doctor are up to date" in outcome.out
     assert "geheim" not in outcome.out
+
+
+def test_the_doctor_sends_nobody_to_the_doctor() -> None:
+    outcome = run("doctor")
+    assert "weir doctor" not in outcome.out + outcome.err
+    assert "`weir doctor` checks" in run("topics").err
+
+
+def test_libraries_for_compressed_records_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aiokafka.codec.has_zstd", lambda: False)
+    monkeypatch.setattr("aiokafka.codec.has_lz4", lambda: False)
+    finding = diagnosis.codecs()
+    assert finding.status == "fail"
+    assert "compressed with lz4 or zstd cannot be read" in finding.detail
+    assert "pip install" in finding.advice
+
+
+EXPECTED = diagnosis.Hashes("aaaa", "bbbb")
+
+
+@pytest.mark.parametrize(
+    ("running", "status", "detail"),
+    [
+        (("aaaa", "bbbb"), "ok", "with this policy and these detectors"),
+        (("cccc", "bbbb"), "warn", "judges by policy cccc, the settings here give aaaa"),
+        (("aaaa", "dddd"), "warn", "judges by detectors dddd, the settings here give bbbb"),
+        (("cccc", "dddd"), "warn", "judges by policy cccc, the settings here give aaaa; detectors dddd"),
+    ],
+)
+def test_a_running_guard_is_compared_with_the_settings(
+    running: tuple[str, str], status: str, detail: str
+) -> None:
+    telemetry = Telemetry("guard")
+    telemetry.ready = True
+    telemetry.gauge("weir_policy_info", 1, '2026 "x"', *running)
+
+    async def compared() -> Finding:
+        port = free_port()
+        server = TelemetryServer(telemetry, "127.0.0.1", port, "WEIR_GUARD_PORT")
+        await server.start()
+        try:
+            return await asyncio.to_thread(diagnosis.telemetry, load(guard_port=port), "guard", EXPECTED)
+        finally:
+            await server.stop()
+
+    finding = asyncio.run(compared())
+    assert (finding.status, detail in finding.detail) == (status, True), finding
+
+
+def test_a_guard_that_refused_its_policy_tells_why() -> None:
+    body = json.loads(health("guard", "degraded")) | {
+        "degraded": ["policy"], "problems": {"policy": "policy.yaml:7: injection >= 90 never holds"}
+    }  # fmt: skip
+    with listening(json.dumps(body).encode()) as port:
+        finding = diagnosis.telemetry(load(guard_port=port), "guard", EXPECTED)
+    assert finding.status == "warn"
+    assert finding.detail.splitlines() == [
+        "runs: degraded (policy), 1,234 messages behind",
+        "policy.yaml:7: injection >= 90 never holds",
+    ]
 
 
 def test_settings_that_are_wrong_are_named_and_nothing_else_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
