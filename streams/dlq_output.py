@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from schemas.events import DeadLetter
-from streams import aligned
+from streams.aligned import Table
 from streams.tailing import moment
-from streams.terminal import counted, plain
+from streams.terminal import WIDE, counted, json_text, plain
 
 ID = 12
 """Hex digits of an id that the table shows: enough to name a letter by."""
@@ -17,8 +17,8 @@ FROM = 24
 _HEADER = ("time", "id", "topic", "reason", "from", "bytes", "more", "state")
 
 
-def table(letters: Sequence[DeadLetter]) -> str:
-    """Return a table with a line for each letter."""
+def table(letters: Sequence[DeadLetter], room: int = WIDE) -> str:
+    """Return a table with a line for each letter, `room` columns wide."""
     lines = [
         (
             moment(x.timestamp)[:19],
@@ -32,7 +32,8 @@ def table(letters: Sequence[DeadLetter]) -> str:
         )
         for x in letters
     ]
-    return aligned.table(_HEADER, lines, [name in ("bytes", "more") for name in _HEADER])
+    found = Table(_HEADER, lines, [name in ("bytes", "more") for name in _HEADER], room)
+    return "\n".join([*found.head(), *map(found.row, lines)])
 
 
 def as_json(letter: DeadLetter, payload: bytes | None = None) -> str:
@@ -57,7 +58,7 @@ def as_json(letter: DeadLetter, payload: bytes | None = None) -> str:
             fields["payload"] = payload.decode()
         except UnicodeDecodeError:
             fields["payload_base64"] = base64.b64encode(payload).decode()
-    return msgspec.json.encode(fields).decode()
+    return json_text(msgspec.json.encode(fields).decode())
 
 
 def described(letter: DeadLetter, payload: bytes | None, asked: bool) -> list[str]:

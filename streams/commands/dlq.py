@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streams.terminal import Command, counted, plain
+from streams.terminal import Command, columns, counted, plain
 
 if TYPE_CHECKING:
     from schemas.events import DeadLetter
@@ -73,7 +73,7 @@ def list_(
         for letter in shown:
             click.echo(as_json(letter))
     elif shown:
-        click.echo(table(shown))
+        click.echo(table(shown, columns()))
     note = f"{counted(len(found), 'dead letter')} for {counted(messages(found), 'message')}"
     more = f", the newest {len(shown):,} are shown: --limit N shows more" if len(shown) < len(found) else ""
     click.secho(note + more, err=True, dim=True)

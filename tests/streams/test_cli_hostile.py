@@ -169,6 +169,11 @@ CALLS: dict[str, Sequence[tuple[str, ...]]] = {
         *(("sql", "--format", name, "SELECT {} AS `{}`, [{}] AS b, map({}, 1) AS c") for name in FORMATS),
         ("sql", "SELECT {} AS `{}`"), ("sql", f"SELECT {HOSTILE}"), ("sql", "SELECT throwIf(1, {})"),
     ],
+    "dlq": [
+        ("dlq", "list"), ("dlq", "list", "--json"), ("dlq", "list", "--since", HOSTILE),
+        ("dlq", "show", HOSTILE),
+        ("dlq", "republish", HOSTILE), ("dlq", "drop", "--reason", HOSTILE), ("dlq", HOSTILE),
+    ],
     "schema": [("schema", "event"), ("schema", HOSTILE)],
     "doctor": [("doctor",), ("doctor", "--json")],
 }  # fmt: skip
