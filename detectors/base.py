@@ -36,8 +36,9 @@ class Detector(Protocol):
     `score(a)` above `score(b)`, for any batch size and order.
 
     A detector may say in `needs`, a tuple of names, which features of `Batch` it shares with others: they
-    are computed before it is called, and are not charged to its budget. It may say in `ranges`, a dict of
-    metric names to `Range`, which values they can have: a policy with a threshold outside is refused.
+    are computed before it is called, each within a budget of its own. When one fails, or something that it is
+    made of, the detector is not called and has failed. It may say in `ranges`, a dict of metric names to
+    `Range`, which values they can have: a policy with a threshold outside is refused.
     """
 
     name: str

@@ -1,14 +1,19 @@
 """A batch of events with shared features, each computed at most once and only when asked for."""
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from functools import cached_property
-from typing import Self
+from types import MappingProxyType
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors.cascade import Verdicts, shared_cascade
+from detectors.cascade import MAX_WINDOWS, Verdicts, shared_cascade
 from detectors.encoder import Tokens, shared_encoder
+from detectors.excerpt import excerpt
 from detectors.features import shared_embeddings
 from detectors.normalise import Reading, readings
 from detectors.occlusion import Occlusion, occlude
@@ -19,16 +24,56 @@ MAX_CONTEXTS = 16
 ASIDE = 2
 """Windows that the transformer reads, at most, of a context or of another reading of a text."""
 
+FEATURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "tokens": (),
+        "embeddings": ("tokens",),
+        "verdicts": ("tokens",),
+        "hidden": (),
+        "hidden_verdicts": ("hidden",),
+        "head_probabilities": ("verdicts", "hidden_verdicts"),
+        "passages": (),
+        "passage_verdicts": ("passages",),
+    }
+)
+"""What detectors can share, each with the features that it is made of, in the order of their making."""
+
+Bools = npt.NDArray[np.bool_]
+
+
+class Depth(IntEnum):
+    """How closely an event is read."""
+
+    FULL = 0
+    CHEAP = 1
+    """Not by the transformer."""
+    EXCERPT = 2
+    """Not by the transformer, and only the first characters of each text (see `detectors.excerpt`)."""
+
 
 class Batch:
     """N events and their shared features: detectors ask it for texts, tokens, embeddings.
 
-    Features are computed on first use. Call `prepare` before several threads read one batch: two that
-    ask for the same feature first would both compute it (harmless, but paid twice).
+    Args:
+        events: the N events.
+        depths: how closely each is to be read; all of them in full if not given.
+        reading_s: seconds that the transformer may take for one feature; what it has not read then is judged
+            by the linear heads alone. Without a limit scores do not depend on what else is in the batch.
+
     """
 
-    def __init__(self, events: Sequence[Event]) -> None:
-        self.events = events
+    def __init__(
+        self, events: Sequence[Event], depths: Sequence[Depth] | None = None, reading_s: float = math.inf
+    ) -> None:
+        self.published = events
+        """The events in full, whatever is read of them."""
+        self.depths = np.array(depths if depths is not None else [Depth.FULL] * len(events), dtype=np.int8)
+        self.events: Sequence[Event] = events
+        """The events as they are read."""
+        if (self.depths == Depth.EXCERPT).any():
+            cut = self.depths == Depth.EXCERPT
+            self.events = [excerpt(each) if short else each for each, short in zip(events, cut, strict=True)]
+        self._reading_s = reading_s
         self._occlusions: dict[tuple[int, int], Occlusion] = {}
 
     @classmethod
@@ -39,13 +84,34 @@ class Batch:
     def __len__(self) -> int:
         return len(self.events)
 
+    def prepare(self, *features: str) -> Self:
+        """Compute the features of these names now and return the batch."""
+        for feature in features:
+            getattr(self, feature)
+        return self
+
+    def view(self) -> Self:
+        """Return the same batch with the features that are there; what is computed later is its own."""
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__, _occlusions=dict(self._occlusions))
+        return view
+
+    def keep(self, feature: str, value: Any) -> None:
+        """Take over a feature that a view has computed."""
+        self.__dict__[feature] = value
+
     @cached_property
     def texts(self) -> list[str]:
-        """The texts, as published."""
+        """The texts, as far as they are read."""
         return [event.text for event in self.events]
 
     @cached_property
-    def is_completion(self) -> npt.NDArray[np.bool_]:
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Shape (N,): characters of each text as published."""
+        return np.fromiter((len(event.text) for event in self.published), dtype=np.int64, count=len(self))
+
+    @cached_property
+    def is_completion(self) -> Bools:
         """Shape (N,): the row is a completion, not a prompt."""
         return np.fromiter(
             (event.kind == "completion" for event in self.events), dtype=bool, count=len(self.events)
@@ -64,7 +130,7 @@ class Batch:
     @cached_property
     def verdicts(self) -> Verdicts:
         """What the cascade says about the texts as they stand."""
-        return shared_cascade().judge(self.tokens)
+        return self._judge(self.tokens, range(len(self)), MAX_WINDOWS)
 
     @property
     def in_doubt(self) -> int:
@@ -85,9 +151,11 @@ class Batch:
         return [(row, reading) for row, text in enumerate(self.texts) for reading in readings(text)]
 
     @cached_property
-    def hidden_probabilities(self) -> npt.NDArray[np.float32]:
-        """Shape (len(hidden), heads)."""
-        return _judge([reading.text for _, reading in self.hidden])
+    def hidden_verdicts(self) -> Verdicts:
+        """What the cascade says about each of `hidden`."""
+        return self._judge_aside(
+            [reading.text for _, reading in self.hidden], [row for row, _ in self.hidden]
+        )
 
     @cached_property
     def head_probabilities(self) -> npt.NDArray[np.float32]:
@@ -95,7 +163,7 @@ class Batch:
         found = self.verdicts.probabilities
         if self.hidden:
             found = found.copy()
-            np.maximum.at(found, [row for row, _ in self.hidden], self.hidden_probabilities)
+            np.maximum.at(found, [row for row, _ in self.hidden], self.hidden_verdicts.probabilities)
         return found
 
     @cached_property
@@ -113,25 +181,50 @@ class Batch:
         return found
 
     @cached_property
-    def passage_probabilities(self) -> npt.NDArray[np.float32]:
-        """Shape (len(passages), heads): what was retrieved: as it stands or, if higher, what it hides."""
-        texts = [text for _, _, text in self.passages]
-        found = _judge(texts)
+    def passage_verdicts(self) -> Verdicts:
+        """What the cascade says about each of `passages`: as it stands or, if higher, what it hides."""
+        texts, rows = [text for _, _, text in self.passages], [row for row, _, _ in self.passages]
+        found = self._judge_aside(texts, rows)
         hidden = {number: others for number, text in enumerate(texts) if (others := readings(text))}
         if hidden:
             joined = ["\n".join(other.text for other in others) for others in hidden.values()]
-            rows = list(hidden)
-            found[rows] = np.maximum(found[rows], _judge(joined))
+            found.raise_to(list(hidden), self._judge_aside(joined, [rows[number] for number in hidden]))
         return found
 
-    def prepare(self, *features: str) -> Self:
-        """Compute the features of these names now and return the batch."""
-        for feature in features:
-            getattr(self, feature)
-        return self
+    def windows(self) -> npt.NDArray[np.int64]:
+        """Shape (N,): windows that the transformer has read of all texts of an event."""
+        found = np.zeros(len(self), dtype=np.int64)
+        for rows, verdicts in self._judged():
+            np.add.at(found, rows, verdicts.windows)
+        return found
 
+    def left_out(self) -> Bools:
+        """Shape (N,): a text of the event was in doubt, and was judged by the linear heads alone."""
+        found = np.zeros(len(self), dtype=bool)
+        for rows, verdicts in self._judged():
+            np.logical_or.at(found, rows, verdicts.left_out)
+        return found
 
-def _judge(texts: list[str]) -> npt.NDArray[np.float32]:
-    if not texts:
-        return np.zeros((0, len(shared_cascade().names)), dtype=np.float32)
-    return shared_cascade().judge(shared_encoder().encode(texts), ASIDE).probabilities
+    def shortened(self) -> Bools:
+        """Shape (N,): only a part of the event was read."""
+        pairs = zip(self.events, self.published, strict=True)
+        return np.fromiter((read is not whole for read, whole in pairs), dtype=bool, count=len(self))
+
+    def _judged(self) -> list[tuple[list[int], Verdicts]]:
+        """Return the verdicts that are there, each with the rows that they are about."""
+        there = self.__dict__
+        found: list[tuple[list[int], Verdicts]] = []
+        if "verdicts" in there:
+            found.append((list(range(len(self))), self.verdicts))
+        if "hidden_verdicts" in there:
+            found.append(([row for row, _ in self.hidden], self.hidden_verdicts))
+        if "passage_verdicts" in there:
+            found.append(([row for row, _, _ in self.passages], self.passage_verdicts))
+        return found
+
+    def _judge_aside(self, texts: list[str], rows: Sequence[int]) -> Verdicts:
+        return self._judge(shared_encoder().encode(texts), rows, ASIDE)
+
+    def _judge(self, tokens: Tokens, rows: Sequence[int], limit: int) -> Verdicts:
+        cheaply = self.depths[list(rows)] > Depth.FULL
+        return shared_cascade().judge(tokens, limit, cheaply, time.monotonic() + self._reading_s)

@@ -6,6 +6,8 @@ scaling with two inputs, a stacked generalisation: Wolpert 1992). So nothing sco
 transformer has read it, and ordinary traffic pays for one sparse product.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,11 +37,21 @@ class Verdicts:
     """Shape (N, heads), in the order of `Cascade.names`; 0 for a text without tokens."""
     deciding: npt.NDArray[np.int64]
     """Shape (N, heads): first token of the window where the transformer's head is highest; -1 unread."""
+    windows: npt.NDArray[np.int64]
+    """Shape (N,): windows that the transformer has read."""
+    left_out: Bools
+    """Shape (N,): in doubt, and yet judged by the linear heads alone."""
 
     @property
     def by_transformer(self) -> Bools:
         """Shape (N,): the transformer has read the text."""
         return self.deciding[:, 0] >= 0
+
+    def raise_to(self, places: Sequence[int], other: "Verdicts") -> None:
+        """Let the texts at `places` have the higher of their own and the other probabilities."""
+        self.probabilities[places] = np.maximum(self.probabilities[places], other.probabilities)
+        self.windows[places] += other.windows
+        self.left_out[places] |= other.left_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,10 @@ class Tiers:
     """The highest of the windows that were read; NaN for a text that was not."""
     deciding: npt.NDArray[np.int64]
     """First token of the window where the transformer's head is highest; -1 unread."""
+    windows: npt.NDArray[np.int64]
+    """Shape (N,): windows that were read."""
+    left_out: Bools
+    """Shape (N,): the text was in doubt, and was not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,32 +101,58 @@ class Cascade:
         """The heads, in the order of the columns."""
         return self.transformer.names
 
-    def judge(self, tokens: Tokens, limit: int = MAX_WINDOWS) -> Verdicts:
+    def judge(
+        self,
+        tokens: Tokens,
+        limit: int = MAX_WINDOWS,
+        cheaply: Bools | None = None,
+        deadline: float = math.inf,
+    ) -> Verdicts:
         """Return the verdicts on each text; none depends on the other texts.
 
-        At most `limit` windows of a text are read by the transformer.
+        Args:
+            tokens: of N texts.
+            limit: windows of one text that the transformer reads, at most.
+            cheaply: shape (N,): texts that it does not read even if they are in doubt.
+            deadline: by `time.monotonic`; it reads no text that it cannot finish before, in order.
+
         """
-        tiers = self.read(tokens, limit)
+        tiers = self.read(tokens, limit, cheaply, deadline)
         read = tiers.deciding[:, 0] >= 0
         both = self.weights[0] * tiers.transformer[read] + self.weights[1] * tiers.linear[read]
         log_odds = tiers.linear.copy()
         log_odds[read] = both + self.weights[2]
         probabilities = 1.0 / (1.0 + np.exp(-log_odds))
-        return Verdicts(probabilities.astype(np.float32), tiers.deciding)
+        return Verdicts(probabilities.astype(np.float32), tiers.deciding, tiers.windows, tiers.left_out)
 
-    def read(self, tokens: Tokens, limit: int = MAX_WINDOWS) -> Tiers:
-        """Return what each tier says about each text, before they are joined."""
+    def read(
+        self,
+        tokens: Tokens,
+        limit: int = MAX_WINDOWS,
+        cheaply: Bools | None = None,
+        deadline: float = math.inf,
+    ) -> Tiers:
+        """Return what each tier says about each text, before they are joined; arguments as of `judge`."""
         heads, doubtful = self._first(tokens, limit)
         found = np.full(heads.shape, np.nan, dtype=np.float32)
         deciding = np.full(heads.shape, -1, dtype=np.int64)
-        places = [(row, start) for row, starts in doubtful.items() for start in starts]
-        logits = self.transformer.logits([window(tokens, row, start) for row, start in places])
+        windows = np.zeros(len(tokens), dtype=np.int64)
+        left_out = np.zeros(len(tokens), dtype=bool)
+        if cheaply is not None:
+            left_out[[row for row in doubtful if cheaply[row]]] = True
+        wanted = {row: starts for row, starts in doubtful.items() if not left_out[row]}
+        places = [(row, start) for row, starts in wanted.items() for start in starts]
+        logits = self.transformer.logits([window(tokens, row, start) for row, start in places], deadline)
         done = 0
-        for row, starts in doubtful.items():
+        for row, starts in wanted.items():
             own = logits[done : done + len(starts)]
             done += len(starts)
+            if len(own) < len(starts):
+                left_out[row] = True
+                continue
+            windows[row] = len(starts)
             found[row], deciding[row] = own.max(axis=0), np.array(starts)[own.argmax(axis=0)]
-        return Tiers(heads, found, deciding)
+        return Tiers(heads, found, deciding, windows, left_out)
 
     def _first(self, tokens: Tokens, limit: int) -> tuple[Floats, dict[int, list[int]]]:
         """Return the linear log-odds (N, heads), and the windows to read of each text that is in doubt."""

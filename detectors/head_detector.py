@@ -84,7 +84,7 @@ class HeadDetector:
     def _hidden(self, batch: Batch, row: int, column: int) -> Iterator[Evidence]:
         """Yield the reading that decided; its weight is the log-odds themselves."""
         for place, (owner, reading) in enumerate(batch.hidden):
-            probability = batch.hidden_probabilities[place, column]
+            probability = batch.hidden_verdicts.probabilities[place, column]
             if owner == row and probability == batch.head_probabilities[row, column]:
                 yield Evidence(
                     detector=self.name,

@@ -19,7 +19,7 @@ class InjectionDetector(HeadDetector):
     version = "2"
     metrics = ("injection", "injection_context")
     only = "prompt"
-    needs = ("head_probabilities", "passage_probabilities")
+    needs = ("head_probabilities", "passage_verdicts")
 
     def score(self, batch: Batch) -> FloatMatrix:
         """Return probabilities, shape (len(batch), 2); NaN where a metric does not apply."""
@@ -27,7 +27,7 @@ class InjectionDetector(HeadDetector):
         scores[:, :1] = super().score(batch)
         if batch.passages:
             rows = [row for row, _, _ in batch.passages]
-            np.fmax.at(scores[:, 1], rows, batch.passage_probabilities[:, self._columns[0]])
+            np.fmax.at(scores[:, 1], rows, batch.passage_verdicts.probabilities[:, self._columns[0]])
         return scores
 
     def explain(self, batch: Batch, row: int) -> list[Evidence]:
@@ -40,7 +40,7 @@ class InjectionDetector(HeadDetector):
                 weight=round(log_odds(float(probability)), 4),
             )
             for (owner, number, _), probability in zip(
-                batch.passages, batch.passage_probabilities[:, self._columns[0]], strict=True
+                batch.passages, batch.passage_verdicts.probabilities[:, self._columns[0]], strict=True
             )
             if owner == row and probability >= UNLIKELY
         ]

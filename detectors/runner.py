@@ -1,18 +1,17 @@
 """Runs all detectors over a batch, each on its own: one that fails or hangs costs only its own columns."""
 
-import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
-from typing import Any, Final, Generic, TypeVar
+from typing import Final
 
 import numpy as np
 
 from detectors.base import Detector, FloatMatrix, Range
-from detectors.batch import Batch
+from detectors.batch import FEATURES as MADE_OF
+from detectors.batch import Batch, Bools
+from detectors.lanes import Lane
 from schemas.events import Evidence
 
 CLOSE_S = 2.0
@@ -22,15 +21,9 @@ FEATURES: Final = "features"
 TIMEOUT: Final = "timeout"
 """The reason in `Runner.failures` for a detector that overran its budget, or is still overrunning it."""
 
-T = TypeVar("T")
-
 
 class BadScoresError(Exception):
     """A detector returned something other than a finite (or NaN) float32 matrix of its shape."""
-
-
-class DetectorExitError(Exception):
-    """A detector tried to end the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +35,20 @@ class ScoreMatrix:
     metrics: tuple[str, ...]
     """The names of the M columns."""
     failed: tuple[str, ...]
-    """Detectors that raised, returned a wrong matrix or overran their budget, in order."""
+    """Detectors that raised, returned a wrong matrix or overran their budget, in order; or that need a
+    feature whose making did."""
     seconds: Mapping[str, float]
     """Wall-clock seconds that the batch waited for each detector, and for `FEATURES`."""
-
-    @property
-    def slowest_s(self) -> float:
-        """Seconds of the slowest detector."""
-        return max((time for name, time in self.seconds.items() if name != FEATURES), default=0.0)
+    unsure: Bools
+    """Shape (N, M): the score rests on less than it should, on the linear heads alone or on an excerpt."""
 
 
 class Runner:
-    """Scores batches with `detectors`, each within `budget_s` seconds of wall clock per batch.
+    """Scores batches with `detectors`; each, and each feature that they share, has `budget_s` seconds.
 
-    The detectors run one after the other, so that the budget of one is not spent by another on a busy
-    machine; each in a thread of its own, so that one that hangs can be left behind. It is then reported
-    as failed at once for every batch until its call ends. Not for use by several threads at a time.
+    They run one after the other, so that the budget of one is not spent by another on a busy machine, in a
+    thread of their own (see `Lane`): one that hangs is left behind and reported as failed, at once for every
+    batch until its call ends. Not for use by several threads at a time.
     """
 
     def __init__(self, detectors: Sequence[Detector], budget_s: float) -> None:
@@ -65,7 +56,7 @@ class Runner:
         self.budget_s = budget_s
         self.metrics = tuple(metric for detector in self.detectors for metric in detector.metrics)
         self.failures: dict[str, str] = {}
-        """Detector name to its last failure: the exception's class name, or `TIMEOUT`. Never a message."""
+        """Detector to its last failure: the exception's class name, or `TIMEOUT`. Never a message."""
         self._owners = {metric: d.name for d in self.detectors for metric in d.metrics}
         self.ranges = {
             metric: Range(*bounds)
@@ -74,37 +65,41 @@ class Runner:
         }
         """The values that a metric can have, where its detector says so."""
         self._cheap = {d.name for d in self.detectors if getattr(d, "cheap_to_explain", False)}
-        needs = (feature for detector in self.detectors for feature in getattr(detector, "needs", ()))
-        self.needs = tuple(dict.fromkeys(needs))
-        """Features of `Batch` that are computed before the detectors are called."""
-        self._lanes = {d.name: _Lane(d.name) for d in self.detectors}
-        # Of their own: an explanation that hangs must not cost the next batch its scores.
-        self._explaining = {d.name: _Lane(f"{d.name}-explain") for d in self.detectors}
+        self._needs = {d.name: _closure(getattr(d, "needs", ())) for d in self.detectors}
+        self.needs = tuple(dict.fromkeys(feature for needs in self._needs.values() for feature in needs))
+        """Features of `Batch` that are computed before the detectors are called, in this order."""
+        self._scoring = Lane("score")
+        # Of its own: an explanation that hangs must not cost the next batch its scores.
+        self._explaining = Lane("explain")
 
     def owner(self, metric: str) -> str:
         """Return the name of the detector that gives `metric`; raises KeyError when none does."""
         return self._owners[metric]
 
     def score(self, batch: Batch) -> ScoreMatrix:
-        """Return the scores of `batch`; never raises because of a detector."""
+        """Return the scores of `batch`, which then has the features; never raises because of a detector."""
         began = time.perf_counter()
-        self._prepare(batch)
+        missing = self._prepare(batch)
         seconds = {FEATURES: time.perf_counter() - began}
         matrix = np.full((len(batch), len(self.metrics)), np.nan, dtype=np.float32)
-        failed: list[str] = []
-        column = 0
+        view, failed, column = batch.view(), [], 0
         for detector in self.detectors:
             width = len(detector.metrics)
             started = time.perf_counter()
             try:
-                scores = self._lanes[detector.name].call(partial(_score, detector, batch), self.budget_s)
-                matrix[:, column : column + width] = scores
+                _require(self._needs[detector.name], missing)
+                score = partial(_score, detector, view)
+                found = self._scoring.call(detector.name, score, self.budget_s)
+                matrix[:, column : column + width] = found
             except Exception as error:
                 failed.append(detector.name)
                 self.failures[detector.name] = _reason(error)
+                view = batch.view()  # the old one may still be written to
             seconds[detector.name] = time.perf_counter() - started
             column += width
-        return ScoreMatrix(matrix, self.metrics, tuple(failed), seconds)
+        return ScoreMatrix(
+            matrix, self.metrics, tuple(failed), seconds, self._unsure(batch) & ~np.isnan(matrix)
+        )
 
     def is_cheap(self, metric: str) -> bool:
         """Return whether evidence for `metric` takes microseconds: its detector has `cheap_to_explain`."""
@@ -113,84 +108,68 @@ class Runner:
     def explain(self, batch: Batch, row: int, metrics: Collection[str]) -> list[Evidence]:
         """Return the evidence of one row for `metrics`; a detector that fails gives none. Never raises."""
         found: list[Evidence] = []
+        view = batch.view()
         for detector in self.detectors:
             if not set(detector.metrics) & set(metrics):
                 continue
             try:
-                lane = self._explaining[detector.name]
-                evidence = lane.call(partial(detector.explain, batch, row), self.budget_s)
+                explain = partial(detector.explain, view, row)
+                evidence = self._explaining.call(detector.name, explain, self.budget_s)
                 found += [item for item in evidence if item.metric in metrics]
             except Exception as error:
                 self.failures[detector.name] = _reason(error)
+                view = batch.view()
         return found
 
     def close(self) -> None:
         """End the threads; one that still hangs after `CLOSE_S` does not keep the process alive."""
-        lanes = (*self._lanes.values(), *self._explaining.values())
+        lanes = (self._scoring, self._explaining)
         for lane in lanes:
             lane.close()
         deadline = time.monotonic() + CLOSE_S
         for lane in lanes:
             lane.join(max(0.0, deadline - time.monotonic()))
 
-    def _prepare(self, batch: Batch) -> None:
-        """Compute the shared features first, so that they are not charged to whoever asks first."""
-        try:
-            batch.prepare(*self.needs)
-        except Exception as error:  # the detectors that need the feature will fail by themselves
-            self.failures["batch"] = _reason(error)
+    def _prepare(self, batch: Batch) -> dict[str, Exception]:
+        """Compute the shared features; return why those are missing that are.
+
+        Each is computed in a view and kept only if it is there in time: what is left behind goes on writing
+        to its view, and to nothing that anyone reads.
+        """
+        view, missing = batch.view(), dict[str, Exception]()
+        for feature in self.needs:
+            try:
+                _require(MADE_OF.get(feature, ()), missing)
+                make = partial(getattr, view, feature)
+                batch.keep(feature, self._scoring.call(f"feature {feature}", make, self.budget_s))
+            except Exception as error:
+                missing[feature] = error
+                view = batch.view()
+        return missing
+
+    def _unsure(self, batch: Batch) -> Bools:
+        unsure = np.zeros((len(batch), len(self.metrics)), dtype=bool)
+        unsure[batch.shortened()] = True
+        if (left_out := batch.left_out()).any():
+            judged = {"head_probabilities", "passage_verdicts"}
+            read = [not judged.isdisjoint(self._needs[self._owners[metric]]) for metric in self.metrics]
+            unsure |= left_out[:, None] & np.array(read, dtype=bool)
+        return unsure
 
 
-class _Lane:
-    """A daemon thread that runs one call at a time. (An executor's threads would block the exit.)"""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._inbox: SimpleQueue[_Call[Any] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._current: Future[Any] | None = None
-
-    def call(self, function: Callable[[], T], timeout: float) -> T:
-        """Return what `function` returns; raises what it raises, or TimeoutError."""
-        if self._current is not None and not self._current.done():
-            raise TimeoutError
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=f"weir-{self._name}", daemon=True)
-            self._thread.start()
-        call = _Call(function, Future())
-        self._current = call.future
-        self._inbox.put(call)
-        return call.future.result(timeout)
-
-    def close(self) -> None:
-        if self._thread is not None:
-            self._inbox.put(None)
-
-    def join(self, timeout: float) -> None:
-        if self._thread is not None:
-            self._thread.join(timeout)
-
-    def _work(self) -> None:
-        while (call := self._inbox.get()) is not None:
-            call.run()
-            del call  # it holds a batch, until the next one comes
+def _require(features: Sequence[str], missing: Mapping[str, Exception]) -> None:
+    """Raise why one of the features is missing, if one is."""
+    for feature in features:
+        if feature in missing:
+            raise missing[feature]
 
 
-@dataclass(frozen=True, slots=True)
-class _Call(Generic[T]):
-    function: Callable[[], T]
-    future: Future[T]
-
-    def run(self) -> None:
-        try:
-            result = self.function()
-        except Exception as error:
-            self.future.set_exception(error)
-        except BaseException as error:
-            # SystemExit must end neither this thread nor, raised again by the future, the worker.
-            self.future.set_exception(DetectorExitError(type(error).__name__))
-        else:
-            self.future.set_result(result)
+def _closure(features: Sequence[str]) -> tuple[str, ...]:
+    """Return features and all that they are made of, each after what it is made of."""
+    found: dict[str, None] = {}
+    for feature in features:
+        found |= dict.fromkeys((*_closure(MADE_OF.get(feature, ())), feature))
+    return tuple(found)
 
 
 def _score(detector: Detector, batch: Batch) -> FloatMatrix:

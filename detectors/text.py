@@ -28,7 +28,8 @@ class TextDetector:
     - `text_invisible`: zero-width, bidirectional, tag and other format characters, those left out that
       emoji and the spelling of Arabic and Indic scripts need; in the first `SCAN_LIMIT` characters.
     - `text_non_ascii`: share of characters outside ASCII, 0 to 1.
-    - `text_unjudged`: characters beyond `MAX_CHARACTERS`, which no detector looks at.
+    - `text_unjudged`: characters that no detector looks at: those beyond `MAX_CHARACTERS`, or beyond the
+      excerpt where only that is read.
     """
 
     name = "text"
@@ -43,8 +44,9 @@ class TextDetector:
     def score(self, batch: Batch) -> FloatMatrix:
         """Return the statistics, shape (N, 6)."""
         scores = np.zeros((len(batch), len(self.metrics)), dtype=np.float32)
-        scores[:, 0] = np.fromiter(map(len, batch.texts), dtype=np.float32, count=len(batch))
-        scores[:, 5] = np.maximum(scores[:, 0] - MAX_CHARACTERS, 0)
+        read = np.fromiter(map(len, batch.texts), dtype=np.int64, count=len(batch))
+        scores[:, 0] = batch.lengths
+        scores[:, 5] = batch.lengths - np.minimum(read, MAX_CHARACTERS)
         scores[:, 1] = batch.tokens.counts
         scores[:, 2] = _repetition(batch.tokens)
         for row, text in enumerate(batch.texts):
@@ -69,9 +71,9 @@ class TextDetector:
         ]
         if recurring := self._recurring(text, batch.tokens.of(row)):
             found.append(recurring)
-        if len(text) > MAX_CHARACTERS:
-            beyond = Evidence(detector=self.name, metric="text_unjudged", start=MAX_CHARACTERS, end=len(text))
-            found.append(beyond)
+        read, length = min(len(text), MAX_CHARACTERS), int(batch.lengths[row])
+        if length > read:
+            found.append(Evidence(detector=self.name, metric="text_unjudged", start=read, end=length))
         return found
 
     def _recurring(self, text: str, tokens: Tokens) -> Evidence | None:

@@ -93,7 +93,9 @@ def test_says_which_features_it_shares(detector: Detector) -> None:
     batch = Batch(events).prepare(*getattr(detector, "needs", ()))
     before = set(vars(batch))
     detector.score(batch)
-    assert set(vars(batch)) - before <= {"texts", "is_completion"}, "else they are charged to its budget"
+    assert set(vars(batch)) - before <= {"texts", "lengths", "is_completion"}, (
+        "else they are charged to its budget"
+    )
 
 
 def test_an_empty_batch_gives_no_rows(detector: Detector) -> None:

@@ -3,7 +3,7 @@ import base64
 import numpy as np
 import pytest
 
-from detectors.batch import MAX_CONTEXTS, Batch
+from detectors.batch import MAX_CONTEXTS, Batch, Depth
 from detectors.cascade import shared_cascade
 from schemas.events import Event
 
@@ -63,7 +63,9 @@ def test_contexts_are_judged_one_by_one() -> None:
     ]
     batch = Batch(events)
     assert [(row, number) for row, number, _ in batch.passages] == [(0, 0), (0, 1), (2, 0)]
-    river, attack, invisible = batch.passage_probabilities[:, shared_cascade().names.index("injection")]
+    river, attack, invisible = batch.passage_verdicts.probabilities[
+        :, shared_cascade().names.index("injection")
+    ]
     assert river < 0.5 < attack == invisible
 
 
@@ -71,7 +73,7 @@ def test_contexts_are_judged_one_by_one() -> None:
 def test_nothing_harmless_in_a_context_hides_what_else_is_hidden(before: str) -> None:
     context = f"{before} {base64.b64encode(ATTACK.encode()).decode()}"
     batch = Batch([Event(event_id="1", app="a", kind="prompt", text="x", contexts=(context,))])
-    assert batch.passage_probabilities[0, shared_cascade().names.index("injection")] > 0.5
+    assert batch.passage_verdicts.probabilities[0, shared_cascade().names.index("injection")] > 0.5
 
 
 def test_a_flood_of_contexts_is_judged_as_few() -> None:
@@ -79,4 +81,38 @@ def test_a_flood_of_contexts_is_judged_as_few() -> None:
     batch = Batch([Event(event_id="1", app="a", kind="prompt", text="x", contexts=contexts)])
     assert len(batch.passages) == MAX_CONTEXTS
     assert ATTACK in batch.passages[-1][2]
-    assert batch.passage_probabilities[-1, shared_cascade().names.index("injection")] > 0.5
+    assert batch.passage_verdicts.probabilities[-1, shared_cascade().names.index("injection")] > 0.5
+
+
+def test_a_batch_that_is_read_closely_in_part_scores_as_its_rows() -> None:
+    texts = [ATTACK, ATTACK * 3, "How do I sort a list in Python?", ATTACK]
+    depths = [Depth.FULL, Depth.CHEAP, Depth.CHEAP, Depth.EXCERPT]
+    events = Batch.of_texts(texts).events
+    together = Batch(events, depths)
+    alone = [Batch([each], [depth]) for each, depth in zip(events, depths, strict=True)]
+    assert np.allclose(together.head_probabilities, np.concatenate([b.head_probabilities for b in alone]))
+    assert together.left_out().tolist() == [False, True, False, True]
+    assert together.windows().tolist() == [1, 0, 0, 0]
+
+
+def test_what_a_view_computes_is_its_own() -> None:
+    batch = Batch.of_texts([ATTACK]).prepare("tokens")
+    view = batch.view().prepare("verdicts")
+    assert view.tokens is batch.tokens
+    assert "verdicts" not in vars(batch)
+    batch.keep("verdicts", view.verdicts)
+    assert batch.in_doubt == 1
+
+
+def test_the_transformer_stops_at_its_time_and_says_what_it_left_out() -> None:
+    encoded = base64.b64encode(ATTACK.encode()).decode()
+    events = [
+        Event(event_id="1", app="a", kind="prompt", text=text, contexts=contexts)
+        for text, contexts in ((ATTACK, ()), (encoded, ()), ("x", (ATTACK,)), ("x", ()))
+    ]
+    late = Batch(events, reading_s=0.0).prepare("head_probabilities", "passage_verdicts")
+    assert late.left_out().tolist() == [True, True, True, False]
+    assert not late.windows().any()
+    in_time = Batch(events).prepare("head_probabilities", "passage_verdicts")
+    assert not in_time.left_out().any()
+    assert in_time.windows().tolist()[:3] == [1, 1, 1]

@@ -84,7 +84,7 @@ class Counting(Transformer):
         self.names = shared_cascade().transformer.names
         self.read: list[int] = []
 
-    def logits(self, windows: object) -> np.ndarray:
+    def logits(self, windows: object, deadline: float = 0.0) -> np.ndarray:
         firsts = [int(ids[0]) for ids in windows]  # type: ignore[attr-defined]
         self.read += firsts
         return np.repeat(np.array(firsts, dtype=np.float32)[:, None], len(self.names), axis=1)
