@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.cascade import MAX_WINDOWS, Verdicts, shared_cascade
-from detectors.encoder import Tokens, shared_encoder
+from detectors.encoder import Tokens, Words, shared_encoder
 from detectors.excerpt import excerpt
 from detectors.features import shared_embeddings
 from detectors.normalise import Reading, readings
@@ -75,6 +75,7 @@ class Batch:
             self.events = [excerpt(each) if short else each for each, short in zip(events, cut, strict=True)]
         self._reading_s = reading_s
         self._occlusions: dict[tuple[int, int], Occlusion] = {}
+        self._words: dict[int, Words] = {}
 
     @classmethod
     def of_texts(cls, texts: Sequence[str], kind: Kind = "prompt") -> Self:
@@ -93,7 +94,7 @@ class Batch:
     def view(self) -> Self:
         """Return the same batch with the features that are there; what is computed later is its own."""
         view = object.__new__(type(self))
-        view.__dict__.update(self.__dict__, _occlusions=dict(self._occlusions))
+        view.__dict__.update(self.__dict__, _occlusions=self._occlusions.copy(), _words=self._words.copy())
         return view
 
     def keep(self, feature: str, value: Any) -> None:
@@ -138,11 +139,17 @@ class Batch:
         verdicts: Verdicts | None = self.__dict__.get("verdicts")
         return 0 if verdicts is None else int(verdicts.by_transformer.sum())
 
+    def words(self, row: int) -> Words:
+        """The words of a row's text; found once for all who explain the row."""
+        if row not in self._words:
+            self._words[row] = shared_encoder().words(self.texts[row])
+        return self._words[row]
+
     def occlusion(self, row: int, start: int) -> Occlusion:
         """What the phrases of a row's window at token `start` add; read once for all who explain the row."""
         if (row, start) not in self._occlusions:
-            words = shared_encoder().words(self.texts[row])
-            self._occlusions[row, start] = occlude(shared_cascade(), self.tokens.of(row), words, start)
+            tokens, words = self.tokens.of(row), self.words(row)
+            self._occlusions[row, start] = occlude(shared_cascade(), tokens, words, start)
         return self._occlusions[row, start]
 
     @cached_property

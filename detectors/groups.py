@@ -92,7 +92,7 @@ class GroupsDetector:
         named = self._alone[tokens.ids].copy()
         places = self._qualified(tokens)
         named[places] += self._before[tokens.ids[places]]
-        words = shared_encoder().words(text)
+        words = batch.words(row)
         found = []
         for token, kind in np.argwhere(named)[:EVIDENCE_LIMIT].tolist():
             span, metric = words.span(token, token), self.metrics[kind]

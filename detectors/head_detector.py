@@ -7,7 +7,6 @@ import numpy as np
 from detectors.base import SHARE, UNLIKELY, FloatMatrix, strength
 from detectors.batch import Batch
 from detectors.cascade import shared_cascade
-from detectors.encoder import shared_encoder
 from detectors.occlusion import Phrase, contributions
 from schemas.events import Evidence, Kind
 
@@ -67,7 +66,7 @@ class HeadDetector:
             tier, deciding = "transformer", batch.verdicts.deciding[row].tolist()
             by_column = [batch.occlusion(row, deciding[column]).phrases(column) for column in columns]
         else:
-            tier, words = "linear", shared_encoder().words(batch.texts[row])
+            tier, words = "linear", batch.words(row)
             by_column = contributions(shared_cascade(), batch.tokens.of(row), words, columns)
         for column, parts in zip(columns, by_column, strict=True):
             for part in _strongest(parts):

@@ -1,6 +1,8 @@
 """Plain statistics of a text: length, tokens, repetition, invisible characters."""
 
 import unicodedata
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +10,7 @@ import numpy.typing as npt
 from detectors.base import COUNT, SHARE, FloatMatrix
 from detectors.batch import Batch
 from detectors.characters import invisible
-from detectors.encoder import MAX_CHARACTERS, Tokens, shared_encoder
+from detectors.encoder import MAX_CHARACTERS, Tokens, Words
 from detectors.privacy.findings import EVIDENCE_LIMIT, SCAN_LIMIT
 from schemas.events import Evidence
 
@@ -69,14 +71,14 @@ class TextDetector:
             )
             for position in invisible(text[:SCAN_LIMIT])[:EVIDENCE_LIMIT]
         ]
-        if recurring := self._recurring(text, batch.tokens.of(row)):
+        if recurring := self._recurring(text, batch.tokens.of(row), partial(batch.words, row)):
             found.append(recurring)
         read, length = min(len(text), MAX_CHARACTERS), int(batch.lengths[row])
         if length > read:
             found.append(Evidence(detector=self.name, metric="text_unjudged", start=read, end=length))
         return found
 
-    def _recurring(self, text: str, tokens: Tokens) -> Evidence | None:
+    def _recurring(self, text: str, tokens: Tokens, words: Callable[[], Words]) -> Evidence | None:
         """Return what recurs the most: three tokens in a row or more, as whole words."""
         _, places, counts = np.unique(_trigrams(tokens), return_inverse=True, return_counts=True)
         times = counts[places]
@@ -85,7 +87,7 @@ class TextDetector:
         at = int(times.argmax())
         less = np.flatnonzero(times[at : at + RECURRING] < times[at])
         last = at + (int(less[0]) if len(less) else len(times[at : at + RECURRING])) + 1
-        span = shared_encoder().words(text).span(at, last)
+        span = words().span(at, last)
         return Evidence(
             detector=self.name,
             metric="text_repetition",

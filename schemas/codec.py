@@ -27,6 +27,7 @@ __all__ = [
     "Reason",
     "Rejected",
     "alert_id",
+    "app_of",
     "dead_letter_id",
     "decision_id",
     "decode",
@@ -62,6 +63,21 @@ def encode(message: msgspec.Struct) -> bytes:
     Leave such a score out.
     """
     return _ENCODER.encode(message)
+
+
+class _App(msgspec.Struct):
+    app: str = ""
+
+
+_APP: Final = msgspec.json.Decoder(_App)
+
+
+def app_of(payload: bytes | None) -> str:
+    """Return the app of an event without reading the rest of it; empty where the payload is no event."""
+    try:
+        return _APP.decode(payload or b"").app
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
 
 
 def decode(kind: type[M], payload: bytes | None) -> M:

@@ -92,7 +92,8 @@ class RuleHit(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The metric that decided; empty when the rule has no metric, or hit because a detector failed."""
     score: float | None = None
     failed: bool = False
-    """The rule hit because a detector that it needs failed and the rule is closed on failure."""
+    """The rule hit because a detector that it needs failed, or had no time for all it reads, and the rule is
+    closed on that."""
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -113,6 +114,9 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     rules: tuple[RuleHit, ...] = ()
     failed: tuple[str, ...] = ()
     """Detectors that raised or overran their time budget."""
+    degraded: tuple[str, ...] = ()
+    """What was left out, for lack of time, because the app exceeded its share: `transformer` (the text was in
+    doubt, and the linear heads alone judged it), `long_text` (only the first characters were read)."""
     text: str | None = None
     """The redacted text to use in place of the original, where `action` is `redact`."""
     policy_version: str = ""

@@ -80,11 +80,14 @@ class Alerting:
         self._telemetry = telemetry
         self._allowance = allowance or Allowance()
 
-    def alerts(self, raised: Sequence[Raised]) -> list[Message]:
-        """Return one message per row and rule, in order; the most urgent rows are explained first."""
+    def alerts(self, raised: Sequence[Raised], hurried: bool = False) -> list[Message]:
+        """Return one message per row and rule, in order; the most urgent rows are explained first.
+
+        `hurried`: events wait for too long already, so there is none but cheap evidence.
+        """
         with self._telemetry.stage("explain"):
             urgent = sorted(range(len(raised)), key=lambda number: _urgency(raised[number]), reverse=True)
-            evidence = {number: self._evidence(raised[number]) for number in urgent}
+            evidence = {number: self._evidence(raised[number], hurried) for number in urgent}
         for severity, count in Counter(hit.severity for each in raised for hit in each.hits).items():
             self._telemetry.count("weir_alerts_total", count, severity)
         return [
@@ -93,12 +96,12 @@ class Alerting:
             for alert in _of(each, evidence[number])
         ]
 
-    def _evidence(self, raised: Raised) -> list[Evidence]:
+    def _evidence(self, raised: Raised, hurried: bool) -> list[Evidence]:
         metrics = {hit.metric for hit in raised.hits if hit.metric}
         cheap = {metric for metric in metrics if self._runner.is_cheap(metric)}
         if metrics == cheap:
             found = self._runner.explain(raised.batch, raised.row, cheap)
-        elif self._allowance.left():
+        elif not hurried and self._allowance.left():
             with self._allowance.spending():
                 found = self._runner.explain(raised.batch, raised.row, metrics)
         else:
@@ -115,7 +118,7 @@ def _of(raised: Raised, evidence: Sequence[Evidence]) -> list[Alert]:
             source="guard",
             severity=hit.severity,
             rule=hit.rule,
-            title=_title(hit),
+            title=_title(hit, decision),
             timestamp=raised.timestamp,
             app=event.app,
             model=event.model,
@@ -139,7 +142,9 @@ def _urgency(raised: Raised) -> tuple[bool, int]:
     return max((hit.mode == "enforce", SEVERITIES.index(hit.severity)) for hit in raised.hits)
 
 
-def _title(hit: RuleHit) -> str:
+def _title(hit: RuleHit, decision: Decision) -> str:
     if hit.failed:
-        return f"{hit.rule}: a detector that the rule needs failed"
+        in_time = decision.failed or not decision.degraded
+        why = "failed" if in_time else "had no time for all it reads"
+        return f"{hit.rule}: a detector that the rule needs {why}"
     return f"{hit.rule}: {hit.metric} {hit.score:.3f}" if hit.score is not None else hit.rule

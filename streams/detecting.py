@@ -23,7 +23,7 @@ def make_runner(settings: Settings) -> Runner:
     except ReferenceSetError as error:
         raise SettingsError(f"WEIR_REFERENCES, WEIR_REFERENCE_NEIGHBOURS: {error}") from None
     runner = Runner(detectors, settings.detector_budget_ms / 1000)
-    if {"head_probabilities", "passage_probabilities"} & set(runner.needs):
+    if {"head_probabilities", "passage_verdicts"} & set(runner.needs):
         shared_cascade().transformer.use_threads(settings.threads or min(MOST_THREADS, cores()))
     return runner
 

@@ -231,7 +231,8 @@ class Worker:
         records = [record for event in current for record in event.value.records]
         commit = False
         if records or self._pending:
-            with self._telemetry.batch(len(records)):
+            fetched = min((event.value.fetched for event in current), default=None)
+            with self._telemetry.batch(len(records), fetched):
                 commit = await self.role.handle(records)
         for event in events:
             event.value.records.clear()

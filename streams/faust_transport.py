@@ -25,7 +25,7 @@ REVOKE_COMMIT_S = 2.0
 class Poll:
     """The records of one poll, in order within each partition, and the offsets that follow them."""
 
-    __slots__ = ("epoch", "positions", "records")
+    __slots__ = ("epoch", "fetched", "positions", "records")
 
     def __init__(self, fetched: Mapping[TP, Sequence[Record]], epoch: int) -> None:
         self.records = [record for records in fetched.values() for record in records]
@@ -33,6 +33,8 @@ class Poll:
             TP(tp.topic, tp.partition): records[-1].offset + 1 for tp, records in fetched.items() if records
         }
         self.epoch = epoch
+        # By our own clock: what Kafka's timestamps say is up to who publishes.
+        self.fetched = time.monotonic()
 
 
 class _PollThread(AIOKafkaConsumerThread):

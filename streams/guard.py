@@ -1,11 +1,13 @@
 """The guard: events in; decisions, scores, alerts and dead letters out, in milliseconds."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 
 import structlog
 
+from detectors.batch import Depth
 from detectors.registry import fingerprint
 from schemas import topics
 from streams.dead_letters import DeadLetters
@@ -17,45 +19,44 @@ from streams.policy_file import PolicyError
 from streams.policy_reload import Policies
 from streams.records import Record
 from streams.settings import Settings
+from streams.shares import Shares, Waiting
 from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-SLICE_S = 5.0
-"""About how long the guard judges before it answers and counts as alive, however slow the texts are."""
-FIRST_SLICE = 64
-"""Events of the first slice, before the pace is known."""
-SLICE_BYTES = 524_288
-"""Payloads of a slice: the time of every detector is bounded by the length of the texts."""
+SLICE_S = 0.5
+"""About how long the guard judges before it answers, however slow the texts are, and looks at the clock."""
+SLICE_BYTES = 8 * 1_048_576
+"""Payloads of a slice, so that its memory is bounded where little is read of each."""
 
 
 class Slices:
-    """How many events to judge at once: at most `most`, and few where texts are slow to judge.
+    """Cuts what waits into slices of at most `most` events that take about `SLICE_S`, one event at least.
 
     A text that the transformer reads in all its parts takes a thousand times as long as an ordinary one, so
     a flood of them must not hold up the answers, fail the health check, or cost the other events of the
     slice a detector that runs out of its budget of `budget_s`.
     """
 
-    def __init__(self, most: int, budget_s: float) -> None:
+    def __init__(self, shares: Shares, most: int, budget_s: float) -> None:
+        self._shares = shares
         self._most = most
-        self._budget_s = budget_s
-        self.size = min(FIRST_SLICE, most)
+        self._slice_s = min(SLICE_S, budget_s / 2)
 
-    def take(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Return the first of the records, one at least if there is any."""
-        size, end = 0, 0
-        for record in records[: self.size]:
-            size += len(record.value or b"")
-            if end and size > SLICE_BYTES:
+    def take(self, waiting: Sequence[Waiting], start: int, waited_s: float) -> list[tuple[Waiting, Depth]]:
+        """Return the records from `start` on that are judged next, and how closely; none at the end."""
+        coming = waiting[start : start + self._most]
+        depths = self._shares.depths(coming, waited_s)
+        seconds, size = 0.0, 0
+        piece: list[tuple[Waiting, Depth]] = []
+        for each in coming:
+            depth = depths[each.app]
+            seconds += self._shares.expected_s(each, depth)
+            size += len(each.record.value or b"")
+            if piece and (seconds > self._slice_s or size > SLICE_BYTES):
                 break
-            end += 1
-        return records[:end]
-
-    def took(self, events: int, seconds: float, slowest_s: float) -> None:
-        """Note the time of a slice and of its slowest detector; the next is at most twice as large."""
-        share = max(seconds / SLICE_S, 2 * slowest_s / self._budget_s, 1e-6)
-        self.size = max(1, min(self._most, 2 * max(self.size, events), int(events / share)))
+            piece.append((each, depth))
+        return piece
 
 
 class Guard:
@@ -78,7 +79,11 @@ class Guard:
         self._policies = Policies(settings.policy, owners(self._runner), self._runner.ranges)
         self._compiled = self._compile()
         self._watching: asyncio.Task[None] | None = None
-        self._slices = Slices(self.batch_records, settings.detector_budget_ms / 1000)
+        late_s = settings.degrade_after_ms / 1000
+        # A slice that is slower than expected must not hold up what comes next.
+        self._reading_s = late_s or math.inf
+        self._shares = Shares(late_s)
+        self._slices = Slices(self._shares, self.batch_records, settings.detector_budget_ms / 1000)
         self._pipeline = Pipeline(self._runner, settings, telemetry, lambda: time.time_ns() // 1_000_000)
 
     async def start(self) -> None:
@@ -107,19 +112,24 @@ class Guard:
     async def handle(self, records: Sequence[Record]) -> bool:
         """Judge and deliver, one slice while the one before it is on its way. Answers go before alerts."""
         deliveries: list[asyncio.Task[None]] = []
+        waiting = self._shares.ordered(records)
         start = 0
         try:
-            while piece := self._slices.take(records[start:]):
+            while piece := self._slices.take(waiting, start, self._telemetry.waited_s):
                 start += len(piece)
                 began = time.perf_counter()
-                output = await asyncio.to_thread(self._pipeline.process, piece, self._compiled)
-                self._slices.took(len(piece), time.perf_counter() - began, output.slowest_s)
+                taken, depths = [each.record for each, _ in piece], [depth for _, depth in piece]
+                output = await asyncio.to_thread(
+                    self._pipeline.process, taken, self._compiled, depths, self._reading_s
+                )
+                self._shares.took(piece, output.windows, time.perf_counter() - began)
                 self._telemetry.progress()
                 self._dead.limit.check(output.accepted)
                 await asyncio.gather(*deliveries)
                 deliveries = [asyncio.create_task(self._deliver(output))]
                 if output.raised:
-                    alerts = await asyncio.to_thread(self._pipeline.alerting.alerts, output.raised)
+                    hurried = self._telemetry.waited_s >= 2 * self._reading_s
+                    alerts = await asyncio.to_thread(self._pipeline.alerting.alerts, output.raised, hurried)
                     output.raised.clear()  # they hold the batch, which may be large
                     deliveries.append(asyncio.create_task(self._producer.send(topics.ALERTS, alerts)))
             await asyncio.gather(*deliveries)

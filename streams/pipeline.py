@@ -1,12 +1,15 @@
 """From Kafka records to decisions: decode, score, decide, encode. No I/O."""
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 
-from detectors.batch import Batch
+from detectors.batch import Batch, Depth
+from detectors.excerpt import few_metadata
 from detectors.registry import fingerprint
 from detectors.runner import Runner, ScoreMatrix
 from schemas import codec
@@ -36,8 +39,8 @@ class Output:
     """What becomes a dead letter."""
     accepted: list[bool] = field(default_factory=list)
     """Per record, in order: it is an event, not a dead letter."""
-    slowest_s: float = 0.0
-    """Seconds of the slowest detector."""
+    windows: dict[str, int] = field(default_factory=dict)
+    """By app: windows of its texts that the transformer has read."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,23 @@ class Pipeline:
         self._detectors_hash = fingerprint(runner.detectors)
         self._finders = [runner.metrics.index(name) for name in FINDERS if name in runner.metrics]
 
-    def process(self, records: Sequence[Record], policy: CompiledPolicy) -> Output:
-        """Return what all records become: a decision and a scored event, or a dead letter, each."""
+    def process(
+        self,
+        records: Sequence[Record],
+        policy: CompiledPolicy,
+        depths: Sequence[Depth] | None = None,
+        reading_s: float = math.inf,
+    ) -> Output:
+        """Return what all records become: a decision and a scored event, or a dead letter, each.
+
+        `depths` say how closely each is to be read, all of them in full if not given; `reading_s` limits the
+        transformer (see `Batch`).
+        """
         output = Output()
-        events, timestamps, kafka_timestamps = [], [], []
+        events, timestamps, kafka_timestamps, read = [], [], [], []
         with self._telemetry.stage("decode"):
             now = self._now_ms()
-            for record in records:
+            for record, depth in zip(records, depths or [Depth.FULL] * len(records), strict=True):
                 try:
                     event, timestamp = self._decoder.decode_event(record.value, record.timestamp, now)
                 except codec.Rejected as rejected:
@@ -90,9 +103,12 @@ class Pipeline:
                 events.append(event)
                 timestamps.append(timestamp)
                 kafka_timestamps.append(record.timestamp)
+                read.append(depth)
         if events:
-            judged = self._judge(Batch(events), timestamps, kafka_timestamps, policy)
-            output.slowest_s = judged.scored.slowest_s
+            batch = Batch(events, read, reading_s)
+            judged = self._judge(batch, timestamps, kafka_timestamps, policy)
+            for event, count in zip(events, batch.windows().tolist(), strict=True):
+                output.windows[event.app] = output.windows.get(event.app, 0) + count
             with self._telemetry.stage("encode"):
                 self._write(judged, output)
         return output
@@ -108,7 +124,7 @@ class Pipeline:
         for name in scored.failed:
             self._telemetry.count("weir_detector_failures_total", 1, name)
         with self._telemetry.stage("decide"):
-            outcome = policy.evaluate(scored.matrix, batch.events, scored.failed)
+            outcome = policy.evaluate(scored.matrix, batch.events, scored.failed, scored.unsure)
         return Judged(batch, timestamps, kafka_timestamps, scored, outcome, policy)
 
     def _write(self, judged: Judged, output: Output) -> None:
@@ -116,12 +132,13 @@ class Pipeline:
         rounded = np.round(judged.scored.matrix.astype(np.float64), 6).tolist()
         tripped = np.any(judged.outcome.hits, axis=1).tolist()
         findings_of = self._findings(judged)
+        degraded = _degraded(judged.batch)
         alert_rules = {rule.id for rule in judged.policy.rules if rule.alert}
         latencies = []
         for row, event in enumerate(judged.batch.events):
             findings = findings_of(row)
             hits = judged.outcome.rule_hits(row, judged.scored.matrix) if tripped[row] else ()
-            decision = self._decision(judged, row, hits, findings)
+            decision = self._decision(judged, row, hits, findings, degraded.get(row, ()))
             latencies.append(decision.latency_ms)
             scores = {
                 name: value for name, value in zip(metrics, rounded[row], strict=True) if value == value
@@ -132,6 +149,8 @@ class Pipeline:
             if alerting := [hit for hit in hits if hit.rule in alert_rules]:
                 when = judged.timestamps[row]
                 output.raised.append(Raised(judged.batch, row, when, decision, alerting, findings))
+        for name, count in Counter(name for names in degraded.values() for name in names).items():
+            self._telemetry.count("weir_degraded_decisions_total", count, name)
         self._observe(judged, latencies)
 
     def _findings(self, judged: Judged) -> Callable[[int], Findings]:
@@ -144,7 +163,14 @@ class Pipeline:
         found = np.asarray((judged.scored.matrix[:, self._finders] > 0).any(axis=1)).tolist()
         return lambda row: self._keeper.find(texts[row]) if found[row] else ()
 
-    def _decision(self, judged: Judged, row: int, hits: tuple[RuleHit, ...], findings: Findings) -> Decision:
+    def _decision(
+        self,
+        judged: Judged,
+        row: int,
+        hits: tuple[RuleHit, ...],
+        findings: Findings,
+        degraded: tuple[str, ...],
+    ) -> Decision:
         event, outcome = judged.batch.events[row], judged.outcome
         action = VERDICTS[outcome.action[row]]
         text = None
@@ -163,6 +189,7 @@ class Pipeline:
             conversation_id=event.conversation_id,
             rules=hits,
             failed=judged.scored.failed,
+            degraded=degraded,
             text=text,
             policy_version=judged.policy.policy.version,
             policy_hash=judged.policy.policy.hash,
@@ -175,13 +202,15 @@ class Pipeline:
         self, judged: Judged, row: int, decision: Decision, scores: dict[str, float], findings: Findings
     ) -> ScoredEvent:
         event = judged.batch.events[row]
+        if "long_text" in decision.degraded:
+            event = few_metadata(event)
         return ScoredEvent(
             event=self._keeper.kept(_counted(event, scores), findings),
             scores=scores,
             decision=decision,
             timestamp=judged.timestamps[row],
             storage=self._keeper.storage(findings),
-            text_hash=self._keeper.hash(event.text),
+            text_hash=self._keeper.hash(judged.batch.published[row].text),
             pii_types=tuple(sorted({finding.kind for finding in findings or ()})),
         )
 
@@ -195,6 +224,15 @@ class Pipeline:
                 self._telemetry.count("weir_rule_hits_total", total, rule.id, rule.mode)
         for latency in latencies:
             self._telemetry.observe("weir_decision_latency_seconds", latency / 1000)
+
+
+def _degraded(batch: Batch) -> dict[int, tuple[str, ...]]:
+    """Return by row what was left out of its judging, for the rows where something was."""
+    found: dict[int, tuple[str, ...]] = {}
+    for name, rows in (("transformer", batch.left_out()), ("long_text", batch.shortened())):
+        for row in np.flatnonzero(rows).tolist():
+            found[row] = (*found.get(row, ()), name)
+    return found
 
 
 def _counted(event: Event, scores: dict[str, float]) -> Event:

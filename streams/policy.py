@@ -44,6 +44,7 @@ class Rule(BaseModel):
     severity: RuleSeverity = "medium"
     mode: RuleMode = "enforce"
     on_failure: OnFailure = "open"
+    on_degraded: OnFailure = "open"
     alert: StrictBool = Field(default_factory=lambda rule: rule.get("action") in ("block", "escalate"))
 
 
@@ -86,7 +87,8 @@ class Outcome:
     hits: Bools
     """(N, R): the rule hits."""
     failed: Bools
-    """(N, R): the rule hits only because a detector that it needs failed and it is closed on failure."""
+    """(N, R): the rule hits only because a detector that it needs failed, or had no time for all it reads,
+    and it is closed on that."""
     verdict: Codes
     """(N,): index into VERDICTS of the strongest action of all rules that hit, shadow rules included."""
     action: Codes
@@ -157,7 +159,13 @@ class CompiledPolicy:
         """Return each rule's action (R,) as index into VERDICTS: of an ordinary or of a failure's hit."""
         return self._failed_codes if failed else self._codes
 
-    def evaluate(self, matrix: FloatMatrix, events: Sequence[Event], failed: Collection[str] = ()) -> Outcome:
+    def evaluate(
+        self,
+        matrix: FloatMatrix,
+        events: Sequence[Event],
+        failed: Collection[str] = (),
+        unsure: Bools | None = None,
+    ) -> Outcome:
         """Judge N events by their scores.
 
         Args:
@@ -165,6 +173,8 @@ class CompiledPolicy:
             events: the N events, in the order of the rows.
             failed: names of the detectors that gave no scores for this batch; whatever stands in their
                 columns is not looked at.
+            unsure: (N, M): scores that rest on less than they should; they count as they are, but for rules
+                that are closed on that.
 
         """
         if matrix.shape != (len(events), len(self.metrics)):
@@ -175,9 +185,15 @@ class CompiledPolicy:
             hits[:, column] = _all_hold(rule.when, truth)
         by_failure = np.zeros_like(hits)
         if failed:
-            self._close(by_failure, truth, failed)
-            by_failure &= ~hits
-            hits |= by_failure
+            always = np.ones(len(events), bool)
+            lost = {c: always for c in self._comparisons if self._is_failed(c, failed)}
+            self._close(by_failure, truth, lost, "on_failure")
+        if unsure is not None and unsure.any():
+            metrics = [c for c in self._comparisons if c.subject == "metric"]
+            doubted = {c: truth[c] | unsure[:, self.columns[c.name]] for c in metrics}
+            self._close(by_failure, truth, doubted, "on_degraded")
+        by_failure &= ~hits
+        hits |= by_failure
         found = np.where(by_failure, self._failed_codes, self._codes) * hits
         return Outcome(
             policy=self,
@@ -205,13 +221,18 @@ class CompiledPolicy:
                 truth[comparison] = holds(comparison, matrix[:, self.columns[comparison.name]])
         return truth
 
-    def _close(self, by_failure: Bools, truth: dict[Comparison, Bools], failed: Collection[str]) -> None:
-        """Mark the rows where a closed rule would hit if the scores that are missing were against it."""
-        always = np.ones(len(by_failure), bool)
-        closed = truth | {c: always for c in self._comparisons if self._is_failed(c, failed)}
+    def _close(
+        self,
+        by_failure: Bools,
+        truth: Mapping[Comparison, Bools],
+        against: Mapping[Comparison, Bools],
+        key: Literal["on_failure", "on_degraded"],
+    ) -> None:
+        """Mark the rows where a rule that is closed hits, were the scores that nobody knows against it."""
+        closed = {**truth, **against}
         for column, rule in enumerate(self.rules):
-            if rule.on_failure == "closed":
-                by_failure[:, column] = _all_hold(rule.when, closed)
+            if getattr(rule, key) == "closed":
+                by_failure[:, column] |= _all_hold(rule.when, closed)
 
     def _is_failed(self, comparison: Comparison, failed: Collection[str]) -> bool:
         return comparison.subject == "metric" and self.policy.owners.get(comparison.name) in failed

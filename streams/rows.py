@@ -64,6 +64,7 @@ EVENTS = Table(
         "tool_calls": lambda scored: [(call.name, call.arguments) for call in scored.event.tool_calls],
         **_fields("timestamp", "storage", "text_hash", "pii_types"),
         **_inner("decision", "decision_id", "verdict", "action", "severity", "failed"),
+        "degraded": attrgetter("decision.degraded"),
         **_inner("decision", "policy_version", "policy_hash", "detectors_hash", "decided_at"),
         "decision_latency_ms": attrgetter("decision.latency_ms"),
         "rules": _of_rules("rule"),

@@ -95,7 +95,13 @@ class Settings(BaseSettings):
     detector_budget_ms: float = Field(
         2000.0,
         gt=0,
-        description="Wall-clock budget of one detector for one batch; beyond it the detector failed",
+        description="Wall-clock budget of one detector or shared feature for one batch; beyond it, it failed",
+    )
+    degrade_after_ms: float = Field(
+        500.0,
+        ge=0,
+        description="Events that wait so long: apps beyond their share of the guard are read less closely; "
+        "0: never",
     )
     references: dict[str, str] = Field(
         default_factory=dict,

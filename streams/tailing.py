@@ -134,6 +134,8 @@ def _decision(decision: Decision) -> Sequence[Cell]:
     parts = [hit(each) for each in decision.rules]
     if decision.failed:
         parts.append(f"failed: {', '.join(decision.failed)}")
+    if decision.degraded:
+        parts.append(f"degraded: {', '.join(decision.degraded)}")
     return [
         coloured(decision.action),
         coloured(decision.severity),

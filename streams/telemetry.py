@@ -31,6 +31,8 @@ MetricName = Literal[
     "weir_texts_in_doubt_total",
     # Decisions by the action that is enforced.
     "weir_decisions_total",
+    # Decisions that rest on less than they should, by what was left out.
+    "weir_degraded_decisions_total",
     # Rules that were tripped, by mode.
     "weir_rule_hits_total",
     # Seconds from Kafka's timestamp of an event to its decision.
@@ -83,6 +85,7 @@ LABELS: dict[MetricName, tuple[str, ...]] = {
     "weir_detector_seconds": ("detector",),
     "weir_detector_failures_total": ("detector",),
     "weir_decisions_total": ("action",),
+    "weir_degraded_decisions_total": ("left_out",),
     "weir_rule_hits_total": ("rule", "mode"),
     "weir_dead_letters_total": ("reason",),
     "weir_dead_letters_sampled_total": ("reason",),
@@ -101,6 +104,7 @@ HELP: dict[MetricName, str] = {
     "weir_detector_failures_total": "Batches for which a detector failed",
     "weir_texts_in_doubt_total": "Texts in doubt, which the transformer read",
     "weir_decisions_total": "Decisions by the action that is enforced",
+    "weir_degraded_decisions_total": "Decisions for which something was left out, for lack of time",
     "weir_rule_hits_total": "Rules that were tripped",
     "weir_decision_latency_seconds": "Seconds from Kafka's timestamp of an event to its decision",
     "weir_dead_letters_total": "Dead letters by reason",
@@ -127,7 +131,7 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._stall_s = stall_s
-        self._progress = clock()
+        self._progress = self._fetched = clock()
         self._lag = 0
         self._busy = False
         self._degraded: set[DegradedReason] = set()
@@ -176,9 +180,13 @@ class Telemetry:
             self.observe("weir_stage_seconds", time.perf_counter() - start, stage)
 
     @contextlib.contextmanager
-    def batch(self, size: int) -> Iterator[None]:
-        """Time and count one batch; its end is progress."""
+    def batch(self, size: int, fetched: float | None = None) -> Iterator[None]:
+        """Time and count one batch; its end is progress.
+
+        `fetched` is when its oldest messages came here, by `time.monotonic`; by default now.
+        """
         start = time.perf_counter()
+        self._fetched = self._clock() if fetched is None else fetched
         if not self._busy:
             self._busy, self._progress = True, self._clock()
         yield
@@ -186,6 +194,11 @@ class Telemetry:
         self.count("weir_messages_total", size)
         self.observe("weir_batch_messages", size)
         self.observe("weir_batch_seconds", time.perf_counter() - start)
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds since the oldest messages of the batch under way came here."""
+        return self._clock() - self._fetched
 
     def progress(self) -> None:
         """Note that a part of a batch is done and its results are out."""

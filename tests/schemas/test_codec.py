@@ -327,3 +327,19 @@ def test_keys() -> None:
     assert codec.partition_key(event) == "é".encode()
     assert codec.partition_key(msgspec.structs.replace(event, conversation_id="c")) == b"c"
     assert codec.segment_key(event) == rb'["a","m\"","1"]'
+
+
+@pytest.mark.parametrize(
+    ("payload", "app"),
+    [
+        (b'{"text": "x", "app": "shop"}', "shop"),
+        (b'{"app": 5}', ""),
+        (b'{"app": "shop", "text": ', ""),
+        (b"[" * 100_000, ""),
+        (b"\xff", ""),
+        (b"", ""),
+        (None, ""),
+    ],
+)
+def test_the_app_is_found_without_reading_the_event(payload: bytes | None, app: str) -> None:
+    assert codec.app_of(payload) == app

@@ -1,5 +1,6 @@
 """Evidence has its time, and alerts do without it when that is used up."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -87,6 +88,21 @@ def test_a_rule_without_a_metric_needs_no_evidence() -> None:
     (message,) = alerting.alerts(raised(FAILED))
     assert "failed" in codec.decode(Alert, message[1] or b"").title
     assert not explainer.asked
+
+
+def test_while_events_wait_there_is_only_cheap_evidence() -> None:
+    alerting, explainer = make(0.1)
+    (alert,) = [codec.decode(Alert, value) for _, value in alerting.alerts(raised(HIT), hurried=True)]
+    assert alert.evidence == ()
+    assert not explainer.asked
+
+
+def test_an_alert_tells_a_lack_of_time_from_a_failure() -> None:
+    alerting, _ = make(0.1)
+    (each,) = raised(FAILED)
+    hurried = msgspec.structs.replace(each.decision, degraded=("transformer",))
+    (message,) = alerting.alerts([replace(each, decision=hurried)])
+    assert "no time" in codec.decode(Alert, message[1] or b"").title
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 0.4)), max_size=40))

@@ -378,3 +378,40 @@ def test_equals_the_plain_evaluation(
         for h in hits:
             assert (h.score is None) == (h.metric == "")
             assert h.metric == "" or h.score == named[h.metric]
+
+
+class TestDegraded:
+    """A score that rests on less than it should, under rules that are open and closed on that."""
+
+    OPEN = "id: a, when: [kind == prompt, injection >= 0.9], action: redact, severity: high"
+    CLOSED = OPEN + ", on_degraded: closed"
+
+    @staticmethod
+    def judge(rule: str, injection: float, *unsure: str, **fields: Any) -> Outcome:
+        doubts = np.array([[name in unsure for name in NAMES]])
+        return policy(rule).compile(NAMES).evaluate(row(injection=injection), [event(**fields)], (), doubts)
+
+    def test_open_takes_the_score_as_it_is(self) -> None:
+        assert not self.judge(self.OPEN, 0.2, "injection").hits.any()
+        outcome = self.judge(self.OPEN, 0.95, "injection")
+        assert outcome.hits.all()
+        assert not outcome.failed.any()
+
+    def test_closed_treats_it_as_a_failure(self) -> None:
+        outcome = self.judge(self.CLOSED, 0.2, "injection")
+        assert VERDICTS[outcome.action[0]] == "block", "nothing to redact by"
+        (found,) = outcome.rule_hits(0, row(injection=0.2))
+        assert (found.failed, found.metric, found.score) == (True, "", None)
+
+    def test_closed_takes_a_score_that_is_against_it_anyway(self) -> None:
+        (found,) = self.judge(self.CLOSED, 0.95, "injection").rule_hits(0, row(injection=0.95))
+        assert (found.failed, found.action) == (False, "redact")
+
+    def test_closed_asks_for_the_other_conditions_and_its_own_metrics(self) -> None:
+        assert not self.judge(self.CLOSED, 0.2, "injection", kind="completion").hits.any()
+        assert not self.judge(self.CLOSED, 0.2, "toxicity").hits.any()
+
+    def test_it_is_no_matter_of_on_failure(self) -> None:
+        assert not self.judge(self.OPEN + ", on_failure: closed", 0.2, "injection").hits.any()
+        failed = policy(self.CLOSED).compile(NAMES).evaluate(row(), [event()], ["injection"])
+        assert not failed.hits.any()

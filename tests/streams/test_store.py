@@ -405,10 +405,10 @@ def test_an_empty_batch_is_nothing_to_do() -> None:
 
 def test_migrate_is_repeatable_and_goes_back(empty: Store) -> None:
     applied = [migration.name for migration in empty.migrate(["toxicity"], {"events": 90})]
-    assert applied == ["tables", "views", "detectors", "dead_letters"]
+    assert applied == ["tables", "views", "detectors", "dead_letters", "degraded"]
     assert empty.pending() == []
     assert empty.migrate(["toxicity"], {"events": 90}) == []
-    assert [m.version for m in empty.rollback()] == [4, 3, 2, 1]
+    assert [m.version for m in empty.rollback()] == [5, 4, 3, 2, 1]
     assert len(empty.pending()) == 4
 
 
