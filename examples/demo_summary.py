@@ -10,6 +10,8 @@ from clickhouse_connect.driver.client import Client
 from demo_lines import columns, fitted
 from demo_live import Unexpected
 
+from streams.local.token import find_token
+
 PATIENCE_S = 30.0
 
 QUERIES = {
@@ -64,7 +66,9 @@ NOTES = {
 def summarise(url: str, published: int) -> None:
     """Wait until all rows are there and print the answers; raise `Unexpected` if rows are missing."""
     parts = urlsplit(url)
-    client = clickhouse_connect.get_client(host=parts.hostname or "", port=parts.port or 0, database="weir")
+    client = clickhouse_connect.get_client(
+        host=parts.hostname or "", port=parts.port or 0, database="weir", password=find_token(url)
+    )
     try:
         _check(client, published)
         for title, query in QUERIES.items():

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.summary import QuerySummary
 
 from schemas.events import Alert, DeadLetter, DriftRecord, Feedback, ScoredEvent
 from streams import migrations, rows, store_tables
+from streams.local.token import find_token
 from streams.store_errors import (
     CLIENT_ERRORS,
     VALUE_ERRORS,
@@ -25,12 +26,14 @@ from streams.store_errors import (
     UnknownColumnError,
     classify,
     classify_query,
+    error_code,
     unfitting,
 )
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_AUTHENTICATION_FAILED = 516
 _INSERT_SETTINGS = {
     # The insert is done when it returns, as one block, whatever the server's profile says.
     "async_insert": 0,
@@ -80,17 +83,20 @@ class Store:
         ca_file: Path | None = None,
         timeout: float = 30.0,
     ) -> None:
-        """`url` is the HTTP interface, https for TLS checked against `ca_file`; `timeout` in seconds."""
+        """`url` is the HTTP interface, https for TLS checked against `ca_file`; `timeout` in seconds.
+
+        Without a password, that of the embedded store is used where it answers at `url`.
+        """
         parts = urlsplit(url)
         secure = parts.scheme == "https"
         self.url = url
         self.database = database
+        self._password = password
         self._arguments: dict[str, Any] = {
             "host": parts.hostname,
             "port": parts.port or (8443 if secure else 8123),
             "interface": parts.scheme,
             "username": user,
-            "password": password,
             "ca_cert": str(ca_file) if ca_file else None,
             "connect_timeout": min(timeout, 10.0),
             "send_receive_timeout": timeout,
@@ -109,8 +115,9 @@ class Store:
             return self._client
 
     def _connect(self, database: str | None) -> Client:
+        password = self._password or find_token(self.url)
         try:
-            return clickhouse_connect.get_client(database=database, **self._arguments)
+            return clickhouse_connect.get_client(database=database, password=password, **self._arguments)
         except CLIENT_ERRORS as error:
             raise classify(error, self.url) from None
 
@@ -224,11 +231,16 @@ class Store:
             finally:
                 client.close()
 
+    def _classified(self, error: Exception) -> StoreError:
+        if error_code(error) == _AUTHENTICATION_FAILED:
+            self.close()  # an embedded store that was made anew has a new token
+        return classify(error, self.url)
+
     def _guarded(self, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return action(*args, **kwargs)
         except CLIENT_ERRORS as error:
-            raise classify(error, self.url) from None
+            raise self._classified(error) from None
 
     def _column_types(self, table: rows.Table) -> dict[str, str]:
         if not self._types.get(table.name):
@@ -296,7 +308,7 @@ class Store:
         except UnicodeEncodeError:
             raise
         except CLIENT_ERRORS as error:
-            raise classify(error, self.url) from None
+            raise self._classified(error) from None
         except VALUE_ERRORS as error:
             raise unfitting(error) from None
 

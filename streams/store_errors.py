@@ -12,9 +12,12 @@ VALUE_ERRORS = (TypeError, ValueError, OverflowError, AttributeError, KeyError, 
 """What its `insert` raises, beside `DataError`, when a value does not fit its column."""
 
 # https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp: parsing, conversion and
-# range errors, which no retry heals. Everything that is not here may pass: memory (241), too many parts
-# (252), read-only tables (242), timeouts (159, 209), a server that shuts down, codes yet to come.
-_OF_A_VALUE = {6, 26, 27, 32, 38, 41, 43, 53, 69, 70, 72, 117, 128, 130, 131, 190, 349, 407, 441, 457, 631}
+# range errors and a violated constraint, which no retry heals. Everything that is not here may pass: memory
+# (241), too many parts (252), read-only tables (242), no space (243), timeouts (159, 209), a server that
+# shuts down, codes yet to come.
+_OF_A_VALUE = {
+    6, 26, 27, 32, 38, 41, 43, 53, 69, 70, 72, 117, 128, 130, 131, 190, 349, 407, 441, 457, 469, 631,
+}  # fmt: skip
 _UNKNOWN_COLUMN = {10, 16, 47}
 _MEMORY = 241
 _VIEW = "while pushing to view"
@@ -25,7 +28,8 @@ _ADVICE = {
     192: ": no such user, see WEIR_CLICKHOUSE_USER",
     193: ": wrong password, see WEIR_CLICKHOUSE_PASSWORD",
     497: ": the user may not do this",
-    516: ": wrong user or password, see WEIR_CLICKHOUSE_USER and WEIR_CLICKHOUSE_PASSWORD",
+    516: ": wrong user or password, see WEIR_CLICKHOUSE_USER and WEIR_CLICKHOUSE_PASSWORD; the password of "
+    "an embedded store is the token that `weir up` prints",
 }
 _TRAILER = re.compile(r"(\s*\(version [^()]*(\([^()]*\))?\))?(\s*\(for url [^()]*\))?\s*\Z")
 _CODE = re.compile(r"\bcode: ?(\d+)|\bCode: (\d+)\.")

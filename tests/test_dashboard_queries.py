@@ -10,6 +10,7 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from streams.local.token import find_token
 from streams.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -55,7 +56,7 @@ def store(clickhouse: str) -> Iterator[Client]:
     store = Store(clickhouse, database=database)
     store.migrate(metrics)
     store.close()
-    client = clickhouse_connect.get_client(dsn=f"{clickhouse}/{database}")
+    client = clickhouse_connect.get_client(dsn=f"{clickhouse}/{database}", password=find_token(clickhouse))
     shared = "now() AS timestamp, 'shop' AS app, 'm1' AS model"
     client.command(EVENTS)
     client.command(

@@ -38,9 +38,10 @@ def block(language: str, containing: str) -> str:
 
 
 def here(snippet: str, weir: Weir) -> str:
-    """Return a snippet with the addresses of the test's own servers."""
+    """Return a snippet with the addresses and the folder of the test's own servers."""
     port = str(weir.store_port)
-    return snippet.replace("127.0.0.1:9092", weir.kafka).replace("8123", port)
+    snippet = snippet.replace("127.0.0.1:9092", weir.kafka).replace("8123", port)
+    return snippet.replace(".weir/", f"{weir.directory}/")
 
 
 def python(snippet: str, weir: Weir, timeout: float = 30.0) -> str:

@@ -1,13 +1,14 @@
 """The embedded store: `python -m streams.local.clickhouse --path DIRECTORY --port PORT`.
 
 chDB allows one process per data directory; this process owns it and serves everyone else over
-ClickHouse's HTTP interface on 127.0.0.1.
+ClickHouse's HTTP interface on 127.0.0.1, to whoever knows the token in `DIRECTORY/token`.
 """
 
 import argparse
 import asyncio
 import fcntl
 import os
+import re
 import signal
 import sys
 import threading
@@ -17,9 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from streams.local.process import HOST, Child, LocalServiceError, require_port
+from streams.local.sandbox import confine
+from streams.local.token import FILE_NAME, make_token
 
 _NAME = "The embedded store"
 _DRAIN_SECONDS = 10.0
+_ENVIRONMENT = re.compile(r"(PATH|HOME|USER|TZ|TMPDIR|VIRTUAL_ENV|LANG|LC_\w+|PYTHON\w+|LD_\w+|DYLD_\w+)\Z")
 
 
 def start_clickhouse(
@@ -34,7 +38,11 @@ def start_clickhouse(
     with _lock(path):
         pass  # free now: the child's own lock decides, this one makes the message immediate
     command = [sys.executable, "-m", "streams.local.clickhouse", "--path", str(path), "--port", str(port)]
-    child = Child(_NAME, command, path / "clickhouse.log", death_signal=signal.SIGTERM)
+    # Nothing of the environment that a statement could want to see: passwords are there.
+    environment = {name: value for name, value in os.environ.items() if _ENVIRONMENT.match(name)}
+    child = Child(
+        _NAME, command, path / "clickhouse.log", death_signal=signal.SIGTERM, environment=environment
+    )
     child.start(lambda: answers(port), timeout)
     return child
 
@@ -76,15 +84,22 @@ async def serve(path: Path, port: int, memory: int) -> None:
     """Serve `path` until SIGTERM or SIGINT; `memory` bounds what queries use, in bytes."""
     from aiohttp import web
 
+    # Before the engine, which starts threads when it is imported, and opens a database of no name.
+    os.environ["TMPDIR"] = str(path)
+    confine(path)
     from streams.local.engine import Engine
     from streams.local.http import application
 
+    token = make_token(path)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     engine = Engine(path, memory)
     runner = web.AppRunner(
-        application(engine), access_log=None, auto_decompress=False, shutdown_timeout=_DRAIN_SECONDS
+        application(engine, token, path / FILE_NAME),
+        access_log=None,
+        auto_decompress=False,
+        shutdown_timeout=_DRAIN_SECONDS,
     )
     await runner.setup()
     await web.TCPSite(runner, HOST, port).start()

@@ -2,25 +2,30 @@
 
 What `clickhouse-connect`, curl and other plain HTTP clients use of it: GET and POST with the statement
 in `query`, in the body or in both, settings and `param_*` in the URL, any format, compressed request
-bodies. Requests have no session: SET, USE and temporary tables last for one request. Any user is
-accepted.
+bodies. Requests have no session: SET, USE and temporary tables last for one request. Any user name is
+accepted, with the store's token as its password (`callers.py`). GET changes nothing.
 """
 
 import asyncio
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from aiohttp import web
 
+from streams.local.callers import admit
 from streams.local.content import ContentError, decode
-from streams.local.engine import Engine, EngineError, Outcome, Request
+from streams.local.engine import Engine, EngineError, Outcome, Prepared, Request
+from streams.local.token import FILE_HEADER, PROOF_HEADER, proof
 
 MAX_BODY = 256 << 20
 _BUFFER = 4 << 20
 _CONTENT_TYPES = {"json": "application/json", "tabseparated": "text/tab-separated-values", "csv": "text/csv"}
+LANE_THREADS = 4
 _NOT_FOUND = {16, 46, 47, 60, 81}
+_FORBIDDEN = {497, 516}
 _BAD_REQUEST = {6, 25, 26, 27, 33, 36, 38, 41, 42, 43, 53, 62, 70, 72, 73, 115, 117, 349, 386, 456, 457}
 # Names that speak to the HTTP layer; every other one in the URL is a setting of the query.
 _TRANSPORT = {
@@ -35,10 +40,31 @@ class BadRequestError(Exception):
     """The request cannot be understood; the message says what this interface wants."""
 
 
-def application(engine: Engine, threads: int = 8) -> web.Application:
-    """Return the web application; at most `threads` statements run at a time, the others wait."""
-    app = web.Application(client_max_size=MAX_BODY)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="query")
+class Lanes:
+    """Two pools of threads: what people ask may take long, inserts and questions about tables do not wait."""
+
+    def __init__(self, engine: Engine, threads: int) -> None:
+        self._engine = engine
+        self._queries = ThreadPoolExecutor(threads, thread_name_prefix="query")
+        self._short = ThreadPoolExecutor(LANE_THREADS, thread_name_prefix="short")
+
+    async def prepare(self, asked: Request) -> Prepared:
+        """Read a statement."""
+        return await asyncio.get_running_loop().run_in_executor(self._short, self._engine.prepare, asked)
+
+    async def execute(self, prepared: Prepared, write: Callable[[bytes], None]) -> Outcome:
+        """Run it in its lane, when a thread is free."""
+        lane = self._short if prepared.is_short else self._queries
+        return await asyncio.get_running_loop().run_in_executor(lane, self._engine.execute, prepared, write)
+
+
+def application(engine: Engine, token: str, token_file: Path, threads: int = 8) -> web.Application:
+    """Return the web application for holders of `token`, which its own user may read in `token_file`.
+
+    At most `threads` statements of people run at a time, the others wait; inserts have threads of their own.
+    """
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[admit(token)])
+    lanes = Lanes(engine, threads)
 
     async def statement(request: web.Request) -> web.StreamResponse:
         if request.method == "GET" and "query" not in request.query:
@@ -47,13 +73,15 @@ def application(engine: Engine, threads: int = 8) -> web.Application:
             asked = await _request(request)
         except BadRequestError as error:
             return web.Response(status=400, text=f"{error}\n")
-        return await _answer(request, engine, pool, asked)
+        return await _answer(request, engine, lanes, asked)
 
-    async def ok(_: web.Request) -> web.Response:
-        return web.Response(text="Ok.\n")
+    async def ping(request: web.Request) -> web.Response:
+        port = request.transport.get_extra_info("sockname")[1] if request.transport else 0
+        shown = proof(token, request.query.get("nonce", ""), port)
+        return web.Response(text="Ok.\n", headers={FILE_HEADER: str(token_file), PROOF_HEADER: shown})
 
-    app.router.add_get("/ping", ok)
-    app.router.add_get("/replicas_status", ok)
+    app.router.add_get("/ping", ping)
+    app.router.add_get("/replicas_status", ping)
     app.router.add_route("GET", "/", statement)
     app.router.add_route("POST", "/", statement)
     return app
@@ -73,8 +101,6 @@ async def _request(request: web.Request) -> Request:
     # As ClickHouse does: the statement may be in the URL and its data in the body.
     text = text.rstrip() + b"\n" + body if text and body else text + body
     settings = {k: v for k, v in values.items() if k not in _TRANSPORT and not k.startswith("param_")}
-    if request.method == "GET":
-        settings = {"readonly": "2", **settings}
     default_format = values.get("default_format") or request.headers.get("X-ClickHouse-Format")
     return Request(
         text,
@@ -82,6 +108,7 @@ async def _request(request: web.Request) -> Request:
         default_format=default_format or "TabSeparated",
         settings=settings,
         parameters={k.removeprefix("param_"): v for k, v in values.items() if k.startswith("param_")},
+        read_only=request.method != "POST",
     )
 
 
@@ -100,9 +127,7 @@ async def _body(request: web.Request, values: Mapping[str, str]) -> bytes:
         raise BadRequestError(str(error)) from None
 
 
-async def _answer(
-    request: web.Request, engine: Engine, pool: ThreadPoolExecutor, asked: Request
-) -> web.StreamResponse:
+async def _answer(request: web.Request, engine: Engine, lanes: Lanes, asked: Request) -> web.StreamResponse:
     headers = {
         "X-ClickHouse-Query-Id": request.query.get("query_id") or str(uuid.uuid4()),
         "X-ClickHouse-Timezone": engine.timezone,
@@ -110,7 +135,7 @@ async def _answer(
     }
     reply = _Reply(request, headers)
     try:
-        outcome = await asyncio.get_running_loop().run_in_executor(pool, engine.execute, asked, reply.write)
+        outcome = await lanes.execute(await lanes.prepare(asked), reply.write)
     except ConnectionError:
         return reply.response  # the client left; nobody is there to be told
     except EngineError as error:
@@ -126,6 +151,8 @@ async def _answer(
 def _status(code: int) -> int:
     if code in _NOT_FOUND:
         return 404
+    if code in _FORBIDDEN:
+        return 403
     return 400 if code in _BAD_REQUEST else 500
 
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from streams.local import tether
@@ -48,12 +48,19 @@ class Child:
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], log: Path, *, death_signal: signal.Signals = signal.SIGKILL
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        *,
+        death_signal: signal.Signals = signal.SIGKILL,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.log = log
         self._command = list(command)
         self._death_signal = death_signal
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -90,6 +97,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=self._environment,
             )
         try:
             self._await(ready, time.monotonic() + timeout)

@@ -19,6 +19,7 @@ from streams.kafka import create_topics
 from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
 from streams.local.process import HOST, Child, LocalServiceError, require_port
+from streams.local.token import FILE_NAME, make_token
 from streams.settings import Settings, SettingsError
 from streams.storing import make_store, migrate
 from streams.terminal import counted
@@ -73,7 +74,10 @@ class Stack:
             self._say(f"broker    {self._settings.kafka}  ({self._broker.data})")
         if self._own_store:
             self._start_store()
-            self._say(f"store     {self._settings.clickhouse}  ({self._directory / 'clickhouse'})")
+            folder = self._directory / "clickhouse"
+            self._say(f"store     {self._settings.clickhouse}  ({folder})")
+            # The commands of weir find the token by themselves; every other client is told here.
+            self._say(f"          user default, password {make_token(folder)}  (from {folder / FILE_NAME})")
         asyncio.run(create_topics(self._settings))
         store = make_store(self._settings)
         migrate(store, self._settings, metrics)

@@ -30,6 +30,7 @@ class Up:
         )
         self.output = ""
         self.process: subprocess.Popen[str] | None = None
+        self.banner = ""
 
     def start(self) -> None:
         command = [sys.executable, "-m", "streams", "up", "--data", str(self.directory / "data")]
@@ -41,6 +42,7 @@ class Up:
         for line in self.process.stdout:
             lines.append(line)
             if line.startswith("ready"):
+                self.banner = "".join(lines)
                 return
         pytest.fail("".join(lines))
 
@@ -91,6 +93,9 @@ def test_rows_survive_a_restart_and_ctrl_c_leaves_nothing(up: Up) -> None:
     before = up.children()
     assert set(before) == {"broker", "store", *ROLES}
     up.weir.publish(make_events("first", 50))
+    token = up.directory / "data" / "clickhouse" / "token"
+    assert f"user default, password {token.read_text()}  (from {token})" in up.banner
+    assert up.weir.run("sql", "SELECT 1")[0] == 0, "weir finds the token by itself"
     assert up.stop() == 0, "Ctrl-C lets the roles finish"
     assert gone(before)
     up.start()

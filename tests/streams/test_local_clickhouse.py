@@ -23,11 +23,13 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from streams.local.clickhouse import main, start_clickhouse
 from streams.local.process import HOST, LocalServiceError, free_port
+from streams.local.token import find_token
 
 
 def connect(url: str, **options: Any) -> Client:
     parts = urlsplit(url)
-    return clickhouse_connect.get_client(host=parts.hostname, port=parts.port, **options)
+    password = find_token(url)
+    return clickhouse_connect.get_client(host=parts.hostname, port=parts.port, password=password, **options)
 
 
 @pytest.fixture
@@ -49,9 +51,11 @@ def ask(
     params: dict[str, str] | None = None,
     **named: str,
 ) -> tuple[int, str, dict[str, str]]:
-    """Status, text and headers of a request as curl would send it."""
+    """Status, text and headers of a request as curl would send it, with the token."""
     request = urllib.request.Request(
-        f"{url}{path}?{urllib.parse.urlencode({**(params or {}), **named})}", data=body, headers=headers or {}
+        f"{url}{path}?{urllib.parse.urlencode({**(params or {}), **named})}",
+        data=body,
+        headers={"X-ClickHouse-Key": find_token(url), **(headers or {})},
     )
     try:
         with urllib.request.urlopen(request, timeout=30) as reply:
@@ -83,9 +87,7 @@ def test_the_format_comes_from_the_query_the_url_or_a_header(clickhouse: str) ->
 def test_parameters_and_settings_in_the_url(clickhouse: str) -> None:
     assert ask(clickhouse, query="SELECT {x:String}", param_x="a'b;--")[1] == "a\\'b;--\n"
     assert ask(clickhouse, query="SELECT getSetting('max_threads')", max_threads="1")[1] == "1\n"
-    _, _, headers = ask(
-        clickhouse, query="SELECT 1", query_id="mine", database="system", user="u", password="p"
-    )
+    _, _, headers = ask(clickhouse, query="SELECT 1", query_id="mine", database="system", user="u")
     assert headers["X-ClickHouse-Query-Id"] == "mine"
     summary = json.loads(headers["X-ClickHouse-Summary"])
     assert summary["read_rows"] == "1"
@@ -93,7 +95,7 @@ def test_parameters_and_settings_in_the_url(clickhouse: str) -> None:
 
 def test_settings_and_use_last_for_one_request(clickhouse: str) -> None:
     assert ask(clickhouse, body=b"USE system")[0] == 200
-    assert ask(clickhouse, query="SELECT currentDatabase()")[1] == "default\n"
+    assert ask(clickhouse, query="SELECT currentDatabase()")[1] == "main\n"
     before = ask(clickhouse, query="SELECT getSetting('max_threads')")[1]
     assert ask(clickhouse, query="SELECT 1", max_threads="1")[0] == 200
     assert ask(clickhouse, query="SELECT getSetting('max_threads')")[1] == before
@@ -231,7 +233,8 @@ def test_clients_that_leave_early_block_nobody(tmp_path: Path) -> None:
     store = start_clickhouse(tmp_path, port)
     try:
         query = b"SELECT number FROM numbers(100000000)"
-        head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {len(query)}\r\n\r\n"
+        key = f"X-ClickHouse-Key: {find_token(f'http://{HOST}:{port}')}"
+        head = f"POST / HTTP/1.1\r\nHost: {HOST}\r\n{key}\r\nContent-Length: {len(query)}\r\n\r\n"
         for _ in range(20):  # more than there are threads
             with socket.create_connection((HOST, port)) as leaver:
                 leaver.sendall(head.encode() + query)

@@ -1,18 +1,24 @@
+from collections.abc import Callable
+
 import pytest
 
 from streams.local.statement import Insert, Query, parse
+from tests.streams.embedded_store import ask
+
+Parse = Callable[..., Insert | Query]
 
 
-def insert(text: bytes) -> Insert:
-    statement = parse(text, "TabSeparated")
-    assert isinstance(statement, Insert)
-    return statement
+@pytest.fixture
+def parsed(clickhouse: str) -> Parse:
+    """`parse` with the engine's own parser behind it."""
 
+    def canonical(statement: bytes) -> str:
+        quoted = statement.decode().replace("\\", "\\\\").replace("'", "\\'")
+        status, text, _ = ask(clickhouse, f"SELECT formatQuery('{quoted}') FORMAT RawBLOB")
+        assert status == 200, text
+        return text
 
-def query(text: bytes, default: str = "TabSeparated") -> Query:
-    statement = parse(text, default)
-    assert isinstance(statement, Query)
-    return statement
+    return lambda text, default="TabSeparated": parse(text, default, canonical)
 
 
 @pytest.mark.parametrize(
@@ -20,77 +26,65 @@ def query(text: bytes, default: str = "TabSeparated") -> Query:
     [
         (
             b"INSERT INTO t (a, b) FORMAT Native\n\x02\x00 FORMAT x",
-            "INSERT INTO t (a, b) ",
+            "t (a, b)",
             "Native",
             b"\x02\x00 FORMAT x",
         ),
-        (b"INSERT INTO t FORMAT Native\n\n\n", "INSERT INTO t ", "Native", b"\n\n"),
-        (b"INSERT INTO t FORMAT TSV 1\t2", "INSERT INTO t ", "TSV", b"1\t2"),
-        (b"insert into t format CSV\r\n1,2", "insert into t ", "CSV", b"1,2"),
-        (
-            b"-- why\nINSERT INTO t VALUES (1, 'FORMAT')",
-            "-- why\nINSERT INTO t ",
-            "Values",
-            b" (1, 'FORMAT')",
-        ),
-        (
-            b"INSERT INTO t SETTINGS async_insert = 0 FORMAT TSV\n1",
-            "INSERT INTO t SETTINGS async_insert = 0 ",
-            "TSV",
-            b"1",
-        ),
-        (b"INSERT INTO `format values` FORMAT TSV\n1", "INSERT INTO `format values` ", "TSV", b"1"),
-        (
-            b'INSERT INTO t (`format`, "values") FORMAT TSV\n1',
-            'INSERT INTO t (`format`, "values") ',
-            "TSV",
-            b"1",
-        ),
-        (
-            b"INSERT INTO FUNCTION f('x', 'CSV') FORMAT TSV\n1",
-            "INSERT INTO FUNCTION f('x', 'CSV') ",
-            "TSV",
-            b"1",
-        ),
+        (b"INSERT INTO t FORMAT Native\n\n\n", "t", "Native", b"\n\n"),
+        (b"INSERT INTO t FORMAT TSV 1\t2", "t", "TSV", b"1\t2"),
+        (b"insert into t format CSV\r\n1,2", "t", "CSV", b"1,2"),
+        (b"-- why\nINSERT INTO t VALUES (1, 'FORMAT')", "t", "Values", b" (1, 'FORMAT')"),
+        (b"INSERT INTO t -- why\nVALUES (1)", "t", "Values", b" (1)"),
+        (b"INSERT INTO `format values` FORMAT TSV\n1", "`format values`", "TSV", b"1"),
+        (b'INSERT INTO t ("format", `values`) FORMAT TSV\n1', "t (format, `values`)", "TSV", b"1"),
+        (b"INSERT INTO FUNCTION f('x', 'CSV') FORMAT TSV\n1", "FUNCTION f('x', 'CSV')", "TSV", b"1"),
     ],
 )
-def test_rows_behind_an_insert(text: bytes, head: str, name: str, data: bytes) -> None:
-    found = insert(text)
-    assert (found.head, found.format, bytes(found.data)) == (head, name, data)
+def test_rows_behind_an_insert(parsed: Parse, text: bytes, head: str, name: str, data: bytes) -> None:
+    found = parsed(text)
+    assert isinstance(found, Insert)
+    assert (found.text, found.format, bytes(found.data)) == (f"INSERT INTO {head}", name, data)
+    expected = f"INSERT INTO {head} FROM INFILE '/x' COMPRESSION 'none' FORMAT {name}"
+    assert found.from_file("/x") == expected
+
+
+def test_settings_of_an_insert_stand_behind_its_file(parsed: Parse) -> None:
+    found = parsed(b"INSERT INTO t SETTINGS async_insert = 0 FORMAT TSV\n1")
+    assert isinstance(found, Insert)
+    expected = "INSERT INTO t FROM INFILE '/x' COMPRESSION 'none' SETTINGS async_insert = 0 FORMAT TSV"
+    assert found.from_file("/x") == expected
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "name", "has_result", "streams", "is_short"),
     [
-        b"INSERT INTO t SELECT 1 FORMAT TSV",
-        b"INSERT INTO t FROM INFILE 'x' FORMAT TSV",
-        b"INSERT INTO t (a)",
-        b"",
-        b"-- nothing",
+        (b"SELECT 1", "TabSeparated", True, True, True),
+        (b"SELECT 'x FORMAT CSV'", "TabSeparated", True, True, True),
+        (b"select 1 format JSON;", "JSON", True, False, True),
+        (b"SELECT a FROM t FORMAT Native SETTINGS max_threads = 1", "Native", True, True, False),
+        (b"/* x */ (SELECT 1) FORMAT CSVWithNames", "CSVWithNames", True, False, True),
+        (b"WITH 1 AS x SELECT x", "TabSeparated", True, True, False),
+        (b"SELECT name FROM system.columns WHERE table IN ('a')", "TabSeparated", True, True, True),
+        (b"SELECT name FROM system.columns, t JOIN u USING (x)", "TabSeparated", True, True, False),
+        (b"SELECT count() FROM system.numbers", "TabSeparated", True, True, False),
+        (b"SHOW TABLES", "TabSeparated", True, False, True),
+        (b"CREATE TABLE t (a Int8) ENGINE = Memory", "TabSeparated", False, False, False),
+        (b"INSERT INTO t SELECT 1 FORMAT TSV", "TSV", False, False, False),
+        (b"INSERT INTO t FROM INFILE 'x' FORMAT TSV", "TSV", False, False, False),
     ],
 )
-def test_what_has_no_rows_behind_it(text: bytes) -> None:
-    assert not query(text).streams
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "has_result", "streams"),
-    [
-        (b"SELECT 1", "TabSeparated", True, True),
-        (b"SELECT 'x FORMAT CSV'", "TabSeparated", True, True),
-        (b"select 1 format JSON;", "JSON", True, False),
-        (b"SELECT 1 FORMAT Native SETTINGS max_threads = 1", "Native", True, True),
-        (b"/* x */ (SELECT 1) FORMAT CSVWithNames", "CSVWithNames", True, False),
-        (b"WITH 1 AS x SELECT x", "TabSeparated", True, True),
-        (b"SHOW TABLES", "TabSeparated", True, False),
-        (b"CREATE TABLE t (a Int8) ENGINE = Memory", "TabSeparated", False, False),
-    ],
-)
-def test_queries(text: bytes, name: str, has_result: bool, streams: bool) -> None:
-    found = query(text)
+def test_queries(
+    parsed: Parse, text: bytes, name: str, has_result: bool, streams: bool, is_short: bool
+) -> None:
+    found = parsed(text)
+    assert isinstance(found, Query)
     assert (found.format, found.has_result, found.streams) == (name, has_result, streams)
+    assert found.is_short == is_short
 
 
-def test_another_format_replaces_the_one_at_the_end() -> None:
-    assert query(b"SELECT 1\nFORMAT Native").in_format("JSON").split() == b"SELECT 1 FORMAT JSON".split()
-    assert query(b"SELECT 1;").in_format("JSON").split() == b"SELECT 1 FORMAT JSON".split()
+def test_another_format_replaces_the_one_at_the_end(parsed: Parse) -> None:
+    for text in (b"SELECT 1\nFORMAT Native", b"SELECT 1;", b"SELECT 1 FORMAT CSV SETTINGS max_threads = 1"):
+        found = parsed(text)
+        assert isinstance(found, Query)
+        assert found.in_format("JSON").endswith("\nFORMAT JSON")
+        assert found.in_format("JSON").count("FORMAT") == 1
