@@ -10,7 +10,7 @@ escapes its judgement by a character that is none.
 import codecs
 import datetime as dt
 import hashlib
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import msgspec
 
@@ -250,6 +250,15 @@ def partition_key(event: Event) -> bytes:
     return (event.conversation_id or event.event_id).encode()
 
 
-def segment_key(event: Event) -> bytes:
+class _InSegment(Protocol):
+    @property
+    def app(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def prompt_version(self) -> str: ...
+
+
+def segment_key(event: _InSegment) -> bytes:
     """Return the Kafka key on `llm.scores`: app, model and prompt version as a JSON array."""
     return _ENCODER.encode((event.app, event.model, event.prompt_version))

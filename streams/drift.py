@@ -1,29 +1,21 @@
-"""Drift of metrics per segment with river's ADWIN, and snapshots of its state. Pure: no I/O."""
+"""Drift of metrics per segment with river's ADWIN, and its state as snapshots. Pure: no I/O."""
 
-import io
-import pickle  # own snapshots only, through an unpickler that knows river's classes alone
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
-from river.drift import ADWIN
 
 from schemas import codec
 from schemas.events import Alert, DriftRecord, Kind
+from streams import adwin, snapshots
 from streams.policy_conditions import NUMBER_FIELDS
+from streams.recent import RecentIds
+from streams.records import Record
+from streams.snapshots import Block, Envelope, Newest, Segment, SegmentContent, SnapshotError
 
 DETECTOR: Final = "adwin"
-_PICKLED: Final = {("river.drift.adwin", "ADWIN"), ("river._river_rust.drift", "AdaptiveWindowing")}
-
-
-class Segment(msgspec.Struct, frozen=True):
-    """What drift is measured within."""
-
-    app: str
-    model: str
-    prompt_version: str
-    kind: Kind
 
 
 class WatchedEvent(msgspec.Struct, frozen=True):
@@ -55,27 +47,48 @@ class WatchedScores(msgspec.Struct, frozen=True):
 
 
 class SegmentState:
-    """The drift detectors of one segment, and the offset up to which they have seen their partition."""
+    """The drift detectors of one segment, and up to where they have seen which partition of `llm.scores`."""
 
-    __slots__ = ("detectors", "offset", "samples", "timestamp")
+    __slots__ = ("detectors", "offset", "partition", "samples", "timestamp")
 
     def __init__(self) -> None:
         self.detectors: dict[str, Any] = {}
+        self.partition = -1
         self.offset = -1
         self.samples = 0
-        self.timestamp = 0
+        self.timestamp = -1
 
-    def seen(self, offset: int, timestamp: int) -> bool:
+    def seen(self, record: Record) -> bool:
         """Whether a record is already in this state: it is being replayed.
 
-        The timestamp tells a replay from a topic that was made anew and counts from 0 again.
+        The highest timestamp so far, not that of the last record, since the clocks of guards differ: a
+        replayed record is never above it. One above it at a lower offset is of a topic made anew.
         """
-        return offset <= self.offset and timestamp <= self.timestamp
+        return (
+            record.partition == self.partition
+            and record.offset <= self.offset
+            and record.timestamp <= self.timestamp
+        )
+
+    def advance(self, record: Record) -> None:
+        """Note that a record is in this state now."""
+        self.partition, self.offset = record.partition, record.offset
+        self.timestamp = max(self.timestamp, record.timestamp)
+        self.samples += 1
+
+    def content(self) -> bytes:
+        """Return what a snapshot holds."""
+        windows = {name: adwin.export(detector) for name, detector in self.detectors.items()}
+        kept = {name: window for name, window in windows.items() if window is not None}
+        return msgspec.msgpack.encode(SegmentContent(self.samples, kept))
 
 
 class DriftMonitor:
     """ADWIN (Bifet and Gavaldà 2007, "Learning from Time-Changing Data with Adaptive Windowing") per
     segment and metric.
+
+    What it knows after a record depends on the records of that partition up to there alone, not on how often
+    or by whom they were read before.
 
     Args:
         metrics: names of scores and of numeric event fields.
@@ -90,89 +103,129 @@ class DriftMonitor:
         self._delta = delta
         self._max_segments = max_segments
         self._states: OrderedDict[Segment, SegmentState] = OrderedDict()
+        self._recent: defaultdict[int, RecentIds] = defaultdict(RecentIds)
         self._dirty: set[Segment] = set()
-        self._forgotten: list[Segment] = []
+        self._forgotten: dict[Segment, int] = {}
 
     def __len__(self) -> int:
         return len(self._states)
 
-    def update(self, item: WatchedScores, offset: int, timestamp: int) -> list[DriftRecord]:
-        """Add one event; return the drifts that it reveals. A replayed event changes nothing.
-
-        Args:
-            item: the scores.
-            offset: of the record within the partition of its segment.
-            timestamp: Kafka's, milliseconds.
-
-        """
+    def update(self, item: WatchedScores, record: Record) -> list[DriftRecord]:
+        """Add one event; return the drifts that it reveals. An event that was counted changes nothing."""
         segment = item.segment
+        number = _number(segment, item.event.event_id)
+        repeated = self._recent[record.partition].repeats(number, record.offset, record.timestamp)
         state = self._states.get(segment)
+        if repeated or (state is not None and state.seen(record)):
+            return []
         if state is None:
             state = self._states[segment] = SegmentState()
-            self._forget()
-        elif state.seen(offset, timestamp):
-            return []
+            self._forgotten.pop(segment, None)
         self._states.move_to_end(segment)
+        self._forget()
         self._dirty.add(segment)
-        state.offset, state.timestamp = offset, timestamp
-        state.samples += 1
-        found = []
-        for metric in self._metrics:
-            value = getattr(item.event, metric) if metric in self._fields else item.scores.get(metric)
-            if value is None:
-                continue
-            detector = state.detectors.get(metric)
-            if detector is None:
-                detector = state.detectors[metric] = self._new_detector()
-            width, total = detector.width, detector.total
-            detector.update(value)
-            if detector.drift_detected:
-                # What ADWIN dropped is the level before the change; what it kept is the level since.
-                dropped = (total + value - detector.total) / (width + 1 - detector.width)
-                found.append(_record(item, metric, dropped, detector.estimation, state.samples))
-        return found
+        state.advance(record)
+        return [
+            found for metric in self._metrics if (found := self._measure(item, metric, state)) is not None
+        ]
 
-    def _new_detector(self) -> Any:
-        make: Any = ADWIN
-        return make(delta=self._delta)
+    def _measure(self, item: WatchedScores, metric: str, state: SegmentState) -> DriftRecord | None:
+        value = getattr(item.event, metric) if metric in self._fields else item.scores.get(metric)
+        # The comparison is false for NaN, too.
+        if value is None or not -adwin.LIMIT <= value <= adwin.LIMIT:
+            return None
+        detector = state.detectors.get(metric)
+        if detector is None:
+            detector = state.detectors[metric] = adwin.new_detector(self._delta)
+        width, total = detector.width, detector.total
+        detector.update(value)
+        if not detector.drift_detected:
+            return None
+        # What ADWIN dropped is the level before the change; what it kept is the level since.
+        dropped = (total + value - detector.total) / (width + 1 - detector.width)
+        return _record(item, metric, dropped, detector.estimation, state.samples)
 
     def _forget(self) -> None:
         while len(self._states) > self._max_segments:
-            segment, _ = self._states.popitem(last=False)
+            segment, state = self._states.popitem(last=False)
             self._dirty.discard(segment)
-            self._forgotten.append(segment)
+            self._forgotten[segment] = state.partition
 
-    def snapshot(self) -> list[tuple[bytes, bytes | None]]:
-        """Return key and state of each segment that changed since the last call; None if forgotten."""
-        messages: list[tuple[bytes, bytes | None]] = [(_key(segment), None) for segment in self._forgotten]
-        messages += [(_key(segment), _dump(self._states[segment])) for segment in self._dirty]
-        self._forgotten.clear()
-        self._dirty.clear()
-        return messages
+    def changes(self, partitions: int) -> Iterator[tuple[int, bytes, bytes | None]]:
+        """Yield what changed since `written`: partition of `llm.scores`, key and snapshot; None if forgotten.
 
-    def restore(self, snapshots: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take over states; a segment that is already here and further on stays as it is.
+        The ids come last: when only a part is written, they lag behind the segments, and a replay fills them.
 
-        Raises:
-            SnapshotError: a state is not one that `snapshot` made.
+        Args:
+            partitions: how many `llm.scores` has now.
 
         """
-        for key, value in snapshots:
-            segment, state = _load(key, value)
-            present = self._states.get(segment)
-            if present is None or present.offset < state.offset:
-                self._states[segment] = state
+        for segment, partition in self._forgotten.items():
+            yield partition, snapshots.encode_key(segment), None
+        for segment in self._dirty:
+            state = self._states[segment]
+            value = snapshots.encode(
+                state.partition, partitions, state.offset, state.timestamp, state.content()
+            )
+            yield state.partition, snapshots.encode_key(segment), value
+        for partition, recent in self._recent.items():
+            for slot, content in recent.changed():
+                value = snapshots.encode(partition, partitions, recent.offset, recent.timestamp, content)
+                yield partition, snapshots.encode_key(Block(partition, slot)), value
+
+    def written(self) -> None:
+        """Note that all of `changes` is durable."""
+        self._forgotten.clear()
+        self._dirty.clear()
+        for recent in self._recent.values():
+            recent.written()
+
+    def restore(self, newest: Newest) -> None:
+        """Begin with these snapshots; one that cannot be read is left out, and counted there."""
+        self.clear()
+        blocks: defaultdict[int, list[Envelope]] = defaultdict(list)
+        for name, envelope in newest.found:
+            if isinstance(name, Block):
+                blocks[name.partition].append(envelope)
+                continue
+            try:
+                self._states[name] = self._load(envelope, newest.home(name, envelope))
+            except (SnapshotError, adwin.WindowError) as error:
+                newest.skip(error)
+        for partition, envelopes in blocks.items():
+            last = envelopes[-1]
+            try:
+                contents = [snapshots.unpack(envelope) for envelope in envelopes]
+                self._recent[partition].restore(contents, last.offset, last.timestamp)
+            except (SnapshotError, ValueError) as error:
+                newest.skip(error)
         self._forget()
+
+    def _load(self, envelope: Envelope, home: int) -> SegmentState:
+        content = snapshots.decode_segment(snapshots.unpack(envelope))
+        state = SegmentState()
+        state.partition, state.samples, state.timestamp = home, content.samples, envelope.timestamp
+        # The offsets of another partition say nothing about this one.
+        state.offset = envelope.offset if home == envelope.partition else -1
+        state.detectors = {
+            metric: adwin.rebuild(window, self._delta)
+            for metric, window in content.windows.items()
+            if metric in self._metrics
+        }
+        return state
 
     def clear(self) -> None:
         """Forget everything, for partitions that moved to another worker."""
         self._states.clear()
+        self._recent.clear()
         self._dirty.clear()
         self._forgotten.clear()
 
 
-class SnapshotError(Exception):
-    """A snapshot cannot be read."""
+def _number(segment: Segment, event_id: str) -> int:
+    """Return 64 bits that stand for an event: BLAKE2b (RFC 7693) of its segment and id."""
+    fields = f"{segment.app}\0{segment.model}\0{segment.prompt_version}\0{segment.kind}\0{event_id}"
+    return int.from_bytes(hashlib.blake2b(fields.encode(), digest_size=8).digest(), "little")
 
 
 def _record(item: WatchedScores, metric: str, before: float, after: float, samples: int) -> DriftRecord:
@@ -216,37 +269,3 @@ def drift_alert(record: DriftRecord) -> Alert:
 
 def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _key(segment: Segment) -> bytes:
-    return msgspec.json.encode([segment.app, segment.model, segment.prompt_version, segment.kind])
-
-
-def _dump(state: SegmentState) -> bytes:
-    return pickle.dumps((state.offset, state.timestamp, state.samples, state.detectors), protocol=5)
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _PICKLED:
-            raise SnapshotError(f"a snapshot names {module}.{name}, which is not a drift detector")
-        return super().find_class(module, name)
-
-
-def _load(key: bytes, value: bytes) -> tuple[Segment, SegmentState]:
-    state = SegmentState()
-    try:
-        segment = Segment(*msgspec.json.decode(key, type=tuple[str, str, str, Kind]))
-        state.offset, state.timestamp, state.samples, state.detectors = _Unpickler(io.BytesIO(value)).load()
-    except (
-        pickle.UnpicklingError,
-        msgspec.DecodeError,
-        EOFError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
-        raise SnapshotError(
-            f"a snapshot in {codec.__name__} form was expected ({type(error).__name__})"
-        ) from error
-    return segment, state

@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import faust
 import structlog
@@ -59,6 +59,16 @@ class Role(Protocol):
     async def stop(self) -> None:
         """Release everything."""
         ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A role that writes state of its partitions elsewhere, and must not once they are another's."""
+
+    holds: Callable[[], Awaitable[bool]]
+    """Whether what is being handled is of partitions that are still ours; set by the worker."""
+    draining: bool
+    """Set when the worker stops: what is pending should be made durable now."""
 
 
 class _PollSchema(faust.Schema[Any, Any]):
@@ -133,6 +143,8 @@ class Worker:
         self._failure: BaseException | None = None
         self.stopping = asyncio.Event()
         self._draining = False
+        if isinstance(role, Stateful):
+            role.holds = self._holds
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; raise what made the role unable to go on."""
@@ -170,6 +182,9 @@ class Worker:
         """End the process: an agent that Faust restarts would step over what failed."""
         self._failure = self._failure or error
         self.stopping.set()
+
+    async def _holds(self) -> bool:
+        return await self._consumer.holds(self._epoch)
 
     def _define_agent(self) -> None:
         topic = self._app.topic(*self.role.topics, schema=_PollSchema(allow_empty=True))
@@ -248,6 +263,8 @@ class Worker:
             return
         log.info("draining", role=self.role.name)
         self._draining = True
+        if isinstance(self.role, Stateful):
+            self.role.draining = True
         self._app.consumer.stop_flow()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_timeout_s):

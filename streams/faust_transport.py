@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage, Message
 
@@ -64,6 +64,10 @@ class _PollThread(AIOKafkaConsumerThread):
         """Raise what keeps the consumer from its group for good: Faust itself waits for ever."""
         self._ensure_consumer()._coordinator.check_errors()
 
+    async def heartbeat(self) -> bool:
+        """Ask the group's coordinator whether this worker is a member of the current generation."""
+        return bool(await self.call_thread(self._ensure_consumer()._coordinator._do_heartbeat))
+
     def positions(self) -> dict[TP, tuple[int, int]] | None:
         """Return of each assigned partition what is read next and where it ends.
 
@@ -92,6 +96,7 @@ class PollConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self.epoch = 0
         self._finished: dict[TP, int] = {}
+        self._held_until = 0.0
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _PollThread(self, loop=self.loop, beacon=self.beacon)
@@ -152,6 +157,7 @@ class PollConsumer(Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is finished while it is still ours, and begin a new epoch."""
         self.epoch += 1
+        self._held_until = 0.0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REVOKE_COMMIT_S):
                 await self.commit()
@@ -168,6 +174,27 @@ class PollConsumer(Consumer):
         thread: Any = self._thread
         if thread._consumer is not None:
             thread.check()
+
+    async def holds(self, epoch: int) -> bool:
+        """Return whether the partitions given out in an epoch are still this worker's.
+
+        The coordinator is asked, unless it was within a quarter of the session timeout: so long nobody else
+        can have them. A process that was paused does not know by itself what it missed.
+        """
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)  # goes on while the machine sleeps
+        if epoch != self.epoch:
+            return False
+        if now < self._held_until:
+            return True
+        session = self.app.conf.broker_session_timeout
+        thread: Any = self._thread
+        try:
+            async with asyncio.timeout(session):
+                held = bool(await thread.heartbeat())
+        except (KafkaError, TimeoutError):
+            return False
+        self._held_until = now + session / 4 if held else 0.0
+        return held and epoch == self.epoch
 
     def lag(self) -> int | None:
         """Return how many messages of the assigned partitions are not finished; None while unknown."""

@@ -29,7 +29,8 @@ REQUEST_BYTES = 9 * 1024 * 1024
 RETRY_S = 1.0
 SILENCE_S = 30.0
 """How long a topic that is read to its end may give nothing before that."""
-HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 TOPIC_CONFIG: dict[str, dict[str, str]] = {
     # An oversized event must reach the guard to become a dead letter, not fail in the app's producer.
     topics.EVENTS: {"max.message.bytes": str(8 * 1024 * 1024), "retention.ms": str(72 * HOUR_MS)},
@@ -39,7 +40,19 @@ TOPIC_CONFIG: dict[str, dict[str, str]] = {
     topics.DRIFT: {"retention.ms": str(30 * 24 * HOUR_MS)},
     topics.FEEDBACK: {"retention.ms": str(30 * 24 * HOUR_MS)},
     topics.DEAD_LETTERS: {"max.message.bytes": str(2 * 1024 * 1024), "retention.ms": str(14 * 24 * HOUR_MS)},
-    topics.STATE: {"cleanup.policy": "compact", "max.message.bytes": str(8 * 1024 * 1024)},
+    topics.STATE: {
+        "cleanup.policy": "compact",
+        "max.message.bytes": str(8 * 1024 * 1024),
+        # Only closed segments are compacted; by default that is after a gigabyte or a week.
+        "segment.ms": str(MINUTE_MS),
+        "segment.bytes": str(32 * 1024 * 1024),
+        "min.cleanable.dirty.ratio": "0.1",
+        # A worker that is paused in the middle of a write may put an old snapshot after a new one. For so
+        # long both are there, and the newest is found.
+        "min.compaction.lag.ms": str(5 * MINUTE_MS),
+        "max.compaction.lag.ms": str(10 * MINUTE_MS),
+        "delete.retention.ms": str(HOUR_MS),
+    },
 }
 
 

@@ -167,9 +167,13 @@ class Settings(BaseSettings):
     watch_delta: float = Field(
         0.002, gt=0, lt=1, description="Confidence of ADWIN: smaller means fewer alarms"
     )
-    watch_snapshot_s: float = Field(5.0, ge=0.1, description="Between two snapshots of the drift detectors")
+    watch_snapshot_s: float = Field(
+        5.0,
+        ge=0.1,
+        description="Between two snapshots of the drift detectors; up to a minute if there is much to write",
+    )
     watch_segments: int = Field(
-        10_000, ge=1, description="Segments kept in memory; the longest idle goes first"
+        10_000, ge=1, description="Segments that a worker keeps in memory; the longest idle goes first"
     )
 
     # Telemetry

@@ -59,6 +59,8 @@ MetricName = Literal[
     "weir_degraded",
     # Segments that watch holds in memory.
     "weir_segments",
+    # Snapshots of watch that could not be read.
+    "weir_states_unreadable_total",
     # 1, with the version and hash of the policy in force.
     "weir_policy_info",
     # New versions of the policy that were refused.
@@ -118,6 +120,7 @@ HELP: dict[MetricName, str] = {
     "weir_stalled_seconds": "Seconds since a batch was finished while messages wait",
     "weir_degraded": "1 while the role works, but not as it should",
     "weir_segments": "Segments held in memory",
+    "weir_states_unreadable_total": "Snapshots that could not be read",
     "weir_policy_info": "The policy in force and the detectors it judges by",
     "weir_policy_errors_total": "New versions of the policy that were refused",
 }

@@ -2,20 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import msgspec
 import structlog
 
 from schemas import codec, topics
+from streams import adwin
 from streams.dead_letters import DeadLetters, Refused
-from streams.drift import DriftMonitor, SnapshotError, WatchedScores, drift_alert
-from streams.kafka import BatchProducer, Message, read_to_end
+from streams.drift import DriftMonitor, WatchedScores, drift_alert
+from streams.kafka import BatchProducer, Message
 from streams.records import Record
 from streams.settings import Settings
+from streams.state_topic import Snapshot, StateTopic
 from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
+
+STATE_BYTES_PER_S = 256 * 1024
+"""In the long run: snapshots become rarer rather than more. 0.9 GB an hour; embedded, all is kept."""
+SNAPSHOT_MAX_S = 60.0
+"""But not rarer than this: what came since the last one is read again after a rebalance."""
+
+
+async def _always() -> bool:
+    return True
 
 
 class Watch:
@@ -35,26 +46,41 @@ class Watch:
         without_payload = settings.model_copy(update={"dlq_payload_bytes": 0})
         self._dead = DeadLetters(self.name, without_payload, telemetry)
         self._monitor = DriftMonitor(settings.watch_metrics, settings.watch_delta, settings.watch_segments)
-        self._snapshot_at = 0.0
-        self._prefix = f"{settings.group_prefix}\0".encode()
+        self._state = StateTopic(settings)
+        self._partitions = settings.partitions
+        self._clock: Callable[[], float] = time.monotonic
+        self._snapshot_at = float("-inf")
+        self._size = 0
+        self.holds: Callable[[], Awaitable[bool]] = _always
+        self.draining = False
 
     async def start(self) -> None:
-        """Connect the producer."""
+        """Connect the producers."""
+        adwin.check_layout()
         await self._producer.start()
+        await self._state.start()
 
     async def stop(self) -> None:
         """Disconnect."""
+        await self._state.stop()
         await self._producer.stop()
 
     async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None:
-        """Read the snapshots: a segment that moved here goes on where the other worker left it."""
+        """Read the snapshots of these partitions: a segment goes on where another worker left it."""
+        own = frozenset(partition for _, partition in partitions)
+        # What the producer knows of the topic may be older than what the group was given.
+        self._partitions = max([await self._state.partitions(topics.SCORES), *(p + 1 for p in own)])
         self._monitor.clear()
-        snapshots = await self._read_snapshots()
-        try:
-            self._monitor.restore(snapshots.items())
-        except SnapshotError as error:
-            log.warning("snapshots cannot be read; drift starts from nothing", problem=str(error))
-            self._monitor.clear()
+        with self._telemetry.stage("restore"):
+            newest = await self._state.read(own, self._partitions)
+            await asyncio.to_thread(self._monitor.restore, newest)
+        if newest.unreadable:
+            self._telemetry.count("weir_states_unreadable_total", newest.unreadable)
+            log.warning(
+                "snapshots cannot be read; drift of their segments starts from nothing",
+                snapshots=newest.unreadable,
+                problem=newest.problem,
+            )
         log.info("assigned", partitions=len(partitions), segments=len(self._monitor))
 
     async def handle(self, records: Sequence[Record]) -> bool:
@@ -67,13 +93,31 @@ class Watch:
                 self._dead.deliver(self._producer, refused),
             )
         self._telemetry.gauge("weir_segments", len(self._monitor))
-        if records and time.monotonic() < self._snapshot_at:
-            return False
+        return self._is_time(idle=not records) and await self._snapshot()
+
+    def _is_time(self, *, idle: bool) -> bool:
+        """Whether to write snapshots; sooner when there is nothing else to do, but not above the rate."""
+        pause = min(SNAPSHOT_MAX_S, self._size / STATE_BYTES_PER_S)
+        if not idle:
+            pause = max(pause, self._settings.watch_snapshot_s)
+        return self.draining or self._clock() >= self._snapshot_at + pause
+
+    async def _snapshot(self) -> bool:
+        """Write what changed; return whether all of it is durable."""
         with self._telemetry.stage("snapshot"):
-            states = self._monitor.snapshot()
-            await self._producer.send(topics.STATE, [(self._prefix + key, value) for key, value in states])
-        self._snapshot_at = time.monotonic() + self._settings.watch_snapshot_s
-        return True
+            self._size = 0
+            written = await self._state.write(self._changes(), self.holds)
+        if written:
+            self._monitor.written()
+        else:
+            log.warning("snapshots are not written: the partitions may be another worker's by now")
+        self._snapshot_at = self._clock()
+        return written
+
+    def _changes(self) -> Iterator[Snapshot]:
+        for snapshot in self._monitor.changes(self._partitions):
+            self._size += len(snapshot[1]) + len(snapshot[2] or b"")
+            yield snapshot
 
     def _update(self, records: Sequence[Record]) -> tuple[list[Message], list[Message], list[Refused]]:
         drifts: list[Message] = []
@@ -89,7 +133,7 @@ class Watch:
                     refused.append(Refused(record, codec.Reason.INVALID_VALUE, "not a scored event"))
                     continue
                 accepted.append(True)
-                for found in self._monitor.update(item, record.offset, record.timestamp):
+                for found in self._monitor.update(item, record):
                     alert = drift_alert(found)
                     drifts.append((record.key, codec.encode(found)))
                     alerts.append((record.key, codec.encode(alert)))
@@ -97,16 +141,3 @@ class Watch:
                     self._telemetry.count("weir_alerts_total", 1, alert.severity)
         self._dead.limit.check(accepted)
         return drifts, alerts, refused
-
-    async def _read_snapshots(self) -> dict[bytes, bytes]:
-        """Return the last state of every segment of this group."""
-        snapshots: dict[bytes, bytes] = {}
-        for record in await read_to_end(self._settings, topics.STATE):
-            if record.key is None or not record.key.startswith(self._prefix):
-                continue
-            key = record.key.removeprefix(self._prefix)
-            if record.value:
-                snapshots[key] = record.value
-            else:
-                snapshots.pop(key, None)
-        return snapshots

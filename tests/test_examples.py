@@ -33,6 +33,7 @@ from streams.local.broker import Broker
 from streams.local.process import free_port
 from streams.settings import Settings
 from tests.harness import Weir, wait_until
+from tests.streams.records import FakeRecord
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NODE = EXAMPLES / "node"
@@ -100,7 +101,8 @@ def test_traffic_drifts_in_what_is_planted_only(traffic: ModuleType) -> None:
     found = set()
     for number, event in enumerate(traffic.events(3_000), start=1):
         watched = msgspec.convert(msgspec.to_builtins(event), WatchedEvent)
-        for drift in monitor.update(WatchedScores(watched, {}, number), number, number):
+        place = FakeRecord(None, number, timestamp=number)
+        for drift in monitor.update(WatchedScores(watched, {}, number), place):
             assert number > 1_500
             assert drift.after > 1.4 * drift.before
             found.add((drift.metric, drift.kind, drift.model))

@@ -49,6 +49,22 @@ class Recorder:
         self.calls.append("stop")
 
 
+class Keeper(Recorder):
+    """A role with state, which asks whether its partitions are still its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draining = False
+        self.held: list[bool] = []
+
+    async def holds(self) -> bool:
+        raise AssertionError("the worker sets this")
+
+    async def handle(self, records: Sequence[Record]) -> bool:
+        self.held.append(await self.holds())
+        return await super().handle(records)
+
+
 @pytest.fixture
 async def settings(broker: str, request: pytest.FixtureRequest) -> Settings:
     """Settings with a group and values of the test's own on the shared broker."""
@@ -114,6 +130,37 @@ async def test_a_failure_ends_the_worker_and_commits_nothing_of_its_batch(settin
     await run(settings, again)
     assert again.full.is_set()
     assert {p for p, offset, _ in again.seen if offset == 0} == {p for p, *_ in again.seen}
+
+
+async def test_a_role_with_state_is_told_whose_the_partitions_are_and_when_it_ends(
+    settings: Settings,
+) -> None:
+    role = Keeper()
+    await run(settings, role)
+    assert role.held
+    assert all(role.held)
+    assert role.draining
+
+
+async def test_partitions_are_anothers_once_the_group_has_forgotten_the_worker(settings: Settings) -> None:
+    role = Keeper()
+    worker = Worker(settings, role, Telemetry("guard"))
+    running = asyncio.create_task(worker.run())
+    await asyncio.wait_for(role.full.wait(), 30)
+    consumer = worker._consumer
+    epoch = consumer.epoch
+    assert await consumer.holds(epoch)
+    assert not await consumer.holds(epoch - 1), "of an earlier assignment"
+    coordinator = consumer._thread._ensure_consumer()._coordinator
+    coordinator.member_id = "somebody-else"
+    consumer._held_until = 0.0
+    assert not await consumer.holds(epoch)
+    async with asyncio.timeout(60):
+        while consumer.epoch == epoch or not consumer.joined:  # noqa: ASYNC110 (Faust has no event for it)
+            await asyncio.sleep(0.05)
+    assert await consumer.holds(consumer.epoch), "it has joined again"
+    worker.request_stop()
+    await running
 
 
 async def test_stop_is_heard_while_the_group_is_joined(settings: Settings) -> None:
