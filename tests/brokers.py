@@ -18,6 +18,11 @@ class KafkaBroker(Protocol):
 
     address: str
 
+    @property
+    def child(self) -> Child:
+        """The process."""
+        ...
+
     def start(self) -> None: ...
 
     def stop(self) -> int | None: ...
@@ -39,21 +44,26 @@ class ApacheKafka:
         """`extra` are lines of the broker's settings; `{port}` in them is replaced."""
         self.port = _free_pair()
         self.address = f"{HOST}:{self.port}"
-        self._directory = directory
+        self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "extra.properties").write_text(
             extra.replace("{port}", str(self.port)).replace("{controller}", str(self.port + 1))
         )
-        self.child = self._new_child()
+        self._child = self._new_child()
+
+    @property
+    def child(self) -> Child:
+        """The process."""
+        return self._child
 
     def _new_child(self) -> Child:
         # The script ends in exec, so that the child is the JVM itself.
-        command = ["/bin/sh", str(APACHE / "run"), str(self._directory), str(self.port)]
-        return Child("Apache Kafka", command, self._directory / "kafka.log")
+        command = ["/bin/sh", str(APACHE / "run"), str(self.directory), str(self.port)]
+        return Child("Apache Kafka", command, self.directory / "kafka.log")
 
     def start(self) -> None:
         """Start, again on the same log after a stop or a crash, and wait until it answers."""
-        self.child = self._new_child()
+        self._child = self._new_child()
         self.child.start(lambda: answers(self.port), 60.0)
 
     def stop(self) -> int | None:

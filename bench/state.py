@@ -1,0 +1,203 @@
+"""How `llm.state` grows, and what a rebalance costs watch: `python -m bench.state`.
+
+Scored events go straight to `llm.scores`, so that no guard is needed: at a steady rate, over many segments
+that have seen 900 events each before, as after an hour. At the end watch is started again, as after a
+rebalance.
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas import codec, topics
+from streams import adwin, snapshots
+from streams.drift import SegmentState, WatchedEvent, WatchedScores
+from streams.kafka import TOPIC_CONFIG, BatchProducer, client_options, create_topics
+from streams.settings import Settings
+from streams.snapshots import Segment
+from streams.state_topic import Snapshot, StateTopic
+from tests.brokers import ApacheKafka, new_broker
+from tests.harness import Role, Weir, wait_until
+
+METRICS = (
+    "toxicity", "injection", "harmful_request", "bias_identity_attack", "refusal", "distance_assistant"
+)  # fmt: skip
+
+
+def scored(number: int, segments: int, rng: random.Random) -> tuple[bytes, bytes]:
+    """Return key and value of one event; every watched metric has a value."""
+    event = WatchedEvent(
+        event_id=f"event-{number}",
+        app=f"app-{rng.randrange(segments)}",
+        kind="completion",
+        model="model",
+        latency_ms=round(rng.lognormvariate(6, 0.5), 1),
+        completion_tokens=rng.randrange(5, 900),
+        cost=round(rng.lognormvariate(-5, 0.5), 6),
+    )
+    scores = {name: round(rng.betavariate(1, 20), 6) for name in METRICS}
+    scores |= {"pii": float(rng.random() < 0.05), "ungrounded": round(rng.betavariate(2, 3), 6)}
+    scores["text_tokens"] = float(rng.randrange(5, 400))
+    item = WatchedScores(event, scores, int(time.time() * 1000))
+    return codec.segment_key(event), msgspec.json.encode(item)
+
+
+def grown(segments: int, partitions: int) -> list[Snapshot]:
+    """Return snapshots of segments that have seen 900 events each; 40 of them differ."""
+    rng = random.Random(0)
+    kinds = []
+    for _ in range(40):
+        state = SegmentState()
+        for number in range(900):
+            item = msgspec.json.decode(scored(number, 1, rng)[1], type=WatchedScores)
+            for name in Settings(_env_file=None).watch_metrics:
+                value = item.scores.get(name, getattr(item.event, name, None))
+                state.detectors.setdefault(name, adwin.new_detector(0.002)).update(value)
+        kinds.append(state.content())
+    names = [Segment(f"app-{n}", "model", "", "completion") for n in range(segments)]
+    places = [name.partition(partitions) for name in names]
+    return [
+        (p, snapshots.encode_key(name), snapshots.encode(p, partitions, -1, 0, kinds[n % len(kinds)]))
+        for n, (name, p) in enumerate(zip(names, places, strict=True))
+    ]
+
+
+async def seed(weir: Weir, segments: int) -> None:
+    """Write the snapshots with which watch begins."""
+
+    async def ours() -> bool:
+        return True
+
+    state = StateTopic(weir.settings)
+    await state.start()
+    assert await state.write(grown(segments, weir.settings.partitions), ours)
+    await state.stop()
+
+
+def memory_mb(role: Role) -> tuple[float, float]:
+    """Return the resident memory of a role now, and its peak."""
+    assert role.process is not None
+    lines = Path(f"/proc/{role.process.pid}/status").read_text().splitlines()
+    found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("VmRSS", "VmHWM"))}
+    return int(found["VmRSS"]) / 1024, int(found["VmHWM"]) / 1024
+
+
+async def written_mb(weir: Weir) -> float:
+    """Return what the producers have written to `llm.state` so far, by its end offsets and mean size."""
+    consumer = AIOKafkaConsumer(**client_options(weir.settings), fetch_max_wait_ms=10)
+    await consumer.start()
+    try:
+        places = [TopicPartition(topics.STATE, n) for n in range(weir.settings.partitions)]
+        consumer.assign(places)
+        await consumer.seek_to_beginning()
+        ends = await consumer.end_offsets(places)
+        sizes = [len(r.value or b"") for f in (await consumer.getmany(timeout_ms=2000)).values() for r in f]
+        records: int = sum(ends.values())
+        return records * sum(sizes) / max(1, len(sizes)) / 1e6
+    finally:
+        await consumer.stop()
+
+
+def kept_mb(broker: object) -> float:
+    """Return the size of the topic's segments on the disk of Apache Kafka."""
+    assert isinstance(broker, ApacheKafka)
+    return sum(f.stat().st_size for f in broker.directory.glob(f"**/{topics.STATE}-*/*.log")) / 1e6
+
+
+async def feed(weir: Weir, rate: int, seconds: float, segments: int, start: int = 0) -> int:
+    """Publish scores at a rate; return the number of the next one."""
+    rng = random.Random(start)
+    producer = BatchProducer(weir.settings)
+    await producer.start()
+    number, begun = start, time.monotonic()
+    while (now := time.monotonic() - begun) < seconds:
+        until = start + int(now * rate)
+        await producer.send(topics.SCORES, [scored(n, segments, rng) for n in range(number, until)])
+        number = max(number, until)
+        await asyncio.sleep(0.1)
+    await producer.stop()
+    return number
+
+
+@contextmanager
+def running(kind: str, folder: Path, lag_s: int) -> Iterator[tuple[Weir, object]]:
+    """A broker with topics, for watch alone; snapshots are compacted after `lag_s`, twice that at most."""
+    TOPIC_CONFIG[topics.STATE] |= {
+        "segment.ms": str(200 * lag_s),
+        "min.compaction.lag.ms": str(1000 * lag_s),
+        "max.compaction.lag.ms": str(2000 * lag_s),
+    }
+    broker = new_broker(kind, folder / "kafka")
+    broker.start()
+    try:
+        weir = Weir(broker.address, folder, WEIR_WATCH_SNAPSHOT_S="5", WEIR_KAFKA_SESSION_TIMEOUT_S="6")
+        asyncio.run(create_topics(weir.settings))
+        yield weir, broker
+    finally:
+        broker.stop()
+
+
+def measure(weir: Weir, broker: object, arguments: argparse.Namespace) -> None:
+    """Print a line per period, then the cost of a restart."""
+    asyncio.run(seed(weir, arguments.segments))
+    before = asyncio.run(written_mb(weir))
+    print(f"{before:.0f} MB of snapshots at the start", flush=True)
+    watch = weir.role("watch").start()
+    number, begun = 0, time.monotonic()
+    try:
+        while (elapsed := time.monotonic() - begun) < arguments.seconds:
+            number = asyncio.run(feed(weir, arguments.rate, arguments.period, arguments.segments, number))
+            kept = f"{kept_mb(broker):7.0f} MB on disk, " if isinstance(broker, ApacheKafka) else ""
+            elapsed, written = time.monotonic() - begun, asyncio.run(written_mb(weir)) - before
+            hourly = written / elapsed * 3.6
+            print(
+                f"{elapsed:5.0f} s {number:8,} events {watch.metric('weir_segments'):6.0f} segments: "
+                f"{written:7.0f} MB written ({hourly:.2f} GB/h), {kept}watch {memory_mb(watch)[0]:.0f} MB",
+                flush=True,
+            )
+    finally:
+        watch.stop()
+    empty = memory_mb(idle := weir.role("watch", WEIR_GROUP_PREFIX="other").start())[1]
+    idle.stop()
+    again = weir.role("watch").start()
+    asyncio.run(feed(weir, 100, 1, arguments.segments, number))
+    try:
+        wait_until(lambda: again.metric("weir_messages_total") > 0, "it goes on", 120.0)
+        seconds = again.metric('weir_stage_seconds_sum{stage="restore"}')
+        print(f"a restart: {again.metric('weir_segments'):.0f} segments restored in {seconds:.1f} s")
+        print(f"peak {memory_mb(again)[1]:.0f} MB; of a watch without any state {empty:.0f} MB")
+    finally:
+        again.stop()
+
+
+def main() -> int:
+    """Run the measurement that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m bench.state", description=__doc__)
+    parser.add_argument("--broker", choices=("apache", "embedded"), default="apache")
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--period", type=float, default=30)
+    parser.add_argument("--rate", type=int, default=1_000)
+    parser.add_argument("--segments", type=int, default=4_000)
+    parser.add_argument(
+        "--lag-s", type=int, default=300, help="min.compaction.lag.ms of llm.state, in seconds"
+    )
+    arguments = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(arguments.broker, Path(folder), arguments.lag_s) as (weir, broker),
+    ):
+        measure(weir, broker, arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
