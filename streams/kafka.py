@@ -76,7 +76,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-async def _started(settings: Settings, make: Callable[..., Client], within_s: float | None = None) -> Client:
+async def started(settings: Settings, make: Callable[..., Client], within_s: float | None = None) -> Client:
     """Return a client, made and started in `within_s` seconds, WEIR_KAFKA_START_TIMEOUT_S by default.
 
     Raises `BrokerError`, which says what is wrong: a client alone tries for 40 s, and does not say it.
@@ -125,7 +125,7 @@ class BatchProducer:
             max_batch_size=BATCH_BYTES,
             max_request_size=REQUEST_BYTES,
         )
-        self._producer = await _started(self._settings, make)
+        self._producer = await started(self._settings, make)
 
     async def stop(self) -> None:
         """Flush and disconnect."""
@@ -209,7 +209,7 @@ async def consuming(
         fetch_max_wait_ms=settings.kafka_fetch_wait_ms,
         max_partition_fetch_bytes=REQUEST_BYTES,
     )
-    consumer = await _started(settings, make)
+    consumer = await started(settings, make)
     try:
         yield consumer
     finally:
@@ -245,7 +245,7 @@ async def administering(
 ) -> AsyncIterator[AIOKafkaAdminClient]:
     """A started admin client, closed at the end."""
     patience_ms = int(1000 * (within_s or settings.kafka_start_timeout_s))
-    admin = await _started(settings, partial(AIOKafkaAdminClient, request_timeout_ms=patience_ms), within_s)
+    admin = await started(settings, partial(AIOKafkaAdminClient, request_timeout_ms=patience_ms), within_s)
     try:
         yield admin
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -10,7 +11,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from schemas import topics
-from streams.kafka import RETRY_S, client_options, unreachable
+from streams.kafka import RETRY_S, client_options, started
 from streams.settings import Settings
 from streams.snapshots import Newest
 
@@ -38,19 +39,15 @@ class StateTopic:
 
     async def start(self) -> None:
         """Connect; raise `BrokerError` if no broker answers."""
-        self._producer = AIOKafkaProducer(
-            **client_options(self._settings),
+        make = partial(
+            AIOKafkaProducer,
             acks="all",
             max_batch_size=CHUNK_BYTES,
             max_request_size=8 << 20,
             # What could not be delivered within the session timeout may no longer be ours to write.
             request_timeout_ms=int(1000 * self._settings.kafka_session_timeout_s),
         )
-        try:
-            await self._producer.start()
-        except KafkaError as error:
-            await self._producer.stop()
-            raise unreachable(self._settings, error) from error
+        self._producer = await started(self._settings, make)
 
     async def stop(self) -> None:
         """Disconnect."""
