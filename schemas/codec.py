@@ -116,9 +116,10 @@ class Decoder:
 
         Args:
             payload: the value of the Kafka record.
-            kafka_timestamp_ms: of the record; counts where the event has no timestamp. Negative: none.
-            now_ms: what the clock rule measures from. It decides only whether the event is accepted:
-                the timestamp returned is the same at every replay.
+            kafka_timestamp_ms: of the record; counts where the event has no timestamp, and the clock rule
+                measures from it, so that a replay gives the same answer. 0 or less: none.
+            now_ms: what Kafka's timestamp itself is measured from, and the event's where there is no sane
+                one. It decides only whether the event is accepted.
 
         Raises:
             Rejected: the payload is not an event, or breaks a limit.
@@ -144,15 +145,20 @@ class Decoder:
     def _timestamp(self, given: dt.datetime | int | None, kafka_timestamp_ms: int, now_ms: int) -> int:
         if given is None:
             timestamp = kafka_timestamp_ms
-            if timestamp < 0:
+            if timestamp <= 0:
                 raise Rejected(Reason.MISSING_TIMESTAMP, "neither `$.timestamp` nor a timestamp from Kafka")
         elif isinstance(given, int):
             timestamp = given
         else:
             timestamp = _milliseconds(given)
-        if not now_ms - self.max_past_ms <= timestamp <= now_ms + self.max_future_ms:
+        if given is not None and self._is_sane(kafka_timestamp_ms, now_ms):
+            now_ms = kafka_timestamp_ms
+        if not self._is_sane(timestamp, now_ms):
             self._refuse(timestamp, now_ms, "Kafka's timestamp" if given is None else "`$.timestamp`")
         return timestamp
+
+    def _is_sane(self, timestamp: int, now_ms: int) -> bool:
+        return now_ms - self.max_past_ms <= timestamp <= now_ms + self.max_future_ms
 
     def _refuse(self, timestamp: int, now_ms: int, where: str) -> NoReturn:
         oldest, newest = now_ms - self.max_past_ms, now_ms + self.max_future_ms

@@ -1,3 +1,4 @@
+import contextlib
 import datetime as dt
 import json
 from typing import Any
@@ -61,11 +62,27 @@ def test_timestamps_become_milliseconds_utc(given: object, expected: int) -> Non
     ],
 )
 def test_clock_rule_is_exact_at_its_limits(distance: int, reason: Reason | None) -> None:
-    value = payload(timestamp=NOW + distance)
+    value = payload(timestamp=KAFKA + distance)
     if reason is None:
-        assert decoded(value)[1] == NOW + distance
+        assert decoded(value)[1] == KAFKA + distance
     else:
         assert rejection(value).reason is reason
+
+
+@pytest.mark.parametrize("later", [0, 1, DAY_MS, codec.MAX_PAST_MS])
+@pytest.mark.parametrize("distance", [-codec.MAX_PAST_MS - 1, -codec.MAX_PAST_MS, codec.MAX_FUTURE_MS + 1])
+def test_clock_rule_gives_the_same_answer_at_every_reading(distance: int, later: int) -> None:
+    value = payload(timestamp=KAFKA + distance)
+    refused = distance != -codec.MAX_PAST_MS
+    with pytest.raises(Rejected) if refused else contextlib.nullcontext():
+        Decoder().decode_event(value, KAFKA, KAFKA + later)
+
+
+@pytest.mark.parametrize("kafka", [-1, 0, 1, NOW * 2])
+def test_clock_rule_measures_from_now_where_kafka_has_no_sane_time(kafka: int) -> None:
+    assert Decoder().decode_event(payload(timestamp=NOW), kafka, NOW)[1] == NOW
+    with pytest.raises(Rejected, match="seconds ahead"):
+        Decoder().decode_event(payload(timestamp=NOW * 2), kafka, NOW)
 
 
 def test_clock_rule_is_configurable_and_names_the_limit() -> None:
@@ -82,9 +99,10 @@ def test_clock_rule_holds_for_kafkas_timestamp_too() -> None:
 
 
 def test_no_timestamp_at_all_is_refused_since_a_clock_would_differ_at_replay() -> None:
-    with pytest.raises(Rejected) as caught:
-        Decoder().decode_event(payload(), -1, NOW)
-    assert caught.value.reason is Reason.MISSING_TIMESTAMP
+    for kafka in (-1, 0):
+        with pytest.raises(Rejected) as caught:
+            Decoder().decode_event(payload(), kafka, NOW)
+        assert caught.value.reason is Reason.MISSING_TIMESTAMP
     assert Decoder().decode_event(payload(timestamp=NOW), -1, NOW)[1] == NOW
 
 
