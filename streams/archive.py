@@ -16,7 +16,7 @@ from schemas.events import Alert, DeadLetter, DriftRecord, ScoredEvent
 from streams.blocks import Blocks, Rejected
 from streams.dead_letters import DeadLetters, Refused
 from streams.kafka import BatchProducer
-from streams.records import Record
+from streams.records import Record, require_readable
 from streams.settings import Settings
 from streams.store import Store
 from streams.store_errors import RetryableStoreError
@@ -123,6 +123,7 @@ class Archive:
         return {topic: rows for topic, rows in groups.items() if rows}, refused
 
     def _message(self, record: Record, now_ms: int) -> Any:
+        require_readable(record)
         if record.topic == topics.FEEDBACK:
             feedback, timestamp = self._decoder.decode_feedback(record.value, record.timestamp, now_ms)
             return msgspec.structs.replace(feedback, timestamp=timestamp)

@@ -11,6 +11,7 @@ from streams.migrations import MigrationError
 from streams.policy_file import PolicyError
 from streams.settings import SettingsError
 from streams.store_errors import RetryableStoreError, StoreError
+from streams.unpacking import MissingCodecs
 
 _MESSAGES: dict[type[Exception], int] = {
     SettingsError: USAGE,
@@ -21,6 +22,7 @@ _MESSAGES: dict[type[Exception], int] = {
     StoreError: FATAL,
     MigrationError: FATAL,
     LocalServiceError: FATAL,
+    MissingCodecs: FATAL,
     OSError: FATAL,
 }
 

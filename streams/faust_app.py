@@ -7,68 +7,36 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import faust
 import structlog
 from faust.types import Message
 from faust.types.auth import SASLMechanism
 
+from schemas import topics
+from streams import unpacking
 from streams.faust_transport import PollConsumer, PollTransport
-from streams.records import Record
+from streams.fetcher import Lost
+from streams.lanes import LANES, Lane, Lanes
+from streams.polls import QUEUED_BYTES
+from streams.role import Role, Stateful
 from streams.settings import Settings
 from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-QUEUED_POLLS = 4
-POLL_RECORDS = 2_000
+BATCH_BYTES = QUEUED_BYTES["live"] // 2
+"""Of one batch, at most: while it is handled, as much again may be read."""
+PARTITION_BYTES = 1024 * 1024
+"""Of one partition in one answer; a batch that is larger comes alone."""
+METADATA_S = 5.0
+"""Between two looks for new partitions."""
+LOST_SHOWN_S = 900.0
+"""How long a loss of records shows in the health of the role."""
 IDLE_S = 1.0
 STOP_S = 5.0
 NEVER_S = 10 * 365 * 86_400.0
-
-
-class Role(Protocol):
-    """What one role does with records; everything it produces is durable when `handle` returns."""
-
-    name: str
-    topics: tuple[str, ...]
-    batch_records: int
-    """Records handed to `handle` at once, at most (a single poll is never split)."""
-    linger_s: float
-    """How long to collect records before a batch that is not full is handled."""
-
-    async def start(self) -> None:
-        """Connect; raise an error with a user-readable message when that is impossible."""
-        ...
-
-    async def handle(self, records: Sequence[Record]) -> bool:
-        """Process records in order; return whether their offsets may be committed now.
-
-        False keeps them pending: they are committed with the next batch that returns True. Without
-        records it is called when there was nothing new for a second and at the end, while some are
-        pending: make them durable now and return True.
-        """
-        ...
-
-    async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None:
-        """The partitions were given out anew; called before their first records, never during `handle`."""
-        ...
-
-    async def stop(self) -> None:
-        """Release everything."""
-        ...
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """A role that writes state of its partitions elsewhere, and must not once they are another's."""
-
-    holds: Callable[[], Awaitable[bool]]
-    """Whether what is being handled is of partitions that are still ours; set by the worker."""
-    draining: bool
-    """Set when the worker stops: what is pending should be made durable now."""
 
 
 class _PollSchema(faust.Schema[Any, Any]):
@@ -113,11 +81,10 @@ def _app(settings: Settings, role: Role) -> WeirApp:
         broker_rebalance_timeout=max(session, 10.0),
         # A store that is down may hold a batch for hours; progress is what the health endpoint watches.
         broker_max_poll_interval=NEVER_S / 1000,
-        broker_max_poll_records=POLL_RECORDS,
+        consumer_metadata_max_age_ms=int(METADATA_S * 1000),
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=9 * 1024 * 1024,
-        stream_buffer_maxsize=QUEUED_POLLS,
+        consumer_max_fetch_size=PARTITION_BYTES,
         stream_wait_empty=False,
         store="memory://",
         topic_allow_declare=False,
@@ -137,7 +104,7 @@ class Worker:
         self._settings = settings
         self._telemetry = telemetry
         self._app = _app(settings, role)
-        self._polls: asyncio.Queue[Any] = asyncio.Queue(maxsize=QUEUED_POLLS)
+        self._polls: Lanes[Any] = Lanes()
         self._pending: list[Any] = []
         self._epoch = -1
         self._failure: BaseException | None = None
@@ -145,12 +112,14 @@ class Worker:
         self._draining = False
         if isinstance(role, Stateful):
             role.holds = self._holds
+        self._lost_at = -LOST_SHOWN_S
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; raise what made the role unable to go on."""
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.request_stop)
+        unpacking.install()
         await self.role.start()
         self._define_agent()
         worker = asyncio.create_task(self._work(), name=f"{self.role.name}-work")
@@ -191,7 +160,7 @@ class Worker:
 
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
-                await self._polls.put(event)
+                self._polls.put(event.value.lane, event)
 
         self._app.agent(topic, name=self.role.name, concurrency=1)(agent)
 
@@ -203,35 +172,46 @@ class Worker:
     async def _work(self) -> None:
         try:
             while True:
-                await self._finish(await self._collect())
+                lane, events = await self._collect()
+                began = time.monotonic()
+                await self._finish(events)
+                self._polls.took(lane, time.monotonic() - began)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             self.fail(error)
 
-    async def _collect(self) -> list[Any]:
-        """Return polls for one batch, more than one while they are there or the role lingers.
+    async def _collect(self) -> tuple[Lane, list[Any]]:
+        """Return polls of one lane for one batch; live ones, while they are there or the role lingers.
 
         None at all, when offsets are pending and nothing new comes for a second.
         """
         try:
             async with asyncio.timeout((0.05 if self._draining else IDLE_S) if self._pending else None):
-                events = [await self._polls.get()]
+                lane, event = await self._polls.next()
         except TimeoutError:
-            return []
-        rows = len(events[0].value.records)
+            return "live", []
+        events = [event]
+        if lane == "live":
+            await self._add_live(events)
+        return lane, events
+
+    async def _add_live(self, events: list[Any]) -> None:
+        rows, size = len(events[0].value.records), events[0].value.size
         deadline = time.monotonic() + self.role.linger_s
-        while rows < self.role.batch_records:
-            wait = deadline - time.monotonic()
-            if self._polls.empty() and (wait <= 0 or self._draining):
-                break
-            try:
-                event = await asyncio.wait_for(self._polls.get(), max(wait, 0.001))
-            except TimeoutError:
-                break
+        while rows < self.role.batch_records and size < BATCH_BYTES:
+            event: Any = self._polls.pop("live")
+            if event is None:
+                wait = deadline - time.monotonic()
+                if wait <= 0 or self._draining:
+                    break
+                try:
+                    event = await asyncio.wait_for(self._polls.next_live(), wait)
+                except TimeoutError:
+                    break
             events.append(event)
             rows += len(event.value.records)
-        return events
+            size += event.value.size
 
     async def _finish(self, events: list[Any]) -> None:
         epoch = self._consumer.epoch
@@ -244,14 +224,15 @@ class Worker:
             await self.role.assigned(frozenset((tp.topic, tp.partition) for tp in assigned))
             self._epoch = epoch
         records = [record for event in current for record in event.value.records]
-        commit = False
-        if records or self._pending:
+        # A poll without records says that there was nothing to read, such as the end of a transaction.
+        commit = bool(events) and not self._pending
+        if records or (self._pending and not events):
             fetched = min((event.value.fetched for event in current), default=None)
             with self._telemetry.batch(len(records), fetched):
                 commit = await self.role.handle(records)
         for event in events:
-            event.value.records.clear()
-            self._polls.task_done()
+            self._consumer.release(event.value)
+        self._polls.done(len(events))
         self._pending.extend(current)
         if commit:
             for event in self._pending:
@@ -295,7 +276,24 @@ class Worker:
     def _check(self) -> None:
         if self._app.crashed or self._app.should_stop:
             raise self._app.crash_reason or RuntimeError("Faust stopped by itself")
-        self._consumer.check()
-        if self._consumer.joined and (lag := self._consumer.lag()) is not None:
+        consumer = self._consumer
+        consumer.check()
+        if consumer.joined and (lag := consumer.lag()) is not None:
             self._telemetry.ready = True
             self._telemetry.lag(lag)
+            ages = {lane: self._telemetry.oldest(lane, consumer.oldest(lane)) for lane in LANES}
+            if topics.EVENTS in self.role.topics:
+                self._telemetry.degrade("waiting", ages["live"] > self._settings.max_wait_s)
+        for lost in consumer.take_lost():
+            self._note_lost(lost)
+        self._telemetry.degrade("lost_records", time.monotonic() - self._lost_at < LOST_SHOWN_S)
+
+    def _note_lost(self, lost: Lost) -> None:
+        self._lost_at = time.monotonic()
+        where = {"topic": lost.topic, "partition": lost.partition}
+        if lost.records is None:
+            self._telemetry.count("weir_logs_anew_total")
+            log.error("another log than before: read from its start", **where)
+        else:
+            self._telemetry.count("weir_lost_records_total", lost.records)
+            log.error("records are gone that nobody read", records=lost.records, **where)

@@ -66,7 +66,7 @@ class Guard:
     """
 
     name = "guard"
-    topics: tuple[str, ...] = (topics.EVENTS,)
+    topics: tuple[str, ...] = (topics.EVENTS, topics.EVENTS_BULK)
     linger_s = 0.0
 
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:

@@ -16,6 +16,7 @@ from aiokafka.structs import ConsumerRecord
 
 from schemas import topics
 from streams import kafka_probe
+from streams.fetcher import bound
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,7 @@ HOUR_MS = 60 * MINUTE_MS
 TOPIC_CONFIG: dict[str, dict[str, str]] = {
     # An oversized event must reach the guard to become a dead letter, not fail in the app's producer.
     topics.EVENTS: {"max.message.bytes": str(8 * 1024 * 1024), "retention.ms": str(72 * HOUR_MS)},
+    topics.EVENTS_BULK: {"max.message.bytes": str(8 * 1024 * 1024), "retention.ms": str(72 * HOUR_MS)},
     topics.SCORES: {"max.message.bytes": str(4 * 1024 * 1024), "retention.ms": str(72 * HOUR_MS)},
     topics.DECISIONS: {"max.message.bytes": str(4 * 1024 * 1024), "retention.ms": str(24 * HOUR_MS)},
     topics.ALERTS: {"retention.ms": str(30 * 24 * HOUR_MS)},
@@ -208,8 +210,10 @@ async def consuming(
         enable_auto_commit=group is not None,
         fetch_max_wait_ms=settings.kafka_fetch_wait_ms,
         max_partition_fetch_bytes=REQUEST_BYTES,
+        isolation_level="read_committed",
     )
     consumer = await started(settings, make)
+    bound(consumer)
     try:
         yield consumer
     finally:

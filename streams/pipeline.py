@@ -19,7 +19,7 @@ from streams.dead_letters import Refused
 from streams.kafka import Message
 from streams.keeping import Findings, Keeper
 from streams.policy import SEVERITIES, VERDICTS, CompiledPolicy, Outcome
-from streams.records import Record
+from streams.records import Record, require_readable
 from streams.settings import Settings
 from streams.telemetry import Telemetry
 
@@ -94,6 +94,7 @@ class Pipeline:
             now = self._now_ms()
             for record, depth in zip(records, depths or [Depth.FULL] * len(records), strict=True):
                 try:
+                    require_readable(record)
                     event, timestamp = self._decoder.decode_event(record.value, record.timestamp, now)
                 except codec.Rejected as rejected:
                     output.accepted.append(False)
@@ -102,7 +103,8 @@ class Pipeline:
                 output.accepted.append(True)
                 events.append(event)
                 timestamps.append(timestamp)
-                kafka_timestamps.append(record.timestamp)
+                # A record without a time is as old as its reading.
+                kafka_timestamps.append(record.timestamp if record.timestamp > 0 else now)
                 read.append(depth)
         if events:
             batch = Batch(events, read, reading_s)

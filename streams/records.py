@@ -1,6 +1,9 @@
 """What weir needs of a Kafka record."""
 
+from dataclasses import dataclass
 from typing import Protocol
+
+from schemas.rejection import Reason, Rejected
 
 
 class Record(Protocol):
@@ -10,6 +13,26 @@ class Record(Protocol):
     partition: int
     offset: int
     timestamp: int
-    """Milliseconds since 1970 (UTC); -1 where the producer gave none."""
+    """Milliseconds since 1970 (UTC); 0 or less where the producer gave none."""
     key: bytes | None
     value: bytes | None
+
+
+@dataclass(slots=True)
+class RefusedBatch:
+    """Stands in the stream for a record batch that cannot be read, at the last offset of the batch."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    reason: Reason
+    detail: str
+    key: bytes | None = None
+    value: bytes | None = None
+
+
+def require_readable(record: Record) -> None:
+    """Raise `Rejected` for what stands for a batch that cannot be read."""
+    if isinstance(record, RefusedBatch):
+        raise Rejected(record.reason, record.detail)

@@ -184,6 +184,9 @@ class Settings(BaseSettings):
     health_stall_s: float = Field(
         60.0, gt=0, description="Messages waiting and none finished for so long: unhealthy"
     )
+    max_wait_s: float = Field(
+        30.0, gt=0, description="The oldest live event waits longer for its decision: degraded"
+    )
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged"

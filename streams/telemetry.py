@@ -53,6 +53,12 @@ MetricName = Literal[
     "weir_store_retries_total",
     # Messages between the last finished one and the end of the assigned partitions.
     "weir_lag_messages",
+    # Seconds since Kafka's timestamp of the oldest message that waits, by lane.
+    "weir_oldest_message_seconds",
+    # Messages that were gone before they were read.
+    "weir_lost_records_total",
+    # Partitions whose log was made anew, and is read from its start.
+    "weir_logs_anew_total",
     # Seconds since this role last finished a batch or had nothing to do.
     "weir_stalled_seconds",
     # 1 while the role works, but not as it should; see `DegradedReason`.
@@ -82,6 +88,7 @@ DegradedReason = Literal[
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+GAUGES: tuple[MetricName, ...] = ("weir_stalled_seconds", "weir_oldest_message_seconds")
 LABELS: dict[MetricName, tuple[str, ...]] = {
     "weir_stage_seconds": ("stage",),
     "weir_detector_seconds": ("detector",),
@@ -96,6 +103,7 @@ LABELS: dict[MetricName, tuple[str, ...]] = {
     "weir_rows_total": ("table",),
     "weir_policy_info": ("version", "hash", "detectors"),
     "weir_degraded": ("reason",),
+    "weir_oldest_message_seconds": ("lane",),
 }
 HELP: dict[MetricName, str] = {
     "weir_messages_total": "Messages read and finished",
@@ -117,6 +125,9 @@ HELP: dict[MetricName, str] = {
     "weir_rows_total": "Rows written",
     "weir_store_retries_total": "Attempts to write that are repeated",
     "weir_lag_messages": "Messages behind the end of the assigned partitions",
+    "weir_oldest_message_seconds": "Age of the oldest message that waits",
+    "weir_lost_records_total": "Messages that were gone before they were read",
+    "weir_logs_anew_total": "Partitions whose log was made anew and is read from its start",
     "weir_stalled_seconds": "Seconds since a batch was finished while messages wait",
     "weir_degraded": "1 while the role works, but not as it should",
     "weir_segments": "Segments held in memory",
@@ -139,6 +150,7 @@ class Telemetry:
         self._busy = False
         self._degraded: set[DegradedReason] = set()
         self._problems: dict[DegradedReason, str] = {}
+        self._oldest: dict[str, float] = {}
         self.ready = False
         """The role has joined its group; set by the worker."""
         self._metrics: dict[str, Any] = {name: self._make(name) for name in HELP}
@@ -149,7 +161,7 @@ class Telemetry:
             return Counter(name, HELP[name], labels, registry=self.registry)
         if name in ("weir_batch_messages",):
             return Histogram(name, HELP[name], labels, buckets=SIZES, registry=self.registry)
-        if name.endswith("_seconds") and name != "weir_stalled_seconds":
+        if name.endswith("_seconds") and name not in GAUGES:
             return Histogram(name, HELP[name], labels, buckets=SECONDS, registry=self.registry)
         return Gauge(name, HELP[name], labels, registry=self.registry)
 
@@ -215,6 +227,16 @@ class Telemetry:
         self.gauge("weir_lag_messages", messages)
         self.gauge("weir_stalled_seconds", self.stalled_s)
 
+    def oldest(self, lane: str, timestamp_ms: int) -> float:
+        """Note Kafka's timestamp of the oldest message of a lane that waits; return its age in seconds.
+
+        With 0 none waits.
+        """
+        age = max(0.0, time.time() - timestamp_ms / 1000) if timestamp_ms > 0 else 0.0
+        self._oldest[lane] = round(age, 1)
+        self.gauge("weir_oldest_message_seconds", age, lane)
+        return age
+
     def degrade(self, reason: DegradedReason, on: bool = True, problem: str = "") -> None:
         """Note that the role works, but not as it should, and why; or that this has passed.
 
@@ -243,6 +265,7 @@ class Telemetry:
             "problems": {reason: problem for reason, problem in self._problems.items() if problem},
             "ready": self.ready,
             "lag_messages": self._lag,
+            "oldest_seconds": self._oldest,
             "stalled_seconds": round(self.stalled_s, 1),
         }
 

@@ -5,7 +5,8 @@ import click
 
 @click.command()
 def command() -> None:
-    """Judge every event of llm.events and answer on llm.decisions, llm.scores and llm.alerts.
+    """Judge every event of llm.events, and of llm.events.bulk, and answer on llm.decisions, llm.scores and
+    llm.alerts.
 
     Runs until SIGTERM, then finishes what it has read. Start as many as the topic has partitions.
 

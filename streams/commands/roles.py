@@ -9,8 +9,9 @@ import structlog
 
 from schemas import topics
 from streams.cli import FATAL
-from streams.faust_app import Role, Worker
+from streams.faust_app import Worker
 from streams.kafka import BrokerError, missing_topics
+from streams.role import Role
 from streams.settings import Settings, load
 from streams.telemetry import Telemetry, TelemetryServer, configure_logging
 

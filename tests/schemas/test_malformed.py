@@ -10,7 +10,7 @@ from schemas.codec import Decoder, Reason, Rejected, decode
 from schemas.events import MESSAGES
 from tests.malformed import KINDS, NOW_MS, SECRET, Maker, event, malformed_payloads
 
-NEVER_BY_DECODING_EVENTS = {Reason.MISSING_TIMESTAMP, Reason.STORE_REJECTED}
+NEVER_BY_DECODING_EVENTS = {Reason.MISSING_TIMESTAMP, Reason.STORE_REJECTED, Reason.UNREADABLE_BATCH}
 """The one needs a record without a timestamp, the other comes from the archive."""
 
 

@@ -9,8 +9,10 @@ from faust.types import TP
 from streams.faust_transport import PollConsumer, _PollThread
 
 
-def state(position: int | None, end: int | None) -> SimpleNamespace:
-    return SimpleNamespace(position=position, has_valid_position=position is not None, highwater=end)
+def state(position: int | None, end: int | None, stable: int | None = None) -> SimpleNamespace:
+    return SimpleNamespace(
+        position=position, has_valid_position=position is not None, highwater=end, lso=stable
+    )
 
 
 def consumer(states: dict[int, Any] | None, finished: dict[int, int]) -> PollConsumer:
@@ -35,6 +37,9 @@ def consumer(states: dict[int, Any] | None, finished: dict[int, int]) -> PollCon
         ({}, {}, 0),
         ({0: state(5, 9)}, {}, 4),
         ({0: state(9, 9)}, {0: 7}, 2),
+        ({0: state(5, 9, 9)}, {}, 4),
+        ({0: state(5, 9, 5)}, {}, 0),  # an open transaction: nothing of it may be read
+        ({0: state(5, 9, -1)}, {}, 4),
         ({0: state(9, 9), 1: state(3, 3)}, {0: 9}, 0),
         ({0: state(9, 9), 1: state(3, None)}, {0: 9}, None),
         ({0: state(9, 9), 1: state(None, 3)}, {0: 9}, None),

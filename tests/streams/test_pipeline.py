@@ -19,6 +19,7 @@ from streams.pipeline import Output, Pipeline
 from streams.policy import CompiledPolicy
 from streams.policy_file import load as load_policy
 from streams.policy_file import parse as parse_policy
+from streams.records import RefusedBatch
 from streams.settings import POLICY, Settings
 from streams.telemetry import Telemetry
 from tests.malformed import malformed_payloads
@@ -121,6 +122,24 @@ def test_a_decision_names_the_detectors_that_scored(runner: Runner, policy: Comp
 def test_latency_is_measured_from_kafkas_timestamp(runner: Runner, policy: CompiledPolicy) -> None:
     output = pipeline(runner).process(all_records(), policy)
     assert {codec.decode(Decision, value).latency_ms for _, value in output.decisions} == {50.0}
+
+
+@pytest.mark.parametrize("timestamp", [-1, 0])
+def test_latency_without_a_timestamp_of_kafka_is_measured_from_the_reading(
+    runner: Runner, policy: CompiledPolicy, timestamp: int
+) -> None:
+    payload = codec.encode(event("Hello", timestamp=NOW_MS))
+    output = pipeline(runner).process([FakeRecord(payload, timestamp=timestamp)], policy)
+    assert [codec.decode(Decision, value).latency_ms for _, value in output.decisions] == [0.0]
+
+
+def test_a_batch_that_cannot_be_read_is_one_dead_letter(runner: Runner, policy: CompiledPolicy) -> None:
+    refused = RefusedBatch("llm.events", 3, 41, NOW_MS, codec.Reason.TOO_LARGE, "unpacks to too much")
+    output = pipeline(runner).process([refused, *records_of(event("Hello"))], policy)
+    assert (len(output.decisions), output.accepted) == (1, [False, True])
+    (letter,) = output.refused
+    assert letter.record is refused
+    assert (letter.reason, letter.detail) == ("too_large", "unpacks to too much")
 
 
 def test_bad_payloads_become_dead_letters_in_order(runner: Runner, policy: CompiledPolicy) -> None:
