@@ -1,4 +1,4 @@
-"""From rows to messages on `llm.events`: mapped, given an id, validated, sent in batches."""
+"""From rows to messages on a topic of events: mapped, given an id, validated, sent in batches."""
 
 import asyncio
 import hashlib
@@ -171,6 +171,7 @@ class Publication:
     """Whether --map and --set may mend a row."""
     finish: Callable[[], list[Message]] = list
     """Returns what `prepare` kept until all rows were seen."""
+    topic: str = topics.EVENTS_BULK
 
     async def batches(self) -> AsyncIterator[list[Message]]:
         """Yield messages in batches; raises `BadRowError` after the good rows before a bad one."""
@@ -256,7 +257,7 @@ class Publication:
         progress()
 
     async def _send(self, producer: Producer, batch: list[Message]) -> None:
-        await producer.send(topics.EVENTS, batch)
+        await producer.send(self.topic, batch)
         self.tally.published += len(batch)
 
 

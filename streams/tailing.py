@@ -70,6 +70,13 @@ class Stream:
     cells: Callable[[Any], Sequence[Cell]]
     filters: tuple[str, ...] = ()
     """The fields of `Filter` that its messages have."""
+    others: tuple[str, ...] = ()
+    """More topics with the same messages."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All topics that are followed."""
+        return (self.topic, *self.others)
 
     def decode(self, value: bytes | None) -> Any:
         """Return the message; raises `schemas.rejection.Rejected`."""
@@ -207,7 +214,7 @@ STREAMS: Final[Mapping[str, Stream]] = MappingProxyType(
         "dlq": Stream(topics.DEAD_LETTERS, DeadLetter, _dead_letter),
         "scores": Stream(topics.SCORES, ScoredEvent, _scored, _JUDGED),
         "feedback": Stream(topics.FEEDBACK, Feedback, _feedback, ("app", "event")),
-        "events": Stream(topics.EVENTS, Event, _event, ("app", "event")),
+        "events": Stream(topics.EVENTS, Event, _event, ("app", "event"), (topics.EVENTS_BULK,)),
     }
 )
 """What can be followed, by the name that a user gives it."""

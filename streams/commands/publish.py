@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 SHOWN_APPS = 5
+LANES = ("bulk", "live")
 
 
 @click.command(cls=Command)
@@ -34,6 +35,13 @@ SHOWN_APPS = 5
 @click.option("--otel", is_flag=True, help="FILE is JSONL of OpenTelemetry spans: make events of them.")
 @click.option("--raw", is_flag=True, help="Send the lines of a JSONL file as they are, good or bad.")
 @click.option(
+    "--lane",
+    type=click.Choice(LANES),
+    default="bulk",
+    show_default=True,
+    help="live: judged at once, as an app's own events; bulk: judged when no live event waits.",
+)
+@click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
@@ -50,12 +58,16 @@ def command(
     metadata: str,
     otel: bool,
     raw: bool,
+    lane: str,
     rate: float | None,
     limit: int | None,
     skip_bad: bool,
     dry_run: bool,
 ) -> None:
-    """Publish events to llm.events from FILE, or from stdin when FILE is `-`.
+    """Publish events from FILE, or from stdin when FILE is `-`: to llm.events.bulk, or llm.events.
+
+    No event of an app waits for those of the bulk lane, and they get what time is left, a tenth at least;
+    decisions and rows are the same. With --lane live they are judged as an app's own.
 
     FILE is JSONL (one event per line), CSV with a header, or Parquet; gzip is unpacked. Every row is
     checked as the guard would check it before it is sent: a bad one stops the command and is named with
@@ -68,8 +80,9 @@ def command(
       weir publish events.jsonl
       weir publish prompts.csv --map text=question --map event_id=id --set app=shop --set kind=prompt
       weir publish spans.jsonl --otel --set app=shop
-      tail -F app.jsonl | weir publish - --skip-bad
+      tail -F app.jsonl | weir publish - --lane live --skip-bad
     """
+    from schemas import topics
     from streams.mapping import FieldMap, pairs
     from streams.publishing import Preparer, Publication, Tally
     from streams.publishing import raw as as_it_is
@@ -77,6 +90,7 @@ def command(
     from streams.settings import load
     from streams.span_preparing import SpanPreparer, summary
 
+    topic = topics.EVENTS if lane == "live" else topics.EVENTS_BULK
     names = tuple(name.strip() for name in metadata.split(",") if name.strip())
     mapped = bool(columns or constants or names)
     _check(otel=otel, raw=raw, mapped=mapped, chosen=bool(columns or names))
@@ -96,7 +110,7 @@ def command(
         preparer = kind(_decoder(settings), source.name, fields, tally, _now_ms)
         publication = Publication(
             source, as_it_is if raw else preparer, tally, _report, skip_bad, limit, rate, mappable=not otel,
-            finish=preparer.finish,
+            finish=preparer.finish, topic=topic,
         )  # fmt: skip
         try:
             if dry_run:
@@ -137,7 +151,6 @@ def _report(problem: str) -> None:
 def _publish(settings: "Settings", publication: "Publication") -> None:
     from aiokafka.errors import KafkaError
 
-    from schemas import topics
     from streams.cli import USAGE, UserError
     from streams.interrupt import orderly
     from streams.publishing import BadRowError
@@ -162,7 +175,7 @@ def _publish(settings: "Settings", publication: "Publication") -> None:
         raise
     seconds = time.monotonic() - started
     done = counted(tally.published, "event")
-    click.echo(f"{done} published to {topics.EVENTS} in {seconds:.1f} s{_aside(tally)}")
+    click.echo(f"{done} published to {publication.topic} in {seconds:.1f} s{_aside(tally)}")
 
 
 def _so_far(tally: "Tally") -> str:
@@ -180,13 +193,12 @@ def _aside(tally: "Tally") -> str:
 
 
 async def _send(settings: "Settings", publication: "Publication") -> None:
-    from schemas import topics
     from streams.kafka import BrokerError, missing_topics, producing
     from streams.progress import Progress
 
-    if topics.EVENTS in await missing_topics(settings):
+    if publication.topic in await missing_topics(settings):
         raise BrokerError(
-            f"{settings.kafka} has no topic {topics.EVENTS}: create the topics with `weir topics`"
+            f"{settings.kafka} has no topic {publication.topic}: create the topics with `weir topics`"
         )
     source = publication.source
 
@@ -204,7 +216,6 @@ async def _send(settings: "Settings", publication: "Publication") -> None:
 
 
 def _dry_run(publication: "Publication") -> None:
-    from schemas import topics
     from streams.cli import USAGE, UserError
     from streams.publishing import BadRowError
 
@@ -215,7 +226,7 @@ def _dry_run(publication: "Publication") -> None:
         good = counted(tally.prepared, "good event")
         raise UserError(f"{error}\n{good} before it; nothing was sent", USAGE) from None
     would = counted(tally.prepared, "event")
-    click.echo(f"{would} would be published to {topics.EVENTS}{_aside(tally)}; nothing was sent")
+    click.echo(f"{would} would be published to {publication.topic}{_aside(tally)}; nothing was sent")
     for kind, count in sorted(tally.kinds.items()):
         click.echo(f"  {kind + 's':12} {count:,}")
     if tally.apps:

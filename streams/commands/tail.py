@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,19 +72,21 @@ async def _tail(
     from streams import tailing
     from streams.aligned import Aligner
     from streams.kafka import BrokerError, missing_topics
+    from streams.records import require_readable
 
-    if stream.topic in await missing_topics(settings):
+    if missing := set(stream.topics) & set(await missing_topics(settings)):
         raise BrokerError(
-            f"{settings.kafka} has no topic {stream.topic}: create the topics with `weir topics`"
+            f"{settings.kafka} has no topic {min(missing)}: create the topics with `weir topics`"
         )
     aligner, shown = Aligner(room=columns()), 0
-    async with contextlib.aclosing(_records(settings, stream.topic, from_start, follow)) as records:
+    async with contextlib.aclosing(_records(settings, stream.topics, from_start, follow)) as records:
         async for record in records:
             try:
+                require_readable(record)
                 message = stream.decode(record.value)
             except Rejected as rejected:
                 if not filter_.wanted():
-                    where = f"{stream.topic}/{record.partition}@{record.offset}"
+                    where = f"{record.topic}/{record.partition}@{record.offset}"
                     click.secho(plain(f"{where}: not readable: {rejected.detail}"), err=True, dim=True)
                 continue
             if not filter_.matches(message):
@@ -102,16 +104,16 @@ async def _tail(
 
 
 async def _records(
-    settings: "Settings", topic: str, from_start: bool, follow: bool
+    settings: "Settings", topics: Sequence[str], from_start: bool, follow: bool
 ) -> AsyncGenerator[Any, None]:
     from streams.kafka import consuming
 
-    async with consuming(settings, topic, from_start=from_start) as consumer:
+    async with consuming(settings, *topics, from_start=from_start) as consumer:
         partitions = consumer.assignment()
         if not from_start:
             await consumer.seek_to_end()
         if follow and sys.stderr.isatty():
-            click.secho(f"following {topic}; Ctrl-C ends", err=True, dim=True)
+            click.secho(f"following {', '.join(topics)}; Ctrl-C ends", err=True, dim=True)
         if not follow:
             async for record in _merged(consumer, await consumer.end_offsets(partitions)):
                 yield record

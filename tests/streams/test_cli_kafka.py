@@ -65,7 +65,7 @@ def test_published_rows_are_events(app: str, tmp_path: Path) -> None:
         "kind=prompt",
     )
     assert outcome.code == 0, outcome.err
-    assert outcome.out.startswith("2 events published to llm.events in ")
+    assert outcome.out.startswith("2 events published to llm.events.bulk in ")
     assert sorted((each["event_id"], each["text"]) for each in seen("events", "--app", app)) == [
         ("1", "how deep?"), ("2", "how wide?"),
     ]  # fmt: skip
@@ -107,7 +107,7 @@ def test_a_dry_run_sends_nothing(app: str, tmp_path: Path) -> None:
         "--dry-run",
     )
     assert outcome.out.splitlines() == [
-        "3 events would be published to llm.events; nothing was sent",
+        "3 events would be published to llm.events.bulk; nothing was sent",
         "  prompts      3",
         f"  apps         {app}",
         "  ids made     3 (<file>-<line>-<hash of the content>)",
@@ -134,7 +134,7 @@ def test_spans_are_published_and_every_one_is_accounted_for(app: str, tmp_path: 
     export = {"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": [each]}]} for each in spans]}
     (tmp_path / "spans.jsonl").write_text(json.dumps(export))
     outcome = run("publish", "spans.jsonl", "--otel", "--set", f"app={app}")
-    assert outcome.out.startswith("2 events published to llm.events in ")
+    assert outcome.out.startswith("2 events published to llm.events.bulk in ")
     assert [" ".join(line.split()) for line in outcome.out.splitlines()[1:]] == [
         "spans 4",
         "1 published",
@@ -289,12 +289,12 @@ def test_no_broker_is_one_clear_message(command: list[str], monkeypatch: pytest.
 @pytest.mark.parametrize("command", [["tail", "events"], ["publish", "-"]])
 def test_a_missing_topic_is_said(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     async def missing(settings: Settings) -> list[str]:
-        return [topics.EVENTS]
+        return [topics.EVENTS_BULK]
 
     monkeypatch.setattr("streams.kafka.missing_topics", missing)
     outcome = run(*command, stdin="")
     assert outcome.code == 1
-    assert "has no topic llm.events: create the topics with `weir topics`" in outcome.err
+    assert "has no topic llm.events.bulk: create the topics with `weir topics`" in outcome.err
 
 
 def test_a_broker_that_stops_leaves_no_doubt_about_what_was_sent(

@@ -25,7 +25,7 @@ class FakeProducer:
         self.batches: list[list[Message]] = []
 
     async def send(self, topic: str, messages: Sequence[Message]) -> None:
-        assert topic == "llm.events"
+        assert topic == "llm.events.bulk"
         await asyncio.sleep(0)
         self.batches.append(list(messages))
 
