@@ -17,6 +17,10 @@ from detectors.excerpt import excerpt
 from detectors.features import shared_embeddings
 from detectors.normalise import Reading, readings
 from detectors.occlusion import Occlusion, occlude
+from detectors.privacy.credentials import credentials
+from detectors.privacy.findings import Finding
+from detectors.privacy.personal_data import personal_data
+from detectors.privacy.views import search
 from schemas.events import Event, Kind
 
 MAX_CONTEXTS = 16
@@ -30,6 +34,8 @@ FEATURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "embeddings": ("tokens",),
         "verdicts": ("tokens",),
         "hidden": (),
+        "findings": ("hidden",),
+        "call_findings": (),
         "hidden_verdicts": ("hidden",),
         "head_probabilities": ("verdicts", "hidden_verdicts"),
         "passages": (),
@@ -156,6 +162,30 @@ class Batch:
     def hidden(self) -> list[tuple[int, Reading]]:
         """Every other reading of a text (decoded, without invisible characters, ...), with its row."""
         return [(row, reading) for row, text in enumerate(self.texts) for reading in readings(text)]
+
+    @cached_property
+    def findings(self) -> list[tuple[list[Finding], list[Finding]]]:
+        """Of each text the personal data and the credentials, sorted and free of overlaps."""
+        others: list[list[Reading]] = [[] for _ in self.texts]
+        for row, reading in self.hidden:
+            others[row].append(reading)
+        searched = zip(self.texts, others, strict=True)
+        found = (search(text, personal_data, credentials, others=known) for text, known in searched)
+        return [(data, keys) for data, keys in found]
+
+    @cached_property
+    def call_findings(self) -> list[tuple[list[Finding], list[Finding]]]:
+        """Of the arguments of each event's tool calls: what a model hands to a tool leaves by it."""
+        found = []
+        for event in self.events:
+            data: list[Finding] = []
+            keys: list[Finding] = []
+            for call in event.tool_calls:
+                of_call = search(call.arguments, personal_data, credentials)
+                data += of_call[0]
+                keys += of_call[1]
+            found.append((data, keys))
+        return found
 
     @cached_property
     def hidden_verdicts(self) -> Verdicts:

@@ -47,15 +47,18 @@ class Keeper:
         """Return what is kept of a text: what cannot be redacted is not kept."""
         return "hash" if self._storage == "redacted" and findings is None else self._storage
 
-    def kept(self, event: Event, findings: Findings) -> Event:
-        """Return the event with its texts reduced; the prompt of a completion is an event of its own."""
+    def kept(self, event: Event, findings: Findings, kinds: set[str]) -> Event:
+        """Return the event with its texts reduced; the prompt of a completion is an event of its own.
+
+        What was found in the other texts is added to `kinds`.
+        """
         if event.prompt:
             event = msgspec.structs.replace(event, prompt="")
         storage = self.storage(findings)
         if storage == "full":
             return event
         salt = event.conversation_id
-        metadata = {name: self._clean(value, salt) for name, value in event.metadata.items()}
+        metadata = {name: self._clean(value, salt, kinds) for name, value in event.metadata.items()}
         if storage != "redacted":
             calls = tuple(ToolCall(name=call.name) for call in event.tool_calls)
             return msgspec.structs.replace(
@@ -66,12 +69,12 @@ class Keeper:
         if metadata:
             changes["metadata"] = metadata
         if event.system_prompt:
-            changes["system_prompt"] = self._clean(event.system_prompt, salt)
+            changes["system_prompt"] = self._clean(event.system_prompt, salt, kinds)
         if event.contexts:
-            changes["contexts"] = tuple(self._clean(text, salt) for text in event.contexts)
+            changes["contexts"] = tuple(self._clean(text, salt, kinds) for text in event.contexts)
         if event.tool_calls:
             changes["tool_calls"] = tuple(
-                ToolCall(name=call.name, arguments=self._clean(call.arguments, salt))
+                ToolCall(name=call.name, arguments=self._clean(call.arguments, salt, kinds))
                 for call in event.tool_calls
             )
         return msgspec.structs.replace(event, **changes)
@@ -92,5 +95,7 @@ class Keeper:
             return ""
         return hashlib.blake2b(text.encode(), digest_size=16, key=self._key).hexdigest()
 
-    def _clean(self, text: str, salt: str) -> str:
-        return self.redacted(text, self.find(text), salt)
+    def _clean(self, text: str, salt: str, kinds: set[str]) -> str:
+        findings = self.find(text)
+        kinds.update(finding.kind for finding in findings or ())
+        return self.redacted(text, findings, salt)

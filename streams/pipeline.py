@@ -206,14 +206,16 @@ class Pipeline:
         event = judged.batch.events[row]
         if "long_text" in decision.degraded:
             event = few_metadata(event)
+        kinds = {finding.kind for finding in findings or ()}
+        kept = self._keeper.kept(_counted(event, scores), findings, kinds)
         return ScoredEvent(
-            event=self._keeper.kept(_counted(event, scores), findings),
+            event=kept,
             scores=scores,
             decision=decision,
             timestamp=judged.timestamps[row],
             storage=self._keeper.storage(findings),
             text_hash=self._keeper.hash(judged.batch.published[row].text),
-            pii_types=tuple(sorted({finding.kind for finding in findings or ()})),
+            pii_types=tuple(sorted(kinds)),
         )
 
     def _observe(self, judged: Judged, latencies: Sequence[float]) -> None:

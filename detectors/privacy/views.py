@@ -63,15 +63,16 @@ class View(NamedTuple):
         return Finding(finding.kind, self.starts[finding.start], self.ends[finding.end - 1])
 
 
-def search(text: str, *finders: Find) -> list[list[Finding]]:
+def search(text: str, *finders: Find, others: list[Reading] | None = None) -> list[list[Finding]]:
     """Return for each finder what it finds in the first `SCAN_LIMIT` characters, also in disguise.
 
-    A finder gets texts with digits, spaces and dashes in ASCII (see `plain`). The findings are those of the
-    original text, sorted and free of overlaps.
+    `others` are the readings of the text, where they are known. A finder gets texts with digits, spaces and
+    dashes in ASCII (see `plain`). The findings are those of the original text, sorted and free of overlaps.
     """
     head = plain(text)
     view = decoded(head)
-    others = readings(text)
+    if others is None:
+        others = readings(text)
     return [merge(_found(find, head, view, others)) for find in finders]
 
 

@@ -230,6 +230,28 @@ def broken(runner: Runner) -> Iterator[Runner]:
     failing.close()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "kinds"),
+    [
+        (
+            '{"key": "AKIAQ2W3E4R5T6Y7U8I9", "to": "eve@example.com"}',
+            ("AWS_KEY", "EMAIL"),
+        ),
+        ('{"cmd": "export DB_PASSWORD=hunter2x9"}', ("PASSWORD",)),
+    ],
+)
+def test_what_a_tool_call_carries_is_judged(
+    runner: Runner, policy: CompiledPolicy, arguments: str, kinds: tuple[str, ...]
+) -> None:
+    calling = event("", kind="completion", tool_calls=(ToolCall(name="send", arguments=arguments),))
+    output = pipeline(runner).process(records_of(calling), policy)
+    decision = codec.decode(Decision, output.decisions[0][1])
+    assert "secrets-completion-block" in [hit.rule for hit in decision.rules]
+    scored = codec.decode(ScoredEvent, output.scores[0][1])
+    assert scored.pii_types == kinds
+    assert scored.event.tool_calls[0].arguments != arguments
+
+
 def test_a_failed_finder_means_that_only_the_hash_is_kept(broken: Runner) -> None:
     policy = load_policy(POLICY, owners(broken)).compile(broken.metrics)
     scored, decision, everything = kept(broken, policy, "redacted")
