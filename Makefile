@@ -12,7 +12,7 @@ help:  ## show what there is
 
 $(READY): requirements-dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "weir needs Python 3.11 or newer: install it (Debian: apt-get install python3 python3-venv) or set PYTHON" >&2; exit 2; }
-	@echo "setting up $(VENV) with $(PYTHON) (about 1.4 GB on disk, once)"
+	@echo "setting up $(VENV) with $(PYTHON) (about 1.4 GB on disk, once; it takes one to three minutes)"
 	@$(PYTHON) -m venv $(VENV) || { echo "venv is missing: apt-get install python3-venv" >&2; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
@@ -20,7 +20,7 @@ $(READY): requirements-dev.txt pyproject.toml
 
 setup: $(READY)  ## make the virtual environment .venv
 
-demo: $(READY)  ## run the whole of weir on this machine for a minute and a half and look at what it does
+demo: $(READY)  ## run the whole of weir on this machine for about a minute and look at what it does
 	@$(BIN)/python examples/demo.py
 
 test: $(READY)  ## run all tests

@@ -9,6 +9,7 @@ Exit status: 0 when the text may go to the model, 3 when it may not.
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 import time
@@ -58,26 +59,17 @@ class Gate:
         self._timeout = timeout
         self._fail_open = fail_open
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._connected = False
         self._misses = 0
         self._next_probe = 0.0
+        # While the broker is away it would say so many times a second.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
-    async def start(self) -> None:
-        """Connect; raises KafkaConnectionError when no broker answers."""
-        self._producer = AIOKafkaProducer(bootstrap_servers=KAFKA, metadata_max_age_ms=METADATA_MS)
-        # No group: every process reads all decisions and picks its own.
-        self._consumer = AIOKafkaConsumer(
-            "llm.decisions", bootstrap_servers=KAFKA, metadata_max_age_ms=METADATA_MS
-        )
-        try:
-            await self._producer.start()
-            await self._producer.partitions_for("llm.events")
-            await self._consumer.start()
-            # Where to read from is settled before the first request, or its decision could be missed.
-            await asyncio.gather(*(self._consumer.position(part) for part in self._consumer.assignment()))
-        except BaseException:
-            await self._disconnect()
-            raise
+    async def start(self) -> bool:
+        """Connect; return whether a broker answers. If none does it is tried again once a second."""
+        connected = await self._connect()
         self._listener = asyncio.create_task(self._listen())
+        return connected
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -87,6 +79,8 @@ class Gate:
 
     async def ask(self, text: str, **fields: str) -> Answer:
         """Return what to do with a prompt; `fields` are further fields of the event."""
+        if not self._connected:
+            return Answer(self._fail_open, text, "not asked: no broker has answered yet")
         now = time.monotonic()
         if self._misses >= MISSES and now < self._next_probe:
             return Answer(self._fail_open, text, "not asked: weir has not answered lately")
@@ -113,11 +107,33 @@ class Gate:
         finally:
             del self._waiting[event_id]
 
+    async def _connect(self) -> bool:
+        self._producer = AIOKafkaProducer(bootstrap_servers=KAFKA, metadata_max_age_ms=METADATA_MS)
+        # No group: every process reads all decisions and picks its own.
+        self._consumer = AIOKafkaConsumer(
+            "llm.decisions", bootstrap_servers=KAFKA, metadata_max_age_ms=METADATA_MS
+        )
+        try:
+            await self._producer.start()
+            await self._producer.partitions_for("llm.events")
+            await self._consumer.start()
+            # Where to read from is settled before the first request, or its decision could be missed.
+            await asyncio.gather(*(self._consumer.position(part) for part in self._consumer.assignment()))
+            self._connected = True
+        except BaseException as error:
+            await self._disconnect()
+            if not isinstance(error, KafkaConnectionError):
+                raise
+        return self._connected
+
     async def _disconnect(self) -> None:
         await self._consumer.stop()
         await self._producer.stop()
 
     async def _listen(self) -> None:
+        while not self._connected:
+            await asyncio.sleep(PROBE_S)
+            await self._connect()
         while True:
             try:
                 record = await self._consumer.getone()
@@ -141,9 +157,8 @@ def _answer(decision: dict[str, Any], text: str) -> Answer:
 
 async def main(text: str, patience: float, fail_open: bool) -> int:
     gate = Gate("shop", timeout=patience, fail_open=fail_open)
-    try:
-        await gate.start()
-    except KafkaConnectionError:
+    if not await gate.start():
+        await gate.stop()
         sys.exit(f"no broker answers at {KAFKA}: start `weir up`, or set WEIR_KAFKA")
     answer = await gate.ask(text)
     await gate.stop()

@@ -284,6 +284,24 @@ def test_gate_is_made_where_no_loop_runs(own_broker: Broker, monkeypatch: pytest
     asyncio.run(use())
 
 
+async def test_gate_that_starts_before_the_broker_goes_on_when_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = Broker(free_port(), tmp_path)
+    gate = new_gate(broker, monkeypatch)
+    assert not await gate.start()
+    answer = await gate.ask("hello")
+    assert (answer.allowed, answer.why) == (True, "not asked: no broker has answered yet")
+    broker.start()
+    try:
+        await create_topics(Settings(_env_file=None, kafka=broker.address))
+        async with answering(broker):
+            await until_allowed(gate)
+        await gate.stop()
+    finally:
+        broker.stop()
+
+
 async def test_gate_does_not_wait_for_a_weir_that_is_away(
     own_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,13 +21,14 @@ _KEY_BODY = re.compile(
 
 # In lower case, each as it begins: longer forms (passwords, tokenized) are the rest of the name.
 _PASSWORDS: Final = (
-    "password", "passwd", "passphrase", "passcode", "pwd", "pswd", "pass", "passwort", "kennwort",
+    "password", "passwd", "passphrase", "passcode", "pwd", "pswd", "passwort", "kennwort",
     "mot de passe", "mdp", "contraseña", "contrasena", "clave", "senha", "parola", "wachtwoord", "lösenord",
     "losenord", "adgangskode", "passord",
     "salasana", "hasło", "haslo", "heslo", "jelszó", "parolă", "şifre",
     "sifre", "пароль", "пароля", "паролем", "密码", "密碼", "口令", "パスワード", "暗証番号", "비밀번호",
     "암호",
     "पासवर्ड", "รหัสผ่าน", "mật khẩu", "mat khau", "kata sandi", "كلمة المرور", "كلمة السر", "סיסמה", "סיסמא",
+    "pass",  # the last: it also begins some of the others
 )  # fmt: skip
 _SECRETS: Final = (
     "secret",
@@ -55,20 +56,31 @@ _VALUE: Final = (
     r"|(?P<bare>[^\s\"'`,;]{1,256}))"
 )
 _ASSIGNMENT = re.compile(
-    r"(?P<rest>[A-Za-z0-9_-]{0,24}+)(?P<close>\\*[\"'`]?)\]?\s{0,3}+"
-    r"(?P<sign>:=|=>|==?|:|\b(?:is|was|ist|lautet|est|es|é|è|jest|är|er)\b|是|为|為|は|는|은|—|\u2013|-{1,2}>|)"
-    rf"\s{{0,3}}+\\?(?:(?:bearer|basic)\s{{1,3}}+)?{_VALUE}",
+    r"(?P<rest>[A-Za-z0-9_-]{0,24}+)(?P<close>\\*[\"'`]?)\]?[*_]{0,2}\s{0,3}+(?:\([^()\n]{1,32}\)\s?)?"
+    r"(?:(?:for|of|to|de|do|del|della|di|du|für|для|till|van|voor)\s(?:[\w.@-]{1,24}\s?){1,4}?"
+    r"(?=\s?[:=]|\s?\bis\b|\sto\b))?"
+    r"\s?(?P<sign>:=|=>|==?|:|\b(?:is|was|ist|lautet|est|es|é|è|jest|je|är|er|to|la|là|такой|такая)\b"
+    r"|คือ|是|为|為|は|는|은"
+    r"|—|\u2013|-{1,2}>|-(?=\s)|>(?=[^<\n]{4,64}</)|\|(?=\s)|)"
+    rf"[*_]{{0,2}}\s{{0,3}}+(?:\\+(?=[\"'`]))?(?:(?:bearer|basic)\s{{1,3}}+)?{_VALUE}",
+    re.IGNORECASE,
+)
+# {"name": "password", "value": "..."}, and the same in YAML.
+_NAMED = re.compile(
+    r"name[\"']?\s{0,2}[:=]\s{0,2}[\"']?[A-Za-z0-9_-]{0,24}(?:passw(?:or)?d|secret|token|api[_-]?key|pwd)"
+    r"[\"']?[\s,;]{1,40}[\"']?value[\"']?\s{0,2}[:=]\s{0,2}"
+    r"(?:[\"'](?P<a>[^\"'\n\\]{4,255})[\"']|(?P<b>[^\s\"',;}{\\]{4,255}))",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"(?<!\w)(?:bearer|basic)\s{1,3}+(?P<value>[\w.~+/=-]{16,4096})", re.IGNORECASE)
 # Options of command line tools; for an example of each see the tests.
-_ARGUMENT: Final = r"(?:'([^'\n]{2,128})'|\"([^\"\n]{2,128})\"|([^\s\"'<$%{-][^\s\"']{2,127}))"
+_ARGUMENT: Final = r"(?:'([^'\n]{2,128})'|\"([^\"\n]{2,128})\"|([^\s\"'<$%{\\-][^\s\"'\\]{2,127}))"
 _OPTION = re.compile(
     r"(?<![\w-])(?:curl|http|https|wget|xh)\b[^\n|;]{0,200}?\s(?:-u|--user|-a|--auth|--proxy-user)[ =]?"
-    r"[\"']?[^\s:\"']{1,64}:([^\s\"']{1,128})"
+    r"[\"']?[^\s:\"']{1,64}:([^\s\"'\\]{1,128})"
     r"|(?<!\S)--?(?:password|passwd|pass|passphrase|token|secret|api-?key|auth-token|http-password)[ =]"
     + _ARGUMENT
-    + r"|\b(?:mysql(?:dump|admin)?|mariadb|mongo(?:sh)?)\b[^\n|;]{0,120}?\s-p([^\s\"'<$]{3,127})"
+    + r"|\b(?:mysql(?:dump|admin)?|mariadb|mongo(?:sh)?)\b[^\n|;]{0,120}?\s-p([^\s\"'<$\\]{3,127})"
     r"|\b(?:sshpass|(?:docker|podman|helm registry) login|redis-cli|ldapsearch)\b[^\n|;]{0,120}?\s"
     r"(?:-p|-a|-w|--password)[ =]?" + _ARGUMENT,
     re.IGNORECASE,
@@ -134,6 +146,9 @@ def credentials(text: str) -> list[Finding]:
             Finding("BEARER_TOKEN", *span)
             for span in verified(bearers, lambda span: _looks_random(text[slice(*span)], 16))
         ]
+    if "value" in lowered and "name" in lowered:
+        named = (match.span(match.lastgroup or 0) for match in _NAMED.finditer(text))
+        found += [Finding("SECRET", *span) for span in named if not _is_placeholder(text[slice(*span)])]
     if any(hint in lowered for hint in _TOOLS):
         found += _options(text)
     return found
@@ -173,6 +188,8 @@ def _value_span(match: re.Match[str], name: int) -> Span:
     start, value = match.start("bare"), match["bare"]
     if name and match.string[name - 1] in "?&":
         value = value.partition("&")[0]
+    if match["sign"] == ">":  # <password>...</password>
+        value = value.partition("<")[0]
     if value.isascii() or not value[0].isascii():
         value = value.rstrip(".:\\")
     else:  # the sentence goes on without a blank, in a script that has none
@@ -193,7 +210,10 @@ def _is_secret(text: str, name: str, match: re.Match[str], span: Span) -> bool:
     if not match["sign"]:  # "log in with password Qr7!dke#39"
         apart = text[span[0] - 1].isspace() or text[span[0] - 1] in "\"'`"
         return apart and not match["rest"] and _MIXED.match(value) is not None
-    if name == "pass" and " " in value:  # of a match, a race, an encoder
+    # A pass of a match, a race, an encoder; passed, passenger, compass.
+    start = match.start() - len(name)
+    whole = not (start and text[start - 1].isalpha()) and not match["rest"][:1].isalpha()
+    if name == "pass" and (" " in value or not whole or match["sign"] == "-"):
         return False
     return _is_password(value, quoted=match["quoted"] is not None, line=_line(text, span))
 

@@ -55,13 +55,13 @@ def _foreign(request: web.Request) -> str:
 
 def _given(request: web.Request) -> Iterator[bytes]:
     """Yield the passwords of a request, wherever ClickHouse takes one."""
-    yield request.headers.get("X-ClickHouse-Key", "").encode()
-    yield request.query.get("password", "").encode()
+    yield request.headers.get("X-ClickHouse-Key", "").encode("utf-8", "surrogateescape")
+    yield request.query.get("password", "").encode("utf-8", "surrogateescape")
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "basic":
         try:
             yield base64.b64decode(value, validate=True).partition(b":")[2]
-        except binascii.Error:
+        except (binascii.Error, ValueError):  # of bytes that are no ASCII
             return
 
 

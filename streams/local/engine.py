@@ -114,7 +114,7 @@ class Engine:
                 self._catalogue.check_setting(name)
             statement = parse(request.text, request.default_format, self._canonical)
             self._catalogue.check_format(statement.format)
-            self._catalogue.check(statement.text)
+            self._catalogue.check(statement.text, read_only=request.read_only)
         except (ChdbError, RuntimeError, RefusedError) as error:
             raise self._error(error) from None
         return Prepared(request, statement)

@@ -18,6 +18,9 @@ _STATEMENTS = {
     "DELETE", "UPDATE", "OPTIMIZE", "UNDROP", "SHOW", "DESCRIBE", "EXISTS", "CHECK", "EXPLAIN", "SET",
     "USE", "KILL", "(",
 }  # fmt: skip
+_DESTROYING = {"DROP", "TRUNCATE", "RENAME", "EXCHANGE", "ALTER"}
+# Without them no statement runs until the next start.
+_OWN = {"system", "main", "default", "information_schema"}
 _CLAUSES = {("INTO", "OUTFILE"), ("FROM", "INFILE"), ("PARALLEL", "WITH")}
 _TABLE_FUNCTIONS = {
     "numbers", "numbers_mt", "zeros", "zeros_mt", "primes", "generateseries", "generate_series",
@@ -70,14 +73,18 @@ class Catalogue:
         if name.lower() not in self.formats:
             raise RefusedError(f"the format {name}: Unknown format", 73, "UNKNOWN_FORMAT")
 
-    def check(self, statement: str) -> None:
+    def check(self, statement: str, *, read_only: bool = False) -> None:
         """Raise `RefusedError` when a statement, as `formatQuery` wrote it, may not run."""
         words = _WORD.findall(statement)
+        if read_only and words[:1] == ["KILL"]:  # no change of data, for the engine
+            raise RefusedError("KILL in a GET", 164, "READONLY")
         if not words or words[0] not in _STATEMENTS:
             raise RefusedError(words[0] if words else "an empty statement")
         for word, following in zip(words, [*words[1:], ""], strict=True):
             if (word, following) in _CLAUSES:
                 raise RefusedError(f"{word} {following}")
+        if words[0] in _DESTROYING and _OWN & {word.strip('`"').lower() for word in words[1:6]}:
+            raise RefusedError(f"{words[0]} of a database that the engine needs")
         self._check_names(words)
         for name in _settings(words):
             self.check_setting(name)

@@ -77,7 +77,9 @@ class Stack:
             folder = self._directory / "clickhouse"
             self._say(f"store     {self._settings.clickhouse}  ({folder})")
             # The commands of weir find the token by themselves; every other client is told here.
-            self._say(f"          user default, password {make_token(folder)}  (from {folder / FILE_NAME})")
+            # Into a file, which others may read, goes only where it is.
+            shown = f" {make_token(folder)} " if sys.stdout.isatty() else ""
+            self._say(f"          user default, password{shown} in {folder / FILE_NAME}")
         asyncio.run(create_topics(self._settings))
         store = make_store(self._settings)
         migrate(store, self._settings, metrics)

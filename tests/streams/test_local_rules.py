@@ -61,6 +61,10 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 ATTACKS = """
+DROP DATABASE system
+DROP DATABASE `main`
+DROP DATABASE IF EXISTS INFORMATION_SCHEMA
+RENAME DATABASE system TO x
 SELECT * FROM file('F', LineAsString)
 SELECT file('F')
 SELECT `FILE`('F')

@@ -176,7 +176,13 @@ documents = st.recursive(
     | st.sampled_from([4111111111111111, 12025550142, 536904399, -4111111111111111, 0.5309136012499991])
     | st.sampled_from(VALUES)
     | st.sampled_from(
-        ['the password is "Summer*2024" ok', "pwd=a\\b1234\nnext", "C:\\u0040 ann%40example.com"]
+        [
+            'the password is "Summer*2024" ok',
+            "pwd=a\\b1234\nnext",
+            'mysql -pZima2024" x',
+            "password=\\u0041bc2024x",
+            "C:\\u0040 ann%40example.com",
+        ]
     )
     | st.text(max_size=8),
     lambda inner: (
