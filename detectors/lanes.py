@@ -1,12 +1,13 @@
-"""A thread for calls that may hang: one call at a time, each with a budget, and a hung one is left behind."""
+"""A thread for steps that may hang: each has a budget, and one that hangs is left behind."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-T = TypeVar("T")
+S = TypeVar("S")
 
 _thread = threading.local()
 
@@ -16,7 +17,7 @@ class DetectorExitError(Exception):
 
 
 def beat() -> None:
-    """Say that the call which this thread runs makes progress: its budget begins anew.
+    """Say that the step which this thread runs makes progress: its budget begins anew.
 
     For work whose amount nobody knows beforehand, after each piece of bounded length.
     """
@@ -25,12 +26,37 @@ def beat() -> None:
         call.seen = time.monotonic()
 
 
-class Lane:
-    """Runs calls one after the other in a daemon thread. (An executor's threads would block the exit.)
+@dataclass(frozen=True, slots=True)
+class Step(Generic[S]):
+    """Something to do with a subject."""
 
-    A call that overruns its budget is left behind with its thread, and the next one gets a new thread. As
-    long as the call goes on, calls for the same step fail at once: so there are never more threads than
-    steps. Code that hangs and holds the interpreter's lock stops them all; nothing in Python can help then.
+    name: str
+    run: Callable[[S], Any]
+    after: tuple[str, ...] = ()
+    """Steps that it needs: where one of them fails, it fails as that one did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a step."""
+
+    value: Any = None
+    error: Exception | None = None
+    seconds: float = 0.0
+    """Wall clock that it took."""
+
+
+Results = Mapping[str, Result]
+"""By the name of the step."""
+
+
+class Lane:
+    """Runs steps one after the other in a daemon thread. (An executor's threads would block the exit.)
+
+    All steps are one call, since a change of threads costs a busy interpreter some 0.1 ms. A step that
+    overruns its budget is left behind with the thread, and those after it are run in a new one. As long as
+    it goes on, it fails at once whenever it is asked for: so there are never more threads than steps. Code
+    that hangs and holds the interpreter's lock stops them all; nothing in Python can help then.
     Not for use by several threads at a time.
     """
 
@@ -40,25 +66,25 @@ class Lane:
         self._thread: threading.Thread | None = None
         self._hanging: dict[str, threading.Event] = {}
 
-    def call(self, step: str, function: Callable[[], T], budget_s: float) -> T:
-        """Return what `function` returns; raises what it raises, or `TimeoutError`.
+    def run(self, steps: Sequence[Step[S]], subject: Callable[[Results], S], budget_s: float) -> Results:
+        """Return the results of all steps; raises nothing that they raise.
 
         Args:
-            step: what the call is for.
-            function: must not write to anything that others go on using once it is left behind.
-            budget_s: seconds of wall clock, from the start or from the last `beat`.
+            steps: in their order; their names are unique.
+            subject: makes what they work on, of the results so far; called again after a step was left
+                behind, since that goes on writing to what it was given.
+            budget_s: seconds of wall clock for each, from its start or from its last `beat`.
 
         """
-        if step in self._hanging and not self._hanging[step].is_set():
-            raise TimeoutError
-        self._hanging.pop(step, None)
-        call = _Call(function)
-        self._started().put(call)
-        if not call.wait(budget_s):
-            self._hanging[step] = call.ended
-            self.close()
-            raise TimeoutError
-        return call.result()
+        results = {step.name: Result(error=TimeoutError()) for step in steps if self._hangs(step.name)}
+        while len(results) < len(steps):
+            call = _Call(steps, subject(results), results)
+            self._started().put(call)
+            if stuck := call.wait(budget_s):
+                self._hanging[stuck] = call.ended
+                results[stuck] = Result(error=TimeoutError(), seconds=budget_s)
+                self.close()
+        return results
 
     def close(self) -> None:
         """Let the thread end once it has nothing to do; the next call gets another."""
@@ -71,6 +97,11 @@ class Lane:
         if self._thread is not None:
             self._thread.join(timeout)
 
+    def _hangs(self, step: str) -> bool:
+        if step in self._hanging and self._hanging[step].is_set():
+            del self._hanging[step]
+        return step in self._hanging
+
     def _started(self) -> "SimpleQueue[_Call[Any] | None]":
         if self._inbox is None:
             self._inbox = SimpleQueue()
@@ -79,45 +110,63 @@ class Lane:
         return self._inbox
 
 
-class _Call(Generic[T]):
-    """A function, and what became of it."""
+class _Call(Generic[S]):
+    """The steps that have no result yet, on their way."""
 
-    def __init__(self, function: Callable[[], T]) -> None:
-        self._function: Callable[[], T] | None = function
-        self._value: T
-        self._error: Exception | None = None
+    def __init__(self, steps: Sequence[Step[S]], subject: S, results: dict[str, Result]) -> None:
+        self._steps = [step for step in steps if step.name not in results]
+        self._subject = subject
+        self._results = results
+        self._lock = threading.Lock()
+        self._current = ""
+        self._abandoned = False
         self.ended = threading.Event()
         self.seen = time.monotonic()
 
     def run(self) -> None:
-        assert self._function is not None
+        """Run the steps; ends early when the caller has left it behind."""
         _thread.call = self
         try:
-            self._value = self._function()
-        except Exception as error:
-            self._error = error
-        except BaseException as error:
-            # SystemExit must end neither this thread nor, raised again by the caller, the worker.
-            self._error = DetectorExitError(type(error).__name__)
+            for step in self._steps:
+                self.seen = time.monotonic()
+                self._current = step.name
+                result = self._result(step)
+                with self._lock:
+                    if self._abandoned:
+                        return
+                    self._results[step.name] = result
+                    self._current = ""
         finally:
             _thread.call = None
-            self._function = None  # it holds a batch
             self.ended.set()
 
-    def wait(self, budget_s: float) -> bool:
-        """Return whether it ended before `budget_s` seconds went by without a sign of progress."""
-        while not self.ended.wait(max(0.0, self.seen + budget_s - time.monotonic())):
-            if time.monotonic() >= self.seen + budget_s:
-                return self.ended.is_set()
-        return True
+    def _result(self, step: Step[S]) -> Result:
+        began = time.perf_counter()
+        for needed in step.after:
+            if error := self._results[needed].error:
+                return Result(error=error)
+        try:
+            return Result(step.run(self._subject), seconds=time.perf_counter() - began)
+        except Exception as error:
+            return Result(error=error, seconds=time.perf_counter() - began)
+        except BaseException as error:
+            # SystemExit must end neither this thread nor, raised again by the caller, the worker.
+            return Result(error=DetectorExitError(type(error).__name__))
 
-    def result(self) -> T:
-        if self._error is not None:
-            raise self._error
-        return self._value
+    def wait(self, budget_s: float) -> str:
+        """Return the step that showed no sign of progress for `budget_s` seconds; empty when all ended.
+
+        After that, nothing is written to the results any more.
+        """
+        while not self.ended.wait(max(0.0, self.seen + budget_s - time.monotonic())):
+            with self._lock:
+                if self._current and time.monotonic() >= self.seen + budget_s:
+                    self._abandoned = True
+                    return self._current
+        return ""
 
 
 def _work(inbox: "SimpleQueue[_Call[Any] | None]") -> None:
     while (call := inbox.get()) is not None:
         call.run()
-        del call  # it holds a result, until the next one comes
+        del call  # it holds a batch, until the next one comes

@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from detectors.base import Detector, FloatMatrix, Range
 from detectors.batch import FEATURES as MADE_OF
 from detectors.batch import Batch, Bools
-from detectors.lanes import Lane
+from detectors.lanes import Lane, Results, Step
 from schemas.events import Evidence
 
 CLOSE_S = 2.0
@@ -68,6 +69,7 @@ class Runner:
         self._needs = {d.name: _closure(getattr(d, "needs", ())) for d in self.detectors}
         self.needs = tuple(dict.fromkeys(feature for needs in self._needs.values() for feature in needs))
         """Features of `Batch` that are computed before the detectors are called, in this order."""
+        self._steps = (*map(_making, self.needs), *map(self._detecting, self.detectors))
         self._scoring = Lane("score")
         # Of its own: an explanation that hangs must not cost the next batch its scores.
         self._explaining = Lane("explain")
@@ -78,28 +80,22 @@ class Runner:
 
     def score(self, batch: Batch) -> ScoreMatrix:
         """Return the scores of `batch`, which then has the features; never raises because of a detector."""
-        began = time.perf_counter()
-        missing = self._prepare(batch)
-        seconds = {FEATURES: time.perf_counter() - began}
+        results = self._scoring.run(self._steps, partial(self._view, batch), self.budget_s)
+        self._view(batch, results)
         matrix = np.full((len(batch), len(self.metrics)), np.nan, dtype=np.float32)
-        view, failed, column = batch.view(), [], 0
+        seconds = {FEATURES: sum(results[_feature(name)].seconds for name in self.needs)}
+        failed, column = [], 0
         for detector in self.detectors:
-            width = len(detector.metrics)
-            started = time.perf_counter()
-            try:
-                _require(self._needs[detector.name], missing)
-                score = partial(_score, detector, view)
-                found = self._scoring.call(detector.name, score, self.budget_s)
-                matrix[:, column : column + width] = found
-            except Exception as error:
+            result, width = results[detector.name], len(detector.metrics)
+            if result.error is None:
+                matrix[:, column : column + width] = result.value
+            else:
                 failed.append(detector.name)
-                self.failures[detector.name] = _reason(error)
-                view = batch.view()  # the old one may still be written to
-            seconds[detector.name] = time.perf_counter() - started
+                self.failures[detector.name] = _reason(result.error)
+            seconds[detector.name] = result.seconds
             column += width
-        return ScoreMatrix(
-            matrix, self.metrics, tuple(failed), seconds, self._unsure(batch) & ~np.isnan(matrix)
-        )
+        unsure = self._unsure(batch) & ~np.isnan(matrix)
+        return ScoreMatrix(matrix, self.metrics, tuple(failed), seconds, unsure)
 
     def is_cheap(self, metric: str) -> bool:
         """Return whether evidence for `metric` takes microseconds: its detector has `cheap_to_explain`."""
@@ -107,18 +103,17 @@ class Runner:
 
     def explain(self, batch: Batch, row: int, metrics: Collection[str]) -> list[Evidence]:
         """Return the evidence of one row for `metrics`; a detector that fails gives none. Never raises."""
+        steps = [
+            Step(each.name, partial(_explain, each, row, metrics))
+            for each in self.detectors
+            if set(each.metrics) & set(metrics)
+        ]
+        results = self._explaining.run(steps, lambda _: batch.view(), self.budget_s)
         found: list[Evidence] = []
-        view = batch.view()
-        for detector in self.detectors:
-            if not set(detector.metrics) & set(metrics):
-                continue
-            try:
-                explain = partial(detector.explain, view, row)
-                evidence = self._explaining.call(detector.name, explain, self.budget_s)
-                found += [item for item in evidence if item.metric in metrics]
-            except Exception as error:
-                self.failures[detector.name] = _reason(error)
-                view = batch.view()
+        for step in steps:
+            if (error := results[step.name].error) is not None:
+                self.failures[step.name] = _reason(error)
+            found += results[step.name].value or ()
         return found
 
     def close(self) -> None:
@@ -130,22 +125,20 @@ class Runner:
         for lane in lanes:
             lane.join(max(0.0, deadline - time.monotonic()))
 
-    def _prepare(self, batch: Batch) -> dict[str, Exception]:
-        """Compute the shared features; return why those are missing that are.
+    def _view(self, batch: Batch, results: Results) -> Batch:
+        """Let the batch keep the features that are there, and return a view of it to work on.
 
-        Each is computed in a view and kept only if it is there in time: what is left behind goes on writing
-        to its view, and to nothing that anyone reads.
+        What is left behind goes on writing to its own view, and to nothing that anyone reads.
         """
-        view, missing = batch.view(), dict[str, Exception]()
-        for feature in self.needs:
-            try:
-                _require(MADE_OF.get(feature, ()), missing)
-                make = partial(getattr, view, feature)
-                batch.keep(feature, self._scoring.call(f"feature {feature}", make, self.budget_s))
-            except Exception as error:
-                missing[feature] = error
-                view = batch.view()
-        return missing
+        for name in self.needs:
+            result = results.get(_feature(name))
+            if result is not None and result.error is None:
+                batch.keep(name, result.value)
+        return batch.view()
+
+    def _detecting(self, detector: Detector) -> Step[Batch]:
+        needs = tuple(map(_feature, self._needs[detector.name]))
+        return Step(detector.name, partial(_score, detector), needs)
 
     def _unsure(self, batch: Batch) -> Bools:
         unsure = np.zeros((len(batch), len(self.metrics)), dtype=bool)
@@ -157,11 +150,13 @@ class Runner:
         return unsure
 
 
-def _require(features: Sequence[str], missing: Mapping[str, Exception]) -> None:
-    """Raise why one of the features is missing, if one is."""
-    for feature in features:
-        if feature in missing:
-            raise missing[feature]
+def _feature(name: str) -> str:
+    """Return the name of the step that makes a feature; a detector may have the feature's name."""
+    return f"feature {name}"
+
+
+def _making(name: str) -> Step[Batch]:
+    return Step(_feature(name), attrgetter(name), tuple(map(_feature, MADE_OF.get(name, ()))))
 
 
 def _closure(features: Sequence[str]) -> tuple[str, ...]:
@@ -180,6 +175,10 @@ def _score(detector: Detector, batch: Batch) -> FloatMatrix:
     if np.isinf(scores).any():
         raise BadScoresError
     return scores
+
+
+def _explain(detector: Detector, row: int, metrics: Collection[str], batch: Batch) -> list[Evidence]:
+    return [item for item in detector.explain(batch, row) if item.metric in metrics]
 
 
 def _reason(error: BaseException) -> str:

@@ -23,6 +23,8 @@ TRIMMED = 0.2
 
 BASE, PER_PAYLOAD = 200.0, 0.01
 """What an event costs beside a byte that is read: by its being there, and by each byte of its payload."""
+HORIZON = 50_000.0
+"""Over how much work the pace of an app is averaged: some seventy ordinary events, or three of 16 kB."""
 WINDOW = 14_000.0
 """What a window costs that the transformer reads: 7 ms, where a byte takes half a microsecond."""
 UNKNOWN = {Depth.FULL: 8e-6, Depth.CHEAP: 1e-6, Depth.EXCERPT: 1e-6}
@@ -127,8 +129,9 @@ class Shares:
             account = self._account(app)
             account.spent_s = _faded(account, now) + used
             account.seen = now
-            # Slower at once, quicker by and by: a slice that takes too long is worse than a small one.
-            account.pace[depth] = max(used / work[app, depth], account.pace[depth] / 2)
+            # By work, not by slices: one text in doubt among few must not make many slices of the next poll.
+            weight = 1 - math.exp(-work[app, depth] / HORIZON)
+            account.pace[depth] += weight * (used / work[app, depth] - account.pace[depth])
 
     def _account(self, app: str) -> _Account:
         if app not in self._accounts and len(self._accounts) >= MOST_APPS:
