@@ -15,6 +15,8 @@ MEMORY_S = 5.0
 """How long what an app has used weighs on it: a burst is forgiven after about so many seconds."""
 ACTIVE_S = 10.0
 """An app that published nothing for so long is forgotten."""
+CALM_S = 2.0
+"""How long after events have waited too long it goes on: what waits with the broker is not seen here."""
 MOST_APPS = 256
 """Apps that are told apart; those beyond share one account, so that inventing names gains nothing."""
 OTHERS = ""
@@ -70,6 +72,7 @@ class Shares:
         self._clock = clock
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
         """The app seen last is the last one."""
+        self._late_until = -math.inf
 
     def ordered(self, records: Sequence[Record]) -> list[Waiting]:
         """Return the records of the apps that used the least first.
@@ -96,9 +99,11 @@ class Shares:
     def depths(self, coming: Sequence[Waiting], waited_s: float) -> dict[str, Depth]:
         """Return by app how closely the events that come next are read; the oldest waited for `waited_s`."""
         apps = {each.app for each in coming}
-        if waited_s < self._late_s:
-            return dict.fromkeys(apps, Depth.FULL)
         now = self._clock()
+        if waited_s >= self._late_s:
+            self._late_until = now + CALM_S
+        if now >= self._late_until:
+            return dict.fromkeys(apps, Depth.FULL)
         level = self._level(now)
         beyond = {app for app in apps if self._spent(app, now) > level}
         cheap_s = sum(self.expected_s(each, Depth.CHEAP) for each in coming if each.app in beyond)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from detectors.batch import Depth
 from schemas import codec
-from streams.shares import ACTIVE_S, MEMORY_S, MOST_APPS, Shares, Waiting
+from streams.shares import ACTIVE_S, CALM_S, MEMORY_S, MOST_APPS, Shares, Waiting
 from tests.streams.records import Clock, FakeRecord, event
 
 LATE_S = 0.5
@@ -32,6 +32,16 @@ def test_nobody_is_read_less_closely_while_no_event_waits() -> None:
     assert shares.depths(apps, LATE_S - 0.01) == {"noisy": FULL, "quiet": FULL}
     assert shares.depths(apps, LATE_S) == {"noisy": CHEAP, "quiet": FULL}
     assert shares.depths(apps, 2 * LATE_S) == {"noisy": EXCERPT, "quiet": FULL}
+
+
+def test_it_goes_on_for_a_while_since_more_may_wait_with_the_broker() -> None:
+    shares, clock = make(noisy=10.0, quiet=0.001)
+    apps = [waiting("noisy"), waiting("quiet")]
+    shares.depths(apps, LATE_S)
+    clock.now += CALM_S - 0.1
+    assert shares.depths(apps, 0.0) == {"noisy": CHEAP, "quiet": FULL}
+    clock.now += 0.2
+    assert shares.depths(apps, 0.0) == {"noisy": FULL, "quiet": FULL}
 
 
 def test_zero_means_never() -> None:
