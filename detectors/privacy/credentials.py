@@ -175,7 +175,10 @@ def _assigned(text: str, lowered: str) -> Iterator[Finding]:
             named = name != "key" or lowered.endswith(_KEY_KINDS, 0, position)
             position += len(name)
             if named and (match := _ASSIGNMENT.match(text, position)):
-                matches.setdefault(_value_span(match, position - len(name)), (name, match))
+                span = _value_span(match, position - len(name))
+                # A word that merely follows is no candidate: of those only so many are looked at.
+                if match["sign"] or _MIXED.match(text[slice(*span)]):
+                    matches.setdefault(span, (name, match))
             position = lowered.find(name, position)
     for span in verified(matches, lambda span: _is_secret(text, *matches[span], span)):
         yield Finding("PASSWORD" if matches[span][0] in _PASSWORDS else "SECRET", *span)

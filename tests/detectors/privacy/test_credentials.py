@@ -285,3 +285,7 @@ def test_a_hostile_text_ends_in_bounded_time(unit: str) -> None:
     started = time.perf_counter()
     find(text)
     assert time.perf_counter() - started < 3.0
+
+
+def test_many_mentions_of_secrets_are_none() -> None:
+    assert find("the secret rules, a token budget and the password policy; " * 2_000) == []
