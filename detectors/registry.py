@@ -162,7 +162,14 @@ def _unknown(names: Sequence[str], targets: Mapping[str, str]) -> str:
     asked = ", ".join(
         repr(name) + (f" (did you mean {near[0]!r}?)" if near else "") for name, near in close.items()
     )
-    return f"there is no detector {asked}; there are {', '.join(targets)}"
+    hint = (
+        f". One of another package is registered there as an entry point of the group {ENTRY_POINTS}, and "
+        "the package is installed into the same environment as weir"
+    )
+    # Who mistyped a name looks for that name, not for a package.
+    return (
+        f"there is no detector {asked}; there are {', '.join(targets)}{'' if all(close.values()) else hint}"
+    )
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

@@ -28,7 +28,8 @@ from streams.settings import Settings
 from streams.settings import load as load_settings
 from streams.storing import make_store
 
-Status = Literal["ok", "warn", "fail"]
+Status = Literal["ok", "skip", "warn", "fail"]
+"""`skip`: there is nothing here to judge, and nothing to mend."""
 
 CODECS: Final = ("gzip", "snappy", "lz4", "zstd")
 TIMEOUT_S: Final = 5.0
@@ -217,7 +218,7 @@ def telemetry(
     try:
         health = msgspec.json.decode(_get(f"http://{where}/healthz"), type=_Health)
     except ConnectionRefusedError:
-        return Finding(role, "ok", f"not running here; its port {port} is free")
+        return Finding(role, "skip", f"not running here; its port {port} is free")
     except (OSError, http.client.HTTPException, msgspec.DecodeError):
         return taken
     if health.role != role:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 from detectors.base import Detector
 from detectors.batch import Batch
+from detectors.registry import ENTRY_POINTS
 from schemas.events import Event
 from streams.cli import COMMANDS
 from streams.detecting import make_runner, owners
@@ -164,6 +166,9 @@ def test_the_detector_keeps_the_protocol() -> None:
     scores = detector.score(Batch.of_texts(["HELP", "help", ""]))
     assert scores.dtype == np.float32
     assert scores.tolist() == [[1.0], [0.0], [0.0]]
+    (group, entries), *_ = tomllib.loads(block("toml", "shouting"))["project"]["entry-points"].items()
+    assert group == ENTRY_POINTS
+    assert entries == {detector.name: "mypackage:ShoutingDetector"}
 
 
 def test_commands_and_targets_exist() -> None:

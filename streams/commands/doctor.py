@@ -9,7 +9,7 @@ from streams.terminal import Command, columns, json_text, plain
 if TYPE_CHECKING:
     from streams.diagnosis import Finding
 
-COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+COLOURS = {"ok": "green", "skip": "blue", "warn": "yellow", "fail": "red"}
 FAILED = 1
 INDENT = 17
 """Columns before the detail of a finding."""

@@ -28,16 +28,23 @@ def free_port() -> int:
 
 def require_port(port: int, name: str, setting: str) -> None:
     """Raise `LocalServiceError` naming `setting` when `port` cannot be listened on."""
+    if problem := port_problem(port):
+        raise LocalServiceError(
+            f"{name}: port {port} on {HOST} cannot be used ({problem}). "
+            f"Stop what listens there, or choose another port with {setting}."
+        )
+
+
+def port_problem(port: int) -> str | None:
+    """Return why `port` on 127.0.0.1 cannot be listened on; None where it can."""
     with socket.socket() as probe:
         # Like the servers themselves: a port whose last connections linger in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise LocalServiceError(
-                f"{name}: port {port} on {HOST} cannot be used ({os.strerror(error.errno or 0)}). "
-                f"Stop what listens there, or choose another port with {setting}."
-            ) from None
+            return os.strerror(error.errno or 0)
+    return None
 
 
 class Child:

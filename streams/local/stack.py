@@ -18,7 +18,8 @@ from streams.cli import DEAD_LETTERS, USAGE
 from streams.kafka import create_topics
 from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
-from streams.local.process import HOST, Child, LocalServiceError, require_port
+from streams.local.ports import NeededPort, await_ports
+from streams.local.process import HOST, Child, LocalServiceError
 from streams.local.token import FILE_NAME, make_token
 from streams.settings import Settings, SettingsError
 from streams.storing import make_store, migrate
@@ -29,6 +30,8 @@ LOCAL_HOSTS = (HOST, "localhost")
 RESTARTS_PER_MINUTE = 5
 LOOK_S = 1.0
 """Between two looks at the health of the roles."""
+ENDING_S = 25.0
+"""Beyond WEIR_DRAIN_TIMEOUT_S, until a role that was told to stop is gone."""
 REFUSED = "refuses the new policy; the last good one stays in force:"
 Say = Callable[[str], None]
 
@@ -138,8 +141,17 @@ class Stack:
         except OSError as error:
             raise LocalServiceError(f"cannot write to {self._directory}: {error.strerror}") from None
         self._lock = _lock(self._directory)
-        for name in ROLES:
-            require_port(self._role_port(name), name, f"WEIR_{name.upper()}_PORT")
+        # Longer than the roles of a `weir up` that was killed may take to finish.
+        await_ports(self._ports(), self._say, self._settings.drain_timeout_s + ENDING_S, host=self._host)
+
+    def _ports(self) -> list[NeededPort]:
+        ports = [NeededPort(name, self._role_port(name), f"WEIR_{name.upper()}_PORT") for name in ROLES]
+        if self._own_store:
+            port = _port(self._settings.clickhouse, "WEIR_CLICKHOUSE")
+            ports.insert(0, NeededPort("store", port, "WEIR_CLICKHOUSE"))
+        if self._broker is not None:
+            ports.insert(0, NeededPort("broker", self._broker.port, "WEIR_KAFKA"))
+        return ports
 
     def _start_store(self) -> None:
         port = _port(self._settings.clickhouse, "WEIR_CLICKHOUSE")
@@ -231,15 +243,20 @@ class Stack:
 
     def _ask(self, name: str, path: str) -> dict[str, Any] | None:
         """Return what a role says of its health; None where it does not answer."""
-        host = HOST if self._settings.http_host in ("0.0.0.0", "::") else self._settings.http_host  # noqa: S104
         try:
             with urllib.request.urlopen(
-                f"http://{host}:{self._role_port(name)}/{path}", timeout=2.0
+                f"http://{self._host}:{self._role_port(name)}/{path}", timeout=2.0
             ) as reply:
                 health: dict[str, Any] = json.load(reply)
                 return health
         except (OSError, ValueError):
             return None
+
+    @property
+    def _host(self) -> str:
+        """Where the roles answer."""
+        host = self._settings.http_host
+        return HOST if host in ("0.0.0.0", "::") else host  # noqa: S104
 
     def _role_port(self, name: str) -> int:
         port: int = getattr(self._settings, f"{name}_port")

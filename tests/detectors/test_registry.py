@@ -115,10 +115,14 @@ def test_a_bad_plugin_is_named(plugins: dict[str, str], target: str, message: st
 def test_an_unknown_name_gets_a_suggestion_and_the_list() -> None:
     with pytest.raises(
         DetectorError, match=r"no detector 'toxcity' \(did you mean 'toxicity'\?\); there are tox"
-    ):
+    ) as mistyped:
         registry.build(["toxcity"])
-    with pytest.raises(DetectorError, match="no detector 'zzz'; there are"):
+    with pytest.raises(DetectorError, match="no detector 'zzz'; there are") as missing:
         registry.build(["zzz"])
+    hint = (
+        "an entry point of the group weir.detectors, and the package is installed into the same environment"
+    )
+    assert (hint in str(mistyped.value), hint in str(missing.value)) == (False, True)
 
 
 def test_a_name_twice_is_refused() -> None:

@@ -162,4 +162,5 @@ def test_all_unknown_detectors_are_named_at_once(monkeypatch: pytest.MonkeyPatch
     outcome = run("check", "hello")
     assert outcome.code == 2
     assert "there is no detector 'shouting', 'toxcity' (did you mean 'toxicity'?); there are " in outcome.err
+    assert "entry point of the group weir.detectors" in outcome.err
     assert len(outcome.err.splitlines()) == 1

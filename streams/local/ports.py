@@ -1,0 +1,87 @@
+"""The ports that `weir up` needs: free, or soon free because the roles of the last one are ending."""
+
+import http.client
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from streams.local.process import HOST, LocalServiceError, port_problem
+
+SETTLE_S: Final = 5.0
+"""An embedded broker dies with its `weir up`: one that is still there then belongs to one that runs."""
+LOOK_S: Final = 0.2
+
+
+class NeededPort(NamedTuple):
+    """A port that has to be free."""
+
+    name: str
+    """Of the server that will listen: `broker`, `store` or a role."""
+    number: int
+    setting: str
+
+
+def await_ports(
+    ports: Sequence[NeededPort], say: Callable[[str], None], timeout: float, *, host: str = HOST
+) -> None:
+    """Block until all ports are free, for `timeout` s at most where roles of weir listen.
+
+    After `kill -9` of `weir up` its roles finish what they have read, and hold their ports so long.
+    `LocalServiceError` names every taken port: at once where nothing on them is a role of weir.
+
+    Args:
+        ports: what has to be free on 127.0.0.1.
+        say: told once that there is something to wait for.
+        timeout: in seconds.
+        host: where the roles answer.
+
+    """
+    started = time.monotonic()
+    weir = told = False
+    while taken := _taken(ports):
+        roles = [port.name for port in taken if is_role(host, port.number)]
+        if not roles and not (taken := _taken(taken)):  # it ended between the two questions
+            continue
+        weir = weir or bool(roles)
+        waited = time.monotonic() - started
+        runs = any(port.name == "broker" for port in taken)
+        if not weir or waited > (min(SETTLE_S, timeout) if runs else timeout):
+            raise LocalServiceError(_message(taken, weir=weir))
+        if not told and not runs:
+            told = True
+            say(
+                f"the roles of the last `weir up` are still ending ({', '.join(roles) or 'one of them'}): "
+                f"waiting for their ports, {timeout:g} s at most; Ctrl-C gives up"
+            )
+        time.sleep(LOOK_S)
+
+
+def is_role(host: str, port: int) -> bool:
+    """Whether a role of weir answers there, in whatever health."""
+    try:
+        with urllib.request.urlopen(f"http://{host}:{port}/healthz", timeout=5.0) as reply:
+            body = reply.read()
+    except urllib.error.HTTPError as error:  # a role that is stalled says so with 503
+        body = error.read()
+    except (OSError, http.client.HTTPException):
+        return False
+    try:
+        health = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(health, dict) and {"role", "lag_messages"} <= health.keys()
+
+
+def _taken(ports: Sequence[NeededPort]) -> list[NeededPort]:
+    return [port for port in ports if port_problem(port.number)]
+
+
+def _message(taken: Sequence[NeededPort], *, weir: bool) -> str:
+    named = ", ".join(f"{port.name}: port {port.number} ({port.setting})" for port in taken)
+    reasons = ", ".join(dict.fromkeys(filter(None, (port_problem(port.number) for port in taken))))
+    what = f"{named} on {HOST} cannot be used ({reasons or 'in use until now'}). "
+    who = "Another weir seems to run on this machine: stop it" if weir else "Stop what listens there"
+    return f"{what}{who}, or choose other ports with {', '.join(port.setting for port in taken)}."
