@@ -156,7 +156,8 @@ class Archive:
                     await asyncio.to_thread(blocks.insert, self._inserting(topic))
             except RetryableStoreError as error:
                 self._telemetry.count("weir_store_retries_total")
-                self._telemetry.degrade("store")
+                # Its text names tables and columns, never a value.
+                self._telemetry.degrade("store", problem=str(error))
                 wait = delay * random.uniform(0.5, 1.0)  # noqa: S311 (jitter)
                 log.warning(
                     "rows are kept",

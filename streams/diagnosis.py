@@ -195,6 +195,9 @@ def store(settings: Settings) -> Iterator[Finding]:
             yield Finding(
                 "tables", "fail", f"migrations not applied: {names}", "apply them with `weir migrate`"
             )
+        elif missing := client.missing():
+            names = ", ".join(missing)
+            yield Finding("tables", "fail", f"missing: {names}", "make them again with `weir migrate`")
         else:
             yield Finding("tables", "ok", f"the tables of {settings.clickhouse_database} are up to date")
     except Exception as error:

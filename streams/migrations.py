@@ -2,7 +2,7 @@
 
 `schemas/sql/NNNN_name.sql` goes forward, `NNNN_name.down.sql` back. Statements end in `;` at the end of
 a line. Each must be harmless when run twice (`IF NOT EXISTS`, `OR REPLACE`): ClickHouse has no
-transactions, and two processes may migrate at the same time.
+transactions, two processes may migrate at the same time, and what somebody dropped is made again so.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from importlib.resources.abc import Traversable
 from clickhouse_connect.driver.client import Client
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
+_MADE = re.compile(r"CREATE (?:TABLE IF NOT EXISTS|OR REPLACE VIEW) (\w+)")
 _HISTORY = """
 CREATE TABLE IF NOT EXISTS schema_migrations
 (version UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
@@ -40,6 +41,14 @@ class Migration:
         return hashlib.sha256(self.up.replace("\r\n", "\n").encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What `migrate` did: the migrations applied for the first time, and what it made again, by name."""
+
+    applied: list[Migration]
+    restored: list[str]
+
+
 def available(folder: Traversable | None = None) -> list[Migration]:
     """Return the migrations of `folder` (default: those that ship), in order."""
     folder = folder or files("schemas") / "sql"
@@ -51,18 +60,22 @@ def available(folder: Traversable | None = None) -> list[Migration]:
     return sorted(found, key=lambda migration: migration.version)
 
 
-def migrate(client: Client, migrations: list[Migration] | None = None) -> list[Migration]:
-    """Apply what is pending to the client's database, in order; return what was applied."""
+def migrate(client: Client, migrations: list[Migration] | None = None) -> Changes:
+    """Apply what is pending to the client's database, in order; make missing tables and views again."""
     migrations = available() if migrations is None else migrations
     client.command(_HISTORY)
     done = _history(client)
     _verify(migrations, done)
+    if lost := missing(client, migrations):
+        for migration in migrations:
+            if migration.version in done:
+                _run(client, migration.up)
     pending = [migration for migration in migrations if migration.version not in done]
     for migration in pending:
         _run(client, migration.up)
         row = (migration.version, migration.name, migration.checksum)
         client.insert("schema_migrations", [row], column_names=["version", "name", "checksum"])
-    return pending
+    return Changes(pending, lost)
 
 
 def rollback(client: Client, to: int, migrations: list[Migration] | None = None) -> list[Migration]:
@@ -87,6 +100,15 @@ def pending(client: Client, migrations: list[Migration] | None = None) -> list[M
     exists = client.command("EXISTS TABLE schema_migrations")
     done = _history(client) if exists else {}
     return [m for m in (available() if migrations is None else migrations) if m.version not in done]
+
+
+def missing(client: Client, migrations: list[Migration] | None = None) -> list[str]:
+    """Return the tables and views that the history says were made and that are not there."""
+    there = {row[0] for row in client.query("SHOW TABLES").result_rows}
+    done = _history(client) if "schema_migrations" in there else {}
+    applied = [m for m in (available() if migrations is None else migrations) if m.version in done]
+    made = dict.fromkeys(name for m in applied for text in statements(m.up) for name in _MADE.findall(text))
+    return [name for name in made if name not in there]
 
 
 def statements(sql: str) -> list[str]:

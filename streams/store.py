@@ -19,6 +19,7 @@ from streams import migrations, rows, store_tables
 from streams.local.token import find_token
 from streams.store_errors import (
     CLIENT_ERRORS,
+    LACKING,
     VALUE_ERRORS,
     RetryableStoreError,
     RowError,
@@ -28,6 +29,7 @@ from streams.store_errors import (
     classify_query,
     error_code,
     unfitting,
+    while_migrating,
 )
 
 P = ParamSpec("P")
@@ -130,24 +132,35 @@ class Store:
 
     def migrate(
         self, metrics: Sequence[str] = (), ttl_days: Mapping[str, int] | None = None
-    ) -> list[migrations.Migration]:
-        """Make or update the database and its tables; return the migrations applied.
+    ) -> migrations.Changes:
+        """Make or update the database and its tables; return the migrations applied, and what was lost.
+
+        Tables, views and columns that somebody dropped are made again, without their rows.
 
         `metrics` become columns of `events`; `ttl_days` by table (`events`, `alerts`, ...), 0 keeps rows
         for ever. Harmless to repeat, and for two processes at a time.
         """
         self._create_database()
-        applied = self._guarded(migrations.migrate, self.client)
+        try:
+            changes = store_tables.bring_up_to_date(self.client)
+        except CLIENT_ERRORS as error:
+            if error_code(error) in LACKING:  # the advice would be to run what runs here
+                raise while_migrating(error) from None
+            raise self._classified(error) from None
         self._types.clear()
         self.ensure_metric_columns(metrics)
         by_name = {table.name: table for table in rows.TABLES.values()}
         for name, days in (ttl_days or {}).items():
             self._guarded(store_tables.apply_ttl, self.client, by_name[name], days)
-        return applied
+        return changes
 
     def pending(self) -> list[migrations.Migration]:
         """Return the migrations that `migrate` would apply, changing nothing."""
         return self._guarded(migrations.pending, self.client)
+
+    def missing(self) -> list[str]:
+        """Return the tables, views and columns that were made and are not there, changing nothing."""
+        return self._guarded(store_tables.missing, self.client)
 
     def rollback(self, to: int = 0) -> list[migrations.Migration]:
         """Undo the migrations above version `to`, with the rows of their tables; return them."""

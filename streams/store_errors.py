@@ -1,6 +1,8 @@
 """What can go wrong with the store, sorted by what the caller can do about it."""
 
 import re
+import socket
+import ssl
 import struct
 
 import urllib3.exceptions
@@ -19,6 +21,8 @@ _OF_A_VALUE = {
     6, 26, 27, 32, 38, 41, 43, 53, 69, 70, 72, 117, 128, 130, 131, 190, 349, 407, 441, 457, 469, 631,
 }  # fmt: skip
 _UNKNOWN_COLUMN = {10, 16, 47}
+LACKING = {*_UNKNOWN_COLUMN, 60, 81}
+"""Codes of a column, table or database that is not there: `weir migrate` makes it."""
 _MEMORY = 241
 _VIEW = "while pushing to view"
 _PASSING = {159, 209, 210, _MEMORY, 252}
@@ -37,6 +41,13 @@ _HTTP_STATUS = re.compile(r"\AHTTP driver received HTTP status (\d+)")
 _TOO_LARGE_STATUS = "413"
 _OF_A_PROXY = ("502", "503", "504")
 _NO_CLICKHOUSE = ("Unexpected response to server version query", "BadStatusLine")
+_CAUSES: tuple[tuple[type[BaseException], str], ...] = (
+    (ConnectionRefusedError, "nothing listens there"),
+    (socket.gaierror, "no such host"),
+    (ssl.SSLError, "TLS fails: https for http, or a certificate that WEIR_CLICKHOUSE_CA_FILE does not know"),
+    (urllib3.exceptions.TimeoutError, "no answer in time"),
+    (TimeoutError, "no answer in time"),
+)
 _APPENDED = re.compile(r"(?<=\S) FORMAT Native\b")
 _AT_APPENDED = re.compile(r"at position \d+ \(FORMAT\) \(line \d+, col \d+\): FORMAT Native\.")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
@@ -96,11 +107,35 @@ def unreachable(url: str, error: Exception) -> RetryableStoreError:
     elif status or any(words in str(error) for words in _NO_CLICKHOUSE):
         what = f"the server at {url} does not speak ClickHouse's HTTP interface"
     else:
-        what = f"no ClickHouse answers at {url} ({type(error).__name__})"
+        what = f"no ClickHouse answers at {url}{_cause(error)}"
     return RetryableStoreError(
         f"{what}: start one with `weir up`, or set WEIR_CLICKHOUSE (and WEIR_CLICKHOUSE_USER, "
         "WEIR_CLICKHOUSE_PASSWORD)"
     )
+
+
+def _cause(error: BaseException) -> str:
+    """Return why nothing answers, in brackets; the client's own classes say nothing to a user."""
+    causes = []
+    seen: BaseException | None = error
+    while seen is not None:
+        causes.append(seen)
+        seen = seen.__cause__ or seen.__context__
+    for kind, why in _CAUSES:
+        if any(isinstance(each, kind) for each in causes):
+            return f" ({why})"
+    return ""
+
+
+def while_migrating(error: Exception) -> RetryableStoreError:
+    """Return the error of something that is missing while the tables are made."""
+    what = _named(error)
+    return RetryableStoreError(f"{what}: something else drops tables or columns meanwhile: stop it first")
+
+
+def _named(error: Exception) -> str:
+    names = _NAME.findall(str(error))
+    return f"ClickHouse error {error_code(error)}{' ' + names[-1] if names else ''}"
 
 
 def classify(error: Exception, url: str) -> StoreError:
@@ -118,8 +153,7 @@ def classify(error: Exception, url: str) -> StoreError:
     code = error_code(error)
     if code is None:
         return unreachable(url, error)
-    names = _NAME.findall(str(error))
-    what = f"ClickHouse error {code}{' ' + names[-1] if names else ''}"
+    what = _named(error)
     if code in _OF_A_VALUE and _VIEW in str(error):
         return RetryableStoreError(f"{what} in a materialized view of the table: mend or drop the view")
     if code in _OF_A_VALUE:

@@ -6,13 +6,15 @@ from functools import cache
 
 from clickhouse_connect.driver.client import Client
 
-from streams.migrations import available, statements
-from streams.rows import EVENTS, Table
+from streams import migrations
+from streams.migrations import Changes, available, migrate, statements
+from streams.rows import EVENTS, TABLES, Table
 
-EVENTS_VIEW = (
-    "CREATE OR REPLACE VIEW events AS SELECT * FROM events_log FINAL"
+_VIEW = (
+    "CREATE OR REPLACE VIEW {0} AS SELECT * FROM {0}_log FINAL"
     " SETTINGS do_not_merge_across_partitions_select_final = 1"
 )
+EVENTS_VIEW = _VIEW.format(EVENTS.name)
 """As in the migrations; run again for new columns, a view keeps those of the day it was made."""
 
 _METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -44,9 +46,42 @@ def column_types(client: Client, table: Table) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
-@cache
 def expected_types(log: str) -> Mapping[str, str]:
     """Return the type that the migrations give each column of a table that holds rows."""
+    return {name: _type(definition) for name, definition in _expected(log).items()}
+
+
+def bring_up_to_date(client: Client) -> Changes:
+    """Apply what is pending, and make again the tables, views and columns that somebody dropped."""
+    changes = migrate(client)
+    columns = [f"{table.log}.{name}" for table in TABLES.values() for name in restore_columns(client, table)]
+    return Changes(changes.applied, changes.restored + columns)
+
+
+def missing(client: Client) -> list[str]:
+    """Return the tables, views and columns that were made and are not there, changing nothing."""
+    columns = [f"{table.log}.{name}" for table in TABLES.values() for name in missing_columns(client, table)]
+    return migrations.missing(client) + columns
+
+
+def missing_columns(client: Client, table: Table) -> list[str]:
+    """Return the columns that the migrations gave an existing table and that it has no more."""
+    types = column_types(client, table)
+    return [name for name in expected_types(table.log) if types and name not in types]
+
+
+def restore_columns(client: Client, table: Table) -> list[str]:
+    """Add the columns that somebody dropped, empty; return their names."""
+    lost = missing_columns(client, table)
+    if lost:
+        added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {_expected(table.log)[name]}" for name in lost)
+        client.command(f"ALTER TABLE {table.log} {added}", settings=_WAIT)
+        client.command(_VIEW.format(table.name))
+    return lost
+
+
+@cache
+def _expected(log: str) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for migration in available():
         for statement in statements(migration.up):
@@ -60,7 +95,11 @@ def _definitions(text: str) -> Iterator[tuple[str, str]]:
     for definition in _split(" ".join(text.split()), ","):
         match = _COLUMN.fullmatch(definition)
         if match and match[1] != "INDEX":
-            yield match[1], _split(match[2], " ")[0].replace("( ", "(").replace(" )", ")")
+            yield match[1], match[2].partition(" AFTER ")[0]
+
+
+def _type(definition: str) -> str:
+    return _split(definition, " ")[0].replace("( ", "(").replace(" )", ")")
 
 
 def _split(text: str, separator: str) -> list[str]:

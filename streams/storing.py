@@ -1,5 +1,6 @@
 """The store as the settings want it."""
 
+from streams.migrations import Changes
 from streams.settings import Settings
 from streams.store import Store
 
@@ -18,7 +19,7 @@ def make_store(settings: Settings) -> Store:
     )
 
 
-def migrate(store: Store, settings: Settings, metrics: list[str]) -> list[str]:
-    """Bring the tables up to date; return the names of the migrations applied."""
+def migrate(store: Store, settings: Settings, metrics: list[str]) -> Changes:
+    """Bring the tables up to date; return what was applied and made again."""
     ttl_days = dict.fromkeys(TTL_TABLES, settings.events_ttl_days)
-    return [f"{m.version:04d}_{m.name}" for m in store.migrate(metrics, ttl_days)]
+    return store.migrate(metrics, ttl_days)

@@ -33,5 +33,7 @@ def command(to: int | None, yes: bool) -> None:
         done = [f"{m.version:04d}_{m.name}" for m in store.rollback(to)]
         click.echo("\n".join(f"undone   {name}" for name in done) or "nothing to undo")
         return
-    done = migrate(store, settings, list(make_runner(settings).metrics))
-    click.echo("\n".join(f"applied  {name}" for name in done) or "up to date")
+    changes = migrate(store, settings, list(make_runner(settings).metrics))
+    lines = [f"made again  {name}, which was missing" for name in changes.restored]
+    lines += [f"applied  {m.version:04d}_{m.name}" for m in changes.applied]
+    click.echo("\n".join(lines) or "up to date")

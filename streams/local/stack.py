@@ -85,7 +85,8 @@ class Stack:
             self._say(f"          user default, password{shown} in {folder / FILE_NAME}")
         asyncio.run(create_topics(self._settings))
         store = make_store(self._settings)
-        migrate(store, self._settings, metrics)
+        for name in migrate(store, self._settings, metrics).restored:
+            self._say(f"store     {name} was missing and is made again, empty")
         store.close()
         for name in ROLES:
             self._start_role(name)

@@ -120,6 +120,18 @@ def degraded(role: Archive) -> list[str]:
     return found
 
 
+async def test_health_says_why_rows_are_kept_for_as_long_as_they_are() -> None:
+    store = FakeStore(failures=1_000_000)
+    role, _ = make(store)
+    writing = asyncio.create_task(role.handle(feedback("text of a user")))
+    while not degraded(role):  # noqa: ASYNC110 (health has no event)
+        await asyncio.sleep(0.001)
+    assert role._telemetry.health()[1]["problems"] == {"store": "away"}
+    store.failures = 0
+    await writing
+    assert role._telemetry.health()[1]["problems"] == {}
+
+
 async def test_rows_are_kept_when_it_is_the_table_that_was_changed() -> None:
     store = FakeStore(changed=200)
     role, producer = make(store, dlq_max_run=5)

@@ -78,6 +78,20 @@ def test_with_everything_there_nothing_fails(
     assert "geheim" not in outcome.out
 
 
+def test_what_was_dropped_is_named_and_made_again(clickhouse: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_CLICKHOUSE", clickhouse)
+    monkeypatch.setenv("WEIR_CLICKHOUSE_DATABASE", "doctor_dropped")
+    assert run("migrate").code == run("sql", "DROP TABLE events_log").code == 0
+    (tables,) = doctor()["tables"]
+    assert (tables["status"], tables["detail"]) == ("fail", "missing: events_log")
+    assert "weir migrate" in tables["advice"]
+    outcome = run("migrate")
+    assert (outcome.code, outcome.out) == (0, "made again  events_log, which was missing\n")
+    assert doctor()["tables"][0]["status"] == "ok"
+    assert run("migrate").out == "up to date\n"
+    run("sql", "DROP DATABASE doctor_dropped")
+
+
 def test_the_doctor_sends_nobody_to_the_doctor() -> None:
     outcome = run("doctor")
     assert "weir doctor" not in outcome.out + outcome.err

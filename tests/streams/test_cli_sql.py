@@ -241,5 +241,5 @@ def test_no_store_is_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     outcome = run("sql", "SELECT 1")
     assert outcome.code == 1
     assert outcome.err.startswith(
-        "Error: no ClickHouse answers at http://127.0.0.1:1 (OperationalError): start one "
+        "Error: no ClickHouse answers at http://127.0.0.1:1 (nothing listens there): start one "
     )

@@ -5,7 +5,17 @@ from collections.abc import Iterator
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from streams.migrations import Migration, MigrationError, available, migrate, pending, rollback, statements
+from streams.migrations import (
+    Changes,
+    Migration,
+    MigrationError,
+    available,
+    migrate,
+    missing,
+    pending,
+    rollback,
+    statements,
+)
 from streams.store import Store
 
 UP = "-- a table\nCREATE TABLE IF NOT EXISTS {0} (a Int8) ENGINE = MergeTree ORDER BY a;\n"
@@ -28,25 +38,25 @@ def tables(client: Client) -> set[str]:
 
 def test_forward_and_backward(client: Client) -> None:
     assert pending(client, [ONE, TWO]) == [ONE, TWO]
-    assert migrate(client, [ONE]) == [ONE]
+    assert migrate(client, [ONE]).applied == [ONE]
     assert pending(client, [ONE, TWO]) == [TWO]
-    assert migrate(client, [ONE, TWO]) == [TWO]
-    assert migrate(client, [ONE, TWO]) == []
+    assert migrate(client, [ONE, TWO]).applied == [TWO]
+    assert migrate(client, [ONE, TWO]).applied == []
     assert tables(client) == {"one", "two", "schema_migrations"}
     assert rollback(client, 1, [ONE, TWO]) == [TWO]
     assert tables(client) == {"one", "schema_migrations"}
-    assert migrate(client, [ONE, TWO]) == [TWO]
+    assert migrate(client, [ONE, TWO]).applied == [TWO]
 
 
 def test_the_shipped_ones_go_all_the_way_there_and_back(client: Client) -> None:
     shipped = available()
     assert [migration.version for migration in shipped] == list(range(1, len(shipped) + 1))
-    assert migrate(client) == shipped
+    assert migrate(client).applied == shipped
     made = tables(client)
     assert {"events", "alerts", "drift", "feedback", "dead_letters", "events_log"} <= made
     assert rollback(client, 0) == shipped[::-1]
     assert tables(client) == {"schema_migrations"}
-    assert migrate(client) == shipped
+    assert migrate(client).applied == shipped
     assert tables(client) == made
 
 
@@ -100,3 +110,25 @@ def test_line_endings_change_no_checksum() -> None:
 
 def test_statements_end_at_the_end_of_a_line() -> None:
     assert statements("-- x\nSELECT ';' AS a;\n\nSELECT 2\n;\n-- end\n") == ["SELECT ';' AS a", "SELECT 2"]
+
+
+def test_what_was_dropped_is_missing_and_is_made_again(client: Client) -> None:
+    migrate(client)
+    made = tables(client)
+    assert missing(client) == migrate(client).restored == []
+    client.command("DROP TABLE events_log")
+    client.command("DROP VIEW alerts")
+    assert missing(client) == ["events_log", "alerts"]
+    assert migrate(client) == Changes([], ["events_log", "alerts"])
+    assert tables(client) == made
+    client.command("INSERT INTO events_log (event_id, degraded) VALUES ('a', ['b'])")
+    assert client.query("SELECT event_id, degraded FROM events").result_rows == [("a", ["b"])]
+    assert client.command("SELECT count() FROM schema_migrations FINAL") == len(available())
+
+
+def test_what_was_undone_is_not_missing(client: Client) -> None:
+    migrate(client, [ONE, TWO])
+    rollback(client, 1, [ONE, TWO])
+    assert missing(client, [ONE, TWO]) == []
+    client.command("DROP TABLE one")
+    assert migrate(client, [ONE, TWO]) == Changes([TWO], ["one"])

@@ -26,6 +26,7 @@ from streams import rows
 from streams.blocks import Blocks, Rejected
 from streams.local.clickhouse import start_clickhouse
 from streams.local.process import free_port
+from streams.migrations import Changes
 from streams.store import Store
 from streams.store_errors import (
     QueryError,
@@ -399,15 +400,47 @@ def test_missing_tables_say_what_to_run(empty: Store) -> None:
         empty.insert_scored([scored(2)], "t2")
 
 
+@pytest.mark.parametrize(
+    ("dropped", "lost"),
+    [
+        ("DROP TABLE events_log", "events_log"),
+        ("DROP TABLE dead_letters_log", "dead_letters_log"),
+        ("DROP VIEW events", "events"),
+        ("ALTER TABLE events_log DROP COLUMN user", "events_log.user"),
+        ("ALTER TABLE events_log DROP COLUMN detectors_hash", "events_log.detectors_hash"),
+    ],
+)
+def test_migrate_makes_again_what_was_dropped(empty: Store, dropped: str, lost: str) -> None:
+    empty.migrate(["toxicity"], {"events": 90})
+    empty.client.command(dropped)
+    assert empty.missing() == [lost]
+    assert empty.migrate(["toxicity"], {"events": 90}) == Changes([], [lost])
+    assert empty.missing() == []
+    empty.insert_scored([scored(1, user="u")], "t")
+    columns = "user, detectors_hash, toxicity"
+    assert empty.query(f"SELECT {columns} FROM events").rows == [("u", "", 0.25)]
+
+
+def test_what_goes_away_while_migrate_runs_does_not_send_to_migrate(
+    empty: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty.migrate()
+    empty.client.command("DROP TABLE events_log")
+    monkeypatch.setattr("streams.migrations.missing", lambda *_: [])
+    monkeypatch.setattr("streams.store_tables.column_types", lambda *_: {"event_id": "String"})
+    with pytest.raises(RetryableStoreError, match=r"60 UNKNOWN_TABLE: (?!.*weir migrate)"):
+        empty.migrate()
+
+
 def test_an_empty_batch_is_nothing_to_do() -> None:
     Store(f"http://127.0.0.1:{free_port()}").insert_alerts([], "t")
 
 
 def test_migrate_is_repeatable_and_goes_back(empty: Store) -> None:
-    applied = [migration.name for migration in empty.migrate(["toxicity"], {"events": 90})]
+    applied = [migration.name for migration in empty.migrate(["toxicity"], {"events": 90}).applied]
     assert applied == ["tables", "views", "detectors", "dead_letters", "degraded"]
     assert empty.pending() == []
-    assert empty.migrate(["toxicity"], {"events": 90}) == []
+    assert empty.migrate(["toxicity"], {"events": 90}) == Changes([], [])
     assert [m.version for m in empty.rollback()] == [5, 4, 3, 2, 1]
     assert len(empty.pending()) == 5
 

@@ -2,6 +2,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
 from urllib3.exceptions import MaxRetryError
 
+from streams.store import Store
 from streams.store_errors import (
     BlockTooLargeError,
     DoubtfulRowError,
@@ -54,7 +55,7 @@ def test_what_an_error_of_an_insert_means(error: Exception, kind: type[StoreErro
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (OperationalError("refused"), f"no ClickHouse answers at {URL} (OperationalError)"),
+        (OperationalError("gone"), f"no ClickHouse answers at {URL}"),
         (
             DatabaseError("HTTP driver received HTTP status 503, server response: Code: 53."),
             f"no ClickHouse answers at {URL} (HTTP status 503)",
@@ -80,3 +81,15 @@ def test_an_error_of_a_query_is_the_servers_own_text() -> None:
     assert isinstance(found, QueryError)
     assert str(found) == f"Cannot: {SECRET}. (UNKNOWN_IDENTIFIER)"
     assert isinstance(classify_query(refused(241, "MEMORY_LIMIT_EXCEEDED"), URL), RetryableStoreError)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [("http://127.0.0.1:1", "nothing listens there"), ("http://no-such-host.invalid:8123", "no such host")],
+)
+def test_a_store_that_is_not_there_says_why_in_plain_words(url: str, why: str) -> None:
+    with pytest.raises(
+        RetryableStoreError, match=f"no ClickHouse answers at {url} \\({why}\\): start"
+    ) as raised:
+        Store(url).query("SELECT 1")
+    assert "Error" not in str(raised.value)
