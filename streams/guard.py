@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 SLICE_S = 0.5
 """About how long the guard judges before it answers, however slow the texts are, and looks at the clock."""
+BULK_READING = 4
+"""Slices are as small in bulk; only one that takes four times as long as it may live is cut short."""
 SLICE_BYTES = 8 * 1_048_576
 """Payloads of a slice, so that its memory is bounded where little is read of each."""
 
@@ -82,9 +84,14 @@ class Guard:
         late_s = settings.degrade_after_ms / 1000
         # A slice that is slower than expected must not hold up what comes next.
         self._reading_s = late_s or math.inf
-        self._shares = Shares(late_s)
-        self._slices = Slices(self._shares, self.batch_records, settings.detector_budget_ms / 1000)
+        self._live = self._share(late_s)
+        # What was published in bulk may wait: all of it is read in full.
+        self._bulk = self._share(0.0)
         self._pipeline = Pipeline(self._runner, settings, telemetry, lambda: time.time_ns() // 1_000_000)
+
+    def _share(self, late_s: float) -> tuple[Shares, Slices]:
+        shares = Shares(late_s)
+        return shares, Slices(shares, self.batch_records, self._settings.detector_budget_ms / 1000)
 
     async def start(self) -> None:
         """Connect the producer."""
@@ -112,17 +119,21 @@ class Guard:
     async def handle(self, records: Sequence[Record]) -> bool:
         """Judge and deliver, one slice while the one before it is on its way. Answers go before alerts."""
         deliveries: list[asyncio.Task[None]] = []
-        waiting = self._shares.ordered(records)
+        # A batch is of one lane.
+        is_bulk = bool(records) and records[0].topic == topics.EVENTS_BULK
+        shares, slices = self._bulk if is_bulk else self._live
+        reading_s = BULK_READING * self._reading_s if is_bulk else self._reading_s
+        waiting = shares.ordered(records)
         start = 0
         try:
-            while piece := self._slices.take(waiting, start, self._telemetry.waited_s):
+            while piece := slices.take(waiting, start, self._telemetry.waited_s):
                 start += len(piece)
                 began = time.perf_counter()
                 taken, depths = [each.record for each, _ in piece], [depth for _, depth in piece]
                 output = await asyncio.to_thread(
-                    self._pipeline.process, taken, self._compiled, depths, self._reading_s
+                    self._pipeline.process, taken, self._compiled, depths, reading_s
                 )
-                self._shares.took(piece, output.windows, time.perf_counter() - began)
+                shares.took(piece, output.windows, time.perf_counter() - began)
                 self._telemetry.progress()
                 self._dead.limit.check(output.accepted)
                 await asyncio.gather(*deliveries)

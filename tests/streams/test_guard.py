@@ -190,6 +190,23 @@ async def test_the_quiet_are_answered_first_and_in_full_while_an_app_floods(
     assert all("injection-flag" in [hit.rule for hit in each.rules] for each in rest), "kept for review"
 
 
+async def test_what_is_published_in_bulk_is_read_in_full_however_long_it_waits(
+    guard: Guard, telemetry: Telemetry
+) -> None:
+    producer: Any = FakeProducer()
+    guard._producer = producer
+    clock: Any = telemetry._clock
+    events = [event("Where is my parcel?", number, app=f"app-{number % 2}") for number in range(20)]
+    records = records_of(*events)
+    for record in records:
+        record.topic = topics.EVENTS_BULK
+    with telemetry.batch(20):
+        clock.now += 60.0
+        assert await guard.handle(records)
+    decisions = [codec.decode(Decision, value) for _, value in producer.sent[topics.DECISIONS]]
+    assert [each.degraded for each in decisions] == [()] * 20
+
+
 async def test_a_detector_that_never_returns_leaves_the_guard_answering(
     guard: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
