@@ -24,7 +24,7 @@ from bench.latency import latencies
 from bench.report import percentile
 from schemas import codec, topics
 from schemas.events import Event
-from streams.kafka import client_options
+from streams.kafka.clients import client_options
 from tests.brokers import apache_missing, new_broker
 from tests.harness import ROLES, Weir
 

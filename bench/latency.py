@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from bench.texts import messages
 from schemas import topics
 from schemas.events import Decision, Event
-from streams.kafka import client_options, consuming
+from streams.kafka.clients import client_options, consuming
 from streams.settings import Settings
 
 PATIENCE_S = 30.0

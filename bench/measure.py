@@ -21,11 +21,11 @@ from bench.texts import make_events, messages
 from bench.workers import KINDS, TOPIC
 from schemas import topics
 from schemas.events import Event
-from streams.archive import Archive
-from streams.kafka import administering, client_options, producing
+from streams.kafka.clients import administering, client_options, producing
+from streams.roles.archive import Archive
+from streams.roles.watch import Watch
 from streams.settings import Settings
-from streams.storing import make_store
-from streams.watch import Watch
+from streams.store.connection import make_store
 from tests.brokers import KafkaBroker
 from tests.harness import Role, Weir
 

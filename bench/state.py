@@ -19,12 +19,12 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas import codec, topics
-from streams import adwin, snapshots
-from streams.drift import SegmentState, WatchedEvent, WatchedScores
-from streams.kafka import TOPIC_CONFIG, BatchProducer, client_options, create_topics
+from streams.kafka.clients import TOPIC_CONFIG, BatchProducer, client_options, create_topics
+from streams.monitors import adwin, snapshots
+from streams.monitors.drift import SegmentState, WatchedEvent, WatchedScores
+from streams.monitors.snapshots import Segment
+from streams.monitors.state_topic import Snapshot, StateTopic
 from streams.settings import Settings
-from streams.snapshots import Segment
-from streams.state_topic import Snapshot, StateTopic
 from tests.brokers import ApacheKafka, new_broker
 from tests.harness import Role, Weir, wait_until
 

@@ -16,11 +16,11 @@ from typing import Any, Final
 import faust
 from aiokafka import AIOKafkaConsumer
 
-from streams.faust_app import Worker
-from streams.kafka import client_options
-from streams.records import Record
+from streams.kafka.clients import client_options
+from streams.kafka.faust_worker import Worker
+from streams.kafka.records import Record
 from streams.settings import Settings, load
-from streams.telemetry import Telemetry, configure_logging
+from streams.telemetry.metrics import Telemetry, configure_logging
 
 KINDS: Final = ("weir", "aiokafka", "faust")
 TOPIC: Final = "bench.passthrough"

@@ -11,12 +11,12 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from detectors.cascade import MAX_WINDOWS, Verdicts, shared_cascade
-from detectors.encoder import Tokens, Words, shared_encoder
+from detectors.deobfuscation.readings import Reading, readings
 from detectors.excerpt import excerpt
-from detectors.features import shared_embeddings
-from detectors.normalise import Reading, readings
-from detectors.occlusion import Occlusion, occlude
+from detectors.models.cascade import MAX_WINDOWS, Verdicts, shared_cascade
+from detectors.models.embeddings import shared_embeddings
+from detectors.models.occlusion import Occlusion, occlude
+from detectors.models.tokenizer import Tokens, Words, shared_encoder
 from detectors.privacy.credentials import credentials
 from detectors.privacy.findings import Finding
 from detectors.privacy.personal_data import personal_data

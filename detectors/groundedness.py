@@ -10,11 +10,11 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from detectors.alignment import Alignment, Lexicon, Span, shared_lexicon
 from detectors.base import SHARE, UNLIKELY, FloatMatrix
 from detectors.batch import Batch
-from detectors.encoder import MODELS, shared_encoder
-from detectors.features import shared_embeddings
+from detectors.grounding.alignment import Alignment, Lexicon, Span, shared_lexicon
+from detectors.models.embeddings import shared_embeddings
+from detectors.models.tokenizer import MODELS, shared_encoder
 from schemas.events import Event, Evidence
 
 WORDS: Final = 10

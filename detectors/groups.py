@@ -5,8 +5,8 @@ import numpy.typing as npt
 
 from detectors.base import COUNT, FloatMatrix
 from detectors.batch import Batch
-from detectors.encoder import Tokens, shared_encoder
-from detectors.features import segment_sums
+from detectors.models.embeddings import segment_sums
+from detectors.models.tokenizer import Tokens, shared_encoder
 from detectors.privacy.findings import EVIDENCE_LIMIT
 from schemas.events import Evidence
 

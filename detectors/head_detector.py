@@ -6,8 +6,8 @@ import numpy as np
 
 from detectors.base import SHARE, UNLIKELY, FloatMatrix, strength
 from detectors.batch import Batch
-from detectors.cascade import shared_cascade
-from detectors.occlusion import Phrase, contributions
+from detectors.models.cascade import shared_cascade
+from detectors.models.occlusion import Phrase, contributions
 from schemas.events import Evidence, Kind
 
 PHRASES = 5

@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from detectors.base import Detector
-from detectors.encoder import MODELS
 from detectors.errors import DetectorError
+from detectors.models.tokenizer import MODELS
 from schemas.events import Decision, Event, ScoredEvent
 
 ENTRY_POINTS: Final = "weir.detectors"

@@ -1,6 +1,6 @@
 """`python -m streams` is `weir`."""
 
-from streams import interrupt
+from streams.terminal import interrupt
 
 
 def main() -> None:

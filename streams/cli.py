@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 import click
 
-from streams.interrupt import INTERRUPTED
-from streams.terminal import readable
+from streams.terminal.command import readable
+from streams.terminal.interrupt import INTERRUPTED
 
 COMMANDS = {
     "up": "Run everything on this machine: embedded broker and store, and the three roles.",

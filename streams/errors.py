@@ -4,14 +4,14 @@ from aiokafka.errors import KafkaError
 
 from detectors.errors import DetectorError
 from streams.cli import DEAD_LETTERS, FATAL, USAGE, UserError
-from streams.dead_letters import TooManyDeadLetters
-from streams.kafka import BrokerError
+from streams.kafka.clients import BrokerError
+from streams.kafka.dead_letters import TooManyDeadLetters
+from streams.kafka.decompression import MissingCodecs
 from streams.local.process import LocalServiceError
-from streams.migrations import MigrationError
-from streams.policy_file import PolicyError
+from streams.policy.file import PolicyError
 from streams.settings import SettingsError
-from streams.store_errors import RetryableStoreError, StoreError
-from streams.unpacking import MissingCodecs
+from streams.store.errors import RetryableStoreError, StoreError
+from streams.store.migrations import MigrationError
 
 _MESSAGES: dict[type[Exception], int] = {
     SettingsError: USAGE,

@@ -15,7 +15,7 @@ from pydantic_settings import SettingsError as SourceError
 from schemas.events import Storage
 
 MIN_KEY_BYTES = 16
-POLICY = Path(__file__).parent / "policies" / "default.yaml"
+POLICY = Path(__file__).parent / "policy" / "default.yaml"
 
 
 class SettingsError(Exception):

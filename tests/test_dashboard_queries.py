@@ -11,7 +11,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from streams.local.token import find_token
-from streams.store import Store
+from streams.store.client import Store
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
@@ -40,7 +40,7 @@ FROM numbers(2)
 def store(clickhouse: str) -> Iterator[Client]:
     """The migrated tables with one blocked completion, one prompt and one of everything else."""
     database = "dashboards"
-    columns = set(re.findall(r"\w+", (ROOT / "streams" / "policies" / "default.yaml").read_text()))
+    columns = set(re.findall(r"\w+", (ROOT / "streams" / "policy" / "default.yaml").read_text()))
     metrics = [
         "toxicity",
         "injection",

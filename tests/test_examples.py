@@ -27,10 +27,10 @@ from hypothesis import strategies as st
 from detectors.batch import Batch
 from schemas import topics
 from schemas.events import Decision, Event, Mode, RuleHit, Severity, Verdict
-from streams.drift import DriftMonitor, WatchedEvent, WatchedScores
-from streams.kafka import create_topics
+from streams.kafka.clients import create_topics
 from streams.local.broker import Broker
 from streams.local.process import free_port
+from streams.monitors.drift import DriftMonitor, WatchedEvent, WatchedScores
 from streams.settings import Settings
 from tests.harness import Weir, wait_until
 from tests.streams.records import FakeRecord

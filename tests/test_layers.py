@@ -36,4 +36,4 @@ def test_a_package_imports_only_what_is_below_it(package: str) -> None:
 
 def test_only_two_modules_know_faust() -> None:
     users = {p.name for p in (ROOT / "streams").rglob("*.py") if imported(p) & {"faust", "mode"}}
-    assert users == {"faust_app.py", "faust_transport.py"}
+    assert users == {"faust_worker.py", "faust_transport.py"}

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from detectors import registry
-from streams.policy_file import parse
+from streams.policy.file import parse
 
 PAGE = (Path(__file__).parent.parent / "docs" / "metrics.md").read_text("utf-8")
 

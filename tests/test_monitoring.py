@@ -12,7 +12,7 @@ import yaml
 
 from streams import cli
 from streams.settings import Settings
-from streams.telemetry import LABELS, MetricName, Telemetry
+from streams.telemetry.metrics import LABELS, MetricName, Telemetry
 
 ROOT = Path(__file__).parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"

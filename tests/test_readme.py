@@ -18,8 +18,8 @@ from detectors.batch import Batch
 from detectors.registry import ENTRY_POINTS
 from schemas.events import Event
 from streams.cli import COMMANDS
-from streams.detecting import make_runner, owners
-from streams.policy_file import parse
+from streams.decisions.scoring import make_runner, owners
+from streams.policy.file import parse
 from streams.settings import Settings
 from tests.harness import Weir
 

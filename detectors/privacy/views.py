@@ -2,8 +2,8 @@
 
 A value may be written so that a reader, a browser or a program sees it while a pattern does not: percent and
 HTML encoding, escapes, characters that show as nothing, letters in a style or of a look-alike script. Those
-are undone here character by character. What `detectors.normalise` reads beyond that (base64, reversed or
-spaced out text, ...) is covered as a whole: of what is encoded nobody can replace a part.
+are undone here character by character. What `detectors.deobfuscation.readings` reads beyond that (base64,
+reversed or spaced out text, ...) is covered as a whole: of what is encoded nobody can replace a part.
 """
 
 import html
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from detectors.characters import ALIKE, INVISIBLE, MARKS, STYLES, TAGS, members
-from detectors.normalise import Reading, readings
+from detectors.deobfuscation.characters import ALIKE, INVISIBLE, MARKS, STYLES, TAGS, members
+from detectors.deobfuscation.readings import Reading, readings
 from detectors.privacy.findings import Finding, merge, plain
 
 _PASSES: Final = 3

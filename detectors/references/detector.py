@@ -9,8 +9,8 @@ import numpy as np
 
 from detectors.base import FloatMatrix, Range, strength
 from detectors.batch import Batch
-from detectors.encoder import shared_encoder
-from detectors.features import shared_embeddings
+from detectors.models.embeddings import shared_embeddings
+from detectors.models.tokenizer import shared_encoder
 from detectors.references.index import Index
 from detectors.references.sets import ReferenceKind, ReferenceSet, ReferenceSetError, chosen_sets
 from schemas.events import Evidence

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from detectors.encoder import MODELS
+from detectors.models.tokenizer import MODELS
 from detectors.training import datasets
 from detectors.training.corpus import texts
 from detectors.training.files import write_json
@@ -62,8 +62,8 @@ def main() -> None:
 
 
 def _embeddings(data: Path, out: Path) -> None:
-    from detectors.encoder import Encoder
-    from detectors.features import Embeddings
+    from detectors.models.embeddings import Embeddings
+    from detectors.models.tokenizer import Encoder
     from detectors.training.embeddings import distil
     from detectors.training.intents import Embed, embed_exactly, nearest_neighbour
 
@@ -76,7 +76,7 @@ def _embeddings(data: Path, out: Path) -> None:
 
 
 def _judges(data: Path, out: Path, stages: Sequence[str], checkpoints: Path | None) -> None:
-    from detectors.encoder import Encoder
+    from detectors.models.tokenizer import Encoder
     from detectors.training.pool import Pool
 
     pool = Pool(datasets.examples(data, SEED), Encoder.load(out / "tokenizer.json"))
@@ -100,7 +100,7 @@ def _judges(data: Path, out: Path, stages: Sequence[str], checkpoints: Path | No
 
 
 def _cascade(pool: "Pool", out: Path, checkpoints: Path | None) -> None:
-    from detectors.linear import LinearHeads
+    from detectors.models.linear import LinearHeads
     from detectors.training import neural, stack
     from detectors.training.curriculum import PHASES
 
@@ -110,7 +110,7 @@ def _cascade(pool: "Pool", out: Path, checkpoints: Path | None) -> None:
 
 
 def _evaluate(pool: "Pool", out: Path) -> None:
-    from detectors.cascade import Cascade
+    from detectors.models.cascade import Cascade
     from detectors.training import cards, fairness, table
     from detectors.training.machine import machine
 

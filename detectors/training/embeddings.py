@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detectors.encoder import Encoder
+from detectors.models.tokenizer import Encoder
 from detectors.training.files import write_arrays, write_bytes
 
 log = logging.getLogger(__name__)

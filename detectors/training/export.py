@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detectors.models.transformer import WINDOW
 from detectors.training.files import write_bytes
 from detectors.training.transformer import Judge
-from detectors.transformer import WINDOW
 
 log = logging.getLogger(__name__)
 

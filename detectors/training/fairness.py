@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from detectors.cascade import Cascade
-from detectors.encoder import shared_encoder
+from detectors.models.cascade import Cascade
+from detectors.models.tokenizer import shared_encoder
 from detectors.training.datasets import HEADS
 from detectors.training.written import CHALLENGE, FOLDER, read
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from detectors.linear import highest
+from detectors.models.linear import highest
 from detectors.training.matrix import Matrix
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detectors.alignment import FEATURES, Alignment, Lexicon, words
-from detectors.encoder import Encoder
-from detectors.features import Embeddings
 from detectors.groundedness import RELATION, Embed, Logistic, relation
+from detectors.grounding.alignment import FEATURES, Alignment, Lexicon, words
+from detectors.models.embeddings import Embeddings
+from detectors.models.tokenizer import Encoder
 from detectors.training import cards
 from detectors.training.corpus import Example, Split, rows
 from detectors.training.evaluate import report

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from detectors.features import Embeddings
-from detectors.linear import LinearHeads, highest
+from detectors.models.embeddings import Embeddings
+from detectors.models.linear import LinearHeads, highest
 from detectors.training import datasets
 from detectors.training.corpus import NATURAL
 from detectors.training.files import write_arrays

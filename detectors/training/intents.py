@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics
 
-from detectors.encoder import Encoder, Tokens
+from detectors.models.tokenizer import Encoder, Tokens
 from detectors.training.corpus import rows
 
 Floats = npt.NDArray[np.float32]

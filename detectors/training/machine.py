@@ -3,7 +3,7 @@
 import platform
 from pathlib import Path
 
-from detectors.transformer import cores
+from detectors.models.transformer import cores
 
 
 def machine() -> str:

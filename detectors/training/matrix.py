@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from detectors.encoder import Tokens
-from detectors.features import Embeddings, segment_sums
-from detectors.linear import BLOCK, ORDERS, SMOOTHING, ngram_rows, windows
+from detectors.models.embeddings import Embeddings, segment_sums
+from detectors.models.linear import BLOCK, ORDERS, SMOOTHING, ngram_rows, windows
+from detectors.models.tokenizer import Tokens
 
 MAX_TOKENS = 16 * BLOCK
 """Tokens of an example that train."""

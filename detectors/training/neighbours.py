@@ -1,13 +1,13 @@
-"""The nearest words of every word: what `detectors.alignment` looks up."""
+"""The nearest words of every word: what `detectors.grounding.alignment` looks up."""
 
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors.alignment import CONTENT_WEIGHT, NEAR, is_number, whole_words, word_weights
-from detectors.encoder import Encoder
-from detectors.features import Embeddings
+from detectors.grounding.alignment import CONTENT_WEIGHT, NEAR, is_number, whole_words, word_weights
+from detectors.models.embeddings import Embeddings
+from detectors.models.tokenizer import Encoder
 from detectors.training.files import write_arrays
 
 MOST = 32

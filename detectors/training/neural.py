@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from detectors.encoder import Tokens
+from detectors.models.tokenizer import Tokens
+from detectors.models.transformer import WINDOW, Transformer
 from detectors.training import curriculum
 from detectors.training.curriculum import Phase, Reading
 from detectors.training.datasets import HEADS
@@ -20,7 +21,6 @@ from detectors.training.files import write_bytes
 from detectors.training.matrix import subset
 from detectors.training.pool import Pool
 from detectors.training.transformer import Judge, Schedule, fine_tune
-from detectors.transformer import WINDOW, Transformer
 
 log = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from detectors.cascade import GATE
-from detectors.encoder import Encoder
+from detectors.models.cascade import GATE
+from detectors.models.tokenizer import Encoder
 from detectors.training.corpus import NATURAL, Example
 from detectors.training.datasets import HEADS, ORDINARY_PROMPTS
 from detectors.training.grammars import SOURCE as GRAMMAR

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from detectors.cascade import GATE, Cascade
-from detectors.encoder import Tokens
-from detectors.linear import LinearHeads, highest, windows
+from detectors.models.cascade import GATE, Cascade
+from detectors.models.linear import LinearHeads, highest, windows
+from detectors.models.tokenizer import Tokens
+from detectors.models.transformer import Transformer, window, window_starts
 from detectors.training.datasets import HEADS
 from detectors.training.files import write_arrays
 from detectors.training.fit import bounded
 from detectors.training.matrix import subset
 from detectors.training.pool import TRAFFIC, Pool
-from detectors.transformer import Transformer, window, window_starts
 
 log = logging.getLogger(__name__)
 

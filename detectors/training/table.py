@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import special
 
 from detectors.batch import Batch
-from detectors.cascade import MAX_WINDOWS, Cascade
+from detectors.models.cascade import MAX_WINDOWS, Cascade
 from detectors.registry import build
 from detectors.runner import Runner
 from detectors.training import evaluate, stack

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detectors.models.transformer import Transformer
 from detectors.training import evaluate, stack
 from detectors.training.curriculum import Phase
 from detectors.training.datasets import HEADS
@@ -18,7 +19,6 @@ from detectors.training.heads import Trainer
 from detectors.training.neural import fit_transformer
 from detectors.training.pool import Mask, Pool
 from detectors.training.written import CHALLENGE
-from detectors.transformer import Transformer
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from detectors.encoder import Tokens
+from detectors.models.tokenizer import Tokens
+from detectors.models.transformer import CLS, SEP, WINDOW, window
 from detectors.training.curriculum import Reading
 from detectors.training.embeddings import teacher_folder
-from detectors.transformer import CLS, SEP, WINDOW, window
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ def command() -> None:
     Example:
       WEIR_KAFKA=kafka:9092 WEIR_CLICKHOUSE=http://clickhouse:8123 weir archive
     """
-    from streams.archive import Archive
-    from streams.commands.roles import run_role
-    from streams.storing import make_store
+    from streams.roles.archive import Archive
+    from streams.roles.run import run_role
+    from streams.store.connection import make_store
 
     run_role("archive", lambda settings, telemetry: Archive(settings, telemetry, make_store(settings)))

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streams.terminal import Command, columns, counted, json_text, plain
+from streams.terminal.command import Command, columns, counted, json_text, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from schemas.events import Event, Evidence
-    from streams.aligned import Cell
-    from streams.checking import Judgement
+    from streams.decisions.check import Judgement
+    from streams.terminal.table import Cell
 
 ACTIONS = ("flag", "redact", "escalate", "block")
 FAILED = 3
@@ -67,8 +67,8 @@ def command(
       weir check --kind completion - < answer.txt
       weir check "$PROMPT" --policy policy.yaml --fail-on block
     """
-    from streams.checking import judge
-    from streams.policy import VERDICTS
+    from streams.decisions.check import judge
+    from streams.policy.rules import VERDICTS
     from streams.settings import load
 
     if text == "-":
@@ -107,7 +107,7 @@ def _event(text: str, kind: str, app: str, contexts: "Sequence[str]", constants:
     from schemas.events import Event
     from schemas.rejection import Rejected
     from streams.cli import USAGE, UserError
-    from streams.mapping import FieldMap, pairs
+    from streams.ingest.field_map import FieldMap, pairs
 
     fields = {"event_id": "check", "app": app, "kind": kind, "text": text, "contexts": contexts}
     fields |= FieldMap({}, pairs(constants, "--set")).apply({})
@@ -133,8 +133,8 @@ def _print_json(judgement: "Judgement") -> None:
 
 
 def _print(judgement: "Judgement", text: str) -> None:
-    from streams.aligned import Cell, aligned
-    from streams.tailing import coloured, hit
+    from streams.terminal.messages import coloured, hit
+    from streams.terminal.table import Cell, aligned
 
     decision = judgement.decision
     lines = [
@@ -160,7 +160,7 @@ def _print(judgement: "Judgement", text: str) -> None:
 
 
 def _scores(judgement: "Judgement") -> "Iterator[list[Cell]]":
-    from streams.aligned import Cell
+    from streams.terminal.table import Cell
 
     yield [Cell(name, {"bold": True}) for name in ("detector", "metric", f"{'score':>8}", "evidence")]
     for metric, detector in judgement.metrics.items():

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streams.terminal import Command, columns, counted, plain
+from streams.terminal.command import Command, columns, counted, plain
 
 if TYPE_CHECKING:
     from schemas.events import DeadLetter
-    from streams.dlq import Letters
-    from streams.republish import Tally
+    from streams.kafka.dlq import Letters
+    from streams.kafka.republish import Tally
     from streams.settings import Settings
 
 SHOWN = 10
@@ -62,9 +62,9 @@ def list_(
 
     MORE: so many further messages of a flood that the letter stands for.
     """
-    from streams.dlq import messages
-    from streams.dlq_output import as_json, table
+    from streams.kafka.dlq import messages
     from streams.settings import load
+    from streams.terminal.dead_letters import as_json, table
 
     letters = asyncio.run(_read(load()))
     found = letters.chosen(reason=reason, app=app, since_ms=_moment(since), handled=handled)
@@ -89,8 +89,8 @@ def list_(
 )
 def show(ids: tuple[str, ...], payload: bool, json: bool) -> None:
     """Show where a message was and why it was refused. The first digits of an ID are enough."""
-    from streams.dlq_output import as_json, described
     from streams.settings import load
+    from streams.terminal.dead_letters import as_json, described
 
     settings = load()
     letters = _named(asyncio.run(_read(settings)), ids)
@@ -162,8 +162,8 @@ def drop(ids: tuple[str, ...], reason: str | None, app: str | None, since: str |
 
 async def _read(settings: "Settings") -> "Letters":
     from schemas import topics
-    from streams import dlq
-    from streams.kafka import BrokerError, missing_topics
+    from streams.kafka import dlq
+    from streams.kafka.clients import BrokerError, missing_topics
 
     if topics.DEAD_LETTERS in await missing_topics(settings):
         raise BrokerError(
@@ -181,7 +181,7 @@ async def _read(settings: "Settings") -> "Letters":
 @contextlib.contextmanager
 def _seen() -> Iterator[Callable[[int, int], None]]:
     """Show on stderr how far a reading of the topic is."""
-    from streams.progress import Progress
+    from streams.terminal.progress import Progress
 
     read, total = 0, 1
     progress = Progress("dead letters read", lambda: read, lambda: read / max(total, 1))
@@ -198,7 +198,7 @@ def _seen() -> Iterator[Callable[[int, int], None]]:
 
 
 async def _payloads(settings: "Settings", letters: "list[DeadLetter]") -> dict[str, bytes]:
-    from streams import dlq
+    from streams.kafka import dlq
 
     with _seen() as seen:
         ids = {letter.dead_letter_id for letter in letters}
@@ -208,9 +208,9 @@ async def _payloads(settings: "Settings", letters: "list[DeadLetter]") -> dict[s
 async def _republish(
     settings: "Settings", letters: "list[DeadLetter]", mended: dict[str, bytes], checked: bool
 ) -> "Tally":
-    from streams import dlq
-    from streams.kafka import producing
-    from streams.republish import Republisher, reading_again
+    from streams.kafka import dlq
+    from streams.kafka.clients import producing
+    from streams.kafka.republish import Republisher, reading_again
 
     left = {letter.dead_letter_id: letter for letter in letters}
     async with producing(settings) as producer, reading_again(settings) as source:
@@ -230,8 +230,8 @@ async def _republish(
 
 async def _drop(settings: "Settings", letters: "list[DeadLetter]") -> None:
     from schemas import topics
-    from streams import dlq
-    from streams.kafka import producing
+    from streams.kafka import dlq
+    from streams.kafka.clients import producing
 
     async with producing(settings) as producer:
         await producer.send(topics.DEAD_LETTERS, dlq.marked(letters, dlq.DROPPED))
@@ -239,7 +239,7 @@ async def _drop(settings: "Settings", letters: "list[DeadLetter]") -> None:
 
 def _left(tally: "Tally") -> bool:
     """Tell what could not be published again; return whether there is any."""
-    from streams.dlq_output import ID
+    from streams.terminal.dead_letters import ID
 
     for id_, problem in list(tally.refused.items())[:SHOWN]:
         click.echo(f"{id_[:ID]} would be refused again: {problem}", err=True)
@@ -273,7 +273,7 @@ def _named(letters: "Letters", ids: Iterable[str]) -> "list[DeadLetter]":
 
 
 def _mended(letters: "Letters", file: Iterable[bytes]) -> dict[str, bytes]:
-    from streams.republish import mended
+    from streams.kafka.republish import mended
 
     try:
         payloads = mended(file)
@@ -299,7 +299,7 @@ def _chosen(
 
 
 def _moment(since: str | None) -> int:
-    from streams.dlq import moment_ms
+    from streams.kafka.dlq import moment_ms
 
     try:
         return moment_ms(since) if since else 0

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.terminal import Command, columns, json_text, plain
+from streams.terminal.command import Command, columns, json_text, plain
 
 if TYPE_CHECKING:
-    from streams.diagnosis import Finding
+    from streams.doctor import Finding
 
 COLOURS = {"ok": "green", "skip": "blue", "warn": "yellow", "fail": "red"}
 FAILED = 1
@@ -30,7 +30,7 @@ def command(as_json: bool) -> None:
       weir doctor
       WEIR_KAFKA=kafka:9092 weir doctor --json
     """
-    from streams.diagnosis import diagnose
+    from streams.doctor import diagnose
 
     findings = []
     for finding in diagnose():
@@ -46,7 +46,7 @@ def command(as_json: bool) -> None:
 
 
 def _show(finding: "Finding") -> None:
-    from streams.aligned import folded
+    from streams.terminal.table import folded
 
     room = columns()
     indent = INDENT if room >= NARROW else INDENT // 3

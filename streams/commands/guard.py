@@ -14,7 +14,7 @@ def command() -> None:
     Example:
       WEIR_KAFKA=kafka:9092 weir guard
     """
-    from streams.commands.roles import run_role
-    from streams.guard import Guard
+    from streams.roles.guard import Guard
+    from streams.roles.run import run_role
 
     run_role("guard", Guard)

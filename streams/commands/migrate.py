@@ -2,7 +2,7 @@
 
 import click
 
-from streams.terminal import Command
+from streams.terminal.command import Command
 
 
 @click.command(cls=Command)
@@ -19,9 +19,9 @@ def command(to: int | None, yes: bool) -> None:
     Example:
       WEIR_CLICKHOUSE=https://clickhouse:8443 WEIR_CLICKHOUSE_PASSWORD=… weir migrate
     """
-    from streams.detecting import make_runner
+    from streams.decisions.scoring import make_runner
     from streams.settings import load
-    from streams.storing import make_store, migrate
+    from streams.store.connection import make_store, migrate
 
     settings = load()
     store = make_store(settings)

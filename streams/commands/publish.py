@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from streams.reading import Format
-from streams.terminal import Command, counted, plain, say
+from streams.ingest.files import Format
+from streams.terminal.command import Command, counted, plain, say
 
 if TYPE_CHECKING:
     from schemas.codec import Decoder
-    from streams.mapping import FieldMap
-    from streams.publishing import Publication, Tally
-    from streams.reading import Source
+    from streams.ingest.field_map import FieldMap
+    from streams.ingest.files import Source
+    from streams.ingest.publish import Publication, Tally
     from streams.settings import Settings
 
 SHOWN_APPS = 5
@@ -83,12 +83,12 @@ def command(
       tail -F app.jsonl | weir publish - --lane live --skip-bad
     """
     from schemas import topics
-    from streams.mapping import FieldMap, pairs
-    from streams.publishing import Preparer, Publication, Tally
-    from streams.publishing import raw as as_it_is
-    from streams.reading import Source
+    from streams.ingest.field_map import FieldMap, pairs
+    from streams.ingest.files import Source
+    from streams.ingest.publish import Preparer, Publication, Tally
+    from streams.ingest.publish import raw as as_it_is
+    from streams.ingest.span_messages import SpanPreparer, summary
     from streams.settings import load
-    from streams.span_preparing import SpanPreparer, summary
 
     topic = topics.EVENTS if lane == "live" else topics.EVENTS_BULK
     names = tuple(name.strip() for name in metadata.split(",") if name.strip())
@@ -152,8 +152,8 @@ def _publish(settings: "Settings", publication: "Publication") -> None:
     from aiokafka.errors import KafkaError
 
     from streams.cli import USAGE, UserError
-    from streams.interrupt import orderly
-    from streams.publishing import BadRowError
+    from streams.ingest.publish import BadRowError
+    from streams.terminal.interrupt import orderly
 
     tally = publication.tally
     started = time.monotonic()
@@ -193,8 +193,8 @@ def _aside(tally: "Tally") -> str:
 
 
 async def _send(settings: "Settings", publication: "Publication") -> None:
-    from streams.kafka import BrokerError, missing_topics, producing
-    from streams.progress import Progress
+    from streams.kafka.clients import BrokerError, missing_topics, producing
+    from streams.terminal.progress import Progress
 
     if publication.topic in await missing_topics(settings):
         raise BrokerError(
@@ -217,7 +217,7 @@ async def _send(settings: "Settings", publication: "Publication") -> None:
 
 def _dry_run(publication: "Publication") -> None:
     from streams.cli import USAGE, UserError
-    from streams.publishing import BadRowError
+    from streams.ingest.publish import BadRowError
 
     tally = publication.tally
     try:

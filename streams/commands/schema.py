@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from streams.terminal import Command
+from streams.terminal.command import Command
 
 
 @click.command(cls=Command)
@@ -31,7 +31,7 @@ def command(message: str | None, output: Path | None) -> None:
     from schemas.events import MESSAGES
     from schemas.export import json_schema
     from streams.cli import USAGE, UserError
-    from streams.policy_conditions import did_you_mean
+    from streams.policy.conditions import did_you_mean
 
     if message is not None and message not in MESSAGES:
         raise UserError(

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from streams.interrupt import leave
-from streams.terminal import CLOSED_PIPE, Command, columns, counted, write
+from streams.terminal.command import CLOSED_PIPE, Command, columns, counted, write
+from streams.terminal.interrupt import leave
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from streams.results import ResultFormat
-    from streams.store import Store, Stream
+    from streams.store.client import Store, Stream
+    from streams.terminal.results import ResultFormat
 
 PART: Final = 500
 """Lines that are written at once."""
@@ -41,8 +41,8 @@ def command(query: str, format_: "ResultFormat | None") -> None:
       weir sql - < report.sql
     """
     from streams.settings import load
-    from streams.statements import split
-    from streams.storing import make_store
+    from streams.store.connection import make_store
+    from streams.store.sql_text import split
 
     statements = split(sys.stdin.read() if query == "-" else query)
     if not statements:
@@ -63,8 +63,8 @@ def _run_all(store: "Store", statements: "Sequence[str]", format_: "ResultFormat
 
 def _run(store: "Store", statement: str, where: str, format_: "ResultFormat", separator: str) -> None:
     from streams.cli import USAGE, UserError
-    from streams.statements import has_format
-    from streams.store_errors import QueryError
+    from streams.store.errors import QueryError
+    from streams.store.sql_text import has_format
 
     try:
         with store.stream(statement) as result:
@@ -83,7 +83,7 @@ def _run(store: "Store", statement: str, where: str, format_: "ResultFormat", se
 
 
 def _print(result: "Stream", format_: "ResultFormat") -> None:
-    from streams.results import render
+    from streams.terminal.results import render
 
     if not result.columns:
         click.echo("ok")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streams.terminal import Command, columns, plain, write
+from streams.terminal.command import Command, columns, plain, write
 
 if TYPE_CHECKING:
     from streams.settings import Settings
-    from streams.tailing import Filter, Stream
+    from streams.terminal.messages import Filter, Stream
 
 # Written out, so that help needs no import of what holds them; a test keeps them the same.
 NAMES = ("decisions", "alerts", "drift", "dlq", "scores", "feedback", "events")
@@ -49,7 +49,7 @@ def command(
       weir tail dlq --no-follow
     """
     from streams.settings import load
-    from streams.tailing import STREAMS, Filter
+    from streams.terminal.messages import STREAMS, Filter
 
     stream, filter_ = STREAMS[what], Filter(**conditions)
     for name in filter_.wanted():
@@ -69,10 +69,10 @@ async def _tail(
     as_json: bool,
 ) -> None:
     from schemas.rejection import Rejected
-    from streams import tailing
-    from streams.aligned import Aligner
-    from streams.kafka import BrokerError, missing_topics
-    from streams.records import require_readable
+    from streams.kafka.clients import BrokerError, missing_topics
+    from streams.kafka.records import require_readable
+    from streams.terminal import messages
+    from streams.terminal.table import Aligner
 
     if missing := set(stream.topics) & set(await missing_topics(settings)):
         raise BrokerError(
@@ -92,7 +92,7 @@ async def _tail(
             if not filter_.matches(message):
                 continue
             if as_json:
-                write(tailing.as_json(record.value) + "\n")
+                write(messages.as_json(record.value) + "\n")
                 sys.stdout.flush()
             else:
                 click.echo(aligner.line(stream.line(message, record.timestamp)))
@@ -106,7 +106,7 @@ async def _tail(
 async def _records(
     settings: "Settings", topics: Sequence[str], from_start: bool, follow: bool
 ) -> AsyncGenerator[Any, None]:
-    from streams.kafka import consuming
+    from streams.kafka.clients import consuming
 
     async with consuming(settings, *topics, from_start=from_start) as consumer:
         partitions = consumer.assignment()

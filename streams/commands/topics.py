@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from streams.terminal import Command
+from streams.terminal.command import Command
 
 
 @click.command(cls=Command)
@@ -18,7 +18,7 @@ def command() -> None:
       WEIR_PARTITIONS=12 WEIR_REPLICATION=3 weir topics
     """
     from schemas import topics
-    from streams.kafka import create_topics
+    from streams.kafka.clients import create_topics
     from streams.settings import load
 
     settings = load()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from streams.terminal import Command, say
+from streams.terminal.command import Command, say
 
 
 @click.command(cls=Command)
@@ -33,11 +33,11 @@ def command(data: Path, no_broker: bool, no_store: bool) -> None:
     """
     import signal
 
-    from streams.detecting import make_runner, owners, unknown_watched
-    from streams.interrupt import orderly
+    from streams.decisions.scoring import make_runner, owners, unknown_watched
     from streams.local.stack import Stack, export_addresses
-    from streams.policy_file import load as load_policy
+    from streams.policy.file import load as load_policy
     from streams.settings import SettingsError, load
+    from streams.terminal.interrupt import orderly
 
     settings = load()
     runner = make_runner(settings)

@@ -13,7 +13,7 @@ def command() -> None:
     Example:
       WEIR_KAFKA=kafka:9092 weir watch
     """
-    from streams.commands.roles import run_role
-    from streams.watch import Watch
+    from streams.roles.run import run_role
+    from streams.roles.watch import Watch
 
     run_role("watch", Watch)

@@ -22,8 +22,8 @@ import msgspec
 
 from schemas import codec, topics
 from schemas.events import DeadLetter, DriftRecord, Event
-from streams.drift import DriftMonitor, WatchedScores
 from streams.local.process import Child
+from streams.monitors.drift import DriftMonitor, WatchedScores
 from tests.brokers import ApacheKafka, KafkaBroker, new_broker
 from tests.harness import ROLES, Role, Weir, make_events, wait_until
 from tests.malformed import malformed_payloads

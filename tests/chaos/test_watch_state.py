@@ -9,10 +9,10 @@ import pytest
 
 from schemas import codec, topics
 from schemas.events import Alert, Decision, DriftRecord, Event, ScoredEvent
-from streams import snapshots
-from streams.drift import DriftMonitor, WatchedScores
-from streams.kafka import producing
-from streams.snapshots import Segment
+from streams.kafka.clients import producing
+from streams.monitors import snapshots
+from streams.monitors.drift import DriftMonitor, WatchedScores
+from streams.monitors.snapshots import Segment
 from tests.harness import PATIENCE_S, Weir, make_events, wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(3 * PATIENCE_S)]

@@ -25,7 +25,7 @@ from aiokafka.errors import (
     for_code,
 )
 
-from streams.kafka import read_to_end
+from streams.kafka.clients import read_to_end
 from streams.local.broker import Broker
 from streams.local.process import free_port
 from streams.settings import Settings

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detectors.batch import MAX_CONTEXTS, Batch, Depth
-from detectors.cascade import shared_cascade
+from detectors.models.cascade import shared_cascade
 from schemas.events import Event
 
 

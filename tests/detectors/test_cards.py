@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from detectors.encoder import MODELS
+from detectors.models.tokenizer import MODELS
 from detectors.training.cards import CARDS, fill, write_cards
 
 RESULT = {"n": 500, "positive": 20, "auroc": 0.9, "recall_at_1pct_fpr": 0.5, "ece": 0.01}

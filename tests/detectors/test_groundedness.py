@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from detectors.base import UNLIKELY
 from detectors.batch import Batch
-from detectors.encoder import MODELS
 from detectors.groundedness import LABELS, WORDS, GroundednessDetector, Logistic, shared_models
+from detectors.models.tokenizer import MODELS
 from schemas.events import Event, Kind
 
 CONTEXT = "The Oberoi Group is a hotel company with its head office in Delhi. It was founded in 1934."

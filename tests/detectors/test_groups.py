@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.batch import Batch
-from detectors.encoder import shared_encoder
 from detectors.groups import BEFORE_PEOPLE, PEOPLE, TERMS, GroupsDetector
+from detectors.models.tokenizer import shared_encoder
 
 DETECTOR = GroupsDetector()
 

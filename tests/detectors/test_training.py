@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.encoder import MODELS, shared_encoder
-from detectors.features import shared_embeddings
-from detectors.linear import ORDERS, LinearHeads, highest, ngram_rows, windows
+from detectors.models.embeddings import shared_embeddings
+from detectors.models.linear import ORDERS, LinearHeads, highest, ngram_rows, windows
+from detectors.models.tokenizer import MODELS, shared_encoder
 from detectors.training import __main__ as command
 from detectors.training import corpus, datasets, embeddings, evaluate, fit, grammars, matrix, written
 from detectors.training import heads as heads_module

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.cascade import GATE, shared_cascade
-from detectors.encoder import shared_encoder
+from detectors.models.cascade import GATE, shared_cascade
+from detectors.models.tokenizer import shared_encoder
+from detectors.models.transformer import WINDOW
 from detectors.training import cards, curriculum, fairness, matrix, stack, table, written
 from detectors.training.corpus import NATURAL, Example
 from detectors.training.datasets import HEADS
 from detectors.training.pool import COLUMNS, Pool
-from detectors.transformer import WINDOW
 
 
 def pool_of(*examples: Example) -> Pool:

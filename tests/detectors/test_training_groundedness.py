@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detectors.alignment import shared_lexicon
-from detectors.encoder import MODELS, shared_encoder
-from detectors.features import Embeddings, shared_embeddings
 from detectors.groundedness import Models
+from detectors.grounding.alignment import shared_lexicon
+from detectors.models.embeddings import Embeddings, shared_embeddings
+from detectors.models.tokenizer import MODELS, shared_encoder
 from detectors.training import groundedness as training
 from detectors.training.neighbours import write_neighbours
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from streams.kafka import BrokerError, create_topics, missing_topics
+from streams.kafka.clients import BrokerError, create_topics, missing_topics
 from streams.local.process import HOST, free_port
 from tests.brokers import ApacheKafka, apache_missing
 from tests.harness import Weir, make_events, wait_until

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 
 from schemas import codec, topics
 from schemas.events import Decision, Event
-from streams.kafka import client_options
+from streams.kafka.clients import client_options
 from tests.harness import PATIENCE_S, Weir, make_events, wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(2 * PATIENCE_S)]

@@ -9,7 +9,7 @@ import pytest
 from schemas import topics
 from schemas.codec import MAX_BYTES, Decoder, Reason
 from schemas.events import MESSAGES, Evidence, RuleHit, ToolCall
-from schemas.span_attributes import ATTRIBUTES
+from schemas.otel.attributes import ATTRIBUTES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "events.md").read_text("utf-8")
 NESTED: tuple[type[msgspec.Struct], ...] = (ToolCall, RuleHit, Evidence)

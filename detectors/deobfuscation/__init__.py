@@ -1,0 +1,1 @@
+"""What a text hides from a tokenizer, and how it is read."""

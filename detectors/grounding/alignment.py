@@ -1,0 +1,219 @@
+"""How well the words of a completion are covered by its contexts.
+
+Words are compared as they are and, where one is missing, by the nearest word of the contexts in static
+embeddings. The length of a word's embedding is its weight: it falls with frequency, since the table was
+distilled with SIF weights (Arora et al. 2017), so that "the" weighs a tenth of "magazine". The neighbours
+of every word are found when the weights are trained: at run time it is a matter of looking words up.
+
+For scripts that put spaces between words.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import repeat
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.models.embeddings import Embeddings, shared_embeddings
+from detectors.models.tokenizer import MAX_CHARACTERS, MODELS, Encoder, shared_encoder
+
+FEATURES: Final = ("sentence", "window", "numbers")
+"""What `Alignment.features` gives, each 0 to 1, more is less support:
+
+- `sentence`: weight of the least supported sentence that the contexts do not support; 0 where no sentence
+  has `MIN_SENTENCE` words;
+- `window`: weight of the words that are missing in the one stretch of the contexts that holds most of them;
+- `numbers`: share of the distinct numbers that do not occur in the contexts.
+"""
+
+MAX_COMPLETION: Final = 50_000
+"""Characters of a completion that count; of its contexts, `MAX_CHARACTERS` together."""
+UNKNOWN_WEIGHT: Final = 7.5
+"""Of a word that is none of the vocabulary's: as rare as any."""
+CONTENT_WEIGHT: Final = 3.0
+"""Words below this are function words; they have no neighbours."""
+NEAR: Final = 0.5
+"""Cosine from which a word begins to support another; at 1 it does so fully."""
+MIN_STEP: Final = 10
+"""Words between the starts of two stretches of the contexts, at least."""
+MIN_SENTENCE: Final = 3
+"""Words of a sentence that is judged on its own."""
+
+_SENTENCE = re.compile(r"\S.*?(?:[.!?](?=\s|$)|$)", re.MULTILINE)
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+_PUNCTUATION = re.compile("[\u0080-\u00bf\u1680\u2000-\u206f\u3000-\u303f]")
+_BYTES: Final = bytes(b if b > 127 else ord(chr(b).lower()) if chr(b).isalnum() else 32 for b in range(256))
+"""ASCII punctuation to spaces, letters to lower case; the bytes of other characters stay."""
+_DIGITS: Final = frozenset(b"0123456789")
+
+
+class Span(NamedTuple):
+    """A part of a completion, in characters, `end` excluded, and its support, 0 to 1."""
+
+    start: int
+    end: int
+    support: float
+
+
+def words(text: str) -> list[bytes]:
+    """Return the words of a text in lower case, as UTF-8; punctuation divides, apostrophes too."""
+    if not text.isascii():
+        text = _PUNCTUATION.sub(" ", text).lower()
+    return text.encode("utf-8", "replace").translate(_BYTES).split()
+
+
+def is_number(word: bytes) -> bool:
+    """Return whether a word has a digit."""
+    return not _DIGITS.isdisjoint(word)
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """What is known of the whole words of the vocabulary."""
+
+    weights: Mapping[bytes, float]
+    neighbours: Mapping[bytes, tuple[tuple[bytes, float], ...]]
+    """Words that support another, with that support, 0 to 1, the nearest first."""
+
+    @classmethod
+    def load(cls, path: Path, encoder: Encoder, embeddings: Embeddings) -> Self:
+        """Return the lexicon of a `neighbours.npz`, which was made from the same embeddings.
+
+        Its arrays: `starts`, shape (vocabulary + 1,); `words` and `supports` (in 255ths), both of shape
+        (pairs,): those of word i are at `starts[i]:starts[i + 1]`.
+        """
+        weights = word_weights(encoder, embeddings)
+        names = {row: word for word, row in whole_words(encoder).items()}
+        with np.load(path, allow_pickle=False) as arrays:
+            starts, others = arrays["starts"].tolist(), arrays["words"].tolist()
+            supports = (arrays["supports"] / 255).tolist()
+        neighbours = {
+            name: tuple((names[others[at]], supports[at]) for at in range(starts[row], starts[row + 1]))
+            for row, name in names.items()
+        }
+        return cls(weights, {name: near for name, near in neighbours.items() if near})
+
+
+def whole_words(encoder: Encoder) -> dict[bytes, int]:
+    """Return the tokens that are words, not pieces of them or signs, with their ids."""
+    return {
+        token.encode(): number
+        for token, number in encoder.vocabulary().items()
+        if not token.startswith("##") and words(token) == [token.encode()]
+    }
+
+
+def word_weights(encoder: Encoder, embeddings: Embeddings) -> dict[bytes, float]:
+    """Return the length of the embedding of each whole word that has one."""
+    lengths = np.linalg.norm(embeddings.values * embeddings.scales, axis=1).tolist()
+    return {word: lengths[row] for word, row in whole_words(encoder).items() if lengths[row] > 0}
+
+
+@cache
+def shared_lexicon() -> Lexicon:
+    """Return the shipped lexicon, loaded once per process."""
+    return Lexicon.load(MODELS / "neighbours.npz", shared_encoder(), shared_embeddings())
+
+
+class Alignment:
+    """The words of one completion beside those of its contexts."""
+
+    def __init__(self, text: str, contexts: Sequence[str], lexicon: Lexicon) -> None:
+        self._text = text[:MAX_COMPLETION]
+        self._sentences = list(_sentences(self._text))
+        self._places: dict[bytes, int] = {}
+        for _, _, found in self._sentences:
+            for word in found:
+                self._places.setdefault(word, len(self._places))
+        self._weights = [lexicon.weights.get(word, UNKNOWN_WEIGHT) for word in self._places]
+        self._context = words("\n".join(contexts)[:MAX_CHARACTERS])
+        self._context_places, self._support = self._look_up(lexicon)
+
+    @property
+    def applies(self) -> bool:
+        """Both the completion and the contexts have words."""
+        return bool(self._places and self._context)
+
+    def features(self) -> tuple[float, ...]:
+        """Return the features, in the order of `FEATURES`; only where it `applies`."""
+        missing = [self._support[place] == 0 for word, place in self._places.items() if is_number(word)]
+        return (
+            1.0 - min((span.support for span in self.sentences()), default=1.0),
+            1.0 - self._best_window(),
+            sum(missing) / len(missing) if missing else 0.0,
+        )
+
+    def novelty(self) -> float:
+        """Return the weight share of the content words without support, 0 to 1; 0.5 where there are none."""
+        content = [place for place, weight in enumerate(self._weights) if weight >= CONTENT_WEIGHT]
+        total = sum(self._weights[place] for place in content)
+        held = sum(self._weights[place] * self._support[place] for place in content)
+        return 1.0 - held / total if content else 0.5
+
+    def sentences(self) -> list[Span]:
+        """Return the sentences of at least `MIN_SENTENCE` words with their support."""
+        return [
+            Span(start, end, self._share(found))
+            for start, end, found in self._sentences
+            if len(found) >= MIN_SENTENCE
+        ]
+
+    def unsupported(self) -> Iterator[Span]:
+        """Yield the numbers and content words that are missing and less than half supported, in order."""
+        for match in _WORD.finditer(self._text):
+            for word in words(match.group())[:1]:
+                place = self._places.get(word, -1)
+                counts = place >= 0 and (is_number(word) or self._weights[place] >= CONTENT_WEIGHT)
+                if counts and self._support[place] < 0.5:
+                    yield Span(*match.span(), self._support[place])
+
+    def _look_up(self, lexicon: Lexicon) -> tuple[npt.NDArray[np.int64], list[float]]:
+        """Return the place of each word of the contexts, and the support of each word of the completion.
+
+        The completion's words have the first places, their neighbours the next, any other word -1.
+        """
+        # 1997 is near to 1998, and supports nothing.
+        near = {word: lexicon.neighbours.get(word, ()) for word in self._places if not is_number(word)}
+        places = dict(self._places)
+        for neighbours in near.values():
+            for other, _ in neighbours:
+                places.setdefault(other, len(places))
+        context = np.fromiter(map(places.get, self._context, repeat(-1)), np.int64, len(self._context))
+        found = np.zeros(len(places) + 1, bool)
+        found[context] = True
+        present = found.tolist()
+        support = [
+            1.0 if present[place]
+            else next((support for other, support in near.get(word, ()) if present[places[other]]), 0.0)
+            for word, place in self._places.items()
+        ]  # fmt: skip
+        return context, support
+
+    def _best_window(self) -> float:
+        """Return the share of the weight that one stretch of the contexts holds.
+
+        Stretches are twice as long as the completion and overlap by half.
+        """
+        step = max(MIN_STEP, sum(len(found) for _, _, found in self._sentences))
+        held = np.zeros((len(self._context) // step + 2, len(self._places)), bool)
+        places = self._context_places
+        at = np.flatnonzero((places >= 0) & (places < len(self._places)))
+        held[at // step, places[at]] = True
+        weights = np.array(self._weights)
+        return float(((held[:-1] | held[1:]) * weights).sum(axis=1).max() / weights.sum())
+
+    def _share(self, found: Sequence[bytes]) -> float:
+        places = [self._places[word] for word in found]
+        total = sum(self._weights[place] for place in places)
+        return sum(self._weights[place] * self._support[place] for place in places) / total
+
+
+def _sentences(text: str) -> Iterator[tuple[int, int, list[bytes]]]:
+    for match in _SENTENCE.finditer(text):
+        if found := words(match.group()):
+            yield match.start(), match.end(), found

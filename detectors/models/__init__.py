@@ -1,0 +1,1 @@
+"""The models that detectors share, their weights and their cards."""

@@ -1,0 +1,1 @@
+"""Spans and log records of OpenTelemetry, in the notations that exporters write, read as events."""

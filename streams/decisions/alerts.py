@@ -1,0 +1,150 @@
+"""Alerts of judged events, with the evidence that there is time for."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from detectors.batch import Batch
+from detectors.runner import Runner
+from schemas import codec
+from schemas.events import Alert, Decision, Evidence, RuleHit
+from streams.decisions.text_storage import Findings, Keeper
+from streams.kafka.clients import Message
+from streams.policy.rules import SEVERITIES
+from streams.telemetry.metrics import Telemetry
+
+EVIDENCE_SHARE = 0.2
+"""Of the guard's time: a flood of attacks must not slow the decisions down."""
+EVIDENCE_S = 0.25
+"""Seconds that are saved up, at most, for evidence; a single explanation may overdraw them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A row of a batch, and the rules with an alert that it tripped."""
+
+    batch: Batch
+    row: int
+    timestamp: int
+    decision: Decision
+    hits: Sequence[RuleHit]
+    findings: Findings
+
+
+class Allowance:
+    """Seconds that may be spent: a share of the time that passes, saved up to a limit (a token bucket)."""
+
+    def __init__(
+        self,
+        share: float = EVIDENCE_SHARE,
+        most_s: float = EVIDENCE_S,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._share = share
+        self._most_s = most_s
+        self._clock = clock
+        self._left_s = most_s
+        self._seen = clock()
+
+    def left(self) -> bool:
+        """Return whether anything is left; who spends more than that is in debt."""
+        now = self._clock()
+        self._left_s = min(self._most_s, self._left_s + self._share * (now - self._seen))
+        self._seen = now
+        return self._left_s > 0
+
+    @contextmanager
+    def spending(self) -> Iterator[None]:
+        """Take the time that passes inside off what is left."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._left_s -= self._clock() - began
+
+
+class Alerting:
+    """Makes the alerts.
+
+    Evidence of a classifier costs many readings of a text: what exceeds `allowance` goes without, and is
+    counted. Cheap evidence is always there.
+    """
+
+    def __init__(
+        self, runner: Runner, keeper: Keeper, telemetry: Telemetry, allowance: Allowance | None = None
+    ) -> None:
+        self._runner = runner
+        self._keeper = keeper
+        self._telemetry = telemetry
+        self._allowance = allowance or Allowance()
+
+    def alerts(self, raised: Sequence[Raised], hurried: bool = False) -> list[Message]:
+        """Return one message per row and rule, in order; the most urgent rows are explained first.
+
+        `hurried`: events wait for too long already, so there is none but cheap evidence.
+        """
+        with self._telemetry.stage("explain"):
+            urgent = sorted(range(len(raised)), key=lambda number: _urgency(raised[number]), reverse=True)
+            evidence = {number: self._evidence(raised[number], hurried) for number in urgent}
+        for severity, count in Counter(hit.severity for each in raised for hit in each.hits).items():
+            self._telemetry.count("weir_alerts_total", count, severity)
+        return [
+            (codec.partition_key(each.batch.events[each.row]), codec.encode(alert))
+            for number, each in enumerate(raised)
+            for alert in _of(each, evidence[number])
+        ]
+
+    def _evidence(self, raised: Raised, hurried: bool) -> list[Evidence]:
+        metrics = {hit.metric for hit in raised.hits if hit.metric}
+        cheap = {metric for metric in metrics if self._runner.is_cheap(metric)}
+        if metrics == cheap:
+            found = self._runner.explain(raised.batch, raised.row, cheap)
+        elif not hurried and self._allowance.left():
+            with self._allowance.spending():
+                found = self._runner.explain(raised.batch, raised.row, metrics)
+        else:
+            self._telemetry.count("weir_alerts_unexplained_total")
+            found = self._runner.explain(raised.batch, raised.row, cheap)
+        return [self._keeper.evidence(item, raised.findings) for item in found]
+
+
+def _of(raised: Raised, evidence: Sequence[Evidence]) -> list[Alert]:
+    event, decision = raised.batch.events[raised.row], raised.decision
+    return [
+        Alert(
+            alert_id=codec.alert_id(decision.decision_id, hit.rule),
+            source="guard",
+            severity=hit.severity,
+            rule=hit.rule,
+            title=_title(hit, decision),
+            timestamp=raised.timestamp,
+            app=event.app,
+            model=event.model,
+            prompt_version=event.prompt_version,
+            event_id=event.event_id,
+            decision_id=decision.decision_id,
+            conversation_id=event.conversation_id,
+            action=hit.action,
+            mode=hit.mode,
+            metric=hit.metric,
+            score=hit.score,
+            evidence=tuple(item for item in evidence if item.metric == hit.metric),
+            policy_version=decision.policy_version,
+            policy_hash=decision.policy_hash,
+        )
+        for hit in raised.hits
+    ]
+
+
+def _urgency(raised: Raised) -> tuple[bool, int]:
+    return max((hit.mode == "enforce", SEVERITIES.index(hit.severity)) for hit in raised.hits)
+
+
+def _title(hit: RuleHit, decision: Decision) -> str:
+    if hit.failed:
+        in_time = decision.failed or not decision.degraded
+        why = "failed" if in_time else "had no time for all it reads"
+        return f"{hit.rule}: a detector that the rule needs {why}"
+    return f"{hit.rule}: {hit.metric} {hit.score:.3f}" if hit.score is not None else hit.rule

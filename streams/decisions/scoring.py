@@ -1,0 +1,80 @@
+"""The detectors as the settings want them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detectors import registry
+from detectors.models.cascade import shared_cascade
+from detectors.models.transformer import cores
+from detectors.references.sets import ReferenceSetError
+from detectors.runner import Runner
+from streams.policy.conditions import NUMBER_FIELDS, did_you_mean
+from streams.settings import Settings, SettingsError
+
+MOST_THREADS = 4
+"""By default: one guard is one consumer beside others, not the owner of a large machine."""
+
+
+def make_runner(settings: Settings) -> Runner:
+    """Load the detectors; raise `SettingsError` or `DetectorError` with a user-readable message."""
+    try:
+        detectors = registry.build(chosen(settings), _options(settings))
+    except ReferenceSetError as error:
+        raise SettingsError(f"WEIR_REFERENCES, WEIR_REFERENCE_NEIGHBOURS: {error}") from None
+    runner = Runner(detectors, settings.detector_budget_ms / 1000)
+    if {"head_probabilities", "passage_verdicts"} & set(runner.needs):
+        shared_cascade().transformer.use_threads(settings.threads or min(MOST_THREADS, cores()))
+    return runner
+
+
+def chosen(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the detectors to run: those of the setting, or the default ones and more."""
+    names = settings.detectors
+    added = tuple(name.removeprefix("+") for name in names if name.startswith("+"))
+    if len(added) == len(names):
+        return registry.DEFAULT + added
+    if added:
+        raise SettingsError("WEIR_DETECTORS: put + before every name (to add them), or before none")
+    return names
+
+
+def owners(runner: Runner) -> dict[str, str]:
+    """Return the detector of every metric."""
+    return {metric: runner.owner(metric) for metric in runner.metrics}
+
+
+def unknown_watched(settings: Settings, metrics: Sequence[str]) -> list[str]:
+    """Return what is wrong with `watch_metrics`: a message per name that neither a detector nor an event has.
+
+    The default list is not looked at: it may name metrics of detectors that are not loaded.
+    """
+    known = (*metrics, *NUMBER_FIELDS)
+    named = settings.watch_metrics if "watch_metrics" in settings.model_fields_set else ()
+    return [
+        f"WEIR_WATCH_METRICS: there is no metric or event field {name!r}{did_you_mean(name, known)}"
+        for name in named
+        if name not in known
+    ]
+
+
+def _options(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
+    options: dict[str, Mapping[str, Any]] = {}
+    if settings.references or settings.reference_neighbours > 1:
+        options["references"] = {
+            "files": dict(_reference(name, text) for name, text in settings.references.items()),
+            "k": settings.reference_neighbours,
+        }
+    if "detoxify" in chosen(settings):
+        model, _, folder = settings.detoxify.partition(":")
+        options["detoxify"] = (
+            {"checkpoint": Path(model), "config": Path(folder)} if folder else {"model": model}
+        )
+    return options
+
+
+def _reference(name: str, text: str) -> tuple[str, tuple[str, Path]]:
+    kind, _, path = text.partition(":")
+    if kind not in ("topic", "attack") or not path:
+        raise SettingsError(f"WEIR_REFERENCES: {name}: write topic:FILE or attack:FILE")
+    return name, (kind, Path(path))

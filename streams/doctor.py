@@ -1,0 +1,301 @@
+"""Checks an installation piece by piece; each finding says what to do."""
+
+import asyncio
+import http.client
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+from aiokafka import codec
+from dotenv import dotenv_values
+
+from detectors.batch import Batch
+from detectors.registry import fingerprint
+from detectors.runner import TIMEOUT, Runner
+from schemas import topics
+from schemas.events import Event
+from streams.decisions.scoring import make_runner, owners, unknown_watched
+from streams.errors import user_error
+from streams.kafka.clients import administering
+from streams.policy.conditions import did_you_mean
+from streams.policy.file import load as load_policy
+from streams.settings import Settings
+from streams.settings import load as load_settings
+from streams.store.connection import make_store
+
+Status = Literal["ok", "skip", "warn", "fail"]
+"""`skip`: there is nothing here to judge, and nothing to mend."""
+
+CODECS: Final = ("gzip", "snappy", "lz4", "zstd")
+TIMEOUT_S: Final = 5.0
+"""Of each server that is asked."""
+ROLES: Final = ("guard", "watch", "archive")
+_SECRETS: Final = re.compile("PASSWORD|SECRET|TOKEN|_KEY$")
+_CREDENTIALS: Final = re.compile(r"//[^/@\s]*@")
+_INFO: Final = re.compile(r"^weir_policy_info\{(.*)\} 1", re.MULTILINE)
+_LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
+_SAMPLE: Final = Event(
+    event_id="doctor", app="doctor", kind="prompt", text="What is a weir, and what is it for?"
+)
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one check found."""
+
+    check: str
+    status: Status
+    detail: str
+    advice: str = ""
+    """What to do about it."""
+
+
+def diagnose() -> Iterator[Finding]:
+    """Yield the findings, in the order in which problems are best mended."""
+    yield from variables({**dotenv_values(".env"), **os.environ})
+    try:
+        settings = load_settings()
+    except Exception as error:
+        yield _failure("settings", error, "the other checks need valid settings; docs/settings.md lists them")
+        return
+    if settings.storage in ("redacted", "hash") and not settings.redaction_key.get_secret_value():
+        yield Finding(
+            "settings",
+            "warn",
+            "no redaction key: placeholders and text hashes change at every start",
+            "set WEIR_REDACTION_KEY to 16 bytes or more, the same for every guard",
+        )
+    expected = yield from detectors_and_policy(settings)
+    yield codecs()
+    of_broker = asyncio.run(broker(settings))
+    yield from of_broker
+    yield from store(settings)
+    for role in ROLES:
+        yield telemetry(settings, role, expected, broker_answers=of_broker[0].status == "ok")
+
+
+def variables(environment: Mapping[str, str | None]) -> Iterator[Finding]:
+    """Yield each `WEIR_` variable that is set, and warn of those that nothing reads."""
+    known = {f"WEIR_{name.upper()}" for name in Settings.model_fields} | {"WEIR_SECRETS_DIR"}
+    found = {name: value or "" for name, value in environment.items() if name.upper().startswith("WEIR_")}
+    if not found:
+        yield Finding("settings", "ok", "all at their defaults: no WEIR_ variable is set")
+    for name, value in sorted(found.items()):
+        if name.upper() in known:
+            yield Finding("settings", "ok", f"{name}={_masked(name, value)}")
+        else:
+            advice = f"nothing reads it{did_you_mean(name.upper(), known)}: rename or remove it"
+            yield Finding("settings", "warn", f"unknown variable {name}", advice)
+
+
+def _masked(name: str, value: str) -> str:
+    field = Settings.model_fields.get(name.upper().removeprefix("WEIR_"))
+    if _SECRETS.search(name.upper()) or (field is not None and "Secret" in str(field.annotation)):
+        return "(set, hidden)" if value else "(empty)"
+    return _CREDENTIALS.sub("//(hidden)@", value)
+
+
+class Hashes(NamedTuple):
+    """Of a policy and of the detectors it judges by."""
+
+    policy: str
+    detectors: str
+
+
+def detectors_and_policy(settings: Settings) -> Generator[Finding, None, Hashes | None]:
+    """Load the detectors, score a text, bind the policy to their metrics; return what should be running."""
+    started = time.perf_counter()
+    try:
+        runner = make_runner(settings)
+    except Exception as error:
+        yield _failure("detectors", error, "see WEIR_DETECTORS")
+        return None
+    try:
+        loaded = time.perf_counter()
+        yield from _scored(runner, loaded - started)
+        yield from _watched(settings, runner.metrics)
+        policy = load_policy(settings.policy, owners(runner), runner.ranges)
+        compiled = policy.compile(runner.metrics)
+        rules = f"{len(compiled.rules)} of {len(policy.rules)} rules in force or in shadow"
+        yield Finding("policy", "ok", f"{settings.policy}: version {policy.version} ({policy.hash}), {rules}")
+        return Hashes(policy.hash, fingerprint(runner.detectors))
+    except Exception as error:
+        yield _failure("policy", error, "mend the file, or set WEIR_POLICY to another one")
+    finally:
+        runner.close()
+    return None
+
+
+def _scored(runner: Runner, load_s: float) -> Iterator[Finding]:
+    runner.score(Batch([_SAMPLE]))  # the first time is slower than any other
+    started = time.perf_counter()
+    scored = runner.score(Batch([_SAMPLE]))
+    milliseconds = (time.perf_counter() - started) * 1000
+    detail = f"{len(runner.detectors)} detectors, {len(runner.metrics)} metrics: loaded in {load_s:.1f} s"
+    yield Finding("detectors", "ok", f"{detail}, one text in {milliseconds:.1f} ms")
+    for name in scored.failed:
+        reason = runner.failures[name]
+        advice = "raise WEIR_DETECTOR_BUDGET_MS" if reason == TIMEOUT else "leave it out with WEIR_DETECTORS"
+        yield Finding("detectors", "fail", f"{name} fails ({reason})", advice)
+
+
+def _watched(settings: Settings, metrics: Sequence[str]) -> Iterator[Finding]:
+    """Yield what WEIR_WATCH_METRICS names and nothing gives."""
+    for problem in unknown_watched(settings, metrics):
+        advice = "`weir check TEXT` lists the metrics, docs/policy.md the numbers of an event"
+        yield Finding("watch", "fail", problem, advice)
+
+
+def codecs() -> Finding:
+    """Look whether what producers may compress can be unpacked here."""
+    missing = [name for name in CODECS if not getattr(codec, f"has_{name}")()]
+    if missing:
+        what = f"records compressed with {' or '.join(missing)} cannot be read: they stop every role"
+        return Finding("codecs", "fail", what, "install the library: `pip install cramjam`")
+    return Finding("codecs", "ok", f"compressed records can be read: {', '.join(CODECS)}")
+
+
+async def broker(settings: Settings) -> list[Finding]:
+    """Connect to Kafka and look for the topics."""
+    try:
+        described = await _describe_topics(settings)
+    except Exception as error:
+        return [_failure("broker", error)]
+    found = [Finding("broker", "ok", f"{settings.kafka} answers")]
+    missing = [name for name in topics.ALL if name not in described]
+    if missing:
+        found.append(
+            Finding("topics", "fail", f"missing: {', '.join(missing)}", "create them with `weir topics`")
+        )
+    present = [f"{name} {described[name]}" for name in topics.ALL if name in described]
+    if present:
+        found.append(Finding("topics", "ok", f"partitions: {', '.join(present)}"))
+    return found
+
+
+async def _describe_topics(settings: Settings) -> dict[str, int]:
+    async with administering(settings, min(TIMEOUT_S, settings.kafka_start_timeout_s)) as admin:
+        described = await admin.describe_topics()
+    return {each["topic"]: len(each["partitions"]) for each in described}
+
+
+def store(settings: Settings) -> Iterator[Finding]:
+    """Connect to ClickHouse and look whether its tables are up to date."""
+    client = make_store(settings.model_copy(update={"clickhouse_timeout_s": TIMEOUT_S}))
+    try:
+        version = client.query("SELECT version()").rows[0][0]
+        yield Finding("store", "ok", f"{settings.clickhouse} answers: ClickHouse {version}")
+        pending = client.pending()
+        if pending:
+            names = ", ".join(f"{each.version:04d}_{each.name}" for each in pending)
+            yield Finding(
+                "tables", "fail", f"migrations not applied: {names}", "apply them with `weir migrate`"
+            )
+        elif missing := client.missing():
+            names = ", ".join(missing)
+            yield Finding("tables", "fail", f"missing: {names}", "make them again with `weir migrate`")
+        else:
+            yield Finding("tables", "ok", f"the tables of {settings.clickhouse_database} are up to date")
+    except Exception as error:
+        yield _failure("store", error)
+    finally:
+        client.close()
+
+
+def telemetry(
+    settings: Settings, role: str, expected: Hashes | None = None, *, broker_answers: bool = True
+) -> Finding:
+    """Ask a role's health endpoint; a port on which nothing listens is free for it.
+
+    A role notices a broker that went away only by the messages it gets no more: `broker_answers` says it.
+    `expected` is what a guard should judge by, as the settings are here and now.
+    """
+    port: int = getattr(settings, f"{role}_port")
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.http_host, settings.http_host)  # noqa: S104
+    where, setting = f"{host}:{port}", f"WEIR_{role.upper()}_PORT"
+    taken = Finding(role, "fail", f"something else listens on {where}", f"set {setting} to a free port")
+    try:
+        health = msgspec.json.decode(_get(f"http://{where}/healthz"), type=_Health)
+    except ConnectionRefusedError:
+        return Finding(role, "skip", f"not running here; its port {port} is free")
+    except (OSError, http.client.HTTPException, msgspec.DecodeError):
+        return taken
+    if health.role != role:
+        return Finding(role, "fail", f"{health.role} listens on {where}", f"set {setting} to a free port")
+    return _of_health(health, broker_answers=broker_answers) or _of_policy(where, health, expected)
+
+
+class _Health(msgspec.Struct):
+    role: str
+    status: str
+    ready: bool
+    lag_messages: int
+    degraded: list[str] = []
+    problems: dict[str, str] = {}
+
+    @property
+    def behind(self) -> str:
+        return f"{self.lag_messages:,} messages behind"
+
+
+def _get(url: str) -> bytes:
+    """Return what is answered, with whatever status; raises `OSError`, the cause where there is one."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:  # noqa: S310 (made of our settings)
+            return bytes(reply.read())
+    except urllib.error.HTTPError as error:
+        return error.read()
+    except urllib.error.URLError as error:
+        raise error.reason if isinstance(error.reason, OSError) else error from None
+
+
+def _of_health(health: _Health, *, broker_answers: bool) -> Finding | None:
+    """Return what is wrong with a role that runs."""
+    if health.status == "degraded":
+        why = "".join(f"\n{problem}" for problem in health.problems.values())
+        detail = f"runs: degraded ({', '.join(health.degraded)}), {health.behind}{why}"
+        return Finding(health.role, "warn", detail, "docs/operations.md says what the reasons mean")
+    if health.status != "ok":
+        advice = "it has messages and finishes none: look at its log"
+        return Finding(health.role, "fail", f"runs: {health.status}, {health.behind}", advice)
+    if not health.ready:
+        advice = "it starts, or waits for the broker and its topics: look at its log"
+        return Finding(health.role, "warn", "runs, but is not ready", advice)
+    if not broker_answers:
+        detail = f"runs: {health.behind} when it last heard from the broker"
+        return Finding(health.role, "warn", detail, "it goes on when the broker is back")
+    return None
+
+
+def _of_policy(where: str, health: _Health, expected: Hashes | None) -> Finding:
+    """Compare what a guard judges by with what the settings say: it may have other ones, or old files."""
+    well = f"runs: ok, ready, {health.behind}"
+    if health.role != "guard" or expected is None:
+        return Finding(health.role, "ok", well)
+    try:
+        labels = dict(_LABEL.findall(next(iter(_INFO.findall(_get(f"http://{where}/metrics").decode())), "")))
+    except OSError:
+        labels = {}
+    running = Hashes(labels.get("hash", "?"), labels.get("detectors", "?"))
+    other = [
+        f"{what} {of_guard}, the settings here give {of_settings}"
+        for what, of_guard, of_settings in zip(("policy", "detectors"), running, expected, strict=True)
+        if of_guard != of_settings
+    ]
+    if other:
+        advice = (
+            "compare its settings (WEIR_POLICY, WEIR_DETECTORS, WEIR_REFERENCES) with these; it takes new "
+            "detectors when it is started again"
+        )
+        return Finding("guard", "warn", f"{well}, but judges by {'; '.join(other)}", advice)
+    return Finding("guard", "ok", f"{well}, with this policy and these detectors")
+
+
+def _failure(check: str, error: Exception, advice: str = "") -> Finding:
+    shown = user_error(error)
+    detail = shown.message if shown else f"{type(error).__name__}: {error}"
+    return Finding(check, "fail", detail, advice)

@@ -1,0 +1,226 @@
+"""Lines of exported OpenTelemetry spans and log records, in the notations that exporters write, to events."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from schemas.events import Event
+from schemas.mending import parse
+from schemas.otel.content import SpanEvent
+from schemas.otel.kinds import Kind, content_switch, is_model_call, kind_of
+from schemas.otel.spans import events_from_span
+from schemas.rejection import Reason, Rejected
+
+_DETAILS: Final = "gen_ai.client.inference.operation.details"
+
+
+class Span(NamedTuple):
+    """What was found in one span, or in the log records of one."""
+
+    kind: Kind
+    trace_id: str = ""
+    events: tuple[Event, ...] = ()
+    """Its prompt and its completion, as far as it has their text."""
+    switch: str = ""
+    """Of a generation without a text: the setting that makes its instrumentation write it."""
+    problem: Rejected | None = None
+    """Why it could not be read."""
+
+
+def spans_from_line(line: bytes) -> list[Span]:
+    """Return what is in the spans and log records of one line of JSON.
+
+    Read are the Collector's file exporter (OTLP/JSON: `resourceSpans`, `resourceLogs`), the console
+    exporters of the SDKs on one line (`context`, `attributes`), and a flat object with `trace_id`, `span_id`,
+    `attributes` and, where known, `start_time_unix_nano`, `end_time_unix_nano`, `events` and `resource`; or a
+    list of these.
+
+    Raises:
+        Rejected: the line is none of these.
+
+    """
+    try:
+        found = parse(line.removeprefix(b"\xef\xbb\xbf"))
+    except ValueError:
+        raise Rejected(
+            Reason.INVALID_JSON, "expected the JSON of one span, or of one export, per line"
+        ) from None
+    entries = found if isinstance(found, list) else [found]
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise Rejected(Reason.NOT_AN_OBJECT, "expected a JSON object")
+    return [span for entry in entries for span in _entry(entry)]
+
+
+def _entry(entry: dict[str, Any]) -> list[Span]:
+    try:
+        if "resourceSpans" in entry or "resourceLogs" in entry:
+            return [*_otlp_spans(entry), *_otlp_logs(entry)]
+        if "resourceMetrics" in entry:
+            return [Span(Kind.OTHER)]
+        return [_flat_log(entry) if "body" in entry and "attributes" in entry else _flat(entry)]
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise Rejected(Reason.WRONG_TYPE, "not a span as OpenTelemetry exports it") from None
+
+
+def _span(
+    attributes: Mapping[str, Any],
+    resource: Mapping[str, Any],
+    ids: tuple[str, str],
+    times: tuple[int, int],
+    events: Sequence[SpanEvent],
+) -> Span:
+    kind = kind_of(attributes)
+    made = events_from_span(
+        attributes, trace_id=ids[0], span_id=ids[1], start_ns=times[0], end_ns=times[1], resource=resource,
+        events=events,
+    )  # fmt: skip
+    if kind is None:
+        asked = made or is_model_call(attributes) or any(event.name.startswith("gen_ai.") for event in events)
+        kind = Kind.GENERATION if asked else Kind.OTHER
+    without = kind is Kind.GENERATION and not made
+    return Span(kind, ids[0], tuple(map(_timed, made)), content_switch(attributes) if without else "")
+
+
+def _timed(event: Event) -> Event:
+    """Leave out the timestamp of a span that had none: then Kafka's counts."""
+    return msgspec.structs.replace(event, timestamp=None) if event.timestamp == 0 else event
+
+
+def _otlp_spans(export: Mapping[str, Any]) -> Iterator[Span]:
+    for of_resource in export.get("resourceSpans", []):
+        resource = _attributes(of_resource.get("resource", {}).get("attributes", []))
+        for of_scope in of_resource.get("scopeSpans", of_resource.get("instrumentationLibrarySpans", [])):
+            for span in of_scope.get("spans", []):
+                try:
+                    yield _otlp_span(span, resource)
+                except Rejected as rejected:
+                    yield Span(Kind.OTHER, problem=rejected)
+
+
+def _otlp_span(span: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
+    start = int(span.get("startTimeUnixNano", 0))
+    ids = _identifier(span, "traceId"), _identifier(span, "spanId")
+    events = [
+        SpanEvent(str(e.get("name")), _attributes(e.get("attributes", []))) for e in span.get("events", [])
+    ]
+    times = start, int(span.get("endTimeUnixNano", start))
+    return _span(_attributes(span.get("attributes", [])), resource, ids, times, events)
+
+
+def _otlp_logs(export: Mapping[str, Any]) -> Iterator[Span]:
+    """Log records about one call of a model are read together: its messages are records of their own."""
+    for of_resource in export.get("resourceLogs", []):
+        resource = _attributes(of_resource.get("resource", {}).get("attributes", []))
+        calls: dict[tuple[str, str], list[tuple[SpanEvent, int]]] = {}
+        for of_scope in of_resource.get("scopeLogs", []):
+            for record in of_scope.get("logRecords", []):
+                attributes = _attributes(record.get("attributes", []))
+                name = str(record.get("eventName") or attributes.get("event.name"))
+                event = SpanEvent(name, attributes, _value(record.get("body") or {}))
+                if not _tells(event):
+                    yield Span(Kind.OTHER)
+                    continue
+                moment = int(record.get("timeUnixNano") or record.get("observedTimeUnixNano") or 0)
+                ids = _ids(record.get("traceId"), record.get("spanId"), event, moment)
+                calls.setdefault(ids, []).append((event, moment))
+        for ids, records in calls.items():
+            yield _from_logs(records, resource, ids)
+
+
+def _from_logs(
+    records: Sequence[tuple[SpanEvent, int]], resource: Mapping[str, Any], ids: tuple[str, str]
+) -> Span:
+    attributes = {name: value for event, _ in records for name, value in event.attributes.items()}
+    moments = [moment for _, moment in records]
+    return _span(attributes, resource, ids, (min(moments), max(moments)), [event for event, _ in records])
+
+
+def _tells(event: SpanEvent) -> bool:
+    """Return whether a log record is about what went into a model or came out of it."""
+    name = event.name
+    return name in (_DETAILS, "gen_ai.choice") or (
+        name.startswith("gen_ai.") and (name.endswith(".message") or name.startswith("gen_ai.content."))
+    )
+
+
+def _ids(trace_id: object, span_id: object, event: SpanEvent, moment: int) -> tuple[str, str]:
+    """Return the ids of a log record; where it has none, they follow from what it says."""
+    if trace_id and span_id:
+        return str(trace_id).removeprefix("0x"), str(span_id).removeprefix("0x")
+    digest = hashlib.blake2b(repr((event, moment)).encode("utf-8", "replace"), digest_size=24).hexdigest()
+    return digest[:32], digest[32:]
+
+
+def _attributes(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {pair["key"]: _value(pair.get("value", {})) for pair in pairs if "key" in pair}
+
+
+def _value(value: Mapping[str, Any]) -> Any:
+    """Unwrap an AnyValue of OTLP/JSON, in which 64-bit integers are texts."""
+    for kind, content in value.items():
+        if kind == "intValue":
+            return int(content)
+        if kind == "arrayValue":
+            return [_value(item) for item in content.get("values", [])]
+        if kind == "kvlistValue":
+            return _attributes(content.get("values", []))
+        return content
+    return None
+
+
+def _flat(span: Mapping[str, Any]) -> Span:
+    context = span.get("context") or span
+    attributes = span.get("attributes")
+    if not isinstance(attributes, Mapping):
+        raise Rejected(Reason.MISSING_FIELD, "required field `attributes` is missing")
+    resource = span.get("resource") or {}
+    start = _nanoseconds(span, "start_time")
+    return _span(
+        attributes,
+        resource.get("attributes", resource),
+        (_identifier(context, "trace_id"), _identifier(context, "span_id")),
+        (start, _nanoseconds(span, "end_time") or start),
+        [_flat_event(event) for event in span.get("events") or []],
+    )
+
+
+def _flat_event(event: Mapping[str, Any] | Sequence[Any]) -> SpanEvent:
+    """Read an event as the console exporter writes it, or a pair of its name and its attributes."""
+    if isinstance(event, Mapping):
+        return SpanEvent(str(event.get("name")), event.get("attributes") or {})
+    name, attributes = event
+    return SpanEvent(str(name), dict(attributes))
+
+
+def _flat_log(record: Mapping[str, Any]) -> Span:
+    attributes = record["attributes"] or {}
+    name = str(record.get("event_name") or attributes.get("event.name"))
+    event = SpanEvent(name, attributes, record["body"])
+    if not _tells(event):
+        return Span(Kind.OTHER)
+    resource = record.get("resource") or {}
+    moment = _nanoseconds(record, "timestamp")
+    ids = _ids(record.get("trace_id"), record.get("span_id"), event, moment)
+    return _from_logs([(event, moment)], resource.get("attributes", resource), ids)
+
+
+def _identifier(context: Mapping[str, Any], name: str) -> str:
+    value = context.get(name)
+    if not value:
+        raise Rejected(Reason.MISSING_FIELD, f"required field `{name}` is missing")
+    return str(value).removeprefix("0x")
+
+
+def _nanoseconds(span: Mapping[str, Any], name: str) -> int:
+    if (given := span.get(f"{name}_unix_nano")) is not None:
+        return int(given)
+    if (moment := span.get(name)) is None:
+        return 0
+    parsed = dt.datetime.fromisoformat(str(moment))
+    since = (parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.UTC)) - dt.datetime(
+        1970, 1, 1, tzinfo=dt.UTC
+    )
+    return since // dt.timedelta(microseconds=1) * 1000

@@ -1,0 +1,1 @@
+"""Kafka: records, clients, topics, dead letters; the only room that knows Faust."""

@@ -1,0 +1,284 @@
+"""Kafka clients outside of Faust: one place for addresses, security and batched sending."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
+from aiokafka.partitioner import murmur2
+from aiokafka.structs import ConsumerRecord
+
+from schemas import topics
+from streams.kafka import probe
+from streams.kafka.fetcher import bound
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer, AIOKafkaAdminClient)
+Message = tuple[bytes | None, bytes | None]
+"""Key and value; no value deletes the key in a compacted topic."""
+
+BATCH_BYTES = 512 * 1024
+REQUEST_BYTES = 9 * 1024 * 1024
+RETRY_S = 1.0
+SILENCE_S = 30.0
+"""How long a topic that is read to its end may give nothing before that."""
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+TOPIC_CONFIG: dict[str, dict[str, str]] = {
+    # An oversized event must reach the guard to become a dead letter, not fail in the app's producer.
+    topics.EVENTS: {"max.message.bytes": str(8 * 1024 * 1024), "retention.ms": str(72 * HOUR_MS)},
+    topics.EVENTS_BULK: {"max.message.bytes": str(8 * 1024 * 1024), "retention.ms": str(72 * HOUR_MS)},
+    topics.SCORES: {"max.message.bytes": str(4 * 1024 * 1024), "retention.ms": str(72 * HOUR_MS)},
+    topics.DECISIONS: {"max.message.bytes": str(4 * 1024 * 1024), "retention.ms": str(24 * HOUR_MS)},
+    topics.ALERTS: {"retention.ms": str(30 * 24 * HOUR_MS)},
+    topics.DRIFT: {"retention.ms": str(30 * 24 * HOUR_MS)},
+    topics.FEEDBACK: {"retention.ms": str(30 * 24 * HOUR_MS)},
+    topics.DEAD_LETTERS: {"max.message.bytes": str(2 * 1024 * 1024), "retention.ms": str(14 * 24 * HOUR_MS)},
+    topics.STATE: {
+        "cleanup.policy": "compact",
+        "max.message.bytes": str(8 * 1024 * 1024),
+        # Only closed segments are compacted; by default that is after a gigabyte or a week.
+        "segment.ms": str(MINUTE_MS),
+        "segment.bytes": str(32 * 1024 * 1024),
+        "min.cleanable.dirty.ratio": "0.1",
+        # A worker that is paused in the middle of a write may put an old snapshot after a new one. For so
+        # long both are there, and the newest is found.
+        "min.compaction.lag.ms": str(5 * MINUTE_MS),
+        "max.compaction.lag.ms": str(10 * MINUTE_MS),
+        "delete.retention.ms": str(HOUR_MS),
+    },
+}
+
+
+class BrokerError(Exception):
+    """The broker cannot be used; the message says what to do."""
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Return what every aiokafka client needs to connect."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": [server.strip() for server in settings.kafka.split(",")],
+        "security_protocol": settings.kafka_security,
+        "ssl_context": settings.ssl_context,
+    }
+    if settings.kafka_security.startswith("SASL"):
+        options |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_username,
+            "sasl_plain_password": settings.kafka_password.get_secret_value(),
+        }
+    return options
+
+
+async def started(settings: Settings, make: Callable[..., Client], within_s: float | None = None) -> Client:
+    """Return a client, made and started in `within_s` seconds, WEIR_KAFKA_START_TIMEOUT_S by default.
+
+    Raises `BrokerError`, which says what is wrong: a client alone tries for 40 s, and does not say it.
+    """
+    within_s = within_s or settings.kafka_start_timeout_s
+    options = client_options(settings)
+    servers = options.pop("bootstrap_servers")
+    began = time.monotonic()
+    server, problem = await probe.first(servers, options, within_s)
+    if problem:
+        raise BrokerError(problem)
+    # A client asks one after the other, and one that is silent would cost it all of its time. Later it asks
+    # the brokers that this one names.
+    client = make(bootstrap_servers=server, **options)
+    try:
+        async with asyncio.timeout(max(1.0, within_s - (time.monotonic() - began))):
+            await client.start()
+    except BaseException as error:
+        await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
+        if isinstance(error, (KafkaError, OSError)):  # TimeoutError is one
+            raise BrokerError(
+                f"the broker at {server} answers, but a client could not start ({type(error).__name__}): see "
+                "the broker's log"
+            ) from error
+        raise
+    return client
+
+
+class BatchProducer:
+    """Sends many messages at once: one future per partition and batch, not one per message.
+
+    A patient one keeps the messages while the broker is away and sends them again when it is back.
+    """
+
+    def __init__(self, settings: Settings, *, patient: bool = False) -> None:
+        self._settings = settings
+        self._patient = patient
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect; raise `BrokerError` if no broker answers."""
+        make = partial(
+            AIOKafkaProducer,
+            acks="all",
+            # Not idempotent: consumers drop repeats by id, and a sequence that is broken off ends a producer.
+            max_batch_size=BATCH_BYTES,
+            max_request_size=REQUEST_BYTES,
+        )
+        self._producer = await started(self._settings, make)
+
+    async def stop(self) -> None:
+        """Flush and disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+    async def send(self, topic: str, messages: Sequence[Message]) -> None:
+        """Send all and return when every one is acknowledged by all in-sync replicas; else `KafkaError`.
+
+        The partition is Kafka's default: murmur2 of the key; the first one without a key.
+        """
+        if not messages:
+            return
+        while True:
+            try:
+                await self._send(topic, messages)
+            except KafkaError as error:
+                passing = error.retriable or isinstance(error, KafkaTimeoutError)
+                if not (self._patient and passing):
+                    raise
+                log.warning(
+                    "messages are kept", topic=topic, messages=len(messages), problem=type(error).__name__
+                )
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    async def _send(self, topic: str, messages: Sequence[Message]) -> None:
+        assert self._producer is not None, "start() first"
+        partitions = sorted(await self._producer.partitions_for(topic))
+        groups: dict[int, list[Message]] = {}
+        for message in messages:
+            key = message[0]
+            index = (murmur2(key) & 0x7FFFFFFF) % len(partitions) if key is not None else 0
+            groups.setdefault(partitions[index], []).append(message)
+        futures = [
+            future
+            for partition, group in groups.items()
+            for future in await self._send_group(topic, partition, group)
+        ]
+        await asyncio.gather(*futures)
+
+    async def _send_group(
+        self, topic: str, partition: int, group: list[Message]
+    ) -> list[asyncio.Future[Any]]:
+        assert self._producer is not None
+        futures = []
+        batch = self._producer.create_batch()
+        for key, value in group:
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                futures.append(await self._producer.send_batch(batch, topic, partition=partition))
+                batch = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None)
+        futures.append(await self._producer.send_batch(batch, topic, partition=partition))
+        return futures
+
+
+@contextlib.asynccontextmanager
+async def producing(settings: Settings) -> AsyncIterator[BatchProducer]:
+    """A started `BatchProducer`, stopped at the end."""
+    producer = BatchProducer(settings)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+@contextlib.asynccontextmanager
+async def consuming(
+    settings: Settings, *names: str, from_start: bool = True, group: str | None = None
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A started consumer; without a group it reads all partitions and commits nothing."""
+    make = partial(
+        AIOKafkaConsumer,
+        *names,
+        group_id=group,
+        auto_offset_reset="earliest" if from_start else "latest",
+        enable_auto_commit=group is not None,
+        fetch_max_wait_ms=settings.kafka_fetch_wait_ms,
+        max_partition_fetch_bytes=REQUEST_BYTES,
+        isolation_level="read_committed",
+    )
+    consumer = await started(settings, make)
+    bound(consumer)
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def read_to_end(settings: Settings, topic: str) -> list[ConsumerRecord]:
+    """Return everything that is in a topic now, in order within each partition.
+
+    Raises `BrokerError` when nothing comes any more though the end is not reached.
+    """
+    records: list[ConsumerRecord] = []
+    async with consuming(settings, topic) as consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
+        for partition, end in ends.items():
+            position, since = -1, time.monotonic()
+            while (now_at := await consumer.position(partition)) < end:
+                if now_at != position:  # also past what is no record, such as the marker of a transaction
+                    position, since = now_at, time.monotonic()
+                elif time.monotonic() > since + SILENCE_S:
+                    raise BrokerError(
+                        f"{topic}/{partition.partition} ends at {end}, and nothing comes after {position}: "
+                        "see whether the broker is well, and the topic still there"
+                    )
+                for fetched in (await consumer.getmany(partition, timeout_ms=200)).values():
+                    records.extend(fetched)
+    return records
+
+
+@contextlib.asynccontextmanager
+async def administering(
+    settings: Settings, within_s: float | None = None
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A started admin client, closed at the end."""
+    patience_ms = int(1000 * (within_s or settings.kafka_start_timeout_s))
+    admin = await started(settings, partial(AIOKafkaAdminClient, request_timeout_ms=patience_ms), within_s)
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def missing_topics(settings: Settings, within_s: float | None = None) -> list[str]:
+    """Return the topics of weir that the broker does not have."""
+    async with administering(settings, within_s) as admin:
+        present = set(await admin.list_topics())
+    return [name for name in topics.ALL if name not in present]
+
+
+async def create_topics(settings: Settings) -> list[str]:
+    """Create the missing topics and return their names; a topic that exists is left as it is."""
+    missing = await missing_topics(settings)
+    if not missing:
+        return []
+    async with administering(settings) as admin:
+        response = await admin.create_topics(
+            [
+                NewTopic(
+                    name, settings.partitions, settings.replication, topic_configs=TOPIC_CONFIG.get(name, {})
+                )
+                for name in missing
+            ]
+        )
+    for name, code, *_ in response.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise BrokerError(f"the broker refused to create {name}: {error.__name__}: {error.description}")
+    return missing

@@ -1,0 +1,299 @@
+"""The Faust app of a role and its run loop: collect, handle, acknowledge; drain and stop.
+
+`streams.kafka.faust_transport` reads; no other module knows Faust.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from typing import Any
+
+import faust
+import structlog
+from faust.types import Message
+from faust.types.auth import SASLMechanism
+
+from schemas import topics
+from streams.kafka import decompression
+from streams.kafka.faust_transport import PollConsumer, PollTransport
+from streams.kafka.fetcher import Lost
+from streams.kafka.lanes import LANES, Lane, Lanes
+from streams.kafka.polls import QUEUED_BYTES
+from streams.kafka.role import Role, Stateful
+from streams.settings import Settings
+from streams.telemetry.metrics import Telemetry
+
+log = structlog.get_logger(__name__)
+
+BATCH_BYTES = QUEUED_BYTES["live"] // 2
+"""Of one batch, at most: while it is handled, as much again may be read."""
+PARTITION_BYTES = 1024 * 1024
+"""Of one partition in one answer; a batch that is larger comes alone."""
+METADATA_S = 5.0
+"""Between two looks for new partitions."""
+LOST_SHOWN_S = 900.0
+"""How long a loss of records shows in the health of the role."""
+IDLE_S = 1.0
+STOP_S = 5.0
+NEVER_S = 10 * 365 * 86_400.0
+
+
+class _PollSchema(faust.Schema[Any, Any]):
+    def loads_key(self, app: Any, message: Message, **_: Any) -> Any:
+        return message.key
+
+    def loads_value(self, app: Any, message: Message, **_: Any) -> Any:
+        return message.value
+
+
+class WeirApp(faust.App):
+    """A Faust app without tables, web server or folders of its own."""
+
+    def _new_transport(self) -> Any:
+        return PollTransport(self.conf.broker_consumer, self)
+
+    def _create_directories(self) -> None:
+        pass
+
+
+def _credentials(settings: Settings) -> Any:
+    if settings.kafka_security == "PLAINTEXT":
+        return None
+    if settings.kafka_security == "SSL":
+        return faust.SSLCredentials(settings.ssl_context)
+    return faust.SASLCredentials(
+        username=settings.kafka_username,
+        password=settings.kafka_password.get_secret_value(),
+        ssl_context=settings.ssl_context,
+        mechanism=SASLMechanism(settings.kafka_sasl_mechanism),
+    )
+
+
+def _app(settings: Settings, role: Role) -> WeirApp:
+    session = settings.kafka_session_timeout_s
+    app = WeirApp(
+        f"{settings.group_prefix}-{role.name}",
+        broker=";".join(f"aiokafka://{server.strip()}" for server in settings.kafka.split(",")),
+        broker_credentials=_credentials(settings),
+        broker_session_timeout=session,
+        broker_heartbeat_interval=session / 3,
+        broker_rebalance_timeout=max(session, 10.0),
+        # A store that is down may hold a batch for hours; progress is what the health endpoint watches.
+        broker_max_poll_interval=NEVER_S / 1000,
+        consumer_metadata_max_age_ms=int(METADATA_S * 1000),
+        broker_commit_interval=1.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=PARTITION_BYTES,
+        stream_wait_empty=False,
+        store="memory://",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        autodiscover=False,
+    )
+    app.conf.weir = settings
+    return app
+
+
+class Worker:
+    """Runs one role until it is told to stop or cannot go on."""
+
+    def __init__(self, settings: Settings, role: Role, telemetry: Telemetry) -> None:
+        self.role = role
+        self._settings = settings
+        self._telemetry = telemetry
+        self._app = _app(settings, role)
+        self._polls: Lanes[Any] = Lanes()
+        self._pending: list[Any] = []
+        self._epoch = -1
+        self._failure: BaseException | None = None
+        self.stopping = asyncio.Event()
+        self._draining = False
+        if isinstance(role, Stateful):
+            role.holds = self._holds
+        self._lost_at = -LOST_SHOWN_S
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT; raise what made the role unable to go on."""
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self.request_stop)
+        decompression.install()
+        await self.role.start()
+        self._define_agent()
+        worker = asyncio.create_task(self._work(), name=f"{self.role.name}-work")
+        monitor = asyncio.create_task(self._monitor(), name=f"{self.role.name}-monitor")
+        starting = asyncio.create_task(self._app.start(), name=f"{self.role.name}-start")
+        starting.add_done_callback(self._on_started)
+        try:
+            await self.stopping.wait()
+            if starting.done():
+                await self._drain(worker)
+        finally:
+            await self._shut_down(starting, worker, monitor)
+        if self._failure is not None:
+            raise self._failure
+
+    def _on_started(self, starting: "asyncio.Task[Any]") -> None:
+        if starting.cancelled():
+            return
+        if error := starting.exception():
+            self.fail(error)
+        else:
+            log.info("started", role=self.role.name, kafka=self._settings.kafka)
+
+    def request_stop(self) -> None:
+        """Finish what is under way and return from `run`."""
+        self.stopping.set()
+
+    def fail(self, error: BaseException) -> None:
+        """End the process: an agent that Faust restarts would step over what failed."""
+        self._failure = self._failure or error
+        self.stopping.set()
+
+    async def _holds(self) -> bool:
+        return await self._consumer.holds(self._epoch)
+
+    def _define_agent(self) -> None:
+        topic = self._app.topic(*self.role.topics, schema=_PollSchema(allow_empty=True))
+
+        async def agent(stream: Any) -> None:
+            async for event in stream.noack().events():
+                self._polls.put(event.value.lane, event)
+
+        self._app.agent(topic, name=self.role.name, concurrency=1)(agent)
+
+    @property
+    def _consumer(self) -> PollConsumer:
+        consumer: Any = self._app.consumer
+        return consumer  # type: ignore[no-any-return]
+
+    async def _work(self) -> None:
+        try:
+            while True:
+                lane, events = await self._collect()
+                began = time.monotonic()
+                await self._finish(events)
+                self._polls.took(lane, time.monotonic() - began)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self.fail(error)
+
+    async def _collect(self) -> tuple[Lane, list[Any]]:
+        """Return polls of one lane for one batch; live ones, while they are there or the role lingers.
+
+        None at all, when offsets are pending and nothing new comes for a second.
+        """
+        try:
+            async with asyncio.timeout((0.05 if self._draining else IDLE_S) if self._pending else None):
+                lane, event = await self._polls.next()
+        except TimeoutError:
+            return "live", []
+        events = [event]
+        if lane == "live":
+            await self._add_live(events)
+        return lane, events
+
+    async def _add_live(self, events: list[Any]) -> None:
+        rows, size = len(events[0].value.records), events[0].value.size
+        deadline = time.monotonic() + self.role.linger_s
+        while rows < self.role.batch_records and size < BATCH_BYTES:
+            event: Any = self._polls.pop("live")
+            if event is None:
+                wait = deadline - time.monotonic()
+                if wait <= 0 or self._draining:
+                    break
+                try:
+                    event = await asyncio.wait_for(self._polls.next_live(), wait)
+                except TimeoutError:
+                    break
+            events.append(event)
+            rows += len(event.value.records)
+            size += event.value.size
+
+    async def _finish(self, events: list[Any]) -> None:
+        epoch = self._consumer.epoch
+        current = [event for event in events if event.value.epoch == epoch]
+        if epoch != self._epoch:
+            # Whatever was read under the old assignment is read again under the new one.
+            self._pending.clear()
+        if current and epoch != self._epoch:
+            assigned = self._consumer.assignment()
+            await self.role.assigned(frozenset((tp.topic, tp.partition) for tp in assigned))
+            self._epoch = epoch
+        records = [record for event in current for record in event.value.records]
+        # A poll without records says that there was nothing to read, such as the end of a transaction.
+        commit = bool(events) and not self._pending
+        if records or (self._pending and not events):
+            fetched = min((event.value.fetched for event in current), default=None)
+            with self._telemetry.batch(len(records), fetched):
+                commit = await self.role.handle(records)
+        for event in events:
+            self._consumer.release(event.value)
+        self._polls.done(len(events))
+        self._pending.extend(current)
+        if commit:
+            for event in self._pending:
+                event.ack()
+            self._pending.clear()
+
+    async def _drain(self, worker: "asyncio.Task[None]") -> None:
+        if self._failure is not None:
+            return
+        log.info("draining", role=self.role.name)
+        self._draining = True
+        if isinstance(self.role, Stateful):
+            self.role.draining = True
+        self._app.consumer.stop_flow()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_timeout_s):
+                done = asyncio.create_task(self._polls.join())
+                await asyncio.wait({done, worker}, return_when=asyncio.FIRST_COMPLETED)
+                while self._pending and not worker.done():  # noqa: ASYNC110 (a list, for a moment)
+                    await asyncio.sleep(0.02)
+
+    async def _shut_down(self, *tasks: "asyncio.Task[None]") -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for stop in (self._app.stop, self.role.stop):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    await stop()
+        log.info("stopped", role=self.role.name)
+
+    async def _monitor(self) -> None:
+        """Watch Faust for a crash and measure the lag once a second."""
+        try:
+            while True:
+                await asyncio.sleep(1.0)
+                self._check()
+        except Exception as error:
+            self.fail(error)
+
+    def _check(self) -> None:
+        if self._app.crashed or self._app.should_stop:
+            raise self._app.crash_reason or RuntimeError("Faust stopped by itself")
+        consumer = self._consumer
+        consumer.check()
+        if consumer.joined and (lag := consumer.lag()) is not None:
+            self._telemetry.ready = True
+            self._telemetry.lag(lag)
+            ages = {lane: self._telemetry.oldest(lane, consumer.oldest(lane)) for lane in LANES}
+            if topics.EVENTS in self.role.topics:
+                self._telemetry.degrade("waiting", ages["live"] > self._settings.max_wait_s)
+        for lost in consumer.take_lost():
+            self._note_lost(lost)
+        self._telemetry.degrade("lost_records", time.monotonic() - self._lost_at < LOST_SHOWN_S)
+
+    def _note_lost(self, lost: Lost) -> None:
+        self._lost_at = time.monotonic()
+        where = {"topic": lost.topic, "partition": lost.partition}
+        if lost.records is None:
+            self._telemetry.count("weir_logs_anew_total")
+            log.error("another log than before: read from its start", **where)
+        else:
+            self._telemetry.count("weir_lost_records_total", lost.records)
+            log.error("records are gone that nobody read", records=lost.records, **where)

@@ -1,0 +1,1 @@
+"""What is watched over time, and its state."""

@@ -1,0 +1,1 @@
+"""The policy: rules, conditions, and the file they come from."""

@@ -1,0 +1,66 @@
+"""Columns of a batch, and where a comparison holds in them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.events import Event
+from streams.policy.conditions import METADATA, NUMBER_FIELDS, Comparison
+
+Bools = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.floating[Any]]
+
+_COMPARE: dict[str, Callable[..., Any]] = {
+    ">=": np.greater_equal,
+    ">": np.greater,
+    "<=": np.less_equal,
+    "<": np.less,
+    "==": np.equal,
+    "!=": np.not_equal,
+}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """N texts, each as a code into the few that are different."""
+
+    codes: npt.NDArray[np.intp]
+    different: tuple[str, ...]
+
+    def where(self, chosen: Callable[[str], bool]) -> Bools:
+        """Return (N,): the texts that are chosen; each different text is asked about once."""
+        return np.fromiter(map(chosen, self.different), bool, len(self.different))[self.codes]
+
+
+def field_column(name: str, events: Sequence[Event]) -> Texts | Numbers:
+    """Return an event field as a column: float64 with NaN for "not given", or texts."""
+    if name in NUMBER_FIELDS:
+        numbers = map(attrgetter(name), events)
+        return np.array([np.nan if number is None else number for number in numbers], np.float64)
+    if name.startswith(METADATA):
+        key = name.removeprefix(METADATA)
+        return _texts([event.metadata.get(key, "") for event in events])
+    return _texts(list(map(attrgetter(name), events)))
+
+
+def _texts(texts: list[str]) -> Texts:
+    index = {text: code for code, text in enumerate(dict.fromkeys(texts))}
+    return Texts(np.fromiter(map(index.__getitem__, texts), np.intp, len(texts)), tuple(index))
+
+
+def holds(comparison: Comparison, column: Texts | Numbers) -> Bools:
+    """Return (N,): where the comparison holds; never where the value is NaN or was not given."""
+    operator, value = comparison.operator, comparison.value
+    if not isinstance(column, Texts):
+        assert isinstance(value, float)
+        # The threshold takes the scores' precision, so that a score of float32(0.9) is >= 0.9.
+        result: Bools = _COMPARE[operator](column, column.dtype.type(value))
+        return result & ~np.isnan(column) if operator == "!=" else result
+    words = frozenset(value if isinstance(value, tuple) else (value,))
+    if operator in ("==", "in"):
+        return column.where(lambda text: text in words)
+    return column.where(lambda text: text != "" and text not in words)

@@ -1,0 +1,55 @@
+"""Finds rules that can never hit, since their conditions on one value exclude each other."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from detectors.base import Range
+from streams.policy.columns import Numbers, Texts, holds
+from streams.policy.conditions import KINDS, AllOf, Comparison, Condition
+
+_ANY = Range()
+
+
+def contradiction(conditions: Iterable[Condition], ranges: Mapping[str, Range]) -> str:
+    """Return those of the `conditions` of a rule that no value meets together; empty where there are none.
+
+    What stands under `any:` is not looked at.
+    """
+    groups: dict[str, list[Comparison]] = {}
+    for comparison in _joined(conditions):
+        groups.setdefault(comparison.name, []).append(comparison)
+    for name, group in groups.items():
+        values = _texts(group) if group[0].subject == "text" else _numbers(group, ranges.get(name, _ANY))
+        if not np.logical_and.reduce([holds(comparison, values) for comparison in group]).any():
+            return ", ".join(map(str, group))
+    return ""
+
+
+def _joined(conditions: Iterable[Condition]) -> Iterator[Comparison]:
+    for condition in conditions:
+        if isinstance(condition, Comparison):
+            yield condition
+        elif isinstance(condition, AllOf):
+            yield from _joined(condition.parts)
+
+
+def _numbers(group: Sequence[Comparison], allowed: Range) -> Numbers:
+    """Return a value from each stretch between thresholds, and the thresholds: others behave like these."""
+    kind = np.float32 if group[0].subject == "metric" else np.float64
+    at = np.array([comparison.value for comparison in group], kind)
+    beside = [np.nextafter(at, kind(end)) for end in (-np.inf, np.inf)]
+    if allowed.whole:
+        beside = [np.floor(at), np.floor(at) + 1, np.ceil(at) - 1]
+    values = np.concatenate([at, *beside])
+    values = values[(values >= allowed.low) & (values <= allowed.high)]
+    return values[values == np.floor(values)] if allowed.whole else values
+
+
+def _texts(group: Sequence[Comparison]) -> Texts:
+    named = [
+        word for each in group for word in (each.value if isinstance(each.value, tuple) else (each.value,))
+    ]
+    # No value, and one that nobody names, are values too.
+    words = KINDS if group[0].name == "kind" else tuple(dict.fromkeys([*map(str, named), "", "\0"]))
+    return Texts(np.arange(len(words)), words)

@@ -1,0 +1,249 @@
+"""Judges a batch: the rules of a policy, compiled once and evaluated over the columns of a score matrix.
+
+Pure: no file, no clock, no Kafka. `file` reads a policy, `reload` watches one.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from schemas.events import Event, Mode, RuleHit, Severity, Verdict
+from streams.policy.columns import field_column, holds
+from streams.policy.conditions import AnyOf, Comparison, Condition, comparisons
+
+VERDICTS: tuple[Verdict, ...] = ("allow", "flag", "redact", "escalate", "block")
+"""By code, from weakest to strongest."""
+SEVERITIES: tuple[Severity, ...] = ("none", "low", "medium", "high", "critical")
+"""By code, from weakest to strongest."""
+
+Action = Literal["flag", "redact", "escalate", "block"]
+RuleSeverity = Literal["low", "medium", "high", "critical"]
+RuleMode = Literal["enforce", "shadow", "off"]
+OnFailure = Literal["open", "closed"]
+Bools = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int8]
+FloatMatrix = npt.NDArray[np.float32]
+
+
+class Rule(BaseModel):
+    """One rule of a policy: where all of `when` holds, `action` is due."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=128)]
+    description: Annotated[str, Field(max_length=1000)] = ""
+    when: Annotated[tuple[Condition, ...], Field(min_length=1)]
+    action: Action
+    severity: RuleSeverity = "medium"
+    mode: RuleMode = "enforce"
+    on_failure: OnFailure = "open"
+    on_degraded: OnFailure = "open"
+    alert: StrictBool = Field(default_factory=lambda rule: rule.get("action") in ("block", "escalate"))
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A validated policy. `owners` names, for every metric that exists, the detector that gives it."""
+
+    version: str
+    name: str
+    rules: tuple[Rule, ...]
+    owners: Mapping[str, str] = field(repr=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of what the file means, 64 hex digits: comments and written-out defaults do not count."""
+        rules = [
+            {**rule.model_dump(exclude={"when"}), "when": [str(c) for c in rule.when]} for rule in self.rules
+        ]
+        content = {"version": self.version, "name": self.name, "rules": rules}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def hash(self) -> str:
+        """The first 12 digits of `sha256`, as decisions and alerts carry it."""
+        return self.sha256[:12]
+
+    def compile(self, metrics: Sequence[str]) -> "CompiledPolicy":
+        """Bind the rules to the columns of a score matrix, named by `metrics` in order.
+
+        Raises ValueError where a rule that is not off needs a metric that is not among them.
+        """
+        return CompiledPolicy(self, tuple(metrics))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a policy says about a batch of N events; the columns are the R rules that are not off."""
+
+    policy: "CompiledPolicy"
+    hits: Bools
+    """(N, R): the rule hits."""
+    failed: Bools
+    """(N, R): the rule hits only because a detector that it needs failed, or had no time for all it reads,
+    and it is closed on that."""
+    verdict: Codes
+    """(N,): index into VERDICTS of the strongest action of all rules that hit, shadow rules included."""
+    action: Codes
+    """(N,): the same over the rules in mode enforce."""
+    severity: Codes
+    """(N,): index into SEVERITIES of the gravest rule that hit, shadow rules included."""
+    alert: Bools
+    """(N,): a rule that hits wants an alert."""
+    truth: Mapping[Comparison, Bools] = field(repr=False)
+    """(N,) per comparison: where it holds."""
+
+    def rule_hits(self, row: int, matrix: FloatMatrix) -> tuple[RuleHit, ...]:
+        """Return the rules that `row` tripped, in the order of the policy; `matrix` as it was evaluated."""
+        return tuple(self._rule_hit(row, int(column), matrix) for column in np.flatnonzero(self.hits[row]))
+
+    def _rule_hit(self, row: int, column: int, matrix: FloatMatrix) -> RuleHit:
+        rule = self.policy.rules[column]
+        failed = bool(self.failed[row, column])
+        mode: Mode = "shadow" if rule.mode == "shadow" else "enforce"
+        metric = None if failed else self._deciding(rule.when, row)
+        return RuleHit(
+            rule=rule.id,
+            action=VERDICTS[self.policy.codes(failed=failed)[column]],
+            severity=rule.severity,
+            mode=mode,
+            metric=metric or "",
+            score=round(float(matrix[row, self.policy.columns[metric]]), 6) if metric else None,
+            failed=failed,
+        )
+
+    def _deciding(self, conditions: Sequence[Condition], row: int) -> str | None:
+        """Return the first metric whose comparison made the conditions hold."""
+        for condition in conditions:
+            if not _holds(condition, self.truth)[row]:
+                continue
+            if not isinstance(condition, Comparison):
+                if metric := self._deciding(condition.parts, row):
+                    return metric
+            elif condition.subject == "metric":
+                return condition.name
+        return None
+
+
+class CompiledPolicy:
+    """A policy bound to the columns of a score matrix; `rules` are those that are not off, in order."""
+
+    def __init__(self, policy: Policy, metrics: tuple[str, ...]) -> None:
+        self.policy = policy
+        self.metrics = metrics
+        self.columns = {name: column for column, name in enumerate(metrics)}
+        self.rules = tuple(rule for rule in policy.rules if rule.mode != "off")
+        self._comparisons = tuple(dict.fromkeys(c for rule in self.rules for c in comparisons(rule.when)))
+        missing = {c.name for c in self._comparisons if c.subject == "metric"} - set(metrics)
+        if missing:
+            raise ValueError(
+                f"the policy needs metrics that no loaded detector gives: {', '.join(sorted(missing))}"
+            )
+        self._fields = {c.name for c in self._comparisons if c.subject != "metric"}
+        self._codes = np.array([VERDICTS.index(rule.action) for rule in self.rules], np.int8)
+        # Where the detector failed there is nothing to redact by, and closed means: not past this point.
+        redact, block = VERDICTS.index("redact"), VERDICTS.index("block")
+        self._failed_codes = np.where(self._codes == redact, np.int8(block), self._codes)
+        self._severities = np.array([SEVERITIES.index(rule.severity) for rule in self.rules], np.int8)
+        self._enforced = np.array([rule.mode == "enforce" for rule in self.rules], bool)
+        self._alerting = np.array([rule.alert for rule in self.rules], bool)
+
+    def codes(self, *, failed: bool) -> Codes:
+        """Return each rule's action (R,) as index into VERDICTS: of an ordinary or of a failure's hit."""
+        return self._failed_codes if failed else self._codes
+
+    def evaluate(
+        self,
+        matrix: FloatMatrix,
+        events: Sequence[Event],
+        failed: Collection[str] = (),
+        unsure: Bools | None = None,
+    ) -> Outcome:
+        """Judge N events by their scores.
+
+        Args:
+            matrix: float32 (N, M), columns as given to `compile`; NaN means "does not apply".
+            events: the N events, in the order of the rows.
+            failed: names of the detectors that gave no scores for this batch; whatever stands in their
+                columns is not looked at.
+            unsure: (N, M): scores that rest on less than they should; they count as they are, but for rules
+                that are closed on that.
+
+        """
+        if matrix.shape != (len(events), len(self.metrics)):
+            raise ValueError(f"expected a matrix of {len(events)} x {len(self.metrics)}, got {matrix.shape}")
+        truth = self._truth(matrix, events, failed)
+        hits = np.zeros((len(events), len(self.rules)), bool)
+        for column, rule in enumerate(self.rules):
+            hits[:, column] = _all_hold(rule.when, truth)
+        by_failure = np.zeros_like(hits)
+        if failed:
+            always = np.ones(len(events), bool)
+            lost = {c: always for c in self._comparisons if self._is_failed(c, failed)}
+            self._close(by_failure, truth, lost, "on_failure")
+        if unsure is not None and unsure.any():
+            metrics = [c for c in self._comparisons if c.subject == "metric"]
+            doubted = {c: truth[c] | unsure[:, self.columns[c.name]] for c in metrics}
+            self._close(by_failure, truth, doubted, "on_degraded")
+        by_failure &= ~hits
+        hits |= by_failure
+        found = np.where(by_failure, self._failed_codes, self._codes) * hits
+        return Outcome(
+            policy=self,
+            hits=hits,
+            failed=by_failure,
+            verdict=found.max(axis=1, initial=0),
+            action=found[:, self._enforced].max(axis=1, initial=0),
+            severity=(hits * self._severities).max(axis=1, initial=0),
+            alert=np.logical_or.reduce(hits[:, self._alerting], axis=1),
+            truth=truth,
+        )
+
+    def _truth(
+        self, matrix: FloatMatrix, events: Sequence[Event], failed: Collection[str]
+    ) -> dict[Comparison, Bools]:
+        fields = {name: field_column(name, events) for name in self._fields}
+        never = np.zeros(len(events), bool)
+        truth: dict[Comparison, Bools] = {}
+        for comparison in self._comparisons:
+            if comparison.subject != "metric":
+                truth[comparison] = holds(comparison, fields[comparison.name])
+            elif self._is_failed(comparison, failed):
+                truth[comparison] = never
+            else:
+                truth[comparison] = holds(comparison, matrix[:, self.columns[comparison.name]])
+        return truth
+
+    def _close(
+        self,
+        by_failure: Bools,
+        truth: Mapping[Comparison, Bools],
+        against: Mapping[Comparison, Bools],
+        key: Literal["on_failure", "on_degraded"],
+    ) -> None:
+        """Mark the rows where a rule that is closed hits, were the scores that nobody knows against it."""
+        closed = {**truth, **against}
+        for column, rule in enumerate(self.rules):
+            if getattr(rule, key) == "closed":
+                by_failure[:, column] |= _all_hold(rule.when, closed)
+
+    def _is_failed(self, comparison: Comparison, failed: Collection[str]) -> bool:
+        return comparison.subject == "metric" and self.policy.owners.get(comparison.name) in failed
+
+
+def _all_hold(conditions: Sequence[Condition], truth: Mapping[Comparison, Bools]) -> Bools:
+    return reduce(np.logical_and, (_holds(condition, truth) for condition in conditions))
+
+
+def _holds(condition: Condition, truth: Mapping[Comparison, Bools]) -> Bools:
+    if isinstance(condition, Comparison):
+        return truth[condition]
+    join = np.logical_or if isinstance(condition, AnyOf) else np.logical_and
+    return reduce(join, (_holds(part, truth) for part in condition.parts))

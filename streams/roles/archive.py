@@ -1,0 +1,203 @@
+"""The archive: scores, alerts, drift, feedback and dead letters into ClickHouse, each row once."""
+
+import asyncio
+import hashlib
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from schemas import codec, topics
+from schemas.events import Alert, DeadLetter, DriftRecord, ScoredEvent
+from streams.kafka.clients import BatchProducer
+from streams.kafka.dead_letters import DeadLetters, Refused
+from streams.kafka.records import Record, require_readable
+from streams.settings import Settings
+from streams.store.blocks import Blocks, Rejected
+from streams.store.client import Store
+from streams.store.ddl import check_metrics
+from streams.store.errors import RetryableStoreError
+from streams.telemetry.metrics import Telemetry
+
+log = structlog.get_logger(__name__)
+
+MESSAGES: dict[str, type[msgspec.Struct]] = {
+    topics.SCORES: ScoredEvent,
+    topics.ALERTS: Alert,
+    topics.DRIFT: DriftRecord,
+    topics.DEAD_LETTERS: DeadLetter,
+}
+TABLES = {
+    topics.SCORES: "events",
+    topics.ALERTS: "alerts",
+    topics.DRIFT: "drift",
+    topics.FEEDBACK: "feedback",
+    topics.DEAD_LETTERS: "dead_letters",
+}
+FIRST_DELAY_S, LAST_DELAY_S = 0.2, 10.0
+Row = tuple[Record, Any]
+
+
+class Archive:
+    """Writes large blocks; holds its rows for as long as the store is away."""
+
+    name = "archive"
+    topics: tuple[str, ...] = (
+        topics.SCORES,
+        topics.ALERTS,
+        topics.DRIFT,
+        topics.FEEDBACK,
+        topics.DEAD_LETTERS,
+    )
+
+    def __init__(self, settings: Settings, telemetry: Telemetry, store: Store) -> None:
+        self.batch_records = settings.archive_rows
+        self.linger_s = settings.archive_linger_s
+        self._bytes = settings.archive_bytes
+        self._telemetry = telemetry
+        self._store = store
+        self._producer = BatchProducer(settings, patient=True)
+        self._dead = DeadLetters(self.name, settings, telemetry)
+        self._metrics: set[str] = set()
+        self._decoder = codec.Decoder(
+            max_bytes=settings.max_event_bytes,
+            max_past_ms=int(settings.max_event_age_days * codec.DAY_MS),
+            max_future_ms=int(settings.max_event_future_s * 1000),
+        )
+        self._insert: dict[str, Callable[[Sequence[Any], str], None]] = {
+            topics.SCORES: store.insert_scored,
+            topics.ALERTS: store.insert_alerts,
+            topics.DRIFT: store.insert_drift,
+            topics.FEEDBACK: store.insert_feedback,
+            topics.DEAD_LETTERS: store.insert_dead_letters,
+        }
+
+    async def start(self) -> None:
+        """Connect the producer; the store may be away and come later."""
+        await self._producer.start()
+
+    async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None:
+        """Nothing to load: the archive keeps no state."""
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._producer.stop()
+        self._store.close()
+
+    async def handle(self, records: Sequence[Record]) -> bool:
+        """Write every record to its table; what is refused for its own sake becomes a dead letter."""
+        for piece in _pieces(records, self.batch_records, self._bytes):
+            refused = await self._write_all(piece)
+            # One that cannot be kept must not become another one, which would come round for ever.
+            letters = [each for each in refused if each.record.topic != topics.DEAD_LETTERS]
+            self._drop([each for each in refused if each.record.topic == topics.DEAD_LETTERS])
+            await self._dead.deliver(self._producer, letters)
+            bad = {(each.record.topic, each.record.partition, each.record.offset) for each in refused}
+            self._dead.limit.check((r.topic, r.partition, r.offset) not in bad for r in piece)
+            self._telemetry.progress()
+        return True
+
+    async def _write_all(self, piece: Sequence[Record]) -> list[Refused]:
+        """Decode and write a piece; its messages are let go of as soon as they are rows."""
+        groups, refused = await asyncio.to_thread(self._decode, piece)
+        while groups:
+            topic, rows = groups.popitem()
+            for rejected in await self._write(topic, rows):
+                refused.append(Refused(rejected.row[0], codec.Reason.STORE_REJECTED, rejected.reason))
+        return refused
+
+    def _decode(self, records: Sequence[Record]) -> tuple[dict[str, list[Row]], list[Refused]]:
+        groups: dict[str, list[Row]] = defaultdict(list)
+        refused = []
+        with self._telemetry.stage("decode"):
+            now = time.time_ns() // 1_000_000
+            for record in records:
+                try:
+                    groups[record.topic].append((record, self._message(record, now)))
+                except codec.Rejected as rejected:
+                    refused.append(Refused(record, rejected.reason, rejected.detail))
+        return {topic: rows for topic, rows in groups.items() if rows}, refused
+
+    def _message(self, record: Record, now_ms: int) -> Any:
+        require_readable(record)
+        if record.topic == topics.FEEDBACK:
+            feedback, timestamp = self._decoder.decode_feedback(record.value, record.timestamp, now_ms)
+            return msgspec.structs.replace(feedback, timestamp=timestamp)
+        message: Any = codec.decode(MESSAGES[record.topic], record.value)
+        if isinstance(message, ScoredEvent) and (new := message.scores.keys() - self._metrics):
+            try:
+                check_metrics(list(new))
+            except ValueError:
+                raise codec.Rejected(
+                    codec.Reason.INVALID_VALUE, "`$.scores`: not the name of a metric"
+                ) from None
+            self._metrics |= new
+        return message
+
+    def _drop(self, refused: Sequence[Refused]) -> None:
+        for each in refused:
+            self._telemetry.count("weir_dead_letters_total", 1, each.reason)
+            log.warning(
+                "dead letter not kept", partition=each.record.partition, offset=each.record.offset,
+                reason=each.reason, problem=each.detail,
+            )  # fmt: skip
+
+    async def _write(self, topic: str, rows: list[Row]) -> list[Rejected[Row]]:
+        """Insert until it succeeds: only the store's word on a row itself ever drops one."""
+        blocks = Blocks(rows, _token([record for record, _ in rows]), _size)
+        delay = FIRST_DELAY_S
+        while not blocks.done:
+            try:
+                with self._telemetry.stage("insert"):
+                    await asyncio.to_thread(blocks.insert, self._inserting(topic))
+            except RetryableStoreError as error:
+                self._telemetry.count("weir_store_retries_total")
+                # Its text names tables and columns, never a value.
+                self._telemetry.degrade("store", problem=str(error))
+                wait = delay * random.uniform(0.5, 1.0)  # noqa: S311 (jitter)
+                log.warning(
+                    "rows are kept",
+                    rows=len(rows) - blocks.taken,
+                    problem=str(error),
+                    retry_in_s=round(wait, 1),
+                )
+                await asyncio.sleep(wait)
+                delay = min(delay * 2, LAST_DELAY_S)
+        if blocks.taken:
+            self._telemetry.degrade("store", False)
+        self._telemetry.count("weir_rows_total", blocks.taken, TABLES[topic])
+        return blocks.refused
+
+    def _inserting(self, topic: str) -> Callable[[Sequence[Row], str], None]:
+        insert = self._insert[topic]
+        return lambda rows, token: insert([message for _, message in rows], token)
+
+
+def _pieces(records: Sequence[Record], most: int, most_bytes: int) -> Iterator[Sequence[Record]]:
+    """Split records, in order, into pieces of at most so many and so many bytes; one at least in each."""
+    start, size = 0, 0
+    for end, record in enumerate(records):
+        size += len(record.value or b"")
+        if end > start and (end - start == most or size > most_bytes):
+            yield records[start:end]
+            start, size = end, len(record.value or b"")
+    if records[start:]:
+        yield records[start:]
+
+
+def _size(row: Row) -> int:
+    return len(row[0].value or b"")
+
+
+def _token(records: Sequence[Record]) -> str:
+    """Name a block by what is in it, so that ClickHouse knows a repeated attempt."""
+    digest = hashlib.blake2b(digest_size=16)
+    for record in records:
+        digest.update(
+            b"%b/%d/%d/%d;" % (record.topic.encode(), record.partition, record.offset, record.timestamp)
+        )
+    return digest.hexdigest()

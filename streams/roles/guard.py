@@ -1,0 +1,180 @@
+"""The guard: events in; decisions, scores, alerts and dead letters out, in milliseconds."""
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from detectors.batch import Depth
+from detectors.registry import fingerprint
+from schemas import topics
+from streams.decisions.pipeline import Output, Pipeline
+from streams.decisions.scoring import make_runner, owners
+from streams.decisions.shares import Shares, Waiting
+from streams.kafka.clients import BatchProducer
+from streams.kafka.dead_letters import DeadLetters
+from streams.kafka.records import Record
+from streams.policy.file import PolicyError
+from streams.policy.reload import Policies
+from streams.policy.rules import CompiledPolicy
+from streams.settings import Settings
+from streams.telemetry.metrics import Telemetry
+
+log = structlog.get_logger(__name__)
+
+SLICE_S = 0.5
+"""About how long the guard judges before it answers, however slow the texts are, and looks at the clock."""
+BULK_READING = 4
+"""Slices are as small in bulk; only one that takes four times as long as it may live is cut short."""
+SLICE_BYTES = 8 * 1_048_576
+"""Payloads of a slice, so that its memory is bounded where little is read of each."""
+
+
+class Slices:
+    """Cuts what waits into slices of at most `most` events that take about `SLICE_S`, one event at least.
+
+    A text that the transformer reads in all its parts takes a thousand times as long as an ordinary one, so
+    a flood of them must not hold up the answers, fail the health check, or cost the other events of the
+    slice a detector that runs out of its budget of `budget_s`.
+    """
+
+    def __init__(self, shares: Shares, most: int, budget_s: float) -> None:
+        self._shares = shares
+        self._most = most
+        self._slice_s = min(SLICE_S, budget_s / 2)
+
+    def take(self, waiting: Sequence[Waiting], start: int, waited_s: float) -> list[tuple[Waiting, Depth]]:
+        """Return the records from `start` on that are judged next, and how closely; none at the end."""
+        coming = waiting[start : start + self._most]
+        depths = self._shares.depths(coming, waited_s)
+        seconds, size = 0.0, 0
+        piece: list[tuple[Waiting, Depth]] = []
+        for each in coming:
+            depth = depths[each.app]
+            seconds += self._shares.expected_s(each, depth)
+            size += len(each.record.value or b"")
+            if piece and (seconds > self._slice_s or size > SLICE_BYTES):
+                break
+            piece.append((each, depth))
+        return piece
+
+
+class Guard:
+    """Judges every event; stateless, so any worker can take any partition.
+
+    Loads detectors and policy when it is made, so that a mistake in them is known before anything connects.
+    """
+
+    name = "guard"
+    topics: tuple[str, ...] = (topics.EVENTS, topics.EVENTS_BULK)
+    linger_s = 0.0
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        self.batch_records = settings.batch_events
+        self._settings = settings
+        self._telemetry = telemetry
+        self._producer = BatchProducer(settings, patient=True)
+        self._dead = DeadLetters(self.name, settings, telemetry)
+        self._runner = make_runner(settings)
+        self._policies = Policies(settings.policy, owners(self._runner), self._runner.ranges)
+        self._compiled = self._compile()
+        self._watching: asyncio.Task[None] | None = None
+        late_s = settings.degrade_after_ms / 1000
+        # A slice that is slower than expected must not hold up what comes next.
+        self._reading_s = late_s or math.inf
+        self._live = self._share(late_s)
+        # What was published in bulk may wait: all of it is read in full.
+        self._bulk = self._share(0.0)
+        self._pipeline = Pipeline(self._runner, settings, telemetry, lambda: time.time_ns() // 1_000_000)
+
+    def _share(self, late_s: float) -> tuple[Shares, Slices]:
+        shares = Shares(late_s)
+        return shares, Slices(shares, self.batch_records, self._settings.detector_budget_ms / 1000)
+
+    async def start(self) -> None:
+        """Connect the producer."""
+        if (
+            self._settings.storage in ("redacted", "hash")
+            and not self._settings.redaction_key.get_secret_value()
+        ):
+            log.warning(
+                "no redaction key: placeholders and text hashes change at every start",
+                setting="WEIR_REDACTION_KEY",
+            )
+        await self._producer.start()
+        self._watching = asyncio.create_task(self._watch_policy(), name="guard-policy")
+
+    async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None:
+        """Nothing to load: the guard keeps no state."""
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._watching is not None:
+            self._watching.cancel()
+        await self._producer.stop()
+        self._runner.close()
+
+    async def handle(self, records: Sequence[Record]) -> bool:
+        """Judge and deliver, one slice while the one before it is on its way. Answers go before alerts."""
+        deliveries: list[asyncio.Task[None]] = []
+        # A batch is of one lane.
+        is_bulk = bool(records) and records[0].topic == topics.EVENTS_BULK
+        shares, slices = self._bulk if is_bulk else self._live
+        reading_s = BULK_READING * self._reading_s if is_bulk else self._reading_s
+        waiting = shares.ordered(records)
+        start = 0
+        try:
+            while piece := slices.take(waiting, start, self._telemetry.waited_s):
+                start += len(piece)
+                began = time.perf_counter()
+                taken, depths = [each.record for each, _ in piece], [depth for _, depth in piece]
+                output = await asyncio.to_thread(
+                    self._pipeline.process, taken, self._compiled, depths, reading_s
+                )
+                shares.took(piece, output.windows, time.perf_counter() - began)
+                self._telemetry.progress()
+                self._dead.limit.check(output.accepted)
+                await asyncio.gather(*deliveries)
+                deliveries = [asyncio.create_task(self._deliver(output))]
+                if output.raised:
+                    hurried = self._telemetry.waited_s >= 2 * self._reading_s
+                    alerts = await asyncio.to_thread(self._pipeline.alerting.alerts, output.raised, hurried)
+                    output.raised.clear()  # they hold the batch, which may be large
+                    deliveries.append(asyncio.create_task(self._producer.send(topics.ALERTS, alerts)))
+            await asyncio.gather(*deliveries)
+        finally:
+            # One that failed must not leave the others behind.
+            await asyncio.gather(*deliveries, return_exceptions=True)
+        return True
+
+    async def _deliver(self, output: Output) -> None:
+        with self._telemetry.stage("deliver"):
+            await asyncio.gather(
+                self._producer.send(topics.DECISIONS, output.decisions),
+                self._producer.send(topics.SCORES, output.scores),
+                self._dead.deliver(self._producer, output.refused),
+            )
+
+    def _compile(self) -> CompiledPolicy:
+        policy = self._policies.current
+        self._telemetry.forget("weir_policy_info")
+        detectors = fingerprint(self._runner.detectors)
+        self._telemetry.gauge("weir_policy_info", 1, policy.version, policy.hash, detectors)
+        log.info("policy in force", policy=policy.name, version=policy.version, hash=policy.hash)
+        return policy.compile(self._runner.metrics)
+
+    async def _watch_policy(self) -> None:
+        """Take up new versions of the policy; a broken one leaves the last good one in force."""
+        while True:
+            # Two looks must find a new version the same, see `Policies`.
+            await asyncio.sleep(self._settings.policy_reload_s / 2)
+            result = await asyncio.to_thread(self._policies.reload_if_changed)
+            if isinstance(result, PolicyError):
+                self._telemetry.count("weir_policy_errors_total")
+                log.error("policy refused; the last good one stays in force", problem=str(result))
+            elif result == "reloaded":
+                self._compiled = self._compile()
+            refused = self._policies.error
+            self._telemetry.degrade("policy", refused is not None, str(refused or ""))

@@ -1,0 +1,143 @@
+"""Watch: scores in; drift records and alerts out, with state that survives a restart."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+import msgspec
+import structlog
+
+from schemas import codec, topics
+from streams.kafka.clients import BatchProducer, Message
+from streams.kafka.dead_letters import DeadLetters, Refused
+from streams.kafka.records import Record
+from streams.monitors import adwin
+from streams.monitors.drift import DriftMonitor, WatchedScores, drift_alert
+from streams.monitors.state_topic import Snapshot, StateTopic
+from streams.settings import Settings
+from streams.telemetry.metrics import Telemetry
+
+log = structlog.get_logger(__name__)
+
+STATE_BYTES_PER_S = 256 * 1024
+"""In the long run: snapshots become rarer rather than more. 0.9 GB an hour; embedded, all is kept."""
+SNAPSHOT_MAX_S = 60.0
+"""But not rarer than this: what came since the last one is read again after a rebalance."""
+
+
+async def _always() -> bool:
+    return True
+
+
+class Watch:
+    """Follows every segment; commits an offset only with the snapshot that includes it."""
+
+    name = "watch"
+    topics: tuple[str, ...] = (topics.SCORES,)
+    batch_records = 2_000
+    linger_s = 0.05
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._telemetry = telemetry
+        self._producer = BatchProducer(settings, patient=True)
+        self._decoder = msgspec.json.Decoder(WatchedScores)
+        # The archive keeps the payload of what it cannot read of the same topic.
+        without_payload = settings.model_copy(update={"dlq_payload_bytes": 0})
+        self._dead = DeadLetters(self.name, without_payload, telemetry)
+        self._monitor = DriftMonitor(settings.watch_metrics, settings.watch_delta, settings.watch_segments)
+        self._state = StateTopic(settings)
+        self._partitions = settings.partitions
+        self._clock: Callable[[], float] = time.monotonic
+        self._snapshot_at = float("-inf")
+        self._size = 0
+        self.holds: Callable[[], Awaitable[bool]] = _always
+        self.draining = False
+
+    async def start(self) -> None:
+        """Connect the producers."""
+        adwin.check_layout()
+        await self._producer.start()
+        await self._state.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._state.stop()
+        await self._producer.stop()
+
+    async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None:
+        """Read the snapshots of these partitions: a segment goes on where another worker left it."""
+        own = frozenset(partition for _, partition in partitions)
+        # What the producer knows of the topic may be older than what the group was given.
+        self._partitions = max([await self._state.partitions(topics.SCORES), *(p + 1 for p in own)])
+        self._monitor.clear()
+        with self._telemetry.stage("restore"):
+            newest = await self._state.read(own, self._partitions)
+            await asyncio.to_thread(self._monitor.restore, newest)
+        if newest.unreadable:
+            self._telemetry.count("weir_states_unreadable_total", newest.unreadable)
+            log.warning(
+                "snapshots cannot be read; drift of their segments starts from nothing",
+                snapshots=newest.unreadable,
+                problem=newest.problem,
+            )
+        log.info("assigned", partitions=len(partitions), segments=len(self._monitor))
+
+    async def handle(self, records: Sequence[Record]) -> bool:
+        """Update the detectors and publish what they find; commit with a snapshot, from time to time."""
+        drifts, alerts, refused = await asyncio.to_thread(self._update, records)
+        with self._telemetry.stage("deliver"):
+            await asyncio.gather(
+                self._producer.send(topics.DRIFT, drifts),
+                self._producer.send(topics.ALERTS, alerts),
+                self._dead.deliver(self._producer, refused),
+            )
+        self._telemetry.gauge("weir_segments", len(self._monitor))
+        return self._is_time(idle=not records) and await self._snapshot()
+
+    def _is_time(self, *, idle: bool) -> bool:
+        """Whether to write snapshots; sooner when there is nothing else to do, but not above the rate."""
+        pause = min(SNAPSHOT_MAX_S, self._size / STATE_BYTES_PER_S)
+        if not idle:
+            pause = max(pause, self._settings.watch_snapshot_s)
+        return self.draining or self._clock() >= self._snapshot_at + pause
+
+    async def _snapshot(self) -> bool:
+        """Write what changed; return whether all of it is durable."""
+        with self._telemetry.stage("snapshot"):
+            self._size = 0
+            written = await self._state.write(self._changes(), self.holds)
+        if written:
+            self._monitor.written()
+        else:
+            log.warning("snapshots are not written: the partitions may be another worker's by now")
+        self._snapshot_at = self._clock()
+        return written
+
+    def _changes(self) -> Iterator[Snapshot]:
+        for snapshot in self._monitor.changes(self._partitions):
+            self._size += len(snapshot[1]) + len(snapshot[2] or b"")
+            yield snapshot
+
+    def _update(self, records: Sequence[Record]) -> tuple[list[Message], list[Message], list[Refused]]:
+        drifts: list[Message] = []
+        alerts: list[Message] = []
+        refused: list[Refused] = []
+        accepted = []
+        with self._telemetry.stage("update"):
+            for record in records:
+                try:
+                    item = self._decoder.decode(record.value or b"")
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    accepted.append(False)
+                    refused.append(Refused(record, codec.Reason.INVALID_VALUE, "not a scored event"))
+                    continue
+                accepted.append(True)
+                for found in self._monitor.update(item, record):
+                    alert = drift_alert(found)
+                    drifts.append((record.key, codec.encode(found)))
+                    alerts.append((record.key, codec.encode(alert)))
+                    self._telemetry.count("weir_drifts_total", 1, found.metric)
+                    self._telemetry.count("weir_alerts_total", 1, alert.severity)
+        self._dead.limit.check(accepted)
+        return drifts, alerts, refused

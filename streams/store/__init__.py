@@ -1,0 +1,1 @@
+"""ClickHouse: tables, rows, errors."""

@@ -1,0 +1,333 @@
+"""ClickHouse: rows in, columnar and counted once; tables made and changed; queries."""
+
+import contextlib
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.summary import QuerySummary
+
+from schemas.events import Alert, DeadLetter, DriftRecord, Feedback, ScoredEvent
+from streams.local.token import find_token
+from streams.store import ddl, migrations, tables
+from streams.store.errors import (
+    CLIENT_ERRORS,
+    LACKING,
+    VALUE_ERRORS,
+    RetryableStoreError,
+    RowError,
+    StoreError,
+    UnknownColumnError,
+    classify,
+    classify_query,
+    error_code,
+    unfitting,
+    while_migrating,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_AUTHENTICATION_FAILED = 516
+_INSERT_SETTINGS = {
+    # The insert is done when it returns, as one block, whatever the server's profile says.
+    "async_insert": 0,
+    # Timestamps come from outside: a batch of a backfill may touch more months than the default allows.
+    "max_partitions_per_insert_block": 0,
+}
+
+
+# It logs the traceback of a value that does not fit, which may quote the value; the error is raised too.
+logging.getLogger("clickhouse_connect.driver.transform").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a query returns."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a query returns, while it is read."""
+
+    columns: tuple[str, ...]
+    rows: Iterator[Sequence[Any]]
+
+
+class Store:
+    """The tables of weir in one ClickHouse database. Blocking; safe to share between threads.
+
+    Connects at the first use, and again after a failure: while the server is down the calls fail with
+    `RetryableStoreError`, the construction does not.
+
+    Every `insert_*` takes a token that names the batch: a retry of the same batch under the same token
+    adds nothing. They raise `RetryableStoreError` (keep the rows, try again) or `RowError` (at least one
+    row will never be taken: see `blocks.Blocks`).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        database: str = "weir",
+        user: str = "default",
+        password: str = "",
+        ca_file: Path | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        """`url` is the HTTP interface, https for TLS checked against `ca_file`; `timeout` in seconds.
+
+        Without a password, that of the embedded store is used where it answers at `url`.
+        """
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        self.url = url
+        self.database = database
+        self._password = password
+        self._arguments: dict[str, Any] = {
+            "host": parts.hostname,
+            "port": parts.port or (8443 if secure else 8123),
+            "interface": parts.scheme,
+            "username": user,
+            "ca_cert": str(ca_file) if ca_file else None,
+            "connect_timeout": min(timeout, 10.0),
+            "send_receive_timeout": timeout,
+            "autogenerate_session_id": False,  # the server runs one query of a session at a time
+        }
+        self._client: Client | None = None
+        self._types: dict[str, dict[str, str]] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def client(self) -> Client:
+        """The clickhouse-connect client, connected to the database; `StoreError` if that fails."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect(self.database)
+            return self._client
+
+    def _connect(self, database: str | None) -> Client:
+        password = self._password or find_token(self.url)
+        try:
+            return clickhouse_connect.get_client(database=database, password=password, **self._arguments)
+        except CLIENT_ERRORS as error:
+            raise classify(error, self.url) from None
+
+    def close(self) -> None:
+        """Close the connections; the next use opens them again."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+            self._client = None
+
+    def migrate(
+        self, metrics: Sequence[str] = (), ttl_days: Mapping[str, int] | None = None
+    ) -> migrations.Changes:
+        """Make or update the database and its tables; return the migrations applied, and what was lost.
+
+        Tables, views and columns that somebody dropped are made again, without their rows.
+
+        `metrics` become columns of `events`; `ttl_days` by table (`events`, `alerts`, ...), 0 keeps rows
+        for ever. Harmless to repeat, and for two processes at a time.
+        """
+        self._create_database()
+        try:
+            changes = ddl.bring_up_to_date(self.client)
+        except CLIENT_ERRORS as error:
+            if error_code(error) in LACKING:  # the advice would be to run what runs here
+                raise while_migrating(error) from None
+            raise self._classified(error) from None
+        self._types.clear()
+        self.ensure_metric_columns(metrics)
+        by_name = {table.name: table for table in tables.TABLES.values()}
+        for name, days in (ttl_days or {}).items():
+            self._guarded(ddl.apply_ttl, self.client, by_name[name], days)
+        return changes
+
+    def pending(self) -> list[migrations.Migration]:
+        """Return the migrations that `migrate` would apply, changing nothing."""
+        return self._guarded(migrations.pending, self.client)
+
+    def missing(self) -> list[str]:
+        """Return the tables, views and columns that were made and are not there, changing nothing."""
+        return self._guarded(ddl.missing, self.client)
+
+    def rollback(self, to: int = 0) -> list[migrations.Migration]:
+        """Undo the migrations above version `to`, with the rows of their tables; return them."""
+        self._types.clear()
+        return self._guarded(migrations.rollback, self.client, to)
+
+    def ensure_metric_columns(self, metrics: Sequence[str]) -> list[str]:
+        """Add a column to `events` for each metric that has none; return the new ones.
+
+        `ValueError` when a metric cannot be a column.
+        """
+        ddl.check_metrics(metrics)
+        self._types.pop(tables.EVENTS.name, None)
+        known = self._column_types(tables.EVENTS) if metrics else {}
+        new = [metric for metric in dict.fromkeys(metrics) if metric not in known]
+        if new:
+            self._guarded(ddl.add_metrics, self.client, new)
+            self._types.pop(tables.EVENTS.name, None)
+        return new
+
+    def insert_scored(self, batch: Sequence[ScoredEvent], token: str) -> None:
+        """Insert events with scores and decisions; a metric that is new gets its column first."""
+        self._insert(tables.EVENTS, batch, token, tables.scores)
+
+    def insert_alerts(self, batch: Sequence[Alert], token: str) -> None:
+        """Insert alerts."""
+        self._insert(tables.ALERTS, batch, token)
+
+    def insert_drift(self, batch: Sequence[DriftRecord], token: str) -> None:
+        """Insert drift records."""
+        self._insert(tables.DRIFT, batch, token)
+
+    def insert_feedback(self, batch: Sequence[Feedback], token: str) -> None:
+        """Insert feedback; a row without a timestamp is refused."""
+        self._insert(tables.FEEDBACK, batch, token)
+
+    def insert_dead_letters(self, batch: Sequence[DeadLetter], token: str) -> None:
+        """Insert dead letters, without their payload."""
+        self._insert(tables.DEAD_LETTERS, batch, token)
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Result:
+        """Run a query and return all rows; `QueryError` holds the server's text when it is wrong.
+
+        A statement that has no result, such as ALTER, gives neither columns nor rows.
+        """
+        client = self.client
+        try:
+            context = client.create_query_context(sql, parameters=dict(parameters) if parameters else None)
+            if context.is_command:
+                return of_command(client.command(sql, parameters=context.parameters))
+            answer = client.query(context=context)
+        except CLIENT_ERRORS as error:
+            raise classify_query(error, self.url) from None
+        return Result(tuple(answer.column_names), [tuple(row) for row in answer.result_rows])
+
+    @contextlib.contextmanager
+    def stream(self, sql: str) -> Iterator[Stream]:
+        """Run a query; its rows are read from the server as they are taken, in bounded memory.
+
+        Errors are those of `query`, while rows are taken too.
+        """
+        client = self.client
+        try:
+            context = client.create_query_context(sql)
+            if context.is_command:
+                answer = of_command(client.command(sql))
+                yield Stream(answer.columns, iter(answer.rows))
+                return
+            with client.query_row_block_stream(context=context) as blocks:
+                yield Stream(tuple(blocks.source.column_names), itertools.chain.from_iterable(blocks))
+        except CLIENT_ERRORS as error:
+            if isinstance(error, BrokenPipeError):  # of our own output
+                raise
+            raise classify_query(error, self.url) from None
+
+    def _create_database(self) -> None:
+        if self._client is None:
+            client = self._connect(None)
+            try:
+                self._guarded(ddl.create_database, client, self.database)
+            finally:
+                client.close()
+
+    def _classified(self, error: Exception) -> StoreError:
+        if error_code(error) == _AUTHENTICATION_FAILED:
+            self.close()  # an embedded store that was made anew has a new token
+        return classify(error, self.url)
+
+    def _guarded(self, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return action(*args, **kwargs)
+        except CLIENT_ERRORS as error:
+            raise self._classified(error) from None
+
+    def _column_types(self, table: tables.Table) -> dict[str, str]:
+        if not self._types.get(table.name):
+            self._types[table.name] = self._guarded(ddl.column_types, self.client, table)
+        return self._types[table.name]
+
+    def _insert(
+        self,
+        table: tables.Table,
+        batch: Sequence[T],
+        token: str,
+        extra: Callable[[Sequence[T]], tables.Columns] | None = None,
+    ) -> None:
+        if not batch:
+            return
+        columns = table.read(batch)
+        metrics = extra(batch) if extra else {}
+        self._require(table, columns, metrics)
+        columns.update(metrics)
+        try:
+            try:
+                self._send(table, columns, token)
+            except UnicodeEncodeError:
+                self._send(table, tables.encodable(columns), token)
+        except RowError as error:
+            self._types.pop(table.name, None)  # the table may have changed under us
+            if changed := ddl.changed_column(self._column_types(table), table, list(columns)):
+                raise RetryableStoreError(f"{error}: {changed}; give it that type again") from None
+            raise
+        except StoreError:
+            self._types.pop(table.name, None)
+            raise
+
+    def _require(self, table: tables.Table, columns: tables.Columns, metrics: tables.Columns) -> None:
+        """Make sure that the table has all columns; add those of new metrics."""
+        types = self._column_types(table)
+        missing = [name for name in columns if name not in types]
+        if missing:
+            self._types.pop(table.name, None)
+            what = f"column {missing[0]} is" if types else "it is"
+            raise UnknownColumnError(
+                f"Table {table.log} is not as expected ({what} missing): run `weir migrate`"
+            )
+        try:
+            ddl.check_metrics(list(metrics))
+        except ValueError as error:
+            raise RowError(str(error)) from None
+        new = [name for name in metrics if name not in types]
+        if new:
+            self.ensure_metric_columns(new)
+
+    def _send(self, table: tables.Table, columns: tables.Columns, token: str) -> None:
+        client, types = self.client, self._column_types(table)
+        names, type_names = list(columns), [types[name] for name in columns]
+        try:
+            # Nothing of ours runs in here: what else it raises is about a value.
+            client.insert(
+                table.log,
+                list(columns.values()),
+                column_names=names,
+                column_type_names=type_names,
+                column_oriented=True,
+                settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
+            )
+        except UnicodeEncodeError:
+            raise
+        except CLIENT_ERRORS as error:
+            raise self._classified(error) from None
+        except VALUE_ERRORS as error:
+            raise unfitting(error) from None
+
+
+def of_command(answer: object) -> Result:
+    """Return what a command answers: most say only how long they took, CHECK TABLE whether all is well."""
+    if isinstance(answer, QuerySummary):
+        return Result((), [])
+    return Result(("result",), [(value,) for value in (answer if isinstance(answer, list) else [answer])])

@@ -1,0 +1,25 @@
+"""The store as the settings want it."""
+
+from streams.settings import Settings
+from streams.store.client import Store
+from streams.store.migrations import Changes
+
+TTL_TABLES = ("events", "alerts", "drift", "dead_letters")
+
+
+def make_store(settings: Settings) -> Store:
+    """Return the store; it connects at the first use."""
+    return Store(
+        settings.clickhouse,
+        database=settings.clickhouse_database,
+        user=settings.clickhouse_user,
+        password=settings.clickhouse_password.get_secret_value(),
+        ca_file=settings.clickhouse_ca_file,
+        timeout=settings.clickhouse_timeout_s,
+    )
+
+
+def migrate(store: Store, settings: Settings, metrics: list[str]) -> Changes:
+    """Bring the tables up to date; return what was applied and made again."""
+    ttl_days = dict.fromkeys(TTL_TABLES, settings.events_ttl_days)
+    return store.migrate(metrics, ttl_days)

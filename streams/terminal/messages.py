@@ -1,0 +1,220 @@
+"""Messages of every topic as one readable line each, without the text of a prompt or completion."""
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from schemas import codec, topics
+from schemas.events import Alert, DeadLetter, Decision, DriftRecord, Event, Feedback, RuleHit, ScoredEvent
+from streams.policy.rules import SEVERITIES
+from streams.terminal.command import json_text
+from streams.terminal.table import Cell
+
+HIGHEST: Final = 3
+"""Scores that the line of a scored event shows."""
+_COLOURS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "allow": {"fg": "green"},
+        "flag": {"fg": "yellow"},
+        "redact": {"fg": "cyan"},
+        "escalate": {"fg": "magenta", "bold": True},
+        "block": {"fg": "red", "bold": True},
+        "high": {"fg": "red"},
+        "critical": {"fg": "red", "bold": True},
+        "medium": {"fg": "yellow"},
+    }
+)
+_FAINT: Final = {"dim": True}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What a message must have; None asks for nothing."""
+
+    app: str | None = None
+    event: str | None = None
+    action: str | None = None
+    rule: str | None = None
+    severity: str | None = None
+    """At least this one."""
+
+    def wanted(self) -> list[str]:
+        """Return the names of what is asked for."""
+        return [name for name in self.__dataclass_fields__ if getattr(self, name) is not None]
+
+    def matches(self, message: Any) -> bool:
+        """Whether a decoded message has all that is asked for."""
+        judged = message.decision if isinstance(message, ScoredEvent) else message
+        if self.app is not None and judged.app != self.app:
+            return False
+        if self.event is not None and judged.event_id != self.event:
+            return False
+        if self.action is not None and judged.action != self.action:
+            return False
+        if self.severity is not None and SEVERITIES.index(judged.severity) < SEVERITIES.index(self.severity):
+            return False
+        return self.rule is None or self.rule in _rules(judged)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A topic that can be followed."""
+
+    topic: str
+    message: type[msgspec.Struct]
+    cells: Callable[[Any], Sequence[Cell]]
+    filters: tuple[str, ...] = ()
+    """The fields of `Filter` that its messages have."""
+    others: tuple[str, ...] = ()
+    """More topics with the same messages."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All topics that are followed."""
+        return (self.topic, *self.others)
+
+    def decode(self, value: bytes | None) -> Any:
+        """Return the message; raises `schemas.rejection.Rejected`."""
+        return codec.decode(self.message, value)
+
+    def line(self, message: Any, timestamp_ms: int) -> list[Cell]:
+        """Return what a person reads; the time is the message's own, or else Kafka's."""
+        return [Cell(moment(_time(message, timestamp_ms)), _FAINT), *self.cells(message)]
+
+
+def moment(timestamp_ms: int) -> str:
+    """Return a time in UTC, to the millisecond; what no calendar holds as a number."""
+    try:
+        time = dt.datetime.fromtimestamp(timestamp_ms / 1000, dt.UTC)
+    except (OverflowError, ValueError, OSError):
+        return str(timestamp_ms)
+    return time.strftime("%Y-%m-%d %H:%M:%S.") + f"{time.microsecond // 1000:03}Z"
+
+
+def as_json(value: bytes) -> str:
+    """Return a message as published, on one line; characters that a terminal obeys are `\\u` escapes."""
+    text = value.decode(errors="replace")
+    if not text.isprintable():  # line breaks and tabs between its parts may be among what is not
+        with contextlib.suppress(msgspec.DecodeError):
+            text = msgspec.json.format(text, indent=-1)
+        text = json_text(text.replace("\r", " ").replace("\n", " "))
+    return text
+
+
+def _time(message: Any, timestamp_ms: int) -> int:
+    given = getattr(message, "decided_at", 0) or getattr(message, "timestamp", None)
+    if isinstance(given, dt.datetime):
+        return int((given if given.tzinfo else given.replace(tzinfo=dt.UTC)).timestamp() * 1000)
+    return given or timestamp_ms
+
+
+def _rules(message: Any) -> list[str]:
+    return [message.rule] if isinstance(message, Alert) else [hit.rule for hit in message.rules]
+
+
+def coloured(word: str) -> Cell:
+    """Return an action or a severity in its colour."""
+    return Cell(word, _COLOURS.get(word, _FAINT if word in ("none", "low") else {}))
+
+
+def _cells(*texts: str) -> list[Cell]:
+    return [Cell(text) for text in texts]
+
+
+def hit(rule_hit: RuleHit) -> str:
+    """Return a rule with what made it hit, such as `injection-block (injection 0.97)`."""
+    if rule_hit.failed:
+        why = " (detector failed)"
+    elif rule_hit.score is not None:
+        why = f" ({rule_hit.metric} {rule_hit.score:.3g})"
+    else:
+        why = ""
+    return ("shadow:" if rule_hit.mode == "shadow" else "") + rule_hit.rule + why
+
+
+def _decision(decision: Decision) -> Sequence[Cell]:
+    parts = [hit(each) for each in decision.rules]
+    if decision.failed:
+        parts.append(f"failed: {', '.join(decision.failed)}")
+    if decision.degraded:
+        parts.append(f"degraded: {', '.join(decision.degraded)}")
+    return [
+        coloured(decision.action),
+        coloured(decision.severity),
+        *_cells(
+            decision.app, decision.kind, decision.event_id, f"{decision.latency_ms:.0f} ms", ", ".join(parts)
+        ),
+    ]
+
+
+def _alert(alert: Alert) -> Sequence[Cell]:
+    return [
+        coloured(alert.severity),
+        coloured(alert.action),
+        *_cells(alert.app, alert.model or "-", alert.event_id or "-", alert.title),
+        Cell("shadow" if alert.mode == "shadow" else "", _FAINT),
+    ]
+
+
+def _drift(drift: DriftRecord) -> Sequence[Cell]:
+    segment = " ".join(filter(None, (drift.app, drift.model, drift.prompt_version)))
+    return [
+        Cell(drift.metric, {"bold": True}),
+        *_cells(f"{drift.before:.4g} → {drift.after:.4g}", segment, drift.kind, drift.event_id),
+        Cell(f"after {drift.samples:,} events", _FAINT),
+    ]
+
+
+def _dead_letter(letter: DeadLetter) -> Sequence[Cell]:
+    where = f"{letter.topic}/{letter.partition}@{letter.offset}"
+    return [
+        Cell(letter.reason, {"fg": "red"}),
+        *_cells(
+            where,
+            f"{letter.size:,} bytes",
+            letter.detail + (f" (+{len(letter.repeats):,} more)" if letter.repeats else ""),
+        ),
+        Cell(letter.state, _FAINT),
+    ]
+
+
+def _scored(scored: ScoredEvent) -> Sequence[Cell]:
+    shares = {name: score for name, score in scored.scores.items() if 0 <= score <= 1}
+    highest = sorted(shares, key=lambda name: -shares[name])[:HIGHEST]
+    return [
+        coloured(scored.decision.action),
+        *_cells(scored.event.app, scored.event.kind, scored.event.event_id),
+        *_cells("  ".join(f"{name} {shares[name]:.3f}" for name in highest)),
+    ]
+
+
+def _feedback(feedback: Feedback) -> Sequence[Cell]:
+    about = feedback.metric or "decision"
+    return _cells(feedback.judgement, about, feedback.app, feedback.event_id, feedback.reviewer)
+
+
+def _event(event: Event) -> Sequence[Cell]:
+    size = f"{len(event.text):,} characters"
+    return _cells(
+        event.app, event.kind, event.event_id, event.conversation_id or "-", event.model or "-", size
+    )
+
+
+_JUDGED = ("app", "event", "action", "rule", "severity")
+STREAMS: Final[Mapping[str, Stream]] = MappingProxyType(
+    {
+        "decisions": Stream(topics.DECISIONS, Decision, _decision, _JUDGED),
+        "alerts": Stream(topics.ALERTS, Alert, _alert, _JUDGED),
+        "drift": Stream(topics.DRIFT, DriftRecord, _drift, ("app", "event")),
+        "dlq": Stream(topics.DEAD_LETTERS, DeadLetter, _dead_letter),
+        "scores": Stream(topics.SCORES, ScoredEvent, _scored, _JUDGED),
+        "feedback": Stream(topics.FEEDBACK, Feedback, _feedback, ("app", "event")),
+        "events": Stream(topics.EVENTS, Event, _event, ("app", "event"), (topics.EVENTS_BULK,)),
+    }
+)
+"""What can be followed, by the name that a user gives it."""

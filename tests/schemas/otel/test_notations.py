@@ -1,0 +1,461 @@
+"""The notations of exporters, as they write them, in words of our own."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from schemas.events import ToolCall
+from schemas.otel.chat_messages import parse_messages
+from schemas.otel.content import SpanEvent
+from schemas.otel.kinds import Kind, kind_of
+from schemas.otel.spans import events_from_span
+from tests.schemas.otel.test_spans import SPAN, START, TEXTS, TRACE, convert, pair
+
+
+def read(attributes: dict[str, Any], *events: SpanEvent) -> dict[str, Any]:
+    """Return the texts and the tool calls that a span gives."""
+    found: dict[str, Any] = {}
+    for event in convert(attributes, None, events):
+        found[event.kind] = event.text
+        found |= {"calls": event.tool_calls} if event.tool_calls else {}
+        found |= {"contexts": event.contexts} if event.contexts and event.kind == "prompt" else {}
+    return found
+
+
+USER = {"role": "user", "content": "Where is my parcel?"}
+ANSWER = {"role": "assistant", "content": "On its way"}
+CALL = {"id": "1", "function": {"name": "track", "arguments": '{"parcel":7}'}}
+BOTH = {"prompt": "Where is my parcel?", "completion": "On its way"}
+TRACKED = {"prompt": "Where is my parcel?", "completion": "", "calls": (ToolCall("track", '{"parcel":7}'),)}
+
+
+def numbered(start: str, **fields: object) -> dict[str, object]:
+    return {start + name.replace("__", "."): value for name, value in fields.items()}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        numbered(
+            "gen_ai.completion.0.",
+            role="assistant",
+            tool_calls__0__name="track",
+            tool_calls__0__arguments='{"parcel":7}',
+        ),
+        numbered("gen_ai.completion.0.tool_calls.0.function.", name="track", arguments='{"parcel":7}'),
+        numbered("gen_ai.completion.0.function_call.", name="track", arguments='{"parcel":7}'),
+        numbered(
+            "llm.output_messages.0.message.tool_calls.0.tool_call.function.",
+            name="track",
+            arguments='{"parcel":7}',
+        ),
+        numbered(
+            "llm.output_messages.0.message.",
+            function_call_name="track",
+            function_call_arguments_json='{"parcel":7}',
+        ),
+        {
+            "ai.response.toolCalls": json.dumps(
+                [{"toolCallId": "1", "toolName": "track", "input": {"parcel": 7}}]
+            )
+        },
+        {
+            "ai.response.toolCalls": json.dumps([{"toolName": "track", "args": '{"parcel":7}'}]),
+            "ai.response.text": "",
+        },
+        {"langfuse.observation.output": json.dumps(ANSWER | {"content": None, "tool_calls": [CALL]})},
+        {"output.value": json.dumps({"choices": [{"message": {"role": "assistant", "tool_calls": [CALL]}}]})},
+        {
+            "output.value": json.dumps(
+                {
+                    "role": "assistant",
+                    "content": [{"type": "tool_use", "name": "track", "input": {"parcel": 7}}],
+                }
+            )
+        },
+        {
+            "output.value": json.dumps(
+                {
+                    "object": "response",
+                    "output": [
+                        {"type": "reasoning", "summary": []},
+                        {"type": "function_call", "name": "track", "arguments": '{"parcel":7}'},
+                    ],
+                }
+            )
+        },
+        {
+            "output.value": json.dumps(
+                {
+                    "candidates": [
+                        {
+                            "content": {
+                                "role": "model",
+                                "parts": [{"functionCall": {"name": "track", "args": {"parcel": 7}}}],
+                            }
+                        }
+                    ]
+                }
+            )
+        },
+        {
+            "output.value": json.dumps(
+                {
+                    "output": {
+                        "message": {
+                            "role": "assistant",
+                            "content": [{"toolUse": {"name": "track", "input": {"parcel": 7}}}],
+                        }
+                    }
+                }
+            )
+        },
+    ],
+)
+def test_an_answer_of_a_tool_call_is_a_completion_without_a_text(answer: dict[str, object]) -> None:
+    assert read({"gen_ai.prompt": "Where is my parcel?"} | answer) == TRACKED
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBORw0KGgo" * 20}}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {
+            "llm.input_messages.0.message.role": "user",
+            "llm.input_messages.0.message.contents.0.message_content.type": "text",
+            "llm.input_messages.0.message.contents.0.message_content.text": "Where is my parcel?",
+            "llm.input_messages.0.message.contents.1.message_content.type": "image",
+            "llm.input_messages.0.message.contents.1.message_content.image.image.url": "https://example.com/a.png",
+        },
+        {"llm.input_messages.0.message.role": "user", "input.value": "Where is my parcel?"},
+        {
+            "gen_ai.input.messages": "[]",
+            "gen_ai.prompt.0.role": "user",
+            "llm.prompts": ["Where is my parcel?"],
+        },
+        {"gen_ai.prompt.0.content": json.dumps([{"type": "text", "text": "Where is my parcel?"}, IMAGE])},
+        {
+            "gen_ai.input.messages": json.dumps(
+                [USER | {"content": [{"type": "input_text", "text": USER["content"]}, IMAGE]}]
+            )
+        },
+        {"llm.prompts.0.prompt.text": "Where is my parcel?"},
+        {
+            "langfuse.observation.input": json.dumps(
+                {"messages": [USER], "tools": [{"description": "Finds a parcel"}]}
+            )
+        },
+        {"ai.prompt": json.dumps({"prompt": "Where is my parcel?"})},
+        {"ai.prompt.messages": json.dumps([USER | {"content": [{"type": "text", "text": USER["content"]}]}])},
+        {"input.value": json.dumps({"model": "m", "messages": [USER]})},
+        {
+            "input.value": json.dumps(
+                {
+                    "contents": [
+                        {
+                            "role": "user",
+                            "parts": [{"text": USER["content"]}, {"inlineData": {"data": "a" * 99}}],
+                        }
+                    ]
+                }
+            )
+        },
+        {"mlflow.spanInputs": json.dumps({"messages": [USER]})},
+        {"gen_ai.input.messages": [json.dumps(USER)]},
+    ],
+)
+def test_a_prompt_in_every_notation(attributes: dict[str, object]) -> None:
+    assert read(attributes) == {"prompt": "Where is my parcel?"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"id": "c", "object": "chat.completion", "choices": [{"index": 0, "message": ANSWER}]},
+        {"object": "text_completion", "choices": [{"text": "On its way"}]},
+        {
+            "id": "m",
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "thinking", "thinking": "Hm hm"}, {"type": "text", "text": "On its way"}],
+        },
+        {
+            "object": "response",
+            "instructions": "Be brief now",
+            "output": [
+                {"type": "reasoning"},
+                {
+                    "type": "message",
+                    "role": "assistant",
+                    "content": [{"type": "output_text", "text": "On its way"}],
+                },
+            ],
+        },
+        {
+            "candidates": [
+                {"content": {"parts": [{"text": "On its way"}], "role": "model"}, "finishReason": "STOP"}
+            ]
+        },
+        {"model": "m", "message": ANSWER, "done": True},
+        {
+            "generations": [
+                [{"text": "On its way", "message": {"kwargs": {"content": "On its way", "type": "ai"}}}]
+            ]
+        },
+        {"output": {"message": {"role": "assistant", "content": [{"text": "On its way"}]}}},
+        [{"type": "text", "text": "On its way"}],
+        {"role": "assistant", "content": None, "refusal": "On its way"},
+    ],
+)
+@pytest.mark.parametrize("name", ["output.value", "langfuse.observation.output", "gen_ai.completion"])
+def test_raw_responses_of_model_apis(name: str, answer: object) -> None:
+    assert read({name: json.dumps(answer)}) == {"completion": "On its way"}
+
+
+DETAILS = {"gen_ai.input.messages": json.dumps([USER]), "gen_ai.output.messages": json.dumps([ANSWER])}
+EVENTS = [
+    [SpanEvent("gen_ai.client.inference.operation.details", DETAILS)],
+    [
+        SpanEvent("gen_ai.user.message", {"content": USER["content"]}),
+        SpanEvent("gen_ai.choice", {"message": "On its way"}),
+    ],
+    [
+        SpanEvent("gen_ai.user.message", {"gen_ai.event.content": json.dumps(USER)}),
+        SpanEvent("gen_ai.choice", {"gen_ai.event.content": json.dumps({"index": 0, "message": ANSWER})}),
+    ],
+    [
+        SpanEvent("gen_ai.user.message", {"gen_ai.system": "openai"}, {"content": USER["content"]}),
+        SpanEvent("gen_ai.choice", {}, {"index": 0, "finish_reason": "stop", "message": ANSWER}),
+    ],
+    [
+        SpanEvent("gen_ai.content.prompt", {"gen_ai.prompt": USER["content"]}),
+        SpanEvent("gen_ai.content.completion", {"gen_ai.completion": "On its way"}),
+    ],
+]
+
+
+@pytest.mark.parametrize("events", EVENTS)
+def test_content_in_events(events: list[SpanEvent]) -> None:
+    assert read({"gen_ai.operation.name": "chat"}, *events) == BOTH
+    assert read({"gen_ai.prompt": "Mine"}, *events) == BOTH | {"prompt": "Mine"}
+
+
+def test_messages_of_the_system_and_of_tools_in_events() -> None:
+    events = [
+        SpanEvent("gen_ai.system.message", {}, {"content": "Be brief"}),
+        SpanEvent("gen_ai.user.message", {}, {"content": "Track it"}),
+        SpanEvent("gen_ai.assistant.message", {}, {"tool_calls": [CALL]}),
+        SpanEvent("gen_ai.tool.message", {}, {"content": "in Rome", "id": "1"}),
+        SpanEvent("gen_ai.choice", {}, {"message": {"tool_calls": [CALL]}}),
+    ]
+    prompt, completion = convert({}, None, events)
+    assert (prompt.text, prompt.contexts, prompt.system_prompt) == ("", ("in Rome",), "Be brief")
+    assert completion.tool_calls == TRACKED["calls"]
+
+
+RUN = [
+    {"role": "system", "parts": [{"type": "text", "content": "Be brief"}]},
+    {"role": "user", "parts": [{"type": "text", "content": "Where is my parcel?"}]},
+    {"role": "assistant", "parts": [{"type": "tool_call", "name": "track", "arguments": "{}"}]},
+    {"role": "user", "parts": [{"type": "tool_call_response", "name": "track", "result": "in Rome"}]},
+    {"role": "assistant", "parts": [{"type": "text", "content": "On its way"}]},
+]
+RUN_EVENTS = [
+    {"event.name": "gen_ai.system.message", "content": "Be brief", "role": "system"},
+    {"event.name": "gen_ai.user.message", "content": "Where is my parcel?", "role": "user"},
+    {"event.name": "gen_ai.assistant.message", "role": "assistant", "tool_calls": [CALL]},
+    {"event.name": "gen_ai.tool.message", "role": "tool", "content": "in Rome"},
+    {"event.name": "gen_ai.assistant.message", "role": "assistant", "content": "On its way"},
+]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"pydantic_ai.all_messages": json.dumps(RUN), "final_result": "On its way"},
+        {"pydantic_ai.all_messages": json.dumps(RUN)},
+        {"all_messages_events": json.dumps(RUN_EVENTS)},
+    ],
+)
+def test_the_run_of_an_agent_is_its_users_text_and_its_answer(attributes: dict[str, object]) -> None:
+    assert read(attributes) == BOTH | {"contexts": ("in Rome",)}
+    assert kind_of(attributes) is Kind.WRAPPER
+
+
+def test_events_of_a_call_as_json() -> None:
+    asked = [*RUN_EVENTS[:2], {"event.name": "gen_ai.choice", "index": 0, "message": ANSWER}]
+    assert read({"gen_ai.operation.name": "chat", "events": json.dumps(asked)}) == BOTH
+
+
+def test_names_of_langfuse_vercel_and_openllmetry() -> None:
+    prompt, completion = convert(
+        {
+            "langfuse.observation.type": "generation",
+            "langfuse.observation.input": "Q",
+            "langfuse.observation.output": "A",
+            "langfuse.observation.model.name": "m",
+            "session.id": "s",
+            "user.id": "u",
+            "langfuse.observation.usage_details": '{"input": 4, "output": 2}',
+            "langfuse.observation.cost_details": '{"total": 0.25}',
+            "langfuse.trace.tags": ["a"],
+            "langfuse.trace.metadata.plan": '"gold"',
+            "langfuse.observation.metadata": '{"region": "eu"}',
+        }
+    )
+    assert (prompt.model, prompt.conversation_id, prompt.user, prompt.prompt_tokens) == ("m", "s", "u", 4)
+    assert (completion.completion_tokens, completion.cost) == (2, 0.25)
+    assert prompt.metadata == {"plan": "gold", "region": "eu", "tags": '["a"]'}
+    prompt, completion = convert(
+        {
+            "ai.operationId": "ai.generateText.doGenerate",
+            "ai.prompt.messages": json.dumps([USER]),
+            "ai.response.text": "A",
+            "ai.model.id": "m",
+            "ai.model.provider": "p",
+            "ai.usage.promptTokens": 4,
+            "ai.usage.outputTokens": 2,
+            "ai.response.finishReason": "stop",
+            "ai.telemetry.metadata.plan": "gold",
+            "ai.telemetry.metadata.sessionId": "s",
+            "ai.telemetry.metadata.userId": "u",
+        }
+    )
+    assert (prompt.model, prompt.provider, prompt.conversation_id, prompt.user) == ("m", "p", "s", "u")
+    assert (prompt.prompt_tokens, completion.completion_tokens, completion.finish_reason) == (4, 2, "stop")
+    assert prompt.metadata == {"plan": "gold"}
+    properties = numbered("traceloop.association.properties.", session_id="s", user_id="u", plan="gold")
+    prompt, _ = pair(properties)
+    assert (prompt.conversation_id, prompt.user, prompt.metadata) == ("s", "u", {"plan": "gold"})
+
+
+@pytest.mark.parametrize("value", [0, "0", 0.0])
+def test_no_tokens_are_tokens_that_nobody_counted(value: object) -> None:
+    counts = {"gen_ai.usage.input_tokens": value, "gen_ai.usage.output_tokens": value}
+    prompt, completion = pair(counts)
+    assert (prompt.prompt_tokens, completion.completion_tokens) == (None, None)
+    assert pair(counts | {"llm.token_count.prompt": 7})[0].prompt_tokens == 7
+
+
+def test_a_span_without_a_duration_has_no_latency() -> None:
+    (event,) = events_from_span(
+        {"gen_ai.completion": "A"}, trace_id=TRACE, span_id=SPAN, start_ns=START, end_ns=START
+    )
+    assert event.latency_ms is None
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kind"),
+    [
+        (
+            {"gen_ai.operation.name": "chat", "gen_ai.tool.name": "t", "gen_ai.agent.name": "a"},
+            Kind.GENERATION,
+        ),
+        ({"gen_ai.operation.name": "invoke_agent"}, Kind.WRAPPER),
+        ({"gen_ai.operation.name": "execute_tool"}, Kind.TOOL),
+        ({"gen_ai.operation.name": "embeddings"}, Kind.RETRIEVAL),
+        ({"openinference.span.kind": "LLM"}, Kind.GENERATION),
+        ({"openinference.span.kind": "CHAIN"}, Kind.WRAPPER),
+        ({"langfuse.observation.type": "span"}, Kind.WRAPPER),
+        ({"langfuse.observation.type": "evaluator"}, Kind.CHECK),
+        ({"traceloop.span.kind": "workflow"}, Kind.WRAPPER),
+        ({"ai.operationId": "ai.streamText"}, Kind.WRAPPER),
+        ({"ai.operationId": "ai.streamText.doStream"}, Kind.GENERATION),
+        ({"ai.operationId": "ai.toolCall"}, Kind.TOOL),
+        ({"ai.operationId": "ai.embedMany.doEmbed"}, Kind.RETRIEVAL),
+        ({"mlflow.spanType": '"CHAT_MODEL"'}, Kind.GENERATION),
+        ({"gen_ai.operation.name": "something new"}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_span_is(attributes: dict[str, object], kind: Kind | None) -> None:
+    assert kind_of(attributes) is kind
+    texts = read(attributes | TEXTS)
+    assert bool(texts) is (kind in (Kind.GENERATION, Kind.WRAPPER, None))
+
+
+PLACES = ["gen_ai.prompt", "input.value", "gen_ai.prompt.0.content", "langfuse.observation.input"]
+JSON_TEXTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+).map(json.dumps)
+
+
+@given(text=JSON_TEXTS, place=st.sampled_from(PLACES))
+@example(text='{"answer": "Call Ann"}', place="input.value")
+@example(text="[1, 2]", place="input.value")
+@example(text="[]", place="gen_ai.prompt")
+@example(text='{"role": "admin", "rights": ["read"]}', place="input.value")
+@example(text='{"type": "document", "category": "invoice"}', place="input.value")
+@example(text='{"text": "Hello"}', place="gen_ai.prompt")
+@example(text='{"question": "Which?", "choices": [{"text": "Paris"}, {"text": "Rome"}]}', place="input.value")
+@example(text='{"status": "ok", "message": {"content": "Hello"}}', place="input.value")
+@example(text='{"messages": ["Hello"]}', place="langfuse.observation.input")
+@example(text='{"output": "Hello", "content": "there"}', place="input.value")
+@example(text='{"a": "\\ud83d"}', place="input.value")
+def test_json_that_is_no_message_stays_the_text_that_it_is(text: str, place: str) -> None:
+    assume(text not in ('""',))
+    assert read({place: text}) == {"prompt": text}
+
+
+WORDY = st.text(st.sampled_from("abc "), min_size=1, max_size=12).map(
+    lambda text: f"say {text.strip() or 'x'}"
+)
+SHAPED = st.recursive(
+    WORDY,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["note", "title", "text", "content", "role", "type", "x"]), inner, max_size=4
+        )
+        | st.fixed_dictionaries({"role": st.just("user"), "content": inner}, optional={"note": inner})
+        | st.fixed_dictionaries({"type": st.just("text"), "text": WORDY}, optional={"more": inner})
+        | st.fixed_dictionaries({"type": st.sampled_from(["image_url", "custom"]), "x": inner})
+        | st.fixed_dictionaries({"messages": st.lists(inner, max_size=2)}, optional={"note": inner})
+        | st.dictionaries(st.sampled_from(["message", "content", "parts", "note"]), inner, max_size=3)
+        | st.fixed_dictionaries({"object": st.just("x"), "choices": st.lists(inner, max_size=2)})
+        | st.fixed_dictionaries({"candidates": st.lists(inner, max_size=2)}, optional={"text": inner})
+        | st.fixed_dictionaries({"output": inner | st.lists(inner, max_size=2)}, optional={"text": inner})
+    ),
+    max_leaves=8,
+)
+
+
+def leaves(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    inner = list(value.values()) if isinstance(value, dict) else value
+    return [leaf for each in inner for leaf in leaves(each)] if isinstance(inner, list) else []
+
+
+@given(value=SHAPED)
+def test_no_sentence_hides_in_the_shape_of_a_message(value: object) -> None:
+    messages = parse_messages(json.dumps(value), "user")
+    said = "\n".join(message.text + "".join(message.tool_results) for message in messages)
+    for leaf in leaves(value):
+        assert leaf in said or " " not in leaf
+
+
+def test_media_never_become_text() -> None:
+    parts = [IMAGE, {"type": "text", "text": "Look"}, {"type": "file", "file": {"file_data": "A" * 500}}]
+    parts += [{"type": "custom", "blob": "B" * 500}, {"type": "audio", "data": ("C" * 76 + "\n") * 3}]
+    for value in (
+        parts,
+        [{"role": "user", "content": parts}],
+        {"messages": [{"role": "user", "content": parts}]},
+    ):
+        assert read({"gen_ai.prompt": json.dumps(value)}).get("prompt", "")[:4] in ("Look", '[{"t')
+    assert read({"gen_ai.input.messages": json.dumps([{"role": "user", "content": parts}])}) == {
+        "prompt": "Look"
+    }
+
+
+def test_half_a_surrogate_pair_within_json_within_an_attribute() -> None:
+    messages = '[{"role": "user", "content": "Where is it \\ud83d"}]'
+    assert read({"gen_ai.input.messages": messages}) == {"prompt": "Where is it \ufffd"}

@@ -1,0 +1,173 @@
+"""The run loop on the embedded broker: whole polls, in order, committed only when the role says so."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from schemas import topics
+from streams.kafka.clients import create_topics, producing
+from streams.kafka.faust_worker import Worker
+from streams.kafka.records import Record
+from streams.settings import Settings
+from streams.telemetry.metrics import Telemetry
+
+COUNT = 300
+
+
+class Recorder:
+    """A role that notes what it is given and commits when told to."""
+
+    name = "guard"
+    topics: tuple[str, ...] = (topics.FEEDBACK,)
+    batch_records = 100
+    linger_s = 0.0
+
+    def __init__(self, *, commit: bool = True, fail_after: int | None = None) -> None:
+        self.commit = commit
+        self.fail_after = fail_after
+        self.calls: list[str] = []
+        self.seen: list[tuple[int, int, bytes | None]] = []
+        self.full = asyncio.Event()
+
+    async def start(self) -> None:
+        self.calls.append("start")
+
+    async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None:
+        self.calls.append(f"assigned {len(partitions)}")
+
+    async def handle(self, records: Sequence[Record]) -> bool:
+        self.seen += [(r.partition, r.offset, r.value) for r in records]
+        self.calls.append("handle" if records else "flush")
+        if self.fail_after is not None and len(self.seen) > self.fail_after:
+            raise ValueError("cannot go on")
+        if len({value for *_, value in self.seen}) >= COUNT:
+            self.full.set()
+        return self.commit or not records
+
+    async def stop(self) -> None:
+        self.calls.append("stop")
+
+
+class Keeper(Recorder):
+    """A role with state, which asks whether its partitions are still its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draining = False
+        self.held: list[bool] = []
+
+    async def holds(self) -> bool:
+        raise AssertionError("the worker sets this")
+
+    async def handle(self, records: Sequence[Record]) -> bool:
+        self.held.append(await self.holds())
+        return await super().handle(records)
+
+
+@pytest.fixture
+async def settings(broker: str, request: pytest.FixtureRequest) -> Settings:
+    """Settings with a group and values of the test's own on the shared broker."""
+    values = Settings(
+        kafka=broker,
+        group_prefix=request.node.name,
+        kafka_session_timeout_s=2,
+        drain_timeout_s=5,
+        _env_file=None,
+    )
+    await create_topics(values)
+    return values
+
+
+@pytest.fixture(autouse=True)
+async def published(settings: Settings) -> None:
+    async with producing(settings) as producer:
+        await producer.send(topics.FEEDBACK, [(b"%d" % (i % 7), b"%d" % i) for i in range(COUNT)])
+
+
+async def run(settings: Settings, role: Recorder, telemetry: Telemetry | None = None) -> None:
+    worker = Worker(settings, role, telemetry or Telemetry("guard"))
+    running = asyncio.create_task(worker.run())
+    full = asyncio.create_task(role.full.wait())
+    await asyncio.wait({running, full}, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+    full.cancel()
+    worker.request_stop()
+    await running
+
+
+async def test_every_record_is_handled_once_and_in_order(settings: Settings) -> None:
+    role = Recorder()
+    await run(settings, role)
+    assert {value for *_, value in role.seen} >= {b"%d" % i for i in range(COUNT)}
+    for partition in range(settings.partitions):
+        offsets = [offset for p, offset, _ in role.seen if p == partition]
+        assert offsets == list(range(len(offsets)))
+    assert role.calls[:2] == ["start", f"assigned {settings.partitions}"]
+    assert role.calls[-1] == "stop"
+
+
+async def test_a_clean_stop_commits_what_was_handled(settings: Settings) -> None:
+    first, again = Recorder(), Recorder()
+    await run(settings, first)
+    worker = Worker(settings, again, Telemetry("guard"))
+    running = asyncio.create_task(worker.run())
+    await asyncio.sleep(4)
+    worker.request_stop()
+    await running
+    assert not set(again.seen) & set(first.seen)
+
+
+async def test_pending_records_are_committed_by_the_flush_at_the_end(settings: Settings) -> None:
+    role = Recorder(commit=False)
+    await run(settings, role)
+    assert role.calls[-2:] == ["flush", "stop"]
+
+
+async def test_a_failure_ends_the_worker_and_commits_nothing_of_its_batch(settings: Settings) -> None:
+    with pytest.raises(ValueError, match="cannot go on"):
+        await run(settings, Recorder(fail_after=0))
+    again = Recorder()
+    await run(settings, again)
+    assert again.full.is_set()
+    assert {p for p, offset, _ in again.seen if offset == 0} == {p for p, *_ in again.seen}
+
+
+async def test_a_role_with_state_is_told_whose_the_partitions_are_and_when_it_ends(
+    settings: Settings,
+) -> None:
+    role = Keeper()
+    await run(settings, role)
+    assert role.held
+    assert all(role.held)
+    assert role.draining
+
+
+async def test_partitions_are_anothers_once_the_group_has_forgotten_the_worker(settings: Settings) -> None:
+    role = Keeper()
+    worker = Worker(settings, role, Telemetry("guard"))
+    running = asyncio.create_task(worker.run())
+    await asyncio.wait_for(role.full.wait(), 30)
+    consumer = worker._consumer
+    epoch = consumer.epoch
+    assert await consumer.holds(epoch)
+    assert not await consumer.holds(epoch - 1), "of an earlier assignment"
+    coordinator = consumer._thread._ensure_consumer()._coordinator
+    coordinator.member_id = "somebody-else"
+    consumer._held_until = 0.0
+    assert not await consumer.holds(epoch)
+    async with asyncio.timeout(60):
+        while consumer.epoch == epoch or not consumer.joined:  # noqa: ASYNC110 (Faust has no event for it)
+            await asyncio.sleep(0.05)
+    assert await consumer.holds(consumer.epoch), "it has joined again"
+    worker.request_stop()
+    await running
+
+
+async def test_stop_is_heard_while_the_group_is_joined(settings: Settings) -> None:
+    role = Recorder()
+    worker = Worker(settings, role, Telemetry("guard"))
+    running = asyncio.create_task(worker.run())
+    await asyncio.sleep(0.05)
+    worker.request_stop()
+    await asyncio.wait_for(running, 10)
+    assert role.calls == ["start", "stop"]

@@ -1,0 +1,318 @@
+"""Drift per segment: snapshots go on where they were taken; what comes again changes nothing."""
+
+import math
+import os
+import pickle
+import random
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.events import DriftRecord
+from streams.monitors import snapshots
+from streams.monitors.drift import DriftMonitor, WatchedEvent, WatchedScores, drift_alert
+from streams.monitors.snapshots import Newest, Segment
+from tests.streams.records import FakeRecord
+
+Item = tuple[WatchedScores, FakeRecord]
+Topic = list[tuple[int, bytes, bytes | None]]
+
+
+def record(offset: int, timestamp: int, partition: int = 0) -> FakeRecord:
+    return FakeRecord(None, offset, partition=partition, timestamp=timestamp)
+
+
+def stream(count: int = 600, shift_at: int = 300, segments: int = 2, seed: int = 7) -> list[Item]:
+    """Return scores whose mean rises from 0.1 to 0.6 half way, segments in turn."""
+    rng = np.random.default_rng(seed)
+    items = []
+    for i in range(count):
+        level = 0.1 if i < shift_at else 0.6
+        event = WatchedEvent(event_id=f"e{i}", app=f"app{i % segments}", kind="prompt", latency_ms=20.0)
+        score = float(np.clip(level + 0.05 * rng.standard_normal(), 0, 1))
+        scored = WatchedScores(event=event, scores={"toxicity": score}, timestamp=1_000 + i)
+        items.append((scored, record(i, 1_000 + i)))
+    return items
+
+
+def monitor(max_segments: int = 10) -> DriftMonitor:
+    return DriftMonitor(("toxicity", "latency_ms", "cost"), 0.002, max_segments)
+
+
+def feed(watcher: DriftMonitor, items: list[Item]) -> list[DriftRecord]:
+    return [found for item, place in items for found in watcher.update(item, place)]
+
+
+def save(watcher: DriftMonitor, topic: Topic) -> None:
+    topic.extend(watcher.changes(1))
+    watcher.written()
+
+
+def newest(topic: Topic, own: frozenset[int] = frozenset({0}), partitions: int = 1) -> Newest:
+    gathered = Newest(own, partitions)
+    for place, key, value in topic:
+        gathered.offer(place, key, value)
+    return gathered
+
+
+def restored(topic: Topic, max_segments: int = 10) -> DriftMonitor:
+    fresh = monitor(max_segments)
+    fresh.restore(newest(topic))
+    return fresh
+
+
+def progress(watcher: DriftMonitor) -> dict[Any, Any]:
+    """Return how far each segment is, and the width and mean of its windows."""
+    return {
+        segment: (
+            state.samples,
+            state.offset,
+            state.timestamp,
+            {name: (d.width, d.estimation) for name, d in state.detectors.items() if not d.drift_detected},
+        )
+        for segment, state in watcher._states.items()
+    }
+
+
+def test_a_shift_is_found_in_its_metric_soon_after_it() -> None:
+    found = feed(monitor(), stream())
+    assert {record.metric for record in found} == {"toxicity"}
+    assert {record.app for record in found} == {"app0", "app1"}
+    first = found[0]
+    assert first.before + 0.1 < first.after
+    assert 300 < int(first.event_id[1:]) < 400
+    assert first.timestamp == 1_000 + int(first.event_id[1:])
+
+
+def test_no_shift_no_drift() -> None:
+    assert feed(monitor(), stream(shift_at=600)) == []
+
+
+def test_ids_of_records_and_alerts_are_the_same_at_a_replay() -> None:
+    one, other = feed(monitor(), stream()), feed(monitor(), stream())
+    assert [(r.drift_id, drift_alert(r).alert_id) for r in one] == [
+        (r.drift_id, drift_alert(r).alert_id) for r in other
+    ]
+    assert len({r.drift_id for r in one}) == len(one)
+
+
+def disturbed(seed: int, count: int = 600) -> list[Item]:
+    """Return a log as guards leave it: clocks that differ by 50 ms, and batches that were published twice."""
+    rng = random.Random(seed)
+    log: list[WatchedScores] = []
+    for item, _ in stream(count, count // 2, seed=seed % 5):
+        log.append(item)
+        if rng.random() < 0.02:
+            log += log[-rng.randint(1, 40) :]
+    return [(item, record(i, 1_000 + 3 * i + rng.choice((0, 50)))) for i, item in enumerate(log)]
+
+
+@settings(max_examples=60)
+@given(seed=st.integers(0, 1000), data=st.data())
+def test_whatever_is_read_again_the_state_is_that_of_the_undisturbed_run(seed: int, data: Any) -> None:
+    """Workers die at any place, some of them while they write snapshots, and others begin behind those."""
+    log = disturbed(seed)
+    whole = monitor()
+    expected = {r.drift_id: r for r in feed(whole, log)}
+    topic: Topic = []
+    found: dict[str, DriftRecord] = {}
+    committed = 0
+    worker = monitor()
+    for _ in range(data.draw(st.integers(0, 4), "deaths")):
+        cut = data.draw(st.integers(committed, len(log)), "handled until")
+        found |= {r.drift_id: r for r in feed(worker, log[committed:cut])}
+        written = list(worker.changes(1))
+        part = data.draw(st.integers(0, len(written)), "written")
+        topic += written[:part]
+        if part == len(written):
+            committed = data.draw(st.integers(committed, cut), "committed")
+        worker = restored(topic)
+    found |= {r.drift_id: r for r in feed(worker, log[committed:])}
+    assert progress(worker) == progress(whole)
+    assert found == expected
+
+
+def test_replays_are_known_though_the_clocks_of_guards_differ() -> None:
+    items = [(item, record(i, 1_000 - 50 * (i % 2))) for i, (item, _) in enumerate(stream(20, segments=1))]
+    watcher = monitor()
+    feed(watcher, items)
+    topic: Topic = []
+    save(watcher, topic)
+    again = restored(topic)
+    feed(again, items)
+    assert [state.samples for state in again._states.values()] == [20]
+
+
+def test_an_event_that_is_published_again_counts_once() -> None:
+    items = stream(40)
+    watcher = monitor()
+    feed(watcher, items)
+    feed(watcher, [(item, record(40 + i, 5_000)) for i, (item, _) in enumerate(items)])
+    assert sum(state.samples for state in watcher._states.values()) == 40
+
+
+def test_one_id_in_two_apps_is_two_events() -> None:
+    watcher = monitor()
+    for offset, app in enumerate(("a", "b")):
+        event = WatchedEvent(event_id="1", app=app, kind="prompt")
+        watcher.update(WatchedScores(event=event, scores={}, timestamp=1), record(offset, 1))
+    assert [state.samples for state in watcher._states.values()] == [1, 1]
+
+
+def test_a_snapshot_of_a_worker_that_had_been_paused_changes_nothing() -> None:
+    items, topic = stream(), list[Any]()
+    paused, other = monitor(), monitor()
+    feed(paused, items[:100])
+    feed(other, items[:500])
+    save(other, topic)
+    save(paused, topic)
+    assert progress(restored(topic)) == progress(other)
+
+
+def test_a_topic_made_anew_counts_from_0_again() -> None:
+    watcher = monitor()
+    feed(watcher, stream(40))
+    topic: Topic = []
+    save(watcher, topic)
+    other_events = [
+        (msgspec.structs.replace(item, event=msgspec.structs.replace(item.event, event_id=f"n{i}")), i)
+        for i, (item, _) in enumerate(stream(10))
+    ]
+    feed(watcher, [(item, record(i, 90_000 + i)) for item, i in other_events])
+    assert sum(state.samples for state in watcher._states.values()) == 50
+    save(watcher, topic)
+    assert progress(restored(topic)) == progress(watcher), "its snapshots are the newer ones"
+
+
+def test_a_snapshot_holds_only_what_changed() -> None:
+    watcher, topic = monitor(), list[Any]()
+    feed(watcher, stream(20))
+    save(watcher, topic)
+    assert len(topic) == 3, "two segments and a block of ids"
+    assert list(watcher.changes(1)) == []
+    feed(watcher, [(stream(21)[20][0], record(100, 9_999))])
+    assert len(list(watcher.changes(1))) == 2
+
+
+def test_the_segment_idle_longest_is_forgotten_and_its_snapshot_deleted() -> None:
+    watcher, topic = monitor(max_segments=2), list[Any]()
+    feed(watcher, stream(3, segments=3))
+    save(watcher, topic)
+    assert len(watcher) == 2
+    assert [key for _, key, value in topic if value is None] == [
+        snapshots.encode_key(Segment("app0", "", "", "prompt"))
+    ]
+    assert len(restored(topic)) == 2
+
+
+def test_the_limit_takes_nothing_from_other_workers() -> None:
+    topic: Topic = []
+    for partition in (0, 1):
+        watcher = monitor()
+        for item, at in stream(20, segments=5):
+            event = msgspec.structs.replace(item.event, model=f"model{partition}")
+            watcher.update(msgspec.structs.replace(item, event=event), replace(at, partition=partition))
+        topic += watcher.changes(2)
+    small = monitor(max_segments=2)
+    small.restore(newest(topic, frozenset({1}), 2))
+    assert len(small) == 2
+    topic += small.changes(2)
+    left = monitor()
+    left.restore(newest(topic, frozenset({0, 1}), 2))
+    assert sorted(segment.model for segment in left._states) == ["model0"] * 5 + ["model1"] * 2
+
+
+def test_partitions_that_were_added_take_their_segments_along() -> None:
+    watcher, topic = monitor(), list[Any]()
+    feed(watcher, stream(40, segments=8))
+    save(watcher, topic)
+    everything = {}
+    for partition in range(3):
+        worker = monitor()
+        worker.restore(newest(topic, frozenset({partition}), 3))
+        for segment, state in worker._states.items():
+            assert segment.partition(3) == state.partition == partition
+            assert state.offset == (-1 if partition else watcher._states[segment].offset)
+            everything[segment] = state.samples
+    assert everything == {segment: state.samples for segment, state in watcher._states.items()}
+
+
+@pytest.mark.parametrize("absurd", [1e200, -1e200, math.inf, math.nan, 10**400])
+def test_one_absurd_number_does_not_end_the_watch_on_a_metric(absurd: float) -> None:
+    watcher = monitor()
+    values = [absurd, *[500.0 + i % 9 for i in range(1_100)], *[5_000.0 + i % 9 for i in range(400)]]
+    items = []
+    for i, value in enumerate(values):
+        event = WatchedEvent(event_id=f"e{i}", app="a", kind="completion", latency_ms=value)
+        items.append((WatchedScores(event=event, scores={"toxicity": value}, timestamp=i), record(i, i)))
+    assert {found.metric for found in feed(watcher, items)} == {"latency_ms", "toxicity"}
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (99,)
+
+
+def damaged(value: bytes) -> list[bytes]:
+    """Return what may lie in the topic in place of a snapshot."""
+    fields = msgspec.msgpack.decode(value)
+    return [
+        b"",
+        b"junk",
+        b"\x91" * 10_000,
+        pickle.dumps(Evil()),
+        value[: len(value) // 2],
+        msgspec.msgpack.encode([99, *fields[1:]]),
+        msgspec.msgpack.encode([*fields[:5], b"no zlib"]),
+        msgspec.msgpack.encode([*fields[:5], fields[5][:-3]]),
+        snapshots.encode(0, 1, 5, 5, b"\x93"),
+        snapshots.encode(0, 1, 5, 5, bytes(snapshots.MAX_BYTES + 1)),
+        snapshots.encode(0, 1, 5, 5, msgspec.msgpack.encode([1, {"toxicity": [0.0, 0.0, 0, [9], [], []]}])),
+        snapshots.encode(
+            0, 1, 5, 5, msgspec.msgpack.encode([1, {"cost": [0.0, math.inf, 0, [1], [0.0], []]}])
+        ),
+    ]
+
+
+@pytest.mark.parametrize("number", range(1, 12))
+@pytest.mark.parametrize("kind", [b"segment", b"ids"])
+def test_one_bad_record_costs_one_segment(number: int, kind: bytes) -> None:
+    watcher, topic = monitor(), list[Any]()
+    feed(watcher, stream(200, segments=4))
+    save(watcher, topic)
+    index = next(i for i, (_, key, _) in enumerate(topic) if key.startswith(kind))
+    place, key, value = topic[index]
+    topic[index] = place, key, damaged(value)[number]
+    fresh, gathered = monitor(), newest(topic)
+    fresh.restore(gathered)
+    assert (len(fresh), gathered.unreadable) == (3 if kind == b"segment" else 4, 1)
+    assert gathered.problem
+
+
+@pytest.mark.parametrize(
+    "key", [b"", b"segment\0", b'segment\0["a"]', b'ids\0["a",1]', b"other\0[]", b"\xff"]
+)
+def test_a_key_that_is_no_segment_is_skipped(key: bytes) -> None:
+    watcher, topic = monitor(), list[Any]()
+    feed(watcher, stream(4))
+    save(watcher, topic)
+    gathered = newest([*topic, (0, key, topic[0][2]), (0, key, None)])
+    assert gathered.unreadable == 2
+    assert len(gathered.found) == 3
+
+
+def test_a_segment_with_twelve_metrics_takes_5_kb() -> None:
+    metrics = tuple(f"metric{n}" for n in range(12))
+    watcher = DriftMonitor(metrics, 0.002, 10)
+    rng = random.Random(1)
+    for i in range(900):
+        event = WatchedEvent(event_id=f"e{i}", app="a", kind="prompt")
+        scores = {name: round(rng.betavariate(1, 20), 6) for name in metrics}
+        watcher.update(WatchedScores(event=event, scores=scores, timestamp=i), record(i, i))
+    sizes = [len(value) for _, key, value in watcher.changes(1) if value and key.startswith(b"segment")]
+    assert sizes[0] < 8_000
