@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
+from streams.errors import user_error
 from streams.terminal.command import readable
 from streams.terminal.interrupt import INTERRUPTED
 
@@ -27,25 +28,6 @@ COMMANDS = {
     "doctor": "Check settings, broker, store and models, and say what to do.",
 }
 """Name and short help of each command; the module `streams.commands.<name>` holds `command`."""
-
-FATAL = 1
-USAGE = 2
-DEAD_LETTERS = 4
-"""Exit code when there are too many dead letters: starting again would not help."""
-
-
-class UserError(click.ClickException):
-    """A mistake that the user can mend; shown as one message, without a traceback."""
-
-    def __init__(self, message: str, exit_code: int = FATAL, hint: str = "") -> None:
-        """`hint` is shown after the message where it is an error that ends the command."""
-        super().__init__(message)
-        self.exit_code = exit_code
-        self.hint = hint
-
-    def format_message(self) -> str:
-        """Return the message and the hint."""
-        return "; ".join(filter(None, (self.message, self.hint)))
 
 
 class LazyGroup(click.Group):
@@ -86,21 +68,23 @@ class LazyGroup(click.Group):
             status = super().main(args, prog_name, standalone_mode=False, **extra)
         except click.Abort:  # Ctrl-C, wherever it hit: while a command is imported, too
             return INTERRUPTED
+        except click.ClickException as error:
+            return _show(error)
         except Exception as error:
-            from streams.errors import user_error  # knows every layer: imported only when it is needed
-
-            shown = error if isinstance(error, click.ClickException) else user_error(error)
+            shown = user_error(error)
             if shown is None:
                 raise
-            _show(shown)
-            return shown.exit_code
+            told = click.ClickException("; ".join(filter(None, (str(shown), shown.hint))))
+            told.exit_code = shown.exit_code
+            return _show(told)
         return status if isinstance(status, int) else 0
 
 
-def _show(error: click.ClickException) -> None:
+def _show(error: click.ClickException) -> int:
     message = io.StringIO()
     error.show(message)
     click.echo(readable(message.getvalue()), err=True, nl=False)
+    return error.exit_code
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

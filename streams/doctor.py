@@ -20,9 +20,8 @@ from detectors.runner import TIMEOUT, Runner
 from schemas import topics
 from schemas.events import Event
 from streams.decisions.scoring import make_runner, owners, unknown_watched
-from streams.errors import user_error
+from streams.errors import did_you_mean, user_error
 from streams.kafka.clients import administering
-from streams.policy.conditions import did_you_mean
 from streams.policy.file import load as load_policy
 from streams.settings import Settings
 from streams.settings import load as load_settings
@@ -297,5 +296,5 @@ def _of_policy(where: str, health: _Health, expected: Hashes | None) -> Finding:
 
 def _failure(check: str, error: Exception, advice: str = "") -> Finding:
     shown = user_error(error)
-    detail = shown.message if shown else f"{type(error).__name__}: {error}"
+    detail = str(shown) if shown else f"{type(error).__name__}: {error}"
     return Finding(check, "fail", detail, advice)

@@ -1,45 +1,61 @@
-"""Which exceptions are a user's to mend, and how they are shown."""
+"""Errors that a user can mend: each says what to do, and with which status a command ends."""
 
-from aiokafka.errors import KafkaError
+import difflib
+from collections.abc import Iterable
 
 from detectors.errors import DetectorError
-from streams.cli import DEAD_LETTERS, FATAL, USAGE, UserError
-from streams.kafka.clients import BrokerError
-from streams.kafka.dead_letters import TooManyDeadLetters
-from streams.kafka.decompression import MissingCodecs
-from streams.local.process import LocalServiceError
-from streams.policy.file import PolicyError
-from streams.settings import SettingsError
-from streams.store.errors import RetryableStoreError, StoreError
-from streams.store.migrations import MigrationError
 
-_MESSAGES: dict[type[Exception], int] = {
-    SettingsError: USAGE,
-    PolicyError: USAGE,
-    DetectorError: USAGE,
-    TooManyDeadLetters: DEAD_LETTERS,
-    BrokerError: FATAL,
-    StoreError: FATAL,
-    MigrationError: FATAL,
-    LocalServiceError: FATAL,
-    MissingCodecs: FATAL,
-    OSError: FATAL,
-}
-
+FATAL = 1
+USAGE = 2
+DEAD_LETTERS = 4
+"""Exit status when there are too many dead letters: starting again would not help."""
 DOCTOR = "`weir doctor` checks"
 """The hint for a server that fails; `weir doctor` leaves it out."""
-_OF_A_SERVER = (BrokerError, RetryableStoreError)
 
 
-def user_error(error: Exception) -> UserError | None:
+class WeirError(Exception):
+    """Something is wrong that the user can mend; shown as one message, without a traceback."""
+
+    exit_code = FATAL
+    hint = ""
+    """Shown after the message where the error ends a command."""
+
+
+class UserError(WeirError):
+    """What a command was given is wrong."""
+
+    exit_code = USAGE
+
+
+class SettingsError(UserError):
+    """A setting is wrong; the message names it and says what is allowed."""
+
+
+class ServerError(WeirError):
+    """A server that weir needs fails or refuses."""
+
+    hint = DOCTOR
+
+
+def user_error(error: Exception) -> WeirError | None:
     """Return what to show for an error that says what to do; None for a fault of ours."""
-    for kind, code in _MESSAGES.items():
-        if isinstance(error, kind):
-            return UserError(str(error), code, DOCTOR if isinstance(error, _OF_A_SERVER) else "")
+    if isinstance(error, WeirError):
+        return error
+    if isinstance(error, DetectorError):
+        return UserError(str(error))
+    if isinstance(error, OSError):
+        return WeirError(str(error))
+    from aiokafka.errors import KafkaError  # not before: most commands end without it
+
     if isinstance(error, KafkaError):
-        return UserError(
+        return ServerError(
             f"the broker failed or refused ({type(error).__name__}): see its log; what was not finished is "
-            "read again after a restart",
-            hint=DOCTOR,
+            "read again after a restart"
         )
     return None
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the nearest allowed word, or nothing."""
+    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    return f" (did you mean '{near[0]}'?)" if near else ""

@@ -13,13 +13,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from schemas.events import Storage
+from streams.errors import SettingsError
 
 MIN_KEY_BYTES = 16
 POLICY = Path(__file__).parent / "policy" / "default.yaml"
-
-
-class SettingsError(Exception):
-    """A setting is wrong; the message names it and says what is allowed."""
 
 
 def _existing_file(path: Path | None) -> Path | None:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from streams import cli
+from streams import errors
 from streams.settings import Settings
 from streams.telemetry.metrics import LABELS, MetricName, Telemetry
 
@@ -190,7 +190,7 @@ def test_the_page_lists_every_metric_with_its_labels_and_no_other() -> None:
 
 def test_the_page_lists_the_exit_codes_and_the_ports() -> None:
     codes = {int(code) for code in re.findall(r"^\| (\d) \|", OPERATIONS, re.MULTILINE)}
-    assert codes == {0, cli.FATAL, cli.USAGE, cli.DEAD_LETTERS}
+    assert codes == {0, errors.FATAL, errors.USAGE, errors.DEAD_LETTERS}
     for role in ("guard", "watch", "archive"):
         assert f"| {role} | {Settings.model_fields[f'{role}_port'].default} |" in OPERATIONS
 

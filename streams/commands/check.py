@@ -106,7 +106,7 @@ def _event(text: str, kind: str, app: str, contexts: "Sequence[str]", constants:
     from schemas import codec
     from schemas.events import Event
     from schemas.rejection import Rejected
-    from streams.cli import USAGE, UserError
+    from streams.errors import UserError
     from streams.ingest.field_map import FieldMap, pairs
 
     fields = {"event_id": "check", "app": app, "kind": kind, "text": text, "contexts": contexts}
@@ -114,9 +114,9 @@ def _event(text: str, kind: str, app: str, contexts: "Sequence[str]", constants:
     try:
         return codec.decode(Event, msgspec.json.encode(fields))
     except UnicodeEncodeError:
-        raise UserError("the text is not UTF-8", USAGE) from None
+        raise UserError("the text is not UTF-8") from None
     except Rejected as rejected:
-        raise UserError(f"not an event: {rejected.detail}", USAGE) from None
+        raise UserError(f"not an event: {rejected.detail}") from None
 
 
 def _print_json(judgement: "Judgement") -> None:

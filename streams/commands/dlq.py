@@ -257,17 +257,15 @@ def _left(tally: "Tally") -> bool:
 
 
 def _named(letters: "Letters", ids: Iterable[str]) -> "list[DeadLetter]":
-    from streams.cli import USAGE, UserError
+    from streams.errors import UserError
 
     named = []
     for prefix in ids:
         found = letters.find(prefix.lower())
         if not found:
-            raise UserError(f"no dead letter {plain(prefix)!r}: `weir dlq list --all` lists them", USAGE)
+            raise UserError(f"no dead letter {plain(prefix)!r}: `weir dlq list --all` lists them")
         if len(found) > 1:
-            raise UserError(
-                f"{len(found):,} dead letters begin with {plain(prefix)!r}: give more digits", USAGE
-            )
+            raise UserError(f"{len(found):,} dead letters begin with {plain(prefix)!r}: give more digits")
         named += found
     return named
 

@@ -151,7 +151,7 @@ def _report(problem: str) -> None:
 def _publish(settings: "Settings", publication: "Publication") -> None:
     from aiokafka.errors import KafkaError
 
-    from streams.cli import USAGE, UserError
+    from streams.errors import ServerError, UserError
     from streams.ingest.publish import BadRowError
     from streams.terminal.interrupt import orderly
 
@@ -162,11 +162,11 @@ def _publish(settings: "Settings", publication: "Publication") -> None:
             asyncio.run(_send(settings, publication))
     except BadRowError as error:
         advice = "mend the row and publish the file again, or add --skip-bad"
-        raise UserError(f"{error}\n{_so_far(tally)} before it, none after; {advice}", USAGE) from None
+        raise UserError(f"{error}\n{_so_far(tally)} before it, none after; {advice}") from None
     except UserError as error:
-        raise UserError(f"{error.message}\n{_so_far(tally)} before that", error.exit_code) from None
+        raise UserError(f"{error}\n{_so_far(tally)} before that") from None
     except KafkaError as error:
-        raise UserError(
+        raise ServerError(
             f"the broker stopped taking events ({type(error).__name__}): {_so_far(tally)}; "
             "publish the file again, nothing counts twice"
         ) from None
@@ -216,7 +216,7 @@ async def _send(settings: "Settings", publication: "Publication") -> None:
 
 
 def _dry_run(publication: "Publication") -> None:
-    from streams.cli import USAGE, UserError
+    from streams.errors import UserError
     from streams.ingest.publish import BadRowError
 
     tally = publication.tally
@@ -224,7 +224,7 @@ def _dry_run(publication: "Publication") -> None:
         asyncio.run(_count(publication))
     except BadRowError as error:
         good = counted(tally.prepared, "good event")
-        raise UserError(f"{error}\n{good} before it; nothing was sent", USAGE) from None
+        raise UserError(f"{error}\n{good} before it; nothing was sent") from None
     would = counted(tally.prepared, "event")
     click.echo(f"{would} would be published to {publication.topic}{_aside(tally)}; nothing was sent")
     for kind, count in sorted(tally.kinds.items()):

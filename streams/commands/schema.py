@@ -30,12 +30,11 @@ def command(message: str | None, output: Path | None) -> None:
     """
     from schemas.events import MESSAGES
     from schemas.export import json_schema
-    from streams.cli import USAGE, UserError
-    from streams.policy.conditions import did_you_mean
+    from streams.errors import UserError, WeirError, did_you_mean
 
     if message is not None and message not in MESSAGES:
         raise UserError(
-            f"no message {message!r}{did_you_mean(message, MESSAGES)}; there are {', '.join(MESSAGES)}", USAGE
+            f"no message {message!r}{did_you_mean(message, MESSAGES)}; there are {', '.join(MESSAGES)}"
         )
     if output is not None:
         try:
@@ -45,7 +44,7 @@ def command(message: str | None, output: Path | None) -> None:
                 path.write_text(_text(json_schema(name)), "utf-8")
                 click.echo(str(path))
         except OSError as error:
-            raise UserError(f"cannot write to {output}: {error.strerror}; name another --output") from None
+            raise WeirError(f"cannot write to {output}: {error.strerror}; name another --output") from None
     elif message is not None:
         click.echo(_text(json_schema(message)), nl=False)
     else:

@@ -62,7 +62,7 @@ def _run_all(store: "Store", statements: "Sequence[str]", format_: "ResultFormat
 
 
 def _run(store: "Store", statement: str, where: str, format_: "ResultFormat", separator: str) -> None:
-    from streams.cli import USAGE, UserError
+    from streams.errors import UserError
     from streams.store.errors import QueryError
     from streams.store.sql_text import has_format
 
@@ -77,7 +77,7 @@ def _run(store: "Store", statement: str, where: str, format_: "ResultFormat", se
     except QueryError as error:
         if has_format(statement) and "Syntax error" in str(error):
             raise UserError(
-                f"{where}leave FORMAT out of the query: --format says how its result is written", USAGE
+                f"{where}leave FORMAT out of the query: --format says how its result is written"
             ) from None
         raise QueryError(f"{where}{error}") from None
 

@@ -9,10 +9,10 @@ from detectors.batch import Batch
 from detectors.runner import Runner
 from schemas import codec, topics
 from schemas.events import Decision, Event, Evidence, ScoredEvent
-from streams.cli import USAGE, UserError
 from streams.decisions.pipeline import Pipeline
 from streams.decisions.scoring import make_runner, owners
 from streams.decisions.text_storage import Keeper
+from streams.errors import UserError
 from streams.policy.file import load
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
@@ -60,7 +60,7 @@ def _judge(event: Event, settings: Settings, runner: Runner) -> Judgement:
     pipeline = Pipeline(runner, settings, Telemetry("check"), lambda: now)
     output = pipeline.process([_Record(codec.encode(event), now)], policy)
     if output.refused:
-        raise UserError(f"this would become a dead letter: {output.refused[0].detail}", USAGE)
+        raise UserError(f"this would become a dead letter: {output.refused[0].detail}")
     keeper = Keeper(settings.storage, settings.redaction_key_bytes)
     findings = keeper.find(event.text)
     found = runner.explain(Batch([event]), 0, runner.metrics)

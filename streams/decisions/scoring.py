@@ -9,8 +9,9 @@ from detectors.models.cascade import shared_cascade
 from detectors.models.transformer import cores
 from detectors.references.sets import ReferenceSetError
 from detectors.runner import Runner
-from streams.policy.conditions import NUMBER_FIELDS, did_you_mean
-from streams.settings import Settings, SettingsError
+from streams.errors import SettingsError, did_you_mean
+from streams.policy.conditions import NUMBER_FIELDS
+from streams.settings import Settings
 
 MOST_THREADS = 4
 """By default: one guard is one consumer beside others, not the owner of a large machine."""

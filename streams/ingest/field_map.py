@@ -9,8 +9,8 @@ import msgspec
 
 from schemas.events import Event
 from schemas.rejection import Reason, Rejected
-from streams.cli import USAGE, UserError
-from streams.policy.conditions import KINDS, did_you_mean
+from streams.errors import UserError, did_you_mean
+from streams.policy.conditions import KINDS
 
 FIELDS: Final = Event.__struct_fields__
 _METADATA: Final = "metadata."
@@ -128,17 +128,17 @@ class FieldMap:
         for field in [*columns, *constants]:
             _check(field)
         if doubled := sorted(columns.keys() & constants.keys()):
-            raise UserError(f"{doubled[0]} has both --map and --set: leave one out", USAGE)
+            raise UserError(f"{doubled[0]} has both --map and --set: leave one out")
         if (kind := constants.get("kind", KINDS[0])) not in KINDS:
             hint = did_you_mean(kind, KINDS)
-            raise UserError(f"--set kind={kind}{hint}: a kind is {' or '.join(KINDS)}", USAGE)
+            raise UserError(f"--set kind={kind}{hint}: a kind is {' or '.join(KINDS)}")
         self._constants: dict[str, Any] = {}
         for field, value in constants.items():
             try:
                 Target(field).put(self._constants, value)
             except Rejected as rejected:
                 reason = rejected.detail.partition(": ")[2]
-                raise UserError(f"--set {field}={value}: {reason}", USAGE) from None
+                raise UserError(f"--set {field}={value}: {reason}") from None
         wanted = {field: field for field in FIELDS if field not in constants} | dict(columns)
         wanted |= {_METADATA + column: column for column in metadata}
         self._targets: dict[str, list[Target]] = {}
@@ -156,8 +156,7 @@ class FieldMap:
             if column not in present and column.partition(".")[0] not in present:
                 raise UserError(
                     f"there is no column {column!r}{did_you_mean(column, present)}; the file has "
-                    f"{', '.join(map(repr, present))}",
-                    USAGE,
+                    f"{', '.join(map(repr, present))}"
                 )
 
     def apply(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,9 +189,9 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
         field, equals, value = text.partition("=")
         if not equals or not field or (not value and option == "--map"):
             what = "FIELD=COLUMN" if option == "--map" else "FIELD=VALUE"
-            raise UserError(f"{option} takes {what}, not {text!r}", USAGE)
+            raise UserError(f"{option} takes {what}, not {text!r}")
         if field in found:
-            raise UserError(f"{option} {field} is given twice", USAGE)
+            raise UserError(f"{option} {field} is given twice")
         found[field] = value
     return found
 
@@ -205,8 +204,7 @@ def _check(field: str) -> None:
     if field not in FIELDS and not (field.startswith(_METADATA) and field != _METADATA):
         raise UserError(
             f"an event has no field {field!r}{did_you_mean(field, FIELDS)}; "
-            f"there are {', '.join(FIELDS)} and metadata.NAME",
-            USAGE,
+            f"there are {', '.join(FIELDS)} and metadata.NAME"
         )
 
 

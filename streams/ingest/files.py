@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, Self, cast
 
-from streams.cli import USAGE, UserError
+from streams.errors import UserError
 
 Format = Literal["jsonl", "csv", "parquet"]
 
@@ -64,7 +64,7 @@ class Source:
             self._open()
         except OSError as error:
             self._stack.close()
-            raise UserError(f"{self._path} cannot be read: {error.strerror or error}", USAGE) from None
+            raise UserError(f"{self._path} cannot be read: {error.strerror or error}") from None
         except BaseException:
             self._stack.close()
             raise
@@ -85,9 +85,9 @@ class Source:
         try:
             yield from self._chunks
         except (EOFError, gzip.BadGzipFile, zlib.error):
-            raise UserError(f"{self.name}: the gzip data is damaged or ends early", USAGE) from None
+            raise UserError(f"{self.name}: the gzip data is damaged or ends early") from None
         except csv.Error as error:
-            raise UserError(f"{self.name}: not a CSV file that can be read: {error}", USAGE) from None
+            raise UserError(f"{self.name}: not a CSV file that can be read: {error}") from None
 
     async def ready(self) -> None:
         """Wait until reading will not block, where the system can tell."""
@@ -150,9 +150,9 @@ class Source:
         reader = csv.reader(itertools.chain([first], text) if first else text, delimiter=delimiter)
         header = next(reader, None)
         if header is None:
-            raise UserError(f"{self.name} is empty: its first line must name the columns", USAGE)
+            raise UserError(f"{self.name} is empty: its first line must name the columns")
         if doubled := [name for name in header if header.count(name) > 1]:
-            raise UserError(f"{self.name}: the column {doubled[0]!r} stands twice in the header", USAGE)
+            raise UserError(f"{self.name}: the column {doubled[0]!r} stands twice in the header")
         self.columns = tuple(header)
         return self._csv_rows(reader, header)
 
@@ -171,7 +171,7 @@ class Source:
 
     def _open_parquet(self) -> Iterator[list[Row]]:
         if self._path == STDIN:
-            raise UserError("Parquet cannot be read from stdin: name a file", USAGE)
+            raise UserError("Parquet cannot be read from stdin: name a file")
         try:
             import pyarrow
             import pyarrow.parquet
@@ -183,7 +183,7 @@ class Source:
         try:
             file = self._stack.enter_context(pyarrow.parquet.ParquetFile(self._path))
         except pyarrow.ArrowInvalid:
-            raise UserError(f"{self.name} is not a Parquet file", USAGE) from None
+            raise UserError(f"{self.name} is not a Parquet file") from None
         self.columns, self.size = tuple(file.schema_arrow.names), file.metadata.num_rows
         return self._parquet_rows(file, pyarrow)
 
@@ -206,7 +206,7 @@ def guess(path: str) -> Format:
     name = Path(path.removesuffix(".gz"))
     if found := FORMATS.get(name.suffix.lower()):
         return found
-    raise UserError(f"what is in {name.name!r}? Add --format jsonl, csv or parquet", USAGE)
+    raise UserError(f"what is in {name.name!r}? Add --format jsonl, csv or parquet")
 
 
 def _delimiter(header: str) -> str:

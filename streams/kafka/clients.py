@@ -15,6 +15,7 @@ from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord
 
 from schemas import topics
+from streams.errors import ServerError
 from streams.kafka import probe
 from streams.kafka.fetcher import bound
 from streams.settings import Settings
@@ -58,7 +59,7 @@ TOPIC_CONFIG: dict[str, dict[str, str]] = {
 }
 
 
-class BrokerError(Exception):
+class BrokerError(ServerError):
     """The broker cannot be used; the message says what to do."""
 
 

@@ -13,6 +13,7 @@ import structlog
 
 from schemas import codec, topics
 from schemas.events import Alert, DeadLetter, Name
+from streams.errors import DEAD_LETTERS, WeirError
 from streams.kafka.clients import Message
 from streams.kafka.records import Record
 from streams.settings import Settings
@@ -30,8 +31,10 @@ REPEATS = 5_000
 HOUR_MS = 3_600_000
 
 
-class TooManyDeadLetters(Exception):  # noqa: N818 (reads as what happened)
+class TooManyDeadLetters(WeirError):  # noqa: N818 (reads as what happened)
     """The worker stops rather than draining its topic into the dead letters: it was asked to."""
+
+    exit_code = DEAD_LETTERS
 
 
 class Producer(Protocol):

@@ -12,6 +12,8 @@ from typing import Any, Final
 import aiokafka.record.default_records
 import aiokafka.record.legacy_records
 
+from streams.errors import WeirError
+
 try:
     import cramjam
 except ImportError:
@@ -26,7 +28,7 @@ _XERIAL_HEADER: Final = 16
 _BLOCK: Final = struct.Struct(">i")
 
 
-class MissingCodecs(Exception):  # noqa: N818 (as below)
+class MissingCodecs(WeirError):  # noqa: N818 (as below)
     """The library that unpacks is not installed; the message says what to do."""
 
 

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from streams.errors import WeirError
 from streams.local import tether
 
 HOST = "127.0.0.1"
 
 
-class LocalServiceError(RuntimeError):
+class LocalServiceError(WeirError):
     """An embedded server cannot run; the message says why and what to do."""
 
 

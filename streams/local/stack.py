@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from streams.cli import DEAD_LETTERS, USAGE
+from streams.errors import DEAD_LETTERS, USAGE, SettingsError
 from streams.kafka.clients import create_topics
 from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
 from streams.local.ports import NeededPort, await_ports
 from streams.local.process import HOST, Child, LocalServiceError
 from streams.local.token import FILE_NAME, make_token
-from streams.settings import Settings, SettingsError
+from streams.settings import Settings
 from streams.store.connection import make_store, migrate
 from streams.terminal.command import counted
 

@@ -1,6 +1,5 @@
 """The conditions of a policy: `<metric or event field> <operator> <value>`, and `any:` / `all:` of them."""
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator
 from detectors.base import COUNT, Range
 from detectors.registry import giver
 from schemas.events import Kind
+from streams.errors import did_you_mean
 
 Subject = Literal["metric", "number", "text"]
 Operator = Literal[">=", ">", "<=", "<", "==", "!=", "in", "not in"]
@@ -63,12 +63,6 @@ class Comparison:
     def __str__(self) -> str:
         value = list(self.value) if isinstance(self.value, tuple) else self.value
         return f"{self.name} {self.operator} {json.dumps(value)}"
-
-
-def did_you_mean(word: str, allowed: Iterable[str]) -> str:
-    """Return ` (did you mean 'x'?)` for the nearest allowed word, or nothing."""
-    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
-    return f" (did you mean '{near[0]}'?)" if near else ""
 
 
 def parse_condition(

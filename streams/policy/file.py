@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from detectors.base import Range
-from streams.policy.conditions import FIELD_RANGES, AllOf, AnyOf, MissingDetectorError, did_you_mean
+from streams.errors import UserError, did_you_mean
+from streams.policy.conditions import FIELD_RANGES, AllOf, AnyOf, MissingDetectorError
 from streams.policy.contradictions import contradiction
 from streams.policy.rules import Policy, Rule
 from streams.policy.yaml_subset import MAX_BYTES, Document, Problem, YamlError, read
@@ -31,7 +32,7 @@ _EXPECTED = {
 }
 
 
-class PolicyError(Exception):
+class PolicyError(UserError):
     """A policy that cannot be used; the message has one line, `file:line: what is wrong`, per problem."""
 
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:

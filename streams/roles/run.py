@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from schemas import topics
-from streams.cli import FATAL
+from streams.errors import FATAL
 from streams.kafka.clients import BrokerError, missing_topics
 from streams.kafka.faust_worker import Worker
 from streams.kafka.role import Role

@@ -8,6 +8,8 @@ import struct
 import urllib3.exceptions
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
+from streams.errors import DOCTOR, WeirError
+
 CLIENT_ERRORS = (ClickHouseError, urllib3.exceptions.HTTPError, OSError)
 """What clickhouse-connect raises when the server refuses, or cannot be reached."""
 VALUE_ERRORS = (TypeError, ValueError, OverflowError, AttributeError, KeyError, IndexError, struct.error)
@@ -53,12 +55,14 @@ _AT_APPENDED = re.compile(r"at position \d+ \(FORMAT\) \(line \d+, col \d+\): FO
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)")
 
 
-class StoreError(Exception):
+class StoreError(WeirError):
     """Something is wrong with the store; the message is one line."""
 
 
 class RetryableStoreError(StoreError):
     """The store cannot take rows now: keep them and try again."""
+
+    hint = DOCTOR
 
 
 class RowError(StoreError):

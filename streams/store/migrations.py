@@ -13,6 +13,8 @@ from importlib.resources.abc import Traversable
 
 from clickhouse_connect.driver.client import Client
 
+from streams.errors import WeirError
+
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _MADE = re.compile(r"CREATE (?:TABLE IF NOT EXISTS|OR REPLACE VIEW) (\w+)")
 _HISTORY = """
@@ -22,7 +24,7 @@ ENGINE = ReplacingMergeTree ORDER BY version
 """
 
 
-class MigrationError(Exception):
+class MigrationError(WeirError):
     """The tables and the migration files contradict each other; the message says how."""
 
 

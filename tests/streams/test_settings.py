@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.settings import Settings, SettingsError, load
+from streams.errors import SettingsError
+from streams.settings import Settings, load
 
 SECRETS = ("kafka_password", "kafka_key_password", "clickhouse_password", "redaction_key")
 

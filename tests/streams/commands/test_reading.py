@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.cli import UserError
+from streams.errors import UserError
 from streams.ingest.files import CHUNK_BYTES, Row, Source, guess
 
 Write = Callable[[str, str | bytes], str]

@@ -4,7 +4,8 @@ import pytest
 
 from detectors import registry
 from streams.decisions.scoring import chosen, make_runner, unknown_watched
-from streams.settings import Settings, SettingsError
+from streams.errors import SettingsError
+from streams.settings import Settings
 
 
 def settings(**given: object) -> Settings:

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from streams.errors import SettingsError
 from streams.kafka.clients import BrokerError, missing_topics
 from streams.local.process import free_port
-from streams.settings import Settings, SettingsError
+from streams.settings import Settings
 from tests.streams.weir import forget_settings, run
 
 SASL = {"kafka_username": "u", "kafka_password": "the-password"}

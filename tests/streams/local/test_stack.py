@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.cli import DEAD_LETTERS, USAGE
+from streams.errors import DEAD_LETTERS, USAGE
 from streams.local.process import Child, LocalServiceError
 from streams.local.stack import Stack
 from streams.settings import Settings
