@@ -20,7 +20,8 @@ from streams.kafka.clients import client_options
 from streams.kafka.faust_worker import Worker
 from streams.kafka.records import Record
 from streams.settings import Settings, load
-from streams.telemetry.metrics import Telemetry, configure_logging
+from streams.telemetry.logs import configure_logging
+from streams.telemetry.metrics import Telemetry
 
 KINDS: Final = ("weir", "aiokafka", "faust")
 TOPIC: Final = "bench.passthrough"

@@ -1,6 +1,8 @@
 """Writes the parts of the documentation that are made from the code: `make docs`."""
 
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,29 +10,47 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from streams.settings import POLICY, Settings
+from streams.telemetry import catalogue
 
-SETTINGS = Path(__file__).parent / "settings.md"
-INTRODUCTION = """# Settings
-
-Every setting is an environment variable. weir also reads a `.env` file in the working directory and, where
-`WEIR_SECRETS_DIR` names a folder, a file per setting in it (`weir_kafka_password`, …), as Docker and
-Kubernetes mount secrets. The environment wins over `.env`, and `.env` over files. `weir doctor` shows what
-is in force.
-
-This page is made from the code by `make docs`.
-
-| variable | default | what it is |
-|---|---|---|
-"""
+FOLDER = Path(__file__).parent
 
 
-def settings_page() -> str:
-    """Return the text of `docs/settings.md`."""
+def settings() -> str:
+    """Return the table of the settings."""
     rows = [
         f"| `WEIR_{name.upper()}` | {_default(field)} | {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
-    return INTRODUCTION + "\n".join(rows) + "\n"
+    return _table(("variable", "default", "what it is"), rows)
+
+
+def metrics() -> str:
+    """Return the table of the Prometheus metrics."""
+    rows = [
+        f"| `{each.name}` | {each.kind} | {', '.join(f'`{label}`' for label in each.labels)} | {each.help} |"
+        for each in catalogue.ALL
+    ]
+    return _table(("metric", "type", "labels", "what it is"), rows)
+
+
+PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "settings": ("settings.md", settings),
+    "metrics": ("operations.md", metrics),
+}
+"""Each part by its name between `<!-- name -->` and `<!-- /name -->`, with its page and what makes it."""
+
+
+def page(part: str) -> tuple[Path, str, str]:
+    """Return the page of a part, its text as it is and as it should be."""
+    name, make = PARTS[part]
+    before = (FOLDER / name).read_text("utf-8")
+    begin, end = f"<!-- {part} -->\n", f"<!-- /{part} -->"
+    after = re.sub(f"{begin}.*?{end}", lambda _: f"{begin}{make()}{end}", before, flags=re.DOTALL)
+    return FOLDER / name, before, after
+
+
+def _table(head: tuple[str, ...], rows: list[str]) -> str:
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows]) + "\n"
 
 
 def _default(field: FieldInfo) -> str:
@@ -46,10 +66,13 @@ def _default(field: FieldInfo) -> str:
 
 def main() -> int:
     """Write the pages, or with `--check` say whether they are up to date."""
-    if "--check" in sys.argv:
-        return int(SETTINGS.read_text("utf-8") != settings_page())
-    SETTINGS.write_text(settings_page(), "utf-8")
-    return 0
+    stale = False
+    for part in PARTS:
+        path, before, after = page(part)
+        stale |= before != after
+        if "--check" not in sys.argv:
+            path.write_text(after, "utf-8")
+    return int(stale and "--check" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from schemas.events import Alert, Decision, Evidence, RuleHit
 from streams.decisions.text_storage import Findings, Keeper
 from streams.kafka.clients import Message
 from streams.policy.rules import SEVERITIES
+from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 EVIDENCE_SHARE = 0.2
@@ -89,7 +90,7 @@ class Alerting:
             urgent = sorted(range(len(raised)), key=lambda number: _urgency(raised[number]), reverse=True)
             evidence = {number: self._evidence(raised[number], hurried) for number in urgent}
         for severity, count in Counter(hit.severity for each in raised for hit in each.hits).items():
-            self._telemetry.count("weir_alerts_total", count, severity)
+            self._telemetry.count(catalogue.ALERTS, count, severity)
         return [
             (codec.partition_key(each.batch.events[each.row]), codec.encode(alert))
             for number, each in enumerate(raised)
@@ -105,7 +106,7 @@ class Alerting:
             with self._allowance.spending():
                 found = self._runner.explain(raised.batch, raised.row, metrics)
         else:
-            self._telemetry.count("weir_alerts_unexplained_total")
+            self._telemetry.count(catalogue.ALERTS_UNEXPLAINED)
             found = self._runner.explain(raised.batch, raised.row, cheap)
         return [self._keeper.evidence(item, raised.findings) for item in found]
 

@@ -21,6 +21,7 @@ from streams.kafka.dead_letters import Refused
 from streams.kafka.records import Record, require_readable
 from streams.policy.rules import SEVERITIES, VERDICTS, CompiledPolicy, Outcome
 from streams.settings import Settings
+from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 FINDERS = ("pii", "secrets")
@@ -121,10 +122,10 @@ class Pipeline:
         with self._telemetry.stage("score"):
             scored = self._runner.score(batch)
         for name, seconds in scored.seconds.items():
-            self._telemetry.observe("weir_detector_seconds", seconds, name)
-        self._telemetry.count("weir_texts_in_doubt_total", batch.in_doubt)
+            self._telemetry.observe(catalogue.DETECTOR_SECONDS, seconds, name)
+        self._telemetry.count(catalogue.TEXTS_IN_DOUBT, batch.in_doubt)
         for name in scored.failed:
-            self._telemetry.count("weir_detector_failures_total", 1, name)
+            self._telemetry.count(catalogue.DETECTOR_FAILURES, 1, name)
         with self._telemetry.stage("decide"):
             outcome = policy.evaluate(scored.matrix, batch.events, scored.failed, scored.unsure)
         return Judged(batch, timestamps, kafka_timestamps, scored, outcome, policy)
@@ -152,7 +153,7 @@ class Pipeline:
                 when = judged.timestamps[row]
                 output.raised.append(Raised(judged.batch, row, when, decision, alerting, findings))
         for name, count in Counter(name for names in degraded.values() for name in names).items():
-            self._telemetry.count("weir_degraded_decisions_total", count, name)
+            self._telemetry.count(catalogue.DEGRADED_DECISIONS, count, name)
         self._observe(judged, latencies)
 
     def _findings(self, judged: Judged) -> Callable[[int], Findings]:
@@ -221,13 +222,13 @@ class Pipeline:
     def _observe(self, judged: Judged, latencies: Sequence[float]) -> None:
         codes, counts = np.unique(judged.outcome.action, return_counts=True)
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
-            self._telemetry.count("weir_decisions_total", count, VERDICTS[code])
+            self._telemetry.count(catalogue.DECISIONS, count, VERDICTS[code])
         totals = judged.outcome.hits.sum(axis=0).tolist()
         for rule, total in zip(judged.policy.rules, totals, strict=True):
             if total:
-                self._telemetry.count("weir_rule_hits_total", total, rule.id, rule.mode)
+                self._telemetry.count(catalogue.RULE_HITS, total, rule.id, rule.mode)
         for latency in latencies:
-            self._telemetry.observe("weir_decision_latency_seconds", latency / 1000)
+            self._telemetry.observe(catalogue.DECISION_LATENCY_SECONDS, latency / 1000)
 
 
 def _degraded(batch: Batch) -> dict[int, tuple[str, ...]]:

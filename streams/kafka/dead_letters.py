@@ -17,6 +17,7 @@ from streams.errors import DEAD_LETTERS, WeirError
 from streams.kafka.clients import Message
 from streams.kafka.records import Record
 from streams.settings import Settings
+from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -155,7 +156,7 @@ class DeadLetters:
         made = Letters()
         kinds: dict[tuple[str, int, str, str], list[Refused]] = {}
         for each in refused:
-            self._telemetry.count("weir_dead_letters_total", 1, each.reason)
+            self._telemetry.count(catalogue.DEAD_LETTERS, 1, each.reason)
             app = self._known(each.reason, app_of(each.record.value))
             self._counts[each.reason, app] += 1
             if self._counts[each.reason, app] <= self._flood:
@@ -184,7 +185,7 @@ class DeadLetters:
         """Return a letter, without payload, for each `REPEATS` records."""
         pieces = [of_a_kind[start : start + REPEATS] for start in range(0, len(of_a_kind), REPEATS)]
         for first, *others in pieces:
-            self._telemetry.count("weir_dead_letters_sampled_total", len(others), first.reason)
+            self._telemetry.count(catalogue.DEAD_LETTERS_SAMPLED, len(others), first.reason)
         return [
             dead_letter(first, 0, app, [other.record.offset for other in others]) for first, *others in pieces
         ]
@@ -198,7 +199,7 @@ class DeadLetters:
         if len(self._raised) >= 1_000:  # hours gone by
             self._raised.clear()
         self._raised.add(alert_id)
-        self._telemetry.count("weir_alerts_total", 1, "critical")
+        self._telemetry.count(catalogue.ALERTS, 1, "critical")
         log.error(
             "flood of dead letters", topic=topic, reason=refused.reason, more_than=self._flood,
             within_s=self._window_s,

@@ -22,6 +22,7 @@ from streams.kafka.lanes import LANES, Lane, Lanes
 from streams.kafka.polls import QUEUED_BYTES
 from streams.kafka.role import Role, Stateful
 from streams.settings import Settings
+from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -292,8 +293,8 @@ class Worker:
         self._lost_at = time.monotonic()
         where = {"topic": lost.topic, "partition": lost.partition}
         if lost.records is None:
-            self._telemetry.count("weir_logs_anew_total")
+            self._telemetry.count(catalogue.LOGS_ANEW)
             log.error("another log than before: read from its start", **where)
         else:
-            self._telemetry.count("weir_lost_records_total", lost.records)
+            self._telemetry.count(catalogue.LOST_RECORDS, lost.records)
             log.error("records are gone that nobody read", records=lost.records, **where)

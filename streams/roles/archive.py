@@ -21,6 +21,7 @@ from streams.store.blocks import Blocks, Rejected
 from streams.store.client import Store
 from streams.store.ddl import check_metrics
 from streams.store.errors import RetryableStoreError
+from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -140,7 +141,7 @@ class Archive:
 
     def _drop(self, refused: Sequence[Refused]) -> None:
         for each in refused:
-            self._telemetry.count("weir_dead_letters_total", 1, each.reason)
+            self._telemetry.count(catalogue.DEAD_LETTERS, 1, each.reason)
             log.warning(
                 "dead letter not kept", partition=each.record.partition, offset=each.record.offset,
                 reason=each.reason, problem=each.detail,
@@ -155,7 +156,7 @@ class Archive:
                 with self._telemetry.stage("insert"):
                     await asyncio.to_thread(blocks.insert, self._inserting(topic))
             except RetryableStoreError as error:
-                self._telemetry.count("weir_store_retries_total")
+                self._telemetry.count(catalogue.STORE_RETRIES)
                 # Its text names tables and columns, never a value.
                 self._telemetry.degrade("store", problem=str(error))
                 wait = delay * random.uniform(0.5, 1.0)  # noqa: S311 (jitter)
@@ -169,7 +170,7 @@ class Archive:
                 delay = min(delay * 2, LAST_DELAY_S)
         if blocks.taken:
             self._telemetry.degrade("store", False)
-        self._telemetry.count("weir_rows_total", blocks.taken, TABLES[topic])
+        self._telemetry.count(catalogue.ROWS, blocks.taken, TABLES[topic])
         return blocks.refused
 
     def _inserting(self, topic: str) -> Callable[[Sequence[Row], str], None]:

@@ -20,6 +20,7 @@ from streams.policy.file import PolicyError
 from streams.policy.reload import Policies
 from streams.policy.rules import CompiledPolicy
 from streams.settings import Settings
+from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -159,9 +160,9 @@ class Guard:
 
     def _compile(self) -> CompiledPolicy:
         policy = self._policies.current
-        self._telemetry.forget("weir_policy_info")
+        self._telemetry.forget(catalogue.POLICY_INFO)
         detectors = fingerprint(self._runner.detectors)
-        self._telemetry.gauge("weir_policy_info", 1, policy.version, policy.hash, detectors)
+        self._telemetry.gauge(catalogue.POLICY_INFO, 1, policy.version, policy.hash, detectors)
         log.info("policy in force", policy=policy.name, version=policy.version, hash=policy.hash)
         return policy.compile(self._runner.metrics)
 
@@ -172,7 +173,7 @@ class Guard:
             await asyncio.sleep(self._settings.policy_reload_s / 2)
             result = await asyncio.to_thread(self._policies.reload_if_changed)
             if isinstance(result, PolicyError):
-                self._telemetry.count("weir_policy_errors_total")
+                self._telemetry.count(catalogue.POLICY_ERRORS)
                 log.error("policy refused; the last good one stays in force", problem=str(result))
             elif result == "reloaded":
                 self._compiled = self._compile()

@@ -13,7 +13,9 @@ from streams.kafka.clients import BrokerError, missing_topics
 from streams.kafka.faust_worker import Worker
 from streams.kafka.role import Role
 from streams.settings import Settings, load
-from streams.telemetry.metrics import Telemetry, TelemetryServer, configure_logging
+from streams.telemetry.logs import configure_logging
+from streams.telemetry.metrics import Telemetry
+from streams.telemetry.server import TelemetryServer
 
 log = structlog.get_logger(__name__)
 RETRY_S = 0.5

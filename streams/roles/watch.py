@@ -15,6 +15,7 @@ from streams.monitors import adwin
 from streams.monitors.drift import DriftMonitor, WatchedScores, drift_alert
 from streams.monitors.state_topic import Snapshot, StateTopic
 from streams.settings import Settings
+from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -75,7 +76,7 @@ class Watch:
             newest = await self._state.read(own, self._partitions)
             await asyncio.to_thread(self._monitor.restore, newest)
         if newest.unreadable:
-            self._telemetry.count("weir_states_unreadable_total", newest.unreadable)
+            self._telemetry.count(catalogue.STATES_UNREADABLE, newest.unreadable)
             log.warning(
                 "snapshots cannot be read; drift of their segments starts from nothing",
                 snapshots=newest.unreadable,
@@ -92,7 +93,7 @@ class Watch:
                 self._producer.send(topics.ALERTS, alerts),
                 self._dead.deliver(self._producer, refused),
             )
-        self._telemetry.gauge("weir_segments", len(self._monitor))
+        self._telemetry.gauge(catalogue.SEGMENTS, len(self._monitor))
         return self._is_time(idle=not records) and await self._snapshot()
 
     def _is_time(self, *, idle: bool) -> bool:
@@ -137,7 +138,7 @@ class Watch:
                     alert = drift_alert(found)
                     drifts.append((record.key, codec.encode(found)))
                     alerts.append((record.key, codec.encode(alert)))
-                    self._telemetry.count("weir_drifts_total", 1, found.metric)
-                    self._telemetry.count("weir_alerts_total", 1, alert.severity)
+                    self._telemetry.count(catalogue.DRIFTS, 1, found.metric)
+                    self._telemetry.count(catalogue.ALERTS, 1, alert.severity)
         self._dead.limit.check(accepted)
         return drifts, alerts, refused

@@ -21,7 +21,9 @@ from streams import doctor as checks
 from streams.doctor import Finding, variables
 from streams.local.process import free_port
 from streams.settings import Settings, load
-from streams.telemetry.metrics import Telemetry, TelemetryServer
+from streams.telemetry import catalogue
+from streams.telemetry.metrics import Telemetry
+from streams.telemetry.server import TelemetryServer
 from tests.streams.weir import forget_settings, run
 
 PORTS = ("guard_port", "watch_port", "archive_port")
@@ -124,7 +126,7 @@ def test_a_running_guard_is_compared_with_the_settings(
 ) -> None:
     telemetry = Telemetry("guard")
     telemetry.ready = True
-    telemetry.gauge("weir_policy_info", 1, '2026 "x"', *running)
+    telemetry.gauge(catalogue.POLICY_INFO, 1, '2026 "x"', *running)
 
     async def compared() -> Finding:
         port = free_port()

@@ -17,7 +17,8 @@ import pytest
 from streams.local import ports
 from streams.local.ports import NeededPort, await_ports
 from streams.local.process import HOST, LocalServiceError, free_port
-from streams.telemetry.metrics import Telemetry, TelemetryServer
+from streams.telemetry.metrics import Telemetry
+from streams.telemetry.server import TelemetryServer
 
 ROLES = ("guard", "watch", "archive")
 
