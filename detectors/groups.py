@@ -5,9 +5,9 @@ import numpy.typing as npt
 
 from detectors.base import COUNT, FloatMatrix
 from detectors.batch import Batch
+from detectors.limits import EVIDENCE_LIMIT
 from detectors.models.embeddings import segment_sums
 from detectors.models.tokenizer import Tokens, shared_encoder
-from detectors.privacy.findings import EVIDENCE_LIMIT
 from schemas.events import Evidence
 
 TERMS: dict[str, str] = {

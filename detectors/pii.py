@@ -4,7 +4,8 @@ import numpy as np
 
 from detectors.base import COUNT, FloatMatrix
 from detectors.batch import Batch
-from detectors.privacy.findings import EVIDENCE_LIMIT, Finding
+from detectors.limits import EVIDENCE_LIMIT
+from detectors.privacy.findings import Finding
 from detectors.privacy.personal_data import STRONG
 from schemas.events import Evidence
 

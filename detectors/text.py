@@ -10,8 +10,8 @@ import numpy.typing as npt
 from detectors.base import COUNT, SHARE, FloatMatrix
 from detectors.batch import Batch
 from detectors.deobfuscation.characters import invisible
+from detectors.limits import EVIDENCE_LIMIT, SCAN_LIMIT
 from detectors.models.tokenizer import MAX_CHARACTERS, Tokens, Words
-from detectors.privacy.findings import EVIDENCE_LIMIT, SCAN_LIMIT
 from schemas.events import Evidence
 
 RECURRING = 8

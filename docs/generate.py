@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from streams.settings import POLICY, Settings
+from streams.policy import DEFAULT_POLICY
+from streams.settings import Settings
 from streams.telemetry import catalogue
 
 FOLDER = Path(__file__).parent
@@ -57,7 +58,7 @@ def _default(field: FieldInfo) -> str:
     value: Any = field.get_default(call_default_factory=True)
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    if value == POLICY:
+    if value == DEFAULT_POLICY:
         return "the one that ships"
     if value is None or value in ("", {}, ()):
         return ""

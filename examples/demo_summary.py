@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from demo_lines import columns, fitted
 from demo_live import Unexpected
 
-from streams.local.token import find_token
+from streams.store.token import find_token
 
 PATIENCE_S = 30.0
 

@@ -19,9 +19,10 @@ from detectors.registry import fingerprint
 from detectors.runner import TIMEOUT, Runner
 from schemas import topics
 from schemas.events import Event
-from streams.decisions.scoring import make_runner, owners, unknown_watched
+from streams.decisions.scoring import make_runner, owners
 from streams.errors import did_you_mean, user_error
 from streams.kafka.clients import administering
+from streams.monitors.settings import unknown_watched
 from streams.policy.file import load as load_policy
 from streams.settings import Settings
 from streams.settings import load as load_settings
@@ -295,6 +296,5 @@ def _of_policy(where: str, health: _Health, expected: Hashes | None) -> Finding:
 
 
 def _failure(check: str, error: Exception, advice: str = "") -> Finding:
-    shown = user_error(error)
-    detail = str(shown) if shown else f"{type(error).__name__}: {error}"
-    return Finding(check, "fail", detail, advice)
+    detail = user_error(error) or f"{type(error).__name__}: {error}"
+    return Finding(check, "fail", str(detail), advice)

@@ -10,8 +10,8 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from streams.local.token import find_token
 from streams.store.client import Store
+from streams.store.token import find_token
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()

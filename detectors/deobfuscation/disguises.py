@@ -6,7 +6,6 @@ from itertools import product
 from typing import Final
 
 from detectors.deobfuscation.vocabulary import known, segment
-from detectors.privacy.findings import Span
 
 _SEPARATOR = r"[ \t\n.\-_*/|~+\u00b7\u2022]{1,3}"
 _SPACED: Final = re.compile(
@@ -100,7 +99,7 @@ def _is_two_words(token: str) -> bool:
     return len(before) > 3 if token[len(before)] == "!" else len(after) > 3 and known(after)
 
 
-def unrotate(text: str, guess: bool) -> Iterator[tuple[Span, str]]:
+def unrotate(text: str, guess: bool) -> Iterator[tuple[tuple[int, int], str]]:
     """Yield spans written in rot13, or with `guess` in any Caesar shift, and what they say."""
     for shift in _shifts(text) if guess else (13,):
         turned = _LOWER[shift:] + _LOWER[:shift]
@@ -109,7 +108,7 @@ def unrotate(text: str, guess: bool) -> Iterator[tuple[Span, str]]:
             yield (start, end), text[start:end].translate(table)
 
 
-def unreverse(text: str) -> Iterator[tuple[Span, str]]:
+def unreverse(text: str) -> Iterator[tuple[tuple[int, int], str]]:
     """Yield spans written backwards and what they say."""
     mirrored = _LETTERS.sub(lambda match: match[0][::-1], text)
     for start, end in _hidden(text, mirrored):
@@ -128,7 +127,7 @@ def _shifts(text: str) -> list[int]:
     return [max(range(1, 26), key=hits)]
 
 
-def _hidden(text: str, other: str) -> Iterator[Span]:
+def _hidden(text: str, other: str) -> Iterator[tuple[int, int]]:
     """Yield the spans whose words are English in `other`, of equal length, and mostly not in `text`.
 
     A span has two such words at least, more than twice as many as others, and ends before two others.

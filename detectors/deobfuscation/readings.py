@@ -11,7 +11,7 @@ from typing import Final
 
 from detectors.deobfuscation import characters, disguises, encodings
 from detectors.deobfuscation.encodings import Payload
-from detectors.privacy.findings import SCAN_LIMIT
+from detectors.limits import SCAN_LIMIT
 
 MAX_READINGS: Final = 8
 """Readings of one text; payloads beyond that share the last one, so that none is left out."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer, normalizers
 
-from detectors.privacy.findings import SCAN_LIMIT
+from detectors.limits import SCAN_LIMIT
 
 # Weir scales by processes; threads of the tokenizer on top of them fight for the same cores.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -5,15 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-SCAN_LIMIT: Final = 200_000
-"""Characters of a text that are searched; what is beyond never survives redaction."""
-
-CHECK_LIMIT: Final = 500
-"""Candidates of one kind in one text that are verified. Those beyond count as findings without a check,
-so that a text made of candidates can neither hold up the stream nor hide a value."""
-
-EVIDENCE_LIMIT: Final = 50
-"""Findings of one text that are listed as evidence."""
+from detectors.limits import CHECK_LIMIT, SCAN_LIMIT
 
 PLACEHOLDER: Final = re.compile(
     r"\[(?:[A-Z_]{2,32}_[0-9a-f]{6}|(?:TRUNCATED|WITHHELD) \d{1,12} characters)\]"

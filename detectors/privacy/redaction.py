@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from detectors.errors import DetectorError
+from detectors.limits import SCAN_LIMIT
 from detectors.privacy.credentials import credentials
-from detectors.privacy.findings import PLACEHOLDER, SCAN_LIMIT, Finding, Span, merge
+from detectors.privacy.findings import PLACEHOLDER, Finding, Span, merge
 from detectors.privacy.personal_data import personal_data
 from detectors.privacy.views import search
 

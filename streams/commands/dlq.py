@@ -1,14 +1,14 @@
 """`weir dlq`."""
 
 import asyncio
-import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from streams.terminal.command import Command, columns, counted, plain
+from streams.terminal.progress import counting
 
 if TYPE_CHECKING:
     from schemas.events import DeadLetter
@@ -169,7 +169,7 @@ async def _read(settings: "Settings") -> "Letters":
         raise BrokerError(
             f"{settings.kafka} has no topic {topics.DEAD_LETTERS}: create the topics with `weir topics`"
         )
-    with _seen() as seen:
+    with counting("dead letters read") as seen:
         letters = await dlq.read(settings, seen)
     if letters.unreadable:
         click.secho(
@@ -178,29 +178,10 @@ async def _read(settings: "Settings") -> "Letters":
     return letters
 
 
-@contextlib.contextmanager
-def _seen() -> Iterator[Callable[[int, int], None]]:
-    """Show on stderr how far a reading of the topic is."""
-    from streams.terminal.progress import Progress
-
-    read, total = 0, 1
-    progress = Progress("dead letters read", lambda: read, lambda: read / max(total, 1))
-
-    def note(count: int, of: int) -> None:
-        nonlocal read, total
-        read, total = count, of
-        progress()
-
-    try:
-        yield note
-    finally:
-        progress.clear()
-
-
 async def _payloads(settings: "Settings", letters: "list[DeadLetter]") -> dict[str, bytes]:
     from streams.kafka import dlq
 
-    with _seen() as seen:
+    with counting("dead letters read") as seen:
         ids = {letter.dead_letter_id for letter in letters}
         return {id_: payload async for id_, payload, _ in dlq.payloads(settings, ids, seen)}
 
@@ -217,7 +198,7 @@ async def _republish(
         republisher = Republisher(settings, producer, checked=checked)
         for id_ in mended.keys() & left.keys():
             await republisher.publish(left.pop(id_), mended[id_], None)
-        with _seen() as seen:
+        with counting("dead letters read") as seen:
             async for id_, payload, whole in dlq.payloads(settings, set(left), seen):
                 if whole:
                     letter = left.pop(id_)

@@ -10,7 +10,6 @@ from streams.ingest.files import Format
 from streams.terminal.command import Command, counted, plain, say
 
 if TYPE_CHECKING:
-    from schemas.codec import Decoder
     from streams.ingest.field_map import FieldMap
     from streams.ingest.files import Source
     from streams.ingest.publish import Publication, Tally
@@ -107,7 +106,7 @@ def command(
         if fields is not None and source.columns is not None:
             fields.check_columns(source.columns)
         kind = SpanPreparer if otel else Preparer
-        preparer = kind(_decoder(settings), source.name, fields, tally, _now_ms)
+        preparer = kind(settings.decoder, source.name, fields, tally, _now_ms)
         publication = Publication(
             source, as_it_is if raw else preparer, tally, _report, skip_bad, limit, rate, mappable=not otel,
             finish=preparer.finish, topic=topic,
@@ -132,16 +131,6 @@ def _check(*, otel: bool, raw: bool, mapped: bool, chosen: bool) -> None:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _decoder(settings: "Settings") -> "Decoder":
-    from schemas import codec
-
-    return codec.Decoder(
-        max_bytes=settings.max_event_bytes,
-        max_past_ms=int(settings.max_event_age_days * codec.DAY_MS),
-        max_future_ms=int(settings.max_event_future_s * 1000),
-    )
 
 
 def _report(problem: str) -> None:

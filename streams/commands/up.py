@@ -33,9 +33,10 @@ def command(data: Path, no_broker: bool, no_store: bool) -> None:
     """
     import signal
 
-    from streams.decisions.scoring import make_runner, owners, unknown_watched
+    from streams.decisions.scoring import make_runner, owners
     from streams.errors import SettingsError
     from streams.local.stack import Stack, export_addresses
+    from streams.monitors.settings import unknown_watched
     from streams.policy.file import load as load_policy
     from streams.settings import load
     from streams.terminal.interrupt import orderly

@@ -11,10 +11,10 @@ from schemas import codec, topics
 from schemas.events import Decision, Event, Evidence, ScoredEvent
 from streams.decisions.pipeline import Pipeline
 from streams.decisions.scoring import make_runner, owners
+from streams.decisions.settings import DecisionSettings
 from streams.decisions.text_storage import Keeper
 from streams.errors import UserError
 from streams.policy.file import load
-from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
 
 
@@ -42,7 +42,7 @@ class Judgement:
     """As alerts carry it: without words that are redacted."""
 
 
-def judge(event: Event, settings: Settings) -> Judgement:
+def judge(event: Event, settings: DecisionSettings) -> Judgement:
     """Judge `event` under the policy of `settings`, which must have `storage="redacted"`.
 
     Raises the errors of `make_runner` and `policy.file.load`; `UserError` for an event beyond the limits.
@@ -54,7 +54,7 @@ def judge(event: Event, settings: Settings) -> Judgement:
         runner.close()
 
 
-def _judge(event: Event, settings: Settings, runner: Runner) -> Judgement:
+def _judge(event: Event, settings: DecisionSettings, runner: Runner) -> Judgement:
     policy = load(settings.policy, owners(runner), runner.ranges).compile(runner.metrics)
     now = time.time_ns() // 1_000_000
     pipeline = Pipeline(runner, settings, Telemetry("check"), lambda: now)

@@ -15,12 +15,12 @@ from detectors.runner import Runner, ScoreMatrix
 from schemas import codec
 from schemas.events import Decision, Event, RuleHit, ScoredEvent
 from streams.decisions.alerts import Alerting, Raised
+from streams.decisions.settings import DecisionSettings
 from streams.decisions.text_storage import Findings, Keeper
 from streams.kafka.clients import Message
 from streams.kafka.dead_letters import Refused
 from streams.kafka.records import Record, require_readable
 from streams.policy.rules import SEVERITIES, VERDICTS, CompiledPolicy, Outcome
-from streams.settings import Settings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
@@ -62,18 +62,14 @@ class Pipeline:
     """
 
     def __init__(
-        self, runner: Runner, settings: Settings, telemetry: Telemetry, now_ms: Callable[[], int]
+        self, runner: Runner, settings: DecisionSettings, telemetry: Telemetry, now_ms: Callable[[], int]
     ) -> None:
         self._runner = runner
         self._telemetry = telemetry
         self._now_ms = now_ms
         self._keeper = Keeper(settings.storage, settings.redaction_key_bytes)
         self.alerting = Alerting(runner, self._keeper, telemetry)
-        self._decoder = codec.Decoder(
-            max_bytes=settings.max_event_bytes,
-            max_past_ms=int(settings.max_event_age_days * codec.DAY_MS),
-            max_future_ms=int(settings.max_event_future_s * 1000),
-        )
+        self._decoder = settings.decoder
         self._detectors_hash = fingerprint(runner.detectors)
         self._finders = [runner.metrics.index(name) for name in FINDERS if name in runner.metrics]
 

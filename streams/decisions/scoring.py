@@ -1,6 +1,6 @@
 """The detectors as the settings want them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,14 @@ from detectors.models.cascade import shared_cascade
 from detectors.models.transformer import cores
 from detectors.references.sets import ReferenceSetError
 from detectors.runner import Runner
-from streams.errors import SettingsError, did_you_mean
-from streams.policy.conditions import NUMBER_FIELDS
-from streams.settings import Settings
+from streams.decisions.settings import DecisionSettings
+from streams.errors import SettingsError
 
 MOST_THREADS = 4
 """By default: one guard is one consumer beside others, not the owner of a large machine."""
 
 
-def make_runner(settings: Settings) -> Runner:
+def make_runner(settings: DecisionSettings) -> Runner:
     """Load the detectors; raise `SettingsError` or `DetectorError` with a user-readable message."""
     try:
         detectors = registry.build(chosen(settings), _options(settings))
@@ -29,7 +28,7 @@ def make_runner(settings: Settings) -> Runner:
     return runner
 
 
-def chosen(settings: Settings) -> tuple[str, ...]:
+def chosen(settings: DecisionSettings) -> tuple[str, ...]:
     """Return the names of the detectors to run: those of the setting, or the default ones and more."""
     names = settings.detectors
     added = tuple(name.removeprefix("+") for name in names if name.startswith("+"))
@@ -45,21 +44,7 @@ def owners(runner: Runner) -> dict[str, str]:
     return {metric: runner.owner(metric) for metric in runner.metrics}
 
 
-def unknown_watched(settings: Settings, metrics: Sequence[str]) -> list[str]:
-    """Return what is wrong with `watch_metrics`: a message per name that neither a detector nor an event has.
-
-    The default list is not looked at: it may name metrics of detectors that are not loaded.
-    """
-    known = (*metrics, *NUMBER_FIELDS)
-    named = settings.watch_metrics if "watch_metrics" in settings.model_fields_set else ()
-    return [
-        f"WEIR_WATCH_METRICS: there is no metric or event field {name!r}{did_you_mean(name, known)}"
-        for name in named
-        if name not in known
-    ]
-
-
-def _options(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
+def _options(settings: DecisionSettings) -> Mapping[str, Mapping[str, Any]]:
     options: dict[str, Mapping[str, Any]] = {}
     if settings.references or settings.reference_neighbours > 1:
         options["references"] = {

@@ -18,7 +18,7 @@ from schemas import topics
 from streams.errors import ServerError
 from streams.kafka import probe
 from streams.kafka.fetcher import bound
-from streams.settings import Settings
+from streams.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class BrokerError(ServerError):
     """The broker cannot be used; the message says what to do."""
 
 
-def client_options(settings: Settings) -> dict[str, Any]:
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
     """Return what every aiokafka client needs to connect."""
     options: dict[str, Any] = {
         "bootstrap_servers": [server.strip() for server in settings.kafka.split(",")],
@@ -79,7 +79,9 @@ def client_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-async def started(settings: Settings, make: Callable[..., Client], within_s: float | None = None) -> Client:
+async def started(
+    settings: KafkaSettings, make: Callable[..., Client], within_s: float | None = None
+) -> Client:
     """Return a client, made and started in `within_s` seconds, WEIR_KAFKA_START_TIMEOUT_S by default.
 
     Raises `BrokerError`, which says what is wrong: a client alone tries for 40 s, and does not say it.
@@ -114,7 +116,7 @@ class BatchProducer:
     A patient one keeps the messages while the broker is away and sends them again when it is back.
     """
 
-    def __init__(self, settings: Settings, *, patient: bool = False) -> None:
+    def __init__(self, settings: KafkaSettings, *, patient: bool = False) -> None:
         self._settings = settings
         self._patient = patient
         self._producer: AIOKafkaProducer | None = None
@@ -188,7 +190,7 @@ class BatchProducer:
 
 
 @contextlib.asynccontextmanager
-async def producing(settings: Settings) -> AsyncIterator[BatchProducer]:
+async def producing(settings: KafkaSettings) -> AsyncIterator[BatchProducer]:
     """A started `BatchProducer`, stopped at the end."""
     producer = BatchProducer(settings)
     await producer.start()
@@ -200,7 +202,7 @@ async def producing(settings: Settings) -> AsyncIterator[BatchProducer]:
 
 @contextlib.asynccontextmanager
 async def consuming(
-    settings: Settings, *names: str, from_start: bool = True, group: str | None = None
+    settings: KafkaSettings, *names: str, from_start: bool = True, group: str | None = None
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A started consumer; without a group it reads all partitions and commits nothing."""
     make = partial(
@@ -221,7 +223,7 @@ async def consuming(
         await consumer.stop()
 
 
-async def read_to_end(settings: Settings, topic: str) -> list[ConsumerRecord]:
+async def read_to_end(settings: KafkaSettings, topic: str) -> list[ConsumerRecord]:
     """Return everything that is in a topic now, in order within each partition.
 
     Raises `BrokerError` when nothing comes any more though the end is not reached.
@@ -246,7 +248,7 @@ async def read_to_end(settings: Settings, topic: str) -> list[ConsumerRecord]:
 
 @contextlib.asynccontextmanager
 async def administering(
-    settings: Settings, within_s: float | None = None
+    settings: KafkaSettings, within_s: float | None = None
 ) -> AsyncIterator[AIOKafkaAdminClient]:
     """A started admin client, closed at the end."""
     patience_ms = int(1000 * (within_s or settings.kafka_start_timeout_s))
@@ -257,14 +259,14 @@ async def administering(
         await admin.close()
 
 
-async def missing_topics(settings: Settings, within_s: float | None = None) -> list[str]:
+async def missing_topics(settings: KafkaSettings, within_s: float | None = None) -> list[str]:
     """Return the topics of weir that the broker does not have."""
     async with administering(settings, within_s) as admin:
         present = set(await admin.list_topics())
     return [name for name in topics.ALL if name not in present]
 
 
-async def create_topics(settings: Settings) -> list[str]:
+async def create_topics(settings: KafkaSettings) -> list[str]:
     """Create the missing topics and return their names; a topic that exists is left as it is."""
     missing = await missing_topics(settings)
     if not missing:

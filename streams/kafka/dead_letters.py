@@ -16,7 +16,7 @@ from schemas.events import Alert, DeadLetter, Name
 from streams.errors import DEAD_LETTERS, WeirError
 from streams.kafka.clients import Message
 from streams.kafka.records import Record
-from streams.settings import Settings
+from streams.kafka.settings import DeadLetterSettings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
@@ -116,7 +116,11 @@ class DeadLetters:
     """
 
     def __init__(
-        self, role: str, settings: Settings, telemetry: Telemetry, clock: Callable[[], float] = time.monotonic
+        self,
+        role: str,
+        settings: DeadLetterSettings,
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limit = DeadLetterLimit(settings.dlq_max_run, settings.dlq_max_ratio)
         self._role = role

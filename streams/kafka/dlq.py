@@ -12,7 +12,7 @@ from aiokafka.structs import ConsumerRecord
 from schemas import codec, topics
 from schemas.events import DeadLetter
 from streams.kafka.clients import Message, consuming
-from streams.settings import Settings
+from streams.kafka.settings import KafkaSettings
 
 REPUBLISHED: Final = "republished"
 DROPPED: Final = "dropped"
@@ -74,7 +74,7 @@ def messages(letters: Iterable[DeadLetter]) -> int:
     return len({(x.topic, x.partition, offset) for x in letters for offset in (x.offset, *x.repeats)})
 
 
-async def scan(settings: Settings, seen: Callable[[int, int], None]) -> AsyncIterator[ConsumerRecord]:
+async def scan(settings: KafkaSettings, seen: Callable[[int, int], None]) -> AsyncIterator[ConsumerRecord]:
     """Yield what is in the topic now, in order within each partition; tells `seen` how many of how many."""
     async with consuming(settings, topics.DEAD_LETTERS) as consumer:
         parts = consumer.assignment()
@@ -89,7 +89,7 @@ async def scan(settings: Settings, seen: Callable[[int, int], None]) -> AsyncIte
                     seen(count, total)
 
 
-async def read(settings: Settings, seen: Callable[[int, int], None]) -> Letters:
+async def read(settings: KafkaSettings, seen: Callable[[int, int], None]) -> Letters:
     """Return all dead letters."""
     letters = Letters()
     async for record in scan(settings, seen):
@@ -98,7 +98,7 @@ async def read(settings: Settings, seen: Callable[[int, int], None]) -> Letters:
 
 
 async def payloads(
-    settings: Settings, ids: Collection[str], seen: Callable[[int, int], None]
+    settings: KafkaSettings, ids: Collection[str], seen: Callable[[int, int], None]
 ) -> AsyncIterator[tuple[str, bytes, bool]]:
     """Yield id and kept payload of letters, each once, and whether it is all of it."""
     left = set(ids)

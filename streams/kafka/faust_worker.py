@@ -21,7 +21,7 @@ from streams.kafka.fetcher import Lost
 from streams.kafka.lanes import LANES, Lane, Lanes
 from streams.kafka.polls import QUEUED_BYTES
 from streams.kafka.role import Role, Stateful
-from streams.settings import Settings
+from streams.kafka.settings import KafkaSettings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
@@ -58,7 +58,7 @@ class WeirApp(faust.App):
         pass
 
 
-def _credentials(settings: Settings) -> Any:
+def _credentials(settings: KafkaSettings) -> Any:
     if settings.kafka_security == "PLAINTEXT":
         return None
     if settings.kafka_security == "SSL":
@@ -71,7 +71,7 @@ def _credentials(settings: Settings) -> Any:
     )
 
 
-def _app(settings: Settings, role: Role) -> WeirApp:
+def _app(settings: KafkaSettings, role: Role) -> WeirApp:
     session = settings.kafka_session_timeout_s
     app = WeirApp(
         f"{settings.group_prefix}-{role.name}",
@@ -100,7 +100,7 @@ def _app(settings: Settings, role: Role) -> WeirApp:
 class Worker:
     """Runs one role until it is told to stop or cannot go on."""
 
-    def __init__(self, settings: Settings, role: Role, telemetry: Telemetry) -> None:
+    def __init__(self, settings: KafkaSettings, role: Role, telemetry: Telemetry) -> None:
         self.role = role
         self._settings = settings
         self._telemetry = telemetry

@@ -17,7 +17,7 @@ from schemas.events import Alert, DeadLetter, DriftRecord, Event, ScoredEvent
 from streams.kafka.clients import Message, consuming
 from streams.kafka.dead_letters import Producer
 from streams.kafka.dlq import REPUBLISHED, marked
-from streams.settings import Settings
+from streams.kafka.settings import EventLimits, KafkaSettings
 
 BATCH_BYTES: Final = 4 << 20
 PATIENCE_MS: Final = 3_000
@@ -74,7 +74,7 @@ class Republisher:
     time, with the same event ids.
     """
 
-    def __init__(self, settings: Settings, producer: Producer, *, checked: bool = True) -> None:
+    def __init__(self, settings: EventLimits, producer: Producer, *, checked: bool = True) -> None:
         self.tally = Tally()
         self._settings = settings
         self._producer = producer
@@ -82,11 +82,7 @@ class Republisher:
         self._waiting: dict[str, list[Message]] = {}
         self._done: list[DeadLetter] = []
         self._bytes = 0
-        self._decoder = codec.Decoder(
-            max_bytes=settings.max_event_bytes,
-            max_past_ms=int(settings.max_event_age_days * codec.DAY_MS),
-            max_future_ms=int(settings.max_event_future_s * 1000),
-        )
+        self._decoder = settings.decoder
 
     async def publish(self, letter: DeadLetter, payload: bytes | None, source: "Source | None") -> None:
         """Send what a letter stands for; `payload` is None where it has to be read from `source`."""
@@ -186,7 +182,7 @@ class Source:
 
 
 @contextlib.asynccontextmanager
-async def reading_again(settings: Settings) -> AsyncIterator[Source]:
+async def reading_again(settings: KafkaSettings) -> AsyncIterator[Source]:
     """A `Source` on a consumer of its own."""
     async with consuming(settings) as consumer:
         yield Source(consumer)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from streams.local.token import LOCAL_HOSTS
+from streams.store.token import LOCAL_HOSTS
 
 _OPEN = {"/ping", "/replicas_status"}
 # What a browser says of an address that its user typed, or of a page of our own, of which there is none.

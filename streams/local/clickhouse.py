@@ -19,7 +19,7 @@ from pathlib import Path
 
 from streams.local.process import HOST, Child, LocalServiceError, require_port
 from streams.local.sandbox import confine
-from streams.local.token import FILE_NAME, make_token
+from streams.store.token import FILE_NAME, make_token
 
 _NAME = "The embedded store"
 _DRAIN_SECONDS = 10.0

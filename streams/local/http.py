@@ -18,7 +18,7 @@ from aiohttp import web
 from streams.local.callers import admit
 from streams.local.content import ContentError, decode
 from streams.local.engine import Engine, EngineError, Outcome, Prepared, Request
-from streams.local.token import FILE_HEADER, PROOF_HEADER, proof
+from streams.store.token import FILE_HEADER, PROOF_HEADER, proof
 
 MAX_BODY = 256 << 20
 _BUFFER = 4 << 20

@@ -20,9 +20,9 @@ from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
 from streams.local.ports import NeededPort, await_ports
 from streams.local.process import HOST, Child, LocalServiceError
-from streams.local.token import FILE_NAME, make_token
 from streams.settings import Settings
 from streams.store.connection import make_store, migrate
+from streams.store.token import FILE_NAME, make_token
 from streams.terminal.command import counted
 
 ROLES = ("guard", "watch", "archive")

@@ -12,8 +12,8 @@ from aiokafka.structs import ConsumerRecord
 
 from schemas import topics
 from streams.kafka.clients import RETRY_S, client_options, started
+from streams.kafka.settings import KafkaSettings
 from streams.monitors.snapshots import Newest
-from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ class StateTopic:
     So a worker reads those of its own partitions only. Where `llm.state` has fewer, several share one.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._prefix = f"{settings.group_prefix}\0".encode()
         self._producer: AIOKafkaProducer | None = None

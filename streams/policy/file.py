@@ -15,7 +15,6 @@ from streams.policy.contradictions import contradiction
 from streams.policy.rules import Policy, Rule
 from streams.policy.yaml_subset import MAX_BYTES, Document, Problem, YamlError, read
 
-DEFAULT_POLICY = Path(__file__).parent / "default.yaml"
 """The policy that ships with weir."""
 
 Ranges = Mapping[str, Range]

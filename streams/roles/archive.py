@@ -64,11 +64,7 @@ class Archive:
         self._producer = BatchProducer(settings, patient=True)
         self._dead = DeadLetters(self.name, settings, telemetry)
         self._metrics: set[str] = set()
-        self._decoder = codec.Decoder(
-            max_bytes=settings.max_event_bytes,
-            max_past_ms=int(settings.max_event_age_days * codec.DAY_MS),
-            max_future_ms=int(settings.max_event_future_s * 1000),
-        )
+        self._decoder = settings.decoder
         self._insert: dict[str, Callable[[Sequence[Any], str], None]] = {
             topics.SCORES: store.insert_scored,
             topics.ALERTS: store.insert_alerts,

@@ -119,6 +119,8 @@ class Guard:
 
     async def handle(self, records: Sequence[Record]) -> bool:
         """Judge and deliver, one slice while the one before it is on its way. Answers go before alerts."""
+        if self._watching is not None and self._watching.done():
+            self._watching.result()  # or a policy would stay in force for ever, and nobody knew
         deliveries: list[asyncio.Task[None]] = []
         # A batch is of one lane.
         is_bulk = bool(records) and records[0].topic == topics.EVENTS_BULK

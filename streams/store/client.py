@@ -15,7 +15,6 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.summary import QuerySummary
 
 from schemas.events import Alert, DeadLetter, DriftRecord, Feedback, ScoredEvent
-from streams.local.token import find_token
 from streams.store import ddl, migrations, tables
 from streams.store.errors import (
     CLIENT_ERRORS,
@@ -31,6 +30,7 @@ from streams.store.errors import (
     unfitting,
     while_migrating,
 )
+from streams.store.token import find_token
 
 P = ParamSpec("P")
 T = TypeVar("T")

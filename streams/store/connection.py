@@ -1,13 +1,13 @@
 """The store as the settings want it."""
 
-from streams.settings import Settings
 from streams.store.client import Store
 from streams.store.migrations import Changes
+from streams.store.settings import StoreSettings
 
 TTL_TABLES = ("events", "alerts", "drift", "dead_letters")
 
 
-def make_store(settings: Settings) -> Store:
+def make_store(settings: StoreSettings) -> Store:
     """Return the store; it connects at the first use."""
     return Store(
         settings.clickhouse,
@@ -19,7 +19,7 @@ def make_store(settings: Settings) -> Store:
     )
 
 
-def migrate(store: Store, settings: Settings, metrics: list[str]) -> Changes:
+def migrate(store: Store, settings: StoreSettings, metrics: list[str]) -> Changes:
     """Bring the tables up to date; return what was applied and made again."""
     ttl_days = dict.fromkeys(TTL_TABLES, settings.events_ttl_days)
     return store.migrate(metrics, ttl_days)

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from streams.settings import Settings
+from streams.telemetry.settings import TelemetrySettings
 
 
 class SeldomFilter(logging.Filter):
@@ -32,7 +32,7 @@ class SeldomFilter(logging.Filter):
         return True
 
 
-def configure_logging(settings: Settings, role: str) -> None:
+def configure_logging(settings: TelemetrySettings, role: str) -> None:
     """Structured logs on stderr: JSON in production, readable on a terminal; never a prompt's text.
 
     What libraries log goes the same way, from warnings on.

@@ -1,8 +1,9 @@
 """How far a long command is: one line that changes on a terminal, now and then a line elsewhere."""
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 TERMINAL_S = 0.2
 ELSEWHERE_S = 5.0
@@ -53,3 +54,20 @@ class Progress:
             sys.stderr.write("\r" + " " * self._width + "\r")
             sys.stderr.flush()
             self._width = 0
+
+
+@contextlib.contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on stderr how many of how many are done: call what is yielded with both numbers."""
+    read, total = 0, 1
+    progress = Progress(what, lambda: read, lambda: read / max(total, 1))
+
+    def note(count: int, of: int) -> None:
+        nonlocal read, total
+        read, total = count, of
+        progress()
+
+    try:
+        yield note
+    finally:
+        progress.clear()

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from detectors.batch import Batch
+from detectors.limits import EVIDENCE_LIMIT, SCAN_LIMIT
 from detectors.models.tokenizer import MAX_CHARACTERS
-from detectors.privacy.findings import EVIDENCE_LIMIT, SCAN_LIMIT
 from detectors.text import RECURRING, TextDetector
 
 DETECTOR = TextDetector()

@@ -4,7 +4,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from streams.local.token import find_token
+from streams.store.token import find_token
 
 
 def ask(

@@ -1,36 +1,24 @@
 """What the broker answers to each request: a method per request, named as in `apis`."""
 
 import asyncio
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from streams.local.broker.apis import APIS, Code, Fault
-from streams.local.broker.groups import Groups
-from streams.local.broker.offsets import Offsets
-from streams.local.broker.topics import Topics
-from streams.local.broker.transactions import Transactions
+from streams.local.broker.coordinator import NODE, Coordinator
+from streams.local.broker.each import UNKNOWN, Answer, Request, each, each_partition
 
-Request = dict[str, Any]
-Answer = dict[str, Any]
-NODE = 1
 ANSWER_BYTES = 32 << 20
 """What one answer to a fetch may hold, whatever the client allows."""
 _TOPIC, _OWN, _DEFAULT = 2, 1, 5
-_UNKNOWN = -1
 _NOT_ASKED = -(1 << 31)
 
 
-class Answers:
-    """All state of the broker, in `folder`. `client` is the client id, for the names of members."""
+class Answers(Coordinator):
+    """All state of the broker, in `folder`: records and topics, and what the coordinator has."""
 
     def __init__(self, folder: Path, host: str, port: int, *, create_topics: bool = False) -> None:
-        self._address = {"node": NODE, "host": host, "port": port}
+        super().__init__(folder, host, port)
         self._creates = create_topics
-        self.topics = Topics(folder)
-        self._offsets = Offsets(folder / "offsets.jsonl")
-        self.transactions = Transactions(folder / "transactions.json", self.topics, self._offsets)
-        self._groups = Groups()
 
     # Records
 
@@ -41,7 +29,7 @@ class Answers:
             log = self.topics.partition(topic, part["index"])
             return {"base": log.append(part["records"] or b""), "append_time": -1, "start": log.start}
 
-        return {"topics": _each_partition(request, append, base=-1, append_time=-1)}
+        return {"topics": each_partition(request, append, base=-1, append_time=-1)}
 
     async def fetch(self, request: Request, client: str) -> Answer:
         """Read records; where there are fewer than asked for, wait for more as long as the client allows."""
@@ -72,7 +60,7 @@ class Answers:
                 "records": data,
             }
 
-        topics = _each_partition(request, read, end=-1, stable=-1, start=-1, records=b"")
+        topics = each_partition(request, read, end=-1, stable=-1, start=-1, records=b"")
         settled = any(part["error"] for topic in topics for part in topic["partitions"])
         return {"topics": topics}, size - room, settled
 
@@ -101,9 +89,9 @@ class Answers:
         def find(topic: str, part: Request) -> Answer:
             log = self.topics.partition(topic, part["index"])
             timestamp, offset = log.at_time(part["timestamp"], committed=request.get("isolation") == 1)
-            return {"timestamp": timestamp, "offset": offset, "leader_epoch": _UNKNOWN}
+            return {"timestamp": timestamp, "offset": offset, "leader_epoch": UNKNOWN}
 
-        return {"topics": _each_partition(request, find, timestamp=-1, offset=-1, leader_epoch=_UNKNOWN)}
+        return {"topics": each_partition(request, find, timestamp=-1, offset=-1, leader_epoch=UNKNOWN)}
 
     async def delete_records(self, request: Request, client: str) -> Answer:
         """Forget what lies before an offset."""
@@ -113,7 +101,7 @@ class Answers:
             log.delete_before(part["offset"])
             return {"low": log.start}
 
-        return {"topics": _each_partition(request, delete, low=-1)}
+        return {"topics": each_partition(request, delete, low=-1)}
 
     # Topics
 
@@ -156,7 +144,7 @@ class Answers:
             change = self.topics.check if request.get("validate") else self.topics.create
             change(topic["name"], count, config)
 
-        return {"topics": _each(request["topics"], create)}
+        return {"topics": each(request["topics"], create)}
 
     async def delete_topics(self, request: Request, client: str) -> Answer:
         """Delete topics, and what groups have committed for them."""
@@ -165,7 +153,7 @@ class Answers:
             self.topics.delete(topic["name"])
             self._offsets.forget_topic(topic["name"])
 
-        return {"topics": _each([{"name": name} for name in request["topics"]], delete)}
+        return {"topics": each([{"name": name} for name in request["topics"]], delete)}
 
     async def create_partitions(self, request: Request, client: str) -> Answer:
         """Add partitions to topics."""
@@ -174,7 +162,7 @@ class Answers:
             if not request["validate"]:
                 self.topics.grow(topic["name"], topic["count"])
 
-        return {"topics": _each(request["topics"], grow)}
+        return {"topics": each(request["topics"], grow)}
 
     async def describe_configs(self, request: Request, client: str) -> Answer:
         """Return the settings of topics; the broker itself has none."""
@@ -189,7 +177,7 @@ class Answers:
             ]
             return {"kind": resource["kind"], "configs": configs}
 
-        return {"resources": _each(request["resources"], describe)}
+        return {"resources": each(request["resources"], describe)}
 
     async def alter_configs(self, request: Request, client: str) -> Answer:
         """Replace the settings of topics."""
@@ -202,140 +190,7 @@ class Answers:
                 self.topics.configure(resource["name"], config)
             return {"kind": resource["kind"]}
 
-        return {"resources": _each(request["resources"], alter)}
-
-    # Groups
-
-    async def find_coordinator(self, request: Request, client: str) -> Answer:
-        """Every group and transaction is looked after here."""
-        return self._address
-
-    async def join_group(self, request: Request, client: str) -> Answer:
-        """Join, with all others."""
-        refused = {"generation": -1, "protocol": "", "leader": "", "member": request["member"]}
-        try:
-            return await self._groups[request["group"]].join(request, client)
-        except Fault as fault:
-            return {"error": fault.code, **refused}
-
-    async def sync_group(self, request: Request, client: str) -> Answer:
-        """Share out partitions, or learn one's share."""
-        try:
-            return {"assignment": await self._groups[request["group"]].sync(request)}
-        except Fault as fault:
-            return {"error": fault.code, "assignment": b""}
-
-    async def heartbeat(self, request: Request, client: str) -> Answer:
-        """Be alive."""
-        return _answered(lambda: self._groups[request["group"]].heartbeat(request))
-
-    async def leave_group(self, request: Request, client: str) -> Answer:
-        """Go."""
-        return _answered(lambda: self._groups[request["group"]].leave(request["member"]))
-
-    async def describe_groups(self, request: Request, client: str) -> Answer:
-        """Return groups with their members."""
-        known = {*self._groups.names(), *self._offsets.groups()}
-        return {"groups": [self._describe_group(name, known) for name in request["groups"]]}
-
-    def _describe_group(self, name: str, known: set[str]) -> Answer:
-        if name not in known:
-            return {"group": name, "state": "Dead", "protocol_type": "", "protocol": ""}
-        group = self._groups[name]
-        members = [
-            {
-                "member": each.id, "client": each.client, "host": str(self._address["host"]),
-                "metadata": each.protocols.get(group.protocol, b""), "assignment": each.assignment,
-            }
-            for each in group.members.values()
-        ]  # fmt: skip
-        described = {"state": group.state, "protocol_type": group.protocol_type, "protocol": group.protocol}
-        return {"group": name, "members": members, **described}
-
-    async def list_groups(self, request: Request, client: str) -> Answer:
-        """Return the names of all groups."""
-        names = {*self._groups.names(), *self._offsets.groups()}
-        types = {name: self._groups[name].protocol_type for name in names}
-        return {"groups": [{"group": name, "protocol_type": kind} for name, kind in types.items()]}
-
-    async def delete_groups(self, request: Request, client: str) -> Answer:
-        """Forget groups without members, with what they have committed."""
-        known = {*self._groups.names(), *self._offsets.groups()}
-
-        def delete(group: Request) -> None:
-            if group["group"] not in known:
-                raise Fault(Code.GROUP_NOT_FOUND)
-            self._groups.delete(group["group"], self._offsets.forget)
-
-        return {"groups": _each([{"group": name} for name in request["groups"]], delete)}
-
-    async def offset_commit(self, request: Request, client: str) -> Answer:
-        """Keep the offsets of a group."""
-        group = request["group"]
-        found = _answered(lambda: self._groups[group].check_commit(request))
-
-        def commit(topic: str, part: Request) -> Answer:
-            if found.get("error"):
-                raise Fault(found["error"])
-            self.topics.partition(topic, part["index"])
-            self._offsets.commit(group, {(topic, part["index"]): (part["offset"], part["metadata"] or "")})
-            return {}
-
-        return {"topics": _each_partition(request, commit)}
-
-    async def offset_fetch(self, request: Request, client: str) -> Answer:
-        """Return the offsets of a group; -1 where there is none."""
-        committed = self._offsets.of(request["group"])
-        wanted: dict[str, list[int]] = {}
-        if request["topics"] is None:
-            for name, index in committed:
-                wanted.setdefault(name, []).append(index)
-        for topic in request["topics"] or ():
-            wanted[topic["name"]] = topic["partitions"]
-        return {
-            "topics": [
-                {
-                    "name": name,
-                    "partitions": [_offset(index, committed.get((name, index))) for index in parts],
-                }
-                for name, parts in wanted.items()
-            ]
-        }
-
-    # Producers
-
-    async def init_producer_id(self, request: Request, client: str) -> Answer:
-        """Give out a producer id."""
-        producer, epoch = self.transactions.new_producer(request["transactional_id"], request["timeout"])
-        return {"producer": producer, "epoch": epoch}
-
-    async def add_partitions_to_txn(self, request: Request, client: str) -> Answer:
-        """Begin a transaction; the logs themselves tell which partitions it has."""
-        found = _answered(lambda: self.transactions.begin(request))
-        return {
-            "topics": [
-                {"name": topic["name"], "partitions": [{"index": i, **found} for i in topic["partitions"]]}
-                for topic in request["topics"]
-            ]
-        }
-
-    async def add_offsets_to_txn(self, request: Request, client: str) -> Answer:
-        """Begin a transaction."""
-        return _answered(lambda: self.transactions.begin(request))
-
-    async def end_txn(self, request: Request, client: str) -> Answer:
-        """Commit or abort."""
-        return _answered(lambda: self.transactions.end(request))
-
-    async def txn_offset_commit(self, request: Request, client: str) -> Answer:
-        """Hold the offsets of a group until the transaction ends."""
-
-        def hold(topic: str, part: Request) -> Answer:
-            place = (topic, part["index"])
-            self.transactions.offsets(request, {place: (part["offset"], part["metadata"] or "")})
-            return {}
-
-        return {"topics": _each_partition(request, hold)}
+        return {"resources": each(request["resources"], alter)}
 
     # The broker itself
 
@@ -349,53 +204,6 @@ class Answers:
         await self.topics.tidy()
 
 
-def _each_partition(
-    request: Request, answer: Callable[[str, Request], Answer], **refused: Any
-) -> list[Answer]:
-    """Return the answers of all partitions, with the fault of those that have one."""
-
-    def one(topic: str, part: Request) -> Answer:
-        try:
-            return {"index": part["index"], "error": Code.NONE, **answer(topic, part)}
-        except Fault as fault:
-            code = fault.code
-        except OSError:
-            code = Code.STORAGE
-        return {**refused, "index": part["index"], "error": code}
-
-    return [
-        {"name": topic["name"], "partitions": [one(topic["name"], part) for part in topic["partitions"]]}
-        for topic in request["topics"]
-    ]
-
-
-def _each(things: Iterable[Request], answer: Callable[[Request], Answer | None]) -> list[Answer]:
-    """Return the answers of all topics, resources or groups, with the fault of those that have one."""
-
-    def one(thing: Request) -> Answer:
-        try:
-            return thing | {"error": Code.NONE, "configs": ()} | (answer(thing) or {})
-        except Fault as fault:
-            return thing | {"error": fault.code, "message": fault.message, "configs": ()}
-        except OSError as error:
-            return thing | {"error": Code.STORAGE, "message": str(error), "configs": ()}
-
-    return [one(thing) for thing in things]
-
-
-def _answered(act: Callable[[], None]) -> Answer:
-    try:
-        act()
-    except Fault as fault:
-        return {"error": fault.code}
-    return {"error": Code.NONE}
-
-
 def _set(waiting: asyncio.Future[None]) -> None:
     if not waiting.done():
         waiting.set_result(None)
-
-
-def _offset(index: int, committed: tuple[int, str] | None) -> Answer:
-    offset, metadata = committed or (_UNKNOWN, "")
-    return {"index": index, "offset": offset, "metadata": metadata, "leader_epoch": _UNKNOWN}

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.privacy.findings import CHECK_LIMIT, PLACEHOLDER, SCAN_LIMIT, Finding, merge, plain, verified
+from detectors.limits import CHECK_LIMIT, SCAN_LIMIT
+from detectors.privacy.findings import PLACEHOLDER, Finding, merge, plain, verified
 
 findings = st.lists(
     st.builds(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.batch import Batch
+from detectors.limits import CHECK_LIMIT, EVIDENCE_LIMIT, SCAN_LIMIT
 from detectors.pii import PiiDetector
-from detectors.privacy.findings import CHECK_LIMIT, EVIDENCE_LIMIT, SCAN_LIMIT
 from detectors.privacy.personal_data import KINDS, STRONG, find
 
 

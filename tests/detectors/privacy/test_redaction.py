@@ -6,8 +6,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detectors.errors import DetectorError
+from detectors.limits import SCAN_LIMIT
 from detectors.privacy import redaction
-from detectors.privacy.findings import PLACEHOLDER, SCAN_LIMIT, Finding
+from detectors.privacy.findings import PLACEHOLDER, Finding
 from detectors.privacy.redaction import MARGIN, Redactor, find_all
 
 REDACTOR = Redactor(b"0123456789abcdef")

@@ -17,10 +17,11 @@ from streams.decisions.pipeline import Output, Pipeline
 from streams.decisions.scoring import make_runner, owners
 from streams.kafka.clients import Message
 from streams.kafka.records import RefusedBatch
+from streams.policy import DEFAULT_POLICY
 from streams.policy.file import load as load_policy
 from streams.policy.file import parse as parse_policy
 from streams.policy.rules import CompiledPolicy
-from streams.settings import POLICY, Settings
+from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
 from tests.malformed import malformed_payloads
 from tests.streams.records import NOW_MS, FakeRecord, event, records_of
@@ -43,7 +44,7 @@ def runner() -> Iterator[Runner]:
 
 @pytest.fixture(scope="module")
 def policy(runner: Runner) -> CompiledPolicy:
-    return load_policy(POLICY, owners(runner)).compile(runner.metrics)
+    return load_policy(DEFAULT_POLICY, owners(runner)).compile(runner.metrics)
 
 
 def pipeline(runner: Runner, now_ms: int = NOW_MS, **settings: Any) -> Pipeline:
@@ -253,7 +254,7 @@ def test_what_a_tool_call_carries_is_judged(
 
 
 def test_a_failed_finder_means_that_only_the_hash_is_kept(broken: Runner) -> None:
-    policy = load_policy(POLICY, owners(broken)).compile(broken.metrics)
+    policy = load_policy(DEFAULT_POLICY, owners(broken)).compile(broken.metrics)
     scored, decision, everything = kept(broken, policy, "redacted")
     assert scored.storage == "hash"
     assert decision.failed == ("pii",)

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from detectors import registry
-from streams.decisions.scoring import chosen, make_runner, unknown_watched
+from streams.decisions.scoring import chosen, make_runner
 from streams.errors import SettingsError
+from streams.monitors.settings import unknown_watched
 from streams.settings import Settings
 
 

@@ -24,7 +24,8 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 from packaging.requirements import Requirement
 
 from streams.kafka.batches import BoundedRecords
-from streams.kafka.faust_transport import PollConsumer, _PollThread
+from streams.kafka.faust_thread import PollThread
+from streams.kafka.faust_transport import PollConsumer
 from streams.kafka.faust_worker import WeirApp, _PollSchema
 from streams.kafka.fetcher import BoundedFetcher
 from streams.kafka.topic_ids import _Request
@@ -44,7 +45,7 @@ OVERRIDDEN: list[tuple[type, type, tuple[str, ...]]] = [
     ),
     (PollConsumer, PollConsumer.__mro__[2], ("_new_consumer_thread",)),
     (
-        _PollThread,
+        PollThread,
         AIOKafkaConsumerThread,
         ("_create_worker_consumer", "on_start", "on_thread_stop", "seek_to_committed"),
     ),

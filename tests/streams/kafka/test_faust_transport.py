@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from streams.kafka.faust_transport import PollConsumer, _PollThread
+from streams.kafka.faust_thread import PollThread
+from streams.kafka.faust_transport import PollConsumer
 
 
 def state(position: int | None, end: int | None, stable: int | None = None) -> SimpleNamespace:
@@ -17,7 +18,7 @@ def state(position: int | None, end: int | None, stable: int | None = None) -> S
 
 def consumer(states: dict[int, Any] | None, finished: dict[int, int]) -> PollConsumer:
     """Return a consumer of the topic t that knows these partitions and has finished these offsets."""
-    thread: Any = _PollThread.__new__(_PollThread)
+    thread: Any = PollThread.__new__(PollThread)
     assignment = None
     if states is not None:
         known = {TP("t", number): each for number, each in states.items()}

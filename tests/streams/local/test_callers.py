@@ -16,7 +16,7 @@ import pytest
 
 from streams.local.clickhouse import start_clickhouse
 from streams.local.process import HOST, free_port
-from streams.local.token import find_token
+from streams.store.token import find_token
 from tests.streams.embedded_store import ask
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

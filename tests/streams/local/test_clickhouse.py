@@ -23,7 +23,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from streams.local.clickhouse import main, start_clickhouse
 from streams.local.process import HOST, LocalServiceError, free_port
-from streams.local.token import find_token
+from streams.store.token import find_token
 
 
 def connect(url: str, **options: Any) -> Client:

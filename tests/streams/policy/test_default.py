@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from schemas.events import Event
+from streams.policy import DEFAULT_POLICY
 from streams.policy.conditions import (
     NUMBER_FIELDS,
     NUMBER_OPERATORS,
@@ -16,7 +17,7 @@ from streams.policy.conditions import (
     TEXT_OPERATORS,
     comparisons,
 )
-from streams.policy.file import DEFAULT_POLICY, load, parse
+from streams.policy.file import load, parse
 from streams.policy.rules import VERDICTS, Action, OnFailure, Rule, RuleMode, RuleSeverity
 
 DETECTORS = {

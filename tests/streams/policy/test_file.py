@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.base import COUNT, SHARE, Range
+from streams.policy import DEFAULT_POLICY
 from streams.policy.conditions import comparisons
-from streams.policy.file import DEFAULT_POLICY, PolicyError, load, parse
+from streams.policy.file import PolicyError, load, parse
 from streams.policy.yaml_subset import MAX_BYTES
 
 METRICS = {"toxicity": "toxicity", "injection": "injection", "pii": "pii"}

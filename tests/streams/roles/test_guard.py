@@ -146,6 +146,19 @@ async def test_answers_do_not_wait_for_the_evidence_of_alerts(
     assert producer.sent[topics.ALERTS]
 
 
+async def test_a_watch_over_the_policy_that_fails_ends_the_guard(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer: Any = FakeProducer()
+    guard._producer = producer
+    monkeypatch.setattr(guard._policies, "reload_if_changed", lambda: 1 // 0)
+    monkeypatch.setattr(guard._settings, "policy_reload_s", 0.0)
+    guard._watching = asyncio.create_task(guard._watch_policy())
+    await asyncio.wait([guard._watching], timeout=10)
+    with pytest.raises(ZeroDivisionError):
+        await guard.handle(records_of(event("Where is my parcel?")))
+
+
 class RefusingAlerts(FakeProducer):
     """Takes its time for decisions and refuses alerts."""
 

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from streams.local.process import LocalServiceError
+from streams.errors import WeirError
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 FILE_HEADER, PROOF_HEADER = "X-Weir-Token-File", "X-Weir-Proof"
@@ -41,7 +41,7 @@ def _existing(path: Path) -> str:
     if _TOKEN.fullmatch(token):
         return token
     if token:
-        raise LocalServiceError(f"{path} holds no token: remove it, and a new one is made.")
+        raise WeirError(f"{path} holds no token: remove it, and a new one is made.")
     path.unlink()  # a full disk cut it off
     return make_token(path.parent)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.local.process import HOST, LocalServiceError, free_port
-from streams.local.token import FILE_HEADER, PROOF_HEADER, find_token, make_token, proof
+from streams.errors import WeirError
+from streams.local.process import HOST, free_port
+from streams.store.token import FILE_HEADER, PROOF_HEADER, find_token, make_token, proof
 
 
 def test_it_is_made_once_for_its_user_alone(tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def test_what_is_no_token_is_said_and_what_a_full_disk_left_is_made_again(tmp_pa
     (tmp_path / "token").write_text("")
     assert make_token(tmp_path).startswith("weir_")
     (tmp_path / "token").write_text("hunter2")
-    with pytest.raises(LocalServiceError, match="holds no token: remove it"):
+    with pytest.raises(WeirError, match="holds no token: remove it"):
         make_token(tmp_path)
 
 
