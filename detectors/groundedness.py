@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from detectors.base import SHARE, UNLIKELY, FloatMatrix
 from detectors.batch import Batch
-from detectors.grounding.alignment import Alignment, Lexicon, Span, shared_lexicon
+from detectors.grounding.alignment import Alignment, Lexicon, SupportedSpan, shared_lexicon
 from detectors.models.embeddings import shared_embeddings
 from detectors.models.tokenizer import MODELS, shared_encoder
 from schemas.events import Event, Evidence
@@ -129,7 +129,7 @@ class GroundednessDetector:
         yield from (self._item("sentence", text, span) for span in worst)
         yield from (self._item("word", text, span) for span in missing)
 
-    def _item(self, label: str, text: str, span: Span) -> Evidence:
+    def _item(self, label: str, text: str, span: SupportedSpan) -> Evidence:
         return Evidence(
             detector=self.name,
             metric=self.metrics[0],

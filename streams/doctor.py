@@ -44,7 +44,7 @@ _SAMPLE: Final = Event(
 )
 
 
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+class Diagnosis(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one check found."""
 
     check: str
@@ -54,7 +54,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     """What to do about it."""
 
 
-def diagnose() -> Iterator[Finding]:
+def diagnose() -> Iterator[Diagnosis]:
     """Yield the findings, in the order in which problems are best mended."""
     yield from variables({**dotenv_values(".env"), **os.environ})
     try:
@@ -63,7 +63,7 @@ def diagnose() -> Iterator[Finding]:
         yield _failure("settings", error, "the other checks need valid settings; docs/settings.md lists them")
         return
     if settings.storage in ("redacted", "hash") and not settings.redaction_key.get_secret_value():
-        yield Finding(
+        yield Diagnosis(
             "settings",
             "warn",
             "no redaction key: placeholders and text hashes change at every start",
@@ -78,18 +78,18 @@ def diagnose() -> Iterator[Finding]:
         yield telemetry(settings, role, expected, broker_answers=of_broker[0].status == "ok")
 
 
-def variables(environment: Mapping[str, str | None]) -> Iterator[Finding]:
+def variables(environment: Mapping[str, str | None]) -> Iterator[Diagnosis]:
     """Yield each `WEIR_` variable that is set, and warn of those that nothing reads."""
     known = {f"WEIR_{name.upper()}" for name in Settings.model_fields} | {"WEIR_SECRETS_DIR"}
     found = {name: value or "" for name, value in environment.items() if name.upper().startswith("WEIR_")}
     if not found:
-        yield Finding("settings", "ok", "all at their defaults: no WEIR_ variable is set")
+        yield Diagnosis("settings", "ok", "all at their defaults: no WEIR_ variable is set")
     for name, value in sorted(found.items()):
         if name.upper() in known:
-            yield Finding("settings", "ok", f"{name}={_masked(name, value)}")
+            yield Diagnosis("settings", "ok", f"{name}={_masked(name, value)}")
         else:
             advice = f"nothing reads it{did_you_mean(name.upper(), known)}: rename or remove it"
-            yield Finding("settings", "warn", f"unknown variable {name}", advice)
+            yield Diagnosis("settings", "warn", f"unknown variable {name}", advice)
 
 
 def _masked(name: str, value: str) -> str:
@@ -106,7 +106,7 @@ class Hashes(NamedTuple):
     detectors: str
 
 
-def detectors_and_policy(settings: Settings) -> Generator[Finding, None, Hashes | None]:
+def detectors_and_policy(settings: Settings) -> Generator[Diagnosis, None, Hashes | None]:
     """Load the detectors, score a text, bind the policy to their metrics; return what should be running."""
     started = time.perf_counter()
     try:
@@ -121,7 +121,9 @@ def detectors_and_policy(settings: Settings) -> Generator[Finding, None, Hashes 
         policy = load_policy(settings.policy, owners(runner), runner.ranges)
         compiled = policy.compile(runner.metrics)
         rules = f"{len(compiled.rules)} of {len(policy.rules)} rules in force or in shadow"
-        yield Finding("policy", "ok", f"{settings.policy}: version {policy.version} ({policy.hash}), {rules}")
+        yield Diagnosis(
+            "policy", "ok", f"{settings.policy}: version {policy.version} ({policy.hash}), {rules}"
+        )
         return Hashes(policy.hash, fingerprint(runner.detectors))
     except Exception as error:
         yield _failure("policy", error, "mend the file, or set WEIR_POLICY to another one")
@@ -130,50 +132,50 @@ def detectors_and_policy(settings: Settings) -> Generator[Finding, None, Hashes 
     return None
 
 
-def _scored(runner: Runner, load_s: float) -> Iterator[Finding]:
+def _scored(runner: Runner, load_s: float) -> Iterator[Diagnosis]:
     runner.score(Batch([_SAMPLE]))  # the first time is slower than any other
     started = time.perf_counter()
     scored = runner.score(Batch([_SAMPLE]))
     milliseconds = (time.perf_counter() - started) * 1000
     detail = f"{len(runner.detectors)} detectors, {len(runner.metrics)} metrics: loaded in {load_s:.1f} s"
-    yield Finding("detectors", "ok", f"{detail}, one text in {milliseconds:.1f} ms")
+    yield Diagnosis("detectors", "ok", f"{detail}, one text in {milliseconds:.1f} ms")
     for name in scored.failed:
         reason = runner.failures[name]
         advice = "raise WEIR_DETECTOR_BUDGET_MS" if reason == TIMEOUT else "leave it out with WEIR_DETECTORS"
-        yield Finding("detectors", "fail", f"{name} fails ({reason})", advice)
+        yield Diagnosis("detectors", "fail", f"{name} fails ({reason})", advice)
 
 
-def _watched(settings: Settings, metrics: Sequence[str]) -> Iterator[Finding]:
+def _watched(settings: Settings, metrics: Sequence[str]) -> Iterator[Diagnosis]:
     """Yield what WEIR_WATCH_METRICS names and nothing gives."""
     for problem in unknown_watched(settings, metrics):
         advice = "`weir check TEXT` lists the metrics, docs/policy.md the numbers of an event"
-        yield Finding("watch", "fail", problem, advice)
+        yield Diagnosis("watch", "fail", problem, advice)
 
 
-def codecs() -> Finding:
+def codecs() -> Diagnosis:
     """Look whether what producers may compress can be unpacked here."""
     missing = [name for name in CODECS if not getattr(codec, f"has_{name}")()]
     if missing:
         what = f"records compressed with {' or '.join(missing)} cannot be read: they stop every role"
-        return Finding("codecs", "fail", what, "install the library: `pip install cramjam`")
-    return Finding("codecs", "ok", f"compressed records can be read: {', '.join(CODECS)}")
+        return Diagnosis("codecs", "fail", what, "install the library: `pip install cramjam`")
+    return Diagnosis("codecs", "ok", f"compressed records can be read: {', '.join(CODECS)}")
 
 
-async def broker(settings: Settings) -> list[Finding]:
+async def broker(settings: Settings) -> list[Diagnosis]:
     """Connect to Kafka and look for the topics."""
     try:
         described = await _describe_topics(settings)
     except Exception as error:
         return [_failure("broker", error)]
-    found = [Finding("broker", "ok", f"{settings.kafka} answers")]
+    found = [Diagnosis("broker", "ok", f"{settings.kafka} answers")]
     missing = [name for name in topics.ALL if name not in described]
     if missing:
         found.append(
-            Finding("topics", "fail", f"missing: {', '.join(missing)}", "create them with `weir topics`")
+            Diagnosis("topics", "fail", f"missing: {', '.join(missing)}", "create them with `weir topics`")
         )
     present = [f"{name} {described[name]}" for name in topics.ALL if name in described]
     if present:
-        found.append(Finding("topics", "ok", f"partitions: {', '.join(present)}"))
+        found.append(Diagnosis("topics", "ok", f"partitions: {', '.join(present)}"))
     return found
 
 
@@ -183,23 +185,23 @@ async def _describe_topics(settings: Settings) -> dict[str, int]:
     return {each["topic"]: len(each["partitions"]) for each in described}
 
 
-def store(settings: Settings) -> Iterator[Finding]:
+def store(settings: Settings) -> Iterator[Diagnosis]:
     """Connect to ClickHouse and look whether its tables are up to date."""
     client = make_store(settings.model_copy(update={"clickhouse_timeout_s": TIMEOUT_S}))
     try:
         version = client.query("SELECT version()").rows[0][0]
-        yield Finding("store", "ok", f"{settings.clickhouse} answers: ClickHouse {version}")
+        yield Diagnosis("store", "ok", f"{settings.clickhouse} answers: ClickHouse {version}")
         pending = client.pending()
         if pending:
             names = ", ".join(f"{each.version:04d}_{each.name}" for each in pending)
-            yield Finding(
+            yield Diagnosis(
                 "tables", "fail", f"migrations not applied: {names}", "apply them with `weir migrate`"
             )
         elif missing := client.missing():
             names = ", ".join(missing)
-            yield Finding("tables", "fail", f"missing: {names}", "make them again with `weir migrate`")
+            yield Diagnosis("tables", "fail", f"missing: {names}", "make them again with `weir migrate`")
         else:
-            yield Finding("tables", "ok", f"the tables of {settings.clickhouse_database} are up to date")
+            yield Diagnosis("tables", "ok", f"the tables of {settings.clickhouse_database} are up to date")
     except Exception as error:
         yield _failure("store", error)
     finally:
@@ -208,7 +210,7 @@ def store(settings: Settings) -> Iterator[Finding]:
 
 def telemetry(
     settings: Settings, role: str, expected: Hashes | None = None, *, broker_answers: bool = True
-) -> Finding:
+) -> Diagnosis:
     """Ask a role's health endpoint; a port on which nothing listens is free for it.
 
     A role notices a broker that went away only by the messages it gets no more: `broker_answers` says it.
@@ -217,15 +219,15 @@ def telemetry(
     port: int = getattr(settings, f"{role}_port")
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.http_host, settings.http_host)  # noqa: S104
     where, setting = f"{host}:{port}", f"WEIR_{role.upper()}_PORT"
-    taken = Finding(role, "fail", f"something else listens on {where}", f"set {setting} to a free port")
+    taken = Diagnosis(role, "fail", f"something else listens on {where}", f"set {setting} to a free port")
     try:
         health = msgspec.json.decode(_get(f"http://{where}/healthz"), type=_Health)
     except ConnectionRefusedError:
-        return Finding(role, "skip", f"not running here; its port {port} is free")
+        return Diagnosis(role, "skip", f"not running here; its port {port} is free")
     except (OSError, http.client.HTTPException, msgspec.DecodeError):
         return taken
     if health.role != role:
-        return Finding(role, "fail", f"{health.role} listens on {where}", f"set {setting} to a free port")
+        return Diagnosis(role, "fail", f"{health.role} listens on {where}", f"set {setting} to a free port")
     return _of_health(health, broker_answers=broker_answers) or _of_policy(where, health, expected)
 
 
@@ -253,29 +255,29 @@ def _get(url: str) -> bytes:
         raise error.reason if isinstance(error.reason, OSError) else error from None
 
 
-def _of_health(health: _Health, *, broker_answers: bool) -> Finding | None:
+def _of_health(health: _Health, *, broker_answers: bool) -> Diagnosis | None:
     """Return what is wrong with a role that runs."""
     if health.status == "degraded":
         why = "".join(f"\n{problem}" for problem in health.problems.values())
         detail = f"runs: degraded ({', '.join(health.degraded)}), {health.behind}{why}"
-        return Finding(health.role, "warn", detail, "docs/operations.md says what the reasons mean")
+        return Diagnosis(health.role, "warn", detail, "docs/operations.md says what the reasons mean")
     if health.status != "ok":
         advice = "it has messages and finishes none: look at its log"
-        return Finding(health.role, "fail", f"runs: {health.status}, {health.behind}", advice)
+        return Diagnosis(health.role, "fail", f"runs: {health.status}, {health.behind}", advice)
     if not health.ready:
         advice = "it starts, or waits for the broker and its topics: look at its log"
-        return Finding(health.role, "warn", "runs, but is not ready", advice)
+        return Diagnosis(health.role, "warn", "runs, but is not ready", advice)
     if not broker_answers:
         detail = f"runs: {health.behind} when it last heard from the broker"
-        return Finding(health.role, "warn", detail, "it goes on when the broker is back")
+        return Diagnosis(health.role, "warn", detail, "it goes on when the broker is back")
     return None
 
 
-def _of_policy(where: str, health: _Health, expected: Hashes | None) -> Finding:
+def _of_policy(where: str, health: _Health, expected: Hashes | None) -> Diagnosis:
     """Compare what a guard judges by with what the settings say: it may have other ones, or old files."""
     well = f"runs: ok, ready, {health.behind}"
     if health.role != "guard" or expected is None:
-        return Finding(health.role, "ok", well)
+        return Diagnosis(health.role, "ok", well)
     try:
         labels = dict(_LABEL.findall(next(iter(_INFO.findall(_get(f"http://{where}/metrics").decode())), "")))
     except OSError:
@@ -291,10 +293,10 @@ def _of_policy(where: str, health: _Health, expected: Hashes | None) -> Finding:
             "compare its settings (WEIR_POLICY, WEIR_DETECTORS, WEIR_REFERENCES) with these; it takes new "
             "detectors when it is started again"
         )
-        return Finding("guard", "warn", f"{well}, but judges by {'; '.join(other)}", advice)
-    return Finding("guard", "ok", f"{well}, with this policy and these detectors")
+        return Diagnosis("guard", "warn", f"{well}, but judges by {'; '.join(other)}", advice)
+    return Diagnosis("guard", "ok", f"{well}, with this policy and these detectors")
 
 
-def _failure(check: str, error: Exception, advice: str = "") -> Finding:
+def _failure(check: str, error: Exception, advice: str = "") -> Diagnosis:
     detail = user_error(error) or f"{type(error).__name__}: {error}"
-    return Finding(check, "fail", str(detail), advice)
+    return Diagnosis(check, "fail", str(detail), advice)

@@ -52,7 +52,7 @@ _BYTES: Final = bytes(b if b > 127 else ord(chr(b).lower()) if chr(b).isalnum() 
 _DIGITS: Final = frozenset(b"0123456789")
 
 
-class Span(NamedTuple):
+class SupportedSpan(NamedTuple):
     """A part of a completion, in characters, `end` excluded, and its support, 0 to 1."""
 
     start: int
@@ -155,22 +155,22 @@ class Alignment:
         held = sum(self._weights[place] * self._support[place] for place in content)
         return 1.0 - held / total if content else 0.5
 
-    def sentences(self) -> list[Span]:
+    def sentences(self) -> list[SupportedSpan]:
         """Return the sentences of at least `MIN_SENTENCE` words with their support."""
         return [
-            Span(start, end, self._share(found))
+            SupportedSpan(start, end, self._share(found))
             for start, end, found in self._sentences
             if len(found) >= MIN_SENTENCE
         ]
 
-    def unsupported(self) -> Iterator[Span]:
+    def unsupported(self) -> Iterator[SupportedSpan]:
         """Yield the numbers and content words that are missing and less than half supported, in order."""
         for match in _WORD.finditer(self._text):
             for word in words(match.group())[:1]:
                 place = self._places.get(word, -1)
                 counts = place >= 0 and (is_number(word) or self._weights[place] >= CONTENT_WEIGHT)
                 if counts and self._support[place] < 0.5:
-                    yield Span(*match.span(), self._support[place])
+                    yield SupportedSpan(*match.span(), self._support[place])
 
     def _look_up(self, lexicon: Lexicon) -> tuple[npt.NDArray[np.int64], list[float]]:
         """Return the place of each word of the contexts, and the support of each word of the completion.

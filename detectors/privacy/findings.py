@@ -44,7 +44,7 @@ def merge(findings: Iterable[Finding]) -> list[Finding]:
     return merged
 
 
-def plain(text: str) -> str:
+def ascii_twins(text: str) -> str:
     """Return the first `SCAN_LIMIT` characters with digits, ASCII look-alikes, spaces and dashes in ASCII.
 
     The length stays the same, so that offsets hold. Covers decimal digits of all scripts (Unicode Nd),

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from detectors.deobfuscation.characters import ALIKE, INVISIBLE, MARKS, STYLES, TAGS, members
 from detectors.deobfuscation.readings import Reading, readings
-from detectors.privacy.findings import Finding, merge, plain
+from detectors.privacy.findings import Finding, ascii_twins, merge
 
 _PASSES: Final = 3
 """What was encoded twice (`%2540`) or in two ways is read; whoever encodes four times does not paste."""
@@ -69,7 +69,7 @@ def search(text: str, *finders: Find, others: list[Reading] | None = None) -> li
     `others` are the readings of the text, where they are known. A finder gets texts with digits, spaces and
     dashes in ASCII (see `plain`). The findings are those of the original text, sorted and free of overlaps.
     """
-    head = plain(text)
+    head = ascii_twins(text)
     view = decoded(head)
     if others is None:
         others = readings(text)
@@ -87,7 +87,7 @@ def _found(find: Find, text: str, view: View | None, others: list[Reading]) -> I
         known |= {_value(view.text, finding) for finding in hidden}
         yield from map(view.back, hidden)
     for reading in others:
-        shown = plain(reading.text)
+        shown = ascii_twins(reading.text)
         new = (finding for finding in find(shown) if _value(shown, finding) not in known)
         if finding := next(new, None):
             yield Finding(finding.kind, reading.start, reading.end)
@@ -106,7 +106,7 @@ def decoded(text: str) -> View | None:
             break
         view = _joined(pieces, view)
     shown = _unstyled(view.text)
-    return None if shown == text else view._replace(text=plain(shown))
+    return None if shown == text else view._replace(text=ascii_twins(shown))
 
 
 def _identity(text: str) -> View:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from schemas.otel.chat_messages import Message, message_of, read_messages, sentences
+from schemas.otel.chat_messages import ChatMessage, message_of, read_messages, sentences
 
 _REQUEST: Final = ("messages", "contents", "system", "systemInstruction", "system_instruction", "config")
 _DESCRIPTIONS: Final = (
@@ -27,17 +27,17 @@ _OF_RESPONSES: Final = (
 neither read nor describes tools and formats is read as well."""
 
 
-def read_body(body: Mapping[str, Any], role: str) -> list[Message] | None:
+def read_body(body: Mapping[str, Any], role: str) -> list[ChatMessage] | None:
     """Return the messages of a request or a response, or None for anything else."""
     for name, read in _READERS.items():
         if name in body and (found := read(body, role)):
             known = (*_DESCRIPTIONS, *(_REQUEST if name in _REQUEST else (name,)))
             known += _OF_RESPONSES if body.get("object") == "response" else ()
-            return found + [Message(role, said) for said in sentences(body, known)]
+            return found + [ChatMessage(role, said) for said in sentences(body, known)]
     return None
 
 
-def _request(body: Mapping[str, Any], role: str) -> list[Message] | None:
+def _request(body: Mapping[str, Any], role: str) -> list[ChatMessage] | None:
     messages = body.get("messages", body.get("contents"))
     if not isinstance(messages, (list, tuple)) or (found := read_messages(messages, role)) is None:
         return None
@@ -47,20 +47,20 @@ def _request(body: Mapping[str, Any], role: str) -> list[Message] | None:
     return [message for each in given if each for message in _system(each)] + found
 
 
-def _system(value: object) -> list[Message]:
+def _system(value: object) -> list[ChatMessage]:
     if isinstance(value, str):
-        return [Message("system", value)]
+        return [ChatMessage("system", value)]
     found = read_messages(value, "system") or []
     return [message._replace(role="system") for message in found]
 
 
-def _choices(body: Mapping[str, Any], role: str) -> list[Message] | None:
+def _choices(body: Mapping[str, Any], role: str) -> list[ChatMessage] | None:
     """Chat and text completions; a choice is `{"message": {...}}` or `{"text": "..."}`."""
     texts = any(name in body for name in ("object", "model", "usage"))
     return _each(body["choices"], "message", bare=True, texts=texts)
 
 
-def _output(body: Mapping[str, Any], role: str) -> list[Message] | None:
+def _output(body: Mapping[str, Any], role: str) -> list[ChatMessage] | None:
     """OpenAI's Responses API has a list of items here, Bedrock a message."""
     output = body["output"]
     if isinstance(output, Mapping):
@@ -76,11 +76,11 @@ _ITEMS: Final = ("message", "function_call", "custom_tool_call", "function_call_
 """Items of an output that hold text; the others tell of searches, reasoning and images."""
 
 
-def _candidates(body: Mapping[str, Any], role: str) -> list[Message] | None:
+def _candidates(body: Mapping[str, Any], role: str) -> list[ChatMessage] | None:
     return _each(body["candidates"], "content")
 
 
-def _generations(body: Mapping[str, Any], role: str) -> list[Message] | None:
+def _generations(body: Mapping[str, Any], role: str) -> list[ChatMessage] | None:
     """LangChain's result: a list for each prompt."""
     found = body["generations"]
     if isinstance(found, (list, tuple)) and all(isinstance(each, (list, tuple)) for each in found):
@@ -88,24 +88,24 @@ def _generations(body: Mapping[str, Any], role: str) -> list[Message] | None:
     return _each(found, "message", bare=True, texts=True)
 
 
-def _message(body: Mapping[str, Any], role: str) -> list[Message] | None:
+def _message(body: Mapping[str, Any], role: str) -> list[ChatMessage] | None:
     """Ollama's and Bedrock's `{"message": {...}}`."""
     return _each([{"message": body["message"]}], "message")
 
 
-def _content(body: Mapping[str, Any], role: str) -> list[Message] | None:
+def _content(body: Mapping[str, Any], role: str) -> list[ChatMessage] | None:
     """A response of Google's ADK, `{"content": {"parts": [...]}}`."""
     return _each([{"content": body["content"]}], "content")
 
 
-def _each(entries: object, name: str, *, bare: bool = False, texts: bool = False) -> list[Message] | None:
+def _each(entries: object, name: str, *, bare: bool = False, texts: bool = False) -> list[ChatMessage] | None:
     if not isinstance(entries, (list, tuple)):
         return None
     found = [_entry(entry, name, bare, texts) for entry in entries]
     return None if None in found else [message for message in found if message is not None]
 
 
-def _entry(entry: object, name: str, bare: bool, texts: bool) -> Message | None:
+def _entry(entry: object, name: str, bare: bool, texts: bool) -> ChatMessage | None:
     """Return the message in one choice, a `bare` one also without a role; or else its text."""
     if not isinstance(entry, Mapping):
         return None
@@ -119,7 +119,7 @@ def _entry(entry: object, name: str, bare: bool, texts: bool) -> Message | None:
         read = message_of(message, "assistant")
         return read._replace(text="\n".join(dict.fromkeys(filter(None, (read.text, *more)))))
     return (
-        Message("assistant", "\n".join(dict.fromkeys((text, *more))))
+        ChatMessage("assistant", "\n".join(dict.fromkeys((text, *more))))
         if texts and isinstance(text, str)
         else None
     )

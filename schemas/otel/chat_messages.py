@@ -59,7 +59,7 @@ _LONGEST_WORD: Final = 50
 """Characters; base64 in lines has longer ones."""
 
 
-class Message(NamedTuple):
+class ChatMessage(NamedTuple):
     """One message of a conversation."""
 
     role: str
@@ -88,13 +88,13 @@ def clean(value: object) -> str:
     return mended_text(str(value))
 
 
-def parse_messages(value: object, role: str) -> list[Message]:
+def parse_messages(value: object, role: str) -> list[ChatMessage]:
     """Return the messages in an attribute's value; what is none is one message of `role`, as it stands."""
     if value is None or value in ("", [], (), {}):
         return []
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
         return [message for item in value for message in parse_messages(item, role)]
-    return read_messages(structure(value), role) or [Message(role, clean(value))]
+    return read_messages(structure(value), role) or [ChatMessage(role, clean(value))]
 
 
 def structure(value: object) -> object:
@@ -107,7 +107,7 @@ def structure(value: object) -> object:
     return value
 
 
-def read_messages(value: object, role: str) -> list[Message] | None:
+def read_messages(value: object, role: str) -> list[ChatMessage] | None:
     """Return the messages of a structure that has their shape, or else None."""
     from schemas.otel.api_bodies import read_body
 
@@ -122,7 +122,7 @@ def read_messages(value: object, role: str) -> list[Message] | None:
     return None if None in found else [message for each in found for message in each or ()]
 
 
-def message_of(message: Mapping[str, Any], role: str) -> Message:
+def message_of(message: Mapping[str, Any], role: str) -> ChatMessage:
     """Return a message; one without a role of its own has `role`."""
     content = [part for name in ("parts", "content") for part in _list(message.get(name))]
     calls = [*_list(message.get("tool_calls")), message.get("function_call")]
@@ -137,7 +137,7 @@ def message_of(message: Mapping[str, Any], role: str) -> Message:
     )
 
 
-def latest_turn(messages: Sequence[Message], *, whole: bool = False) -> Turn:
+def latest_turn(messages: Sequence[ChatMessage], *, whole: bool = False) -> Turn:
     """Return what the model has not answered yet; earlier turns were events of their own.
 
     The text is what the user wrote since the last answer, the contexts are the results of tools since
@@ -162,7 +162,7 @@ def latest_turn(messages: Sequence[Message], *, whole: bool = False) -> Turn:
     return Turn("\n".join(filter(None, system)), text, tuple(contexts))
 
 
-def split_answer(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
+def split_answer(messages: Sequence[ChatMessage]) -> tuple[list[ChatMessage], list[ChatMessage]]:
     """Return the messages before the model's last ones, and those: its answer."""
     end = len(messages)
     while end and messages[end - 1].role in _MODEL_ROLES:
@@ -180,7 +180,7 @@ def tool_call(call: Mapping[str, Any]) -> ToolCall:
     return ToolCall(name=clean(name)[:NAME_LENGTH], arguments=clean(arguments))
 
 
-def _item(item: object, role: str) -> list[Message] | None:
+def _item(item: object, role: str) -> list[ChatMessage] | None:
     """Return what one entry of a list of messages holds: a message, or what the Responses API has beside."""
     if isinstance(item, (list, tuple)):
         return read_messages(item, role)
@@ -192,7 +192,7 @@ def _item(item: object, role: str) -> list[Message] | None:
     return _parts([item], "tool" if kind in _RESULTS else "assistant" if kind in _CALLS else role)
 
 
-def _parts(parts: Sequence[object], role: str) -> list[Message] | None:
+def _parts(parts: Sequence[object], role: str) -> list[ChatMessage] | None:
     """Return the one message of parts; None where they say nothing and are no media: `{"type": "file"}`."""
     message = _of_parts(parts, role)
     return None if message.empty and not _heavy(parts) else [message]
@@ -243,7 +243,7 @@ def _inner(value: object) -> Iterable[object]:
     return value if isinstance(value, (list, tuple)) else ()
 
 
-def _of_parts(parts: Sequence[object], role: str) -> Message:
+def _of_parts(parts: Sequence[object], role: str) -> ChatMessage:
     texts, calls, results = [], [], []
     for part in parts:
         kind = _kind(part)
@@ -256,7 +256,7 @@ def _of_parts(parts: Sequence[object], role: str) -> Message:
         else:
             texts += _texts(part, kind)
     # The Vercel AI SDK says the same in `content` and in `parts`.
-    return Message(
+    return ChatMessage(
         role, "\n".join(dict.fromkeys(filter(None, texts))), tuple(calls), tuple(filter(None, results))
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from schemas.otel.chat_messages import Message, message_of, parse_messages, read_messages, structure
+from schemas.otel.chat_messages import ChatMessage, message_of, parse_messages, read_messages, structure
 
 
 class SpanEvent(NamedTuple):
@@ -20,7 +20,7 @@ _EVENT_LISTS: Final = ("events", "all_messages_events")
 _WHOLE: Final = ("pydantic_ai.all_messages", "all_messages_events")
 
 
-def messages_at(attributes: Mapping[str, object], name: str, role: str) -> list[Message]:
+def messages_at(attributes: Mapping[str, object], name: str, role: str) -> list[ChatMessage]:
     """Return the messages of an attribute, or of those numbered at its `{i}`; none without a text."""
     if "{i}" in name:
         found = _numbered(attributes, name, role)
@@ -29,7 +29,7 @@ def messages_at(attributes: Mapping[str, object], name: str, role: str) -> list[
     elif name == "ai.prompt":
         found = _vercel(value, role)
     elif _is_plain(attributes, name):
-        found = [Message(role, str(value))]
+        found = [ChatMessage(role, str(value))]
     else:
         found = parse_messages(value, role)
     return [] if all(message.empty for message in found) else found
@@ -74,7 +74,7 @@ def _is_plain(attributes: Mapping[str, object], name: str) -> bool:
     return isinstance(kind, str) and kind.startswith("text/") and isinstance(attributes[name], str)
 
 
-def _vercel(value: object, role: str) -> list[Message]:
+def _vercel(value: object, role: str) -> list[ChatMessage]:
     """Read the Vercel AI SDK's `{"system": ..., "prompt": ..., "messages": [...]}`."""
     given = structure(value)
     if not isinstance(given, Mapping):
@@ -84,7 +84,7 @@ def _vercel(value: object, role: str) -> list[Message]:
     return found or parse_messages(value, role)
 
 
-def _numbered(attributes: Mapping[str, object], template: str, role: str) -> list[Message]:
+def _numbered(attributes: Mapping[str, object], template: str, role: str) -> list[ChatMessage]:
     before, after = template.split("{i}")
     messages: dict[int, dict[str, Any]] = {}
     for name, value in attributes.items():
@@ -109,7 +109,7 @@ def _put(node: dict[str, Any], path: list[str], value: object) -> None:
     node.setdefault(path[-1], value)
 
 
-def _spread(message: dict[str, Any], role: str) -> Message:
+def _spread(message: dict[str, Any], role: str) -> ChatMessage:
     """Return a message whose fields were attributes of their own."""
     content = message.get("content", message.get("text"))
     if isinstance(parts := structure(content), list) and read_messages(parts, role) is not None:

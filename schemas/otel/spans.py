@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from schemas.events import Event, ToolCall
 from schemas.otel.attributes import ATTRIBUTES, DETAILS, name_of
-from schemas.otel.chat_messages import Message, latest_turn, split_answer, structure, tool_call
+from schemas.otel.chat_messages import ChatMessage, latest_turn, split_answer, structure, tool_call
 from schemas.otel.content import SpanEvent, from_events, messages_at
 from schemas.otel.kinds import Kind, kind_of
 from schemas.otel.metadata import metadata
@@ -107,9 +107,9 @@ def _fields(attributes: Mapping[str, object], on: str) -> dict[str, Any]:
     return fields
 
 
-def _asked(sources: Iterable[Mapping[str, object]], whole: bool) -> list[Message]:
+def _asked(sources: Iterable[Mapping[str, object]], whole: bool) -> list[ChatMessage]:
     """Return the first input with something new in it, or else the first at all: its system prompt counts."""
-    first: list[Message] = []
+    first: list[ChatMessage] = []
     for messages in _found(sources, "text", "prompt", "user"):
         turn = latest_turn(messages, whole=whole)
         if turn.text or turn.contexts:
@@ -119,7 +119,7 @@ def _asked(sources: Iterable[Mapping[str, object]], whole: bool) -> list[Message
 
 
 def _answer(
-    sources: Iterable[Mapping[str, object]], fallback: list[Message]
+    sources: Iterable[Mapping[str, object]], fallback: list[ChatMessage]
 ) -> tuple[str, tuple[ToolCall, ...]]:
     sources = tuple(sources)
     messages = next(_found(sources, "text", "completion", "assistant"), fallback)
@@ -132,17 +132,17 @@ def _answer(
     return text, calls
 
 
-def _messages(sources: Iterable[Mapping[str, object]], field: str, role: str) -> list[Message]:
+def _messages(sources: Iterable[Mapping[str, object]], field: str, role: str) -> list[ChatMessage]:
     return next(_found(sources, field, "prompt", role), [])
 
 
-def _systems(messages: list[Message]) -> list[Message]:
-    return [Message("system", system)] if (system := latest_turn(messages).system) else []
+def _systems(messages: list[ChatMessage]) -> list[ChatMessage]:
+    return [ChatMessage("system", system)] if (system := latest_turn(messages).system) else []
 
 
 def _found(
     sources: Iterable[Mapping[str, object]], field: str, on: str, role: str
-) -> Iterator[list[Message]]:
+) -> Iterator[list[ChatMessage]]:
     """Yield the messages of every notation that has a text or a tool call."""
     names = [
         name for name, row in ATTRIBUTES.items() if (row.field, row.on, row.convert) == (field, on, None)

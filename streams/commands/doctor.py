@@ -7,7 +7,7 @@ import click
 from streams.terminal.command import Command, columns, json_text, plain
 
 if TYPE_CHECKING:
-    from streams.doctor import Finding
+    from streams.doctor import Diagnosis
 
 COLOURS = {"ok": "green", "skip": "blue", "warn": "yellow", "fail": "red"}
 FAILED = 1
@@ -45,7 +45,7 @@ def command(as_json: bool) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
-def _show(finding: "Finding") -> None:
+def _show(finding: "Diagnosis") -> None:
     from streams.terminal.table import folded
 
     room = columns()

@@ -11,7 +11,7 @@ from streams.terminal.command import Command, counted, plain, say
 
 if TYPE_CHECKING:
     from streams.ingest.field_map import FieldMap
-    from streams.ingest.files import Source
+    from streams.ingest.files import RowSource
     from streams.ingest.publish import Publication, Tally
     from streams.settings import Settings
 
@@ -83,7 +83,7 @@ def command(
     """
     from schemas import topics
     from streams.ingest.field_map import FieldMap, pairs
-    from streams.ingest.files import Source
+    from streams.ingest.files import RowSource
     from streams.ingest.publish import Preparer, Publication, Tally
     from streams.ingest.publish import raw as as_it_is
     from streams.ingest.span_messages import SpanPreparer, summary
@@ -95,7 +95,7 @@ def command(
     _check(otel=otel, raw=raw, mapped=mapped, chosen=bool(columns or names))
     settings = load()
     tally = Tally()
-    with Source(file, format_) as source:
+    with RowSource(file, format_) as source:
         if source.format != "jsonl" and (otel or raw):
             raise click.UsageError(f"--{'otel' if otel else 'raw'} reads JSONL, not {source.format}")
         fields = (
@@ -231,6 +231,6 @@ async def _count(publication: "Publication") -> None:
         pass
 
 
-def _note_unseen(fields: "FieldMap | None", source: "Source") -> None:
+def _note_unseen(fields: "FieldMap | None", source: "RowSource") -> None:
     for column in sorted(fields.unseen) if fields else []:
         say(f"note: no row of {source.name} has {column!r}", err=True)

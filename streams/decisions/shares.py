@@ -27,7 +27,7 @@ BASE, PER_PAYLOAD = 200.0, 0.01
 """What an event costs beside a byte that is read: by its being there, and by each byte of its payload."""
 HORIZON = 50_000.0
 """Over how much work the pace of an app is averaged: some seventy ordinary events, or three of 16 kB."""
-WINDOW = 14_000.0
+PER_WINDOW = 14_000.0
 """What a window costs that the transformer reads: 7 ms, where a byte takes half a microsecond."""
 UNKNOWN = {Depth.FULL: 8e-6, Depth.CHEAP: 1e-6, Depth.EXCERPT: 1e-6}
 """Seconds per byte for an app that is not known yet: with texts that the transformer reads in many parts."""
@@ -125,7 +125,7 @@ class Shares:
         costs = dict(work)
         for app, count in windows.items():
             if (app, Depth.FULL) in costs:
-                costs[app, Depth.FULL] += WINDOW * count
+                costs[app, Depth.FULL] += PER_WINDOW * count
         total = sum(costs.values())
         now = self._clock()
         self._forget(now)

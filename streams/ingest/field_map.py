@@ -86,7 +86,7 @@ CONVERTERS: Final[dict[str, Callable[[Any], Any]]] = {
 """How a field's value is read from a text or a number; every other field is text."""
 
 
-class Target:
+class MappedField:
     """Where a value goes: a field of an event, or one name of its metadata."""
 
     __slots__ = ("_convert", "_name", "field")
@@ -135,15 +135,15 @@ class FieldMap:
         self._constants: dict[str, Any] = {}
         for field, value in constants.items():
             try:
-                Target(field).put(self._constants, value)
+                MappedField(field).put(self._constants, value)
             except Rejected as rejected:
                 reason = rejected.detail.partition(": ")[2]
                 raise UserError(f"--set {field}={value}: {reason}") from None
         wanted = {field: field for field in FIELDS if field not in constants} | dict(columns)
         wanted |= {_METADATA + column: column for column in metadata}
-        self._targets: dict[str, list[Target]] = {}
+        self._targets: dict[str, list[MappedField]] = {}
         for field, column in wanted.items():
-            self._targets.setdefault(column, []).append(Target(field))
+            self._targets.setdefault(column, []).append(MappedField(field))
         self._dotted = [(column, tuple(column.split("."))) for column in self._targets if "." in column]
         self.named = (*columns.values(), *metadata)
         """The columns that the user named."""
@@ -172,7 +172,7 @@ class FieldMap:
                 self._put(event, column, self._targets[column], value)
         return event
 
-    def _put(self, event: dict[str, Any], column: str, targets: Sequence["Target"], value: Any) -> None:
+    def _put(self, event: dict[str, Any], column: str, targets: Sequence["MappedField"], value: Any) -> None:
         if self.unseen:
             self.unseen.discard(column)
         if value is None or _is_nan(value):

@@ -33,7 +33,7 @@ _DELIMITERS: Final = ",;\t|"
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
-class Row(NamedTuple):
+class InputRow(NamedTuple):
     """One line of JSONL as bytes, or one row of a table by column."""
 
     number: int
@@ -43,7 +43,7 @@ class Row(NamedTuple):
     """Why there is no value."""
 
 
-class Source:
+class RowSource:
     """A file of rows, opened. Raises `UserError` where it cannot be read."""
 
     def __init__(self, path: str, format_: Format | None = None) -> None:
@@ -80,7 +80,7 @@ class Source:
         """How much was read, in the unit of `size`."""
         return self._raw.tell() if self._raw is not None and self.size is not None else self._rows_read
 
-    def chunks(self) -> Iterator[list[Row]]:
+    def chunks(self) -> Iterator[list[InputRow]]:
         """Yield what can be read at once; from a pipe, what has been written to it so far."""
         try:
             yield from self._chunks
@@ -124,7 +124,7 @@ class Source:
             self._live = self._path == STDIN and not compressed
             self._chunks = self._lines(stream)
 
-    def _lines(self, stream: BinaryIO) -> Iterator[list[Row]]:
+    def _lines(self, stream: BinaryIO) -> Iterator[list[InputRow]]:
         number = 0
         rest: list[bytes] = []  # joined only when the line ends: a line of many chunks is not copied for each
         read = getattr(stream, "read1", stream.read)
@@ -135,12 +135,12 @@ class Source:
                 rest.clear()
             rest.append(lines.pop())
             if lines:
-                yield [Row(i, line) for i, line in enumerate(lines, number + 1)]
+                yield [InputRow(i, line) for i, line in enumerate(lines, number + 1)]
                 number += len(lines)
         if last := b"".join(rest):
-            yield [Row(number + 1, last)]
+            yield [InputRow(number + 1, last)]
 
-    def _open_csv(self, stream: BinaryIO) -> Iterator[list[Row]]:
+    def _open_csv(self, stream: BinaryIO) -> Iterator[list[InputRow]]:
         csv.field_size_limit(sys.maxsize)
         # Bytes that are not UTF-8 pass as lone surrogates: the row that has them is refused, not the file.
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
@@ -156,8 +156,8 @@ class Source:
         self.columns = tuple(header)
         return self._csv_rows(reader, header)
 
-    def _csv_rows(self, reader: Any, header: Sequence[str]) -> Iterator[list[Row]]:
-        rows: list[Row] = []
+    def _csv_rows(self, reader: Any, header: Sequence[str]) -> Iterator[list[InputRow]]:
+        rows: list[InputRow] = []
         first = reader.line_num + 1
         for cells in reader:
             if cells:
@@ -169,7 +169,7 @@ class Source:
         if rows:
             yield rows
 
-    def _open_parquet(self) -> Iterator[list[Row]]:
+    def _open_parquet(self) -> Iterator[list[InputRow]]:
         if self._path == STDIN:
             raise UserError("Parquet cannot be read from stdin: name a file")
         try:
@@ -187,11 +187,11 @@ class Source:
         self.columns, self.size = tuple(file.schema_arrow.names), file.metadata.num_rows
         return self._parquet_rows(file, pyarrow)
 
-    def _parquet_rows(self, file: Any, pyarrow: Any) -> Iterator[list[Row]]:
+    def _parquet_rows(self, file: Any, pyarrow: Any) -> Iterator[list[InputRow]]:
         try:
             for batch in file.iter_batches(CHUNK_ROWS):
                 values = _without_nanoseconds(batch, pyarrow).to_pylist()
-                yield [Row(i, value) for i, value in enumerate(values, self._rows_read + 1)]
+                yield [InputRow(i, value) for i, value in enumerate(values, self._rows_read + 1)]
                 self._rows_read += len(values)
         except (pyarrow.ArrowException, OSError) as error:
             raise UserError(
@@ -216,10 +216,10 @@ def _delimiter(header: str) -> str:
     )
 
 
-def _csv_row(number: int, header: Sequence[str], cells: Sequence[str]) -> Row:
+def _csv_row(number: int, header: Sequence[str], cells: Sequence[str]) -> InputRow:
     if len(cells) != len(header):
-        return Row(number, b"", f"{len(cells)} cells, where the header has {len(header)} columns")
-    return Row(number, dict(zip(header, cells, strict=True)))
+        return InputRow(number, b"", f"{len(cells)} cells, where the header has {len(header)} columns")
+    return InputRow(number, dict(zip(header, cells, strict=True)))
 
 
 def _without_nanoseconds(batch: Any, pyarrow: Any) -> Any:

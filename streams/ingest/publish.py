@@ -14,7 +14,7 @@ from schemas.events import Event
 from schemas.mending import parse
 from schemas.rejection import Reason, Rejected
 from streams.ingest.field_map import FieldMap
-from streams.ingest.files import Row, Source
+from streams.ingest.files import InputRow, RowSource
 from streams.kafka.clients import Message
 
 BATCH: Final = 1_000
@@ -95,7 +95,7 @@ class Preparer:
         self._tally = tally
         self._now_ms = now_ms
 
-    def __call__(self, row: Row) -> list[Message]:
+    def __call__(self, row: InputRow) -> list[Message]:
         """Return the message of a row, none for an empty line; raises `Rejected`."""
         value = row.value
         if row.problem:
@@ -149,7 +149,7 @@ class Preparer:
         return codec.partition_key(event)
 
 
-def raw(row: Row) -> list[Message]:
+def raw(row: InputRow) -> list[Message]:
     """Return a line as it is, good or bad; its key is its number, so that lines spread over partitions."""
     assert isinstance(row.value, bytes)
     return [(str(row.number).encode(), row.value)]
@@ -159,8 +159,8 @@ def raw(row: Row) -> list[Message]:
 class Publication:
     """One run: which rows, how they become messages, how many and how fast."""
 
-    source: Source
-    prepare: Callable[[Row], list[Message]]
+    source: RowSource
+    prepare: Callable[[InputRow], list[Message]]
     tally: Tally
     report: Callable[[str], None]
     """Told about each of the first bad rows that are skipped."""
@@ -191,7 +191,7 @@ class Publication:
     def _full(self) -> bool:
         return self.limit is not None and self.tally.prepared >= self.limit
 
-    def _prepared(self, rows: Sequence[Row], size: int) -> Iterator[list[Message]]:
+    def _prepared(self, rows: Sequence[InputRow], size: int) -> Iterator[list[Message]]:
         batch: list[Message] = []
         for row in rows:
             try:
@@ -218,7 +218,7 @@ class Publication:
             messages = messages[: self.limit - self.tally.prepared]
         return (messages[i : i + size] for i in range(0, len(messages), size))
 
-    def _bad(self, row: Row, rejected: Rejected) -> str:
+    def _bad(self, row: InputRow, rejected: Rejected) -> str:
         self.tally.bad += 1
         syntax = rejected.reason in _SYNTAX and "JSON" not in rejected.detail
         detail = f"not JSON: {rejected.detail}" if syntax else rejected.detail

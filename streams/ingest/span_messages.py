@@ -12,9 +12,9 @@ from schemas.events import Event
 from schemas.otel.kinds import Kind
 from schemas.rejection import Rejected
 from streams.ingest.field_map import FieldMap
-from streams.ingest.files import Row
+from streams.ingest.files import InputRow
 from streams.ingest.publish import PartlyRejectedError, Preparer, Tally
-from streams.ingest.spans import Span, spans_from_line
+from streams.ingest.spans import ExportedSpan, spans_from_line
 from streams.kafka.clients import Message
 
 HELD: Final = 1_000
@@ -70,7 +70,7 @@ class SpanPreparer(Preparer):
         self._generations: dict[str, None] = {}
         self._said: dict[tuple[str, str, str], None] = {}
 
-    def __call__(self, row: Row) -> list[Message]:
+    def __call__(self, row: InputRow) -> list[Message]:
         """Return the messages of the spans in a line; raises `Rejected`."""
         assert isinstance(row.value, bytes)
         if not row.value or row.value.isspace():
@@ -100,7 +100,7 @@ class SpanPreparer(Preparer):
             messages += self._resolved(self._held.popleft())
         return messages
 
-    def _of_span(self, span: Span) -> list[Message]:
+    def _of_span(self, span: ExportedSpan) -> list[Message]:
         if span.kind not in (Kind.GENERATION, Kind.WRAPPER):
             self.spans.others[span.kind] += 1
             return []

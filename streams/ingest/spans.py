@@ -17,7 +17,7 @@ from schemas.rejection import Reason, Rejected
 _DETAILS: Final = "gen_ai.client.inference.operation.details"
 
 
-class Span(NamedTuple):
+class ExportedSpan(NamedTuple):
     """What was found in one span, or in the log records of one."""
 
     kind: Kind
@@ -30,7 +30,7 @@ class Span(NamedTuple):
     """Why it could not be read."""
 
 
-def spans_from_line(line: bytes) -> list[Span]:
+def spans_from_line(line: bytes) -> list[ExportedSpan]:
     """Return what is in the spans and log records of one line of JSON.
 
     Read are the Collector's file exporter (OTLP/JSON: `resourceSpans`, `resourceLogs`), the console
@@ -54,12 +54,12 @@ def spans_from_line(line: bytes) -> list[Span]:
     return [span for entry in entries for span in _entry(entry)]
 
 
-def _entry(entry: dict[str, Any]) -> list[Span]:
+def _entry(entry: dict[str, Any]) -> list[ExportedSpan]:
     try:
         if "resourceSpans" in entry or "resourceLogs" in entry:
             return [*_otlp_spans(entry), *_otlp_logs(entry)]
         if "resourceMetrics" in entry:
-            return [Span(Kind.OTHER)]
+            return [ExportedSpan(Kind.OTHER)]
         return [_flat_log(entry) if "body" in entry and "attributes" in entry else _flat(entry)]
     except (AttributeError, TypeError, ValueError, OverflowError):
         raise Rejected(Reason.WRONG_TYPE, "not a span as OpenTelemetry exports it") from None
@@ -71,7 +71,7 @@ def _span(
     ids: tuple[str, str],
     times: tuple[int, int],
     events: Sequence[SpanEvent],
-) -> Span:
+) -> ExportedSpan:
     kind = kind_of(attributes)
     made = events_from_span(
         attributes, trace_id=ids[0], span_id=ids[1], start_ns=times[0], end_ns=times[1], resource=resource,
@@ -81,7 +81,7 @@ def _span(
         asked = made or is_model_call(attributes) or any(event.name.startswith("gen_ai.") for event in events)
         kind = Kind.GENERATION if asked else Kind.OTHER
     without = kind is Kind.GENERATION and not made
-    return Span(kind, ids[0], tuple(map(_timed, made)), content_switch(attributes) if without else "")
+    return ExportedSpan(kind, ids[0], tuple(map(_timed, made)), content_switch(attributes) if without else "")
 
 
 def _timed(event: Event) -> Event:
@@ -89,7 +89,7 @@ def _timed(event: Event) -> Event:
     return msgspec.structs.replace(event, timestamp=None) if event.timestamp == 0 else event
 
 
-def _otlp_spans(export: Mapping[str, Any]) -> Iterator[Span]:
+def _otlp_spans(export: Mapping[str, Any]) -> Iterator[ExportedSpan]:
     for of_resource in export.get("resourceSpans", []):
         resource = _attributes(of_resource.get("resource", {}).get("attributes", []))
         for of_scope in of_resource.get("scopeSpans", of_resource.get("instrumentationLibrarySpans", [])):
@@ -97,10 +97,10 @@ def _otlp_spans(export: Mapping[str, Any]) -> Iterator[Span]:
                 try:
                     yield _otlp_span(span, resource)
                 except Rejected as rejected:
-                    yield Span(Kind.OTHER, problem=rejected)
+                    yield ExportedSpan(Kind.OTHER, problem=rejected)
 
 
-def _otlp_span(span: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
+def _otlp_span(span: Mapping[str, Any], resource: Mapping[str, Any]) -> ExportedSpan:
     start = int(span.get("startTimeUnixNano", 0))
     ids = _identifier(span, "traceId"), _identifier(span, "spanId")
     events = [
@@ -110,7 +110,7 @@ def _otlp_span(span: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
     return _span(_attributes(span.get("attributes", [])), resource, ids, times, events)
 
 
-def _otlp_logs(export: Mapping[str, Any]) -> Iterator[Span]:
+def _otlp_logs(export: Mapping[str, Any]) -> Iterator[ExportedSpan]:
     """Log records about one call of a model are read together: its messages are records of their own."""
     for of_resource in export.get("resourceLogs", []):
         resource = _attributes(of_resource.get("resource", {}).get("attributes", []))
@@ -121,7 +121,7 @@ def _otlp_logs(export: Mapping[str, Any]) -> Iterator[Span]:
                 name = str(record.get("eventName") or attributes.get("event.name"))
                 event = SpanEvent(name, attributes, _value(record.get("body") or {}))
                 if not _tells(event):
-                    yield Span(Kind.OTHER)
+                    yield ExportedSpan(Kind.OTHER)
                     continue
                 moment = int(record.get("timeUnixNano") or record.get("observedTimeUnixNano") or 0)
                 ids = _ids(record.get("traceId"), record.get("spanId"), event, moment)
@@ -132,7 +132,7 @@ def _otlp_logs(export: Mapping[str, Any]) -> Iterator[Span]:
 
 def _from_logs(
     records: Sequence[tuple[SpanEvent, int]], resource: Mapping[str, Any], ids: tuple[str, str]
-) -> Span:
+) -> ExportedSpan:
     attributes = {name: value for event, _ in records for name, value in event.attributes.items()}
     moments = [moment for _, moment in records]
     return _span(attributes, resource, ids, (min(moments), max(moments)), [event for event, _ in records])
@@ -171,7 +171,7 @@ def _value(value: Mapping[str, Any]) -> Any:
     return None
 
 
-def _flat(span: Mapping[str, Any]) -> Span:
+def _flat(span: Mapping[str, Any]) -> ExportedSpan:
     context = span.get("context") or span
     attributes = span.get("attributes")
     if not isinstance(attributes, Mapping):
@@ -195,12 +195,12 @@ def _flat_event(event: Mapping[str, Any] | Sequence[Any]) -> SpanEvent:
     return SpanEvent(str(name), dict(attributes))
 
 
-def _flat_log(record: Mapping[str, Any]) -> Span:
+def _flat_log(record: Mapping[str, Any]) -> ExportedSpan:
     attributes = record["attributes"] or {}
     name = str(record.get("event_name") or attributes.get("event.name"))
     event = SpanEvent(name, attributes, record["body"])
     if not _tells(event):
-        return Span(Kind.OTHER)
+        return ExportedSpan(Kind.OTHER)
     resource = record.get("resource") or {}
     moment = _nanoseconds(record, "timestamp")
     ids = _ids(record.get("trace_id"), record.get("span_id"), event, moment)

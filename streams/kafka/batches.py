@@ -15,7 +15,7 @@ _CODECS: Final = (1, 2, 3, 4)
 """gzip, snappy, lz4, zstd."""
 
 
-class Batch:
+class RecordBatch:
     """A record batch that ends with a `RefusedBatch` where it cannot be read."""
 
     def __init__(self, batch: Any, tp: TopicPartition, suspects: set[tuple[TopicPartition, int]]) -> None:
@@ -81,10 +81,10 @@ class Batches:
         """Whether there is another batch."""
         return self._next is not None
 
-    def next_batch(self) -> Batch:
+    def next_batch(self) -> RecordBatch:
         """Return the next batch."""
         batch, self._next = self._next, self._batches.next_batch() if self._batches.has_next() else None
-        return Batch(batch, self._tp, self._suspects)
+        return RecordBatch(batch, self._tp, self._suspects)
 
 
 class BoundedRecords(PartitionRecords):  # type: ignore[misc]

@@ -22,7 +22,7 @@ from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
 
-WINDOW = 10_000
+WINDOW_MESSAGES = 10_000
 APPS = 100
 """Apps that are told apart in a window: whoever invents a new one per message gets no letter for each."""
 PAYLOAD_BYTES = 32 << 20
@@ -242,14 +242,14 @@ class DeadLetterLimit:
     def __init__(self, max_run: int, max_ratio: float) -> None:
         self._max_run = max_run
         self._max_ratio = max_ratio
-        self._recent: deque[bool] = deque(maxlen=WINDOW)
+        self._recent: deque[bool] = deque(maxlen=WINDOW_MESSAGES)
         self._bad = 0
         self._run = 0
 
     def check(self, accepted: Iterable[bool]) -> None:
         """Count a batch, in order; raise `TooManyDeadLetters` past a limit."""
         for good in accepted:
-            if len(self._recent) == WINDOW:
+            if len(self._recent) == WINDOW_MESSAGES:
                 self._bad -= not self._recent[0]
             self._recent.append(good)
             self._bad += not good
@@ -259,8 +259,8 @@ class DeadLetterLimit:
                     f"more than {self._max_run} messages in a row are refused: is the right data in "
                     "the topic? `weir dlq list` shows the reasons; WEIR_DLQ_MAX_RUN sets the limit"
                 )
-            if len(self._recent) == WINDOW and 0 < self._max_ratio * WINDOW < self._bad:
+            if len(self._recent) == WINDOW_MESSAGES and 0 < self._max_ratio * WINDOW_MESSAGES < self._bad:
                 raise TooManyDeadLetters(
-                    f"more than {self._max_ratio:.0%} of the last {WINDOW:,} messages are refused: "
+                    f"more than {self._max_ratio:.0%} of the last {WINDOW_MESSAGES:,} messages are refused: "
                     "`weir dlq list` shows the reasons; WEIR_DLQ_MAX_RATIO sets the limit"
                 )

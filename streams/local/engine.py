@@ -74,7 +74,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class QueryOutcome:
     """What a statement did."""
 
     format: str | None
@@ -119,7 +119,7 @@ class Engine:
             raise self._error(error) from None
         return Prepared(request, statement)
 
-    def execute(self, prepared: Prepared, write: Callable[[bytes], None]) -> Outcome:
+    def execute(self, prepared: Prepared, write: Callable[[bytes], None]) -> QueryOutcome:
         """Run a statement and hand the result to `write`, in parts; `EngineError` when it fails.
 
         When it returns, all is done and written: nothing fails afterwards.
@@ -138,7 +138,9 @@ class Engine:
             raise self._error(error) from None
         counters["elapsed_ns"] = time.perf_counter_ns() - started
         has_result = isinstance(statement, Query) and statement.has_result
-        return Outcome(statement.format if has_result else None, {k: str(v) for k, v in counters.items()})
+        return QueryOutcome(
+            statement.format if has_result else None, {k: str(v) for k, v in counters.items()}
+        )
 
     def _error(self, error: Exception) -> EngineError:
         return EngineError(_OURS.sub("", str(error)), self.version)

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from streams.local.callers import admit
 from streams.local.content import ContentError, decode
-from streams.local.engine import Engine, EngineError, Outcome, Prepared, Request
+from streams.local.engine import Engine, EngineError, Prepared, QueryOutcome, Request
 from streams.store.token import FILE_HEADER, PROOF_HEADER, proof
 
 MAX_BODY = 256 << 20
@@ -52,7 +52,7 @@ class Lanes:
         """Read a statement."""
         return await asyncio.get_running_loop().run_in_executor(self._short, self._engine.prepare, asked)
 
-    async def execute(self, prepared: Prepared, write: Callable[[bytes], None]) -> Outcome:
+    async def execute(self, prepared: Prepared, write: Callable[[bytes], None]) -> QueryOutcome:
         """Run it in its lane, when a thread is free."""
         lane = self._short if prepared.is_short else self._queries
         return await asyncio.get_running_loop().run_in_executor(lane, self._engine.execute, prepared, write)
@@ -180,7 +180,7 @@ class _Reply:
         data, self._buffer = bytes(self._buffer), bytearray()
         await self.response.write(data)
 
-    async def finish(self, outcome: Outcome) -> web.StreamResponse:
+    async def finish(self, outcome: QueryOutcome) -> web.StreamResponse:
         """Send what is left."""
         if self.started:
             await self._flush()

@@ -40,7 +40,7 @@ TABLES = {
     topics.DEAD_LETTERS: "dead_letters",
 }
 FIRST_DELAY_S, LAST_DELAY_S = 0.2, 10.0
-Row = tuple[Record, Any]
+Decoded = tuple[Record, Any]
 
 
 class Archive:
@@ -107,8 +107,8 @@ class Archive:
                 refused.append(Refused(rejected.row[0], codec.Reason.STORE_REJECTED, rejected.reason))
         return refused
 
-    def _decode(self, records: Sequence[Record]) -> tuple[dict[str, list[Row]], list[Refused]]:
-        groups: dict[str, list[Row]] = defaultdict(list)
+    def _decode(self, records: Sequence[Record]) -> tuple[dict[str, list[Decoded]], list[Refused]]:
+        groups: dict[str, list[Decoded]] = defaultdict(list)
         refused = []
         with self._telemetry.stage("decode"):
             now = time.time_ns() // 1_000_000
@@ -143,7 +143,7 @@ class Archive:
                 reason=each.reason, problem=each.detail,
             )  # fmt: skip
 
-    async def _write(self, topic: str, rows: list[Row]) -> list[Rejected[Row]]:
+    async def _write(self, topic: str, rows: list[Decoded]) -> list[Rejected[Decoded]]:
         """Insert until it succeeds: only the store's word on a row itself ever drops one."""
         blocks = Blocks(rows, _token([record for record, _ in rows]), _size)
         delay = FIRST_DELAY_S
@@ -169,7 +169,7 @@ class Archive:
         self._telemetry.count(catalogue.ROWS, blocks.taken, TABLES[topic])
         return blocks.refused
 
-    def _inserting(self, topic: str) -> Callable[[Sequence[Row], str], None]:
+    def _inserting(self, topic: str) -> Callable[[Sequence[Decoded], str], None]:
         insert = self._insert[topic]
         return lambda rows, token: insert([message for _, message in rows], token)
 
@@ -186,7 +186,7 @@ def _pieces(records: Sequence[Record], most: int, most_bytes: int) -> Iterator[S
         yield records[start:]
 
 
-def _size(row: Row) -> int:
+def _size(row: Decoded) -> int:
     return len(row[0].value or b"")
 
 

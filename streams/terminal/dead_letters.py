@@ -9,7 +9,7 @@ import msgspec
 from schemas.events import DeadLetter
 from streams.terminal.command import WIDE, counted, json_text, plain
 from streams.terminal.messages import moment
-from streams.terminal.table import Table
+from streams.terminal.table import TextTable
 
 ID = 12
 """Hex digits of an id that the table shows: enough to name a letter by."""
@@ -32,7 +32,7 @@ def table(letters: Sequence[DeadLetter], room: int = WIDE) -> str:
         )
         for x in letters
     ]
-    found = Table(_HEADER, lines, [name in ("bytes", "more") for name in _HEADER], room)
+    found = TextTable(_HEADER, lines, [name in ("bytes", "more") for name in _HEADER], room)
     return "\n".join([*found.head(), *map(found.row, lines)])
 
 

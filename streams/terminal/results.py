@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from streams.terminal.command import WIDE, json_text, plain
-from streams.terminal.table import Table
+from streams.terminal.table import TextTable
 
 ResultFormat = Literal["table", "tsv", "csv", "json"]
 Row = Sequence[Any]
@@ -37,7 +37,7 @@ def _table_lines(columns: Sequence[str], rows: Iterator[Row], room: int) -> Iter
     sample = list(itertools.islice(rows, SAMPLE))
     numeric = [_all_numbers(row[i] for row in sample) for i in range(len(columns))]
     shown = [list(map(_short, row)) for row in sample]
-    table = Table([plain(name) for name in columns], shown, numeric, room)
+    table = TextTable([plain(name) for name in columns], shown, numeric, room)
     lines = [table.head(), map(table.row, shown), (table.row(list(map(_short, row))) for row in rows)]
     return (line + "\n" for line in itertools.chain.from_iterable(lines))
 

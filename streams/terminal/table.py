@@ -71,7 +71,7 @@ def aligned(lines: Iterable[Sequence[Cell]], limit: int = 40, room: int = WIDE) 
     return [aligner.line(line) for line in lines]
 
 
-class Table:
+class TextTable:
     """Rows under a header and a rule, in `room` columns: text is cut (`…`), a number is not.
 
     Where too little of the text would be left, each row takes lines of its own, one per column.

@@ -19,7 +19,7 @@ _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x08, 0x10, 0x20
 NO_PRODUCER = -1
 
 
-class Batch(NamedTuple):
+class RecordBatch(NamedTuple):
     """The header of a batch; times in ms, `length` in bytes after the first two fields."""
 
     base: int
@@ -57,18 +57,18 @@ class Batch(NamedTuple):
         return bool(self.attributes & _CONTROL)
 
 
-def header(data: bytes) -> Batch | None:
+def header(data: bytes) -> RecordBatch | None:
     """Return the header at the start of some bytes; None where they hold no whole header."""
-    return Batch(*HEADER.unpack_from(data)) if len(data) >= HEADER.size else None
+    return RecordBatch(*HEADER.unpack_from(data)) if len(data) >= HEADER.size else None
 
 
-def intact(data: bytes, batch: Batch) -> bool:
+def intact(data: bytes, batch: RecordBatch) -> bool:
     """Whether the bytes are one whole batch with the right checksum."""
     whole = len(data) == batch.size and batch.magic == 2
     return whole and bool(calc_crc32c(memoryview(data)[_CHECKED_FROM:]) == batch.crc)
 
 
-def checked(data: bytes, limit: int) -> Batch:
+def checked(data: bytes, limit: int) -> RecordBatch:
     """Return the header of a produced batch; raises `Fault`: nobody could read past a broken one."""
     batch = header(data)
     if batch is None:

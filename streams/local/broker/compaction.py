@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from streams.local.broker import batches
-from streams.local.broker.batches import Batch
+from streams.local.broker.batches import RecordBatch
 from streams.local.broker.partition import Partition
-from streams.local.broker.segments import Segment
+from streams.local.broker.segments import LogSegment
 
 
 def due(partition: Partition) -> list[Path]:
@@ -34,7 +34,7 @@ def compacted(paths: list[Path], tombstones_s: float) -> Path:
 
     The files are opened anew: the broker goes on reading through its own.
     """
-    segments = [Segment(path) for path in paths]
+    segments = [LogSegment(path) for path in paths]
     target = paths[0].with_suffix(".compacted")
     try:
         latest = _latest(segments)
@@ -60,15 +60,15 @@ def take_over(partition: Partition, paths: list[Path], target: Path) -> None:
     target.replace(paths[0])
     for segment in old[1:]:
         segment.delete()
-    partition.segments[: len(old)] = [Segment(paths[0])]
+    partition.segments[: len(old)] = [LogSegment(paths[0])]
     partition.compacted_to = partition.segments[1].base
 
 
-def _bytes(segments: list[Segment]) -> int:
+def _bytes(segments: list[LogSegment]) -> int:
     return sum(segment.size for segment in segments)
 
 
-def _latest(segments: list[Segment]) -> dict[bytes, int]:
+def _latest(segments: list[LogSegment]) -> dict[bytes, int]:
     return {
         record.key: record.offset
         for segment in segments
@@ -79,7 +79,7 @@ def _latest(segments: list[Segment]) -> dict[bytes, int]:
     }
 
 
-def _kept(batch: Batch, data: bytes, latest: dict[bytes, int], *, expired: bool) -> bytes:
+def _kept(batch: RecordBatch, data: bytes, latest: dict[bytes, int], *, expired: bool) -> bytes:
     if batch.control or batch.transactional:
         return data  # whether it counts is not known here
     records = list(batches.records(data))
@@ -94,6 +94,6 @@ def _kept(batch: Batch, data: bytes, latest: dict[bytes, int], *, expired: bool)
     return batches.rebuilt(batch.base, kept) if kept else b""
 
 
-def _batches(segment: Segment) -> Iterator[tuple[Batch, bytes]]:
+def _batches(segment: LogSegment) -> Iterator[tuple[RecordBatch, bytes]]:
     for position, batch in segment.headers(0):
         yield batch, segment.read(position, batch.size)

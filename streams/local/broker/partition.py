@@ -10,7 +10,7 @@ from streams.local.broker import batches
 from streams.local.broker.apis import Code, Fault
 from streams.local.broker.config import Config
 from streams.local.broker.producers import Producers
-from streams.local.broker.segments import Segment
+from streams.local.broker.segments import LogSegment
 
 _LATEST, _EARLIEST = -1, -2
 
@@ -36,10 +36,10 @@ class Partition:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._waiting: set[asyncio.Future[None]] = set()
-        self.segments = [Segment(path) for path in sorted(folder.glob("*.log"))]
+        self.segments = [LogSegment(path) for path in sorted(folder.glob("*.log"))]
         self._drop_compacted()
         if not self.segments:
-            self.segments = [Segment(self._path(0), new=True)]
+            self.segments = [LogSegment(self._path(0), new=True)]
         self._recover()
         self.start = max(self._read_start(), self.segments[0].base)
 
@@ -156,7 +156,7 @@ class Partition:
         # Which producers there are is kept beside the segment that begins: only that one is read at a start.
         write_atomically(self._state(self.end), json.dumps(self.producers.state()))
         self._state(self.segments[-1].base).unlink(missing_ok=True)
-        self.segments.append(Segment(self._path(self.end), new=True))
+        self.segments.append(LogSegment(self._path(self.end), new=True))
 
     def _recover(self) -> None:
         active = self.segments[-1]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streams.local.broker.apis import Code, Fault
-from streams.local.broker.batches import NO_PRODUCER, Batch
+from streams.local.broker.batches import NO_PRODUCER, RecordBatch
 
 REMEMBERED = 5
 """Batches of a producer by which a repeat is known: a client has no more under way."""
@@ -37,7 +37,7 @@ class Producers:
         known = {producer: [each.epoch, each.batches] for producer, each in self._known.items()}
         return {"producers": known, "open": self.open, "aborted": self._aborted}
 
-    def repeated(self, batch: Batch) -> int | None:
+    def repeated(self, batch: RecordBatch) -> int | None:
         """Return the offset at which a batch is already; raises `Fault` where it must not be appended."""
         known = self._known.get(batch.producer)
         if batch.producer == NO_PRODUCER or known is None:
@@ -54,7 +54,7 @@ class Producers:
             raise Fault(Code.OUT_OF_ORDER_SEQUENCE)
         return None
 
-    def note(self, batch: Batch, *, commit: bool = False) -> None:
+    def note(self, batch: RecordBatch, *, commit: bool = False) -> None:
         """Take in a batch of the log; `commit` says so of a control batch."""
         if batch.producer == NO_PRODUCER:
             return

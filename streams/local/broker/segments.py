@@ -8,13 +8,13 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-from streams.local.broker.batches import HEADER, Batch, header, intact
+from streams.local.broker.batches import HEADER, RecordBatch, header, intact
 
 INDEX_BYTES = 4096
 """One entry of the index per so many bytes: what lies between is found by reading headers."""
 
 
-class Segment:
+class LogSegment:
     """Batches from the offset in the file's name on; written at its end only.
 
     A write reaches the system's cache, as with Kafka: it outlives the process, not a loss of power.
@@ -34,7 +34,7 @@ class Segment:
         """When it was last written, in seconds of the system's clock."""
         return os.fstat(self._file).st_mtime
 
-    def append(self, data: bytes, batch: Batch) -> None:
+    def append(self, data: bytes, batch: RecordBatch) -> None:
         """Write one batch whole or not at all; `OSError` where it cannot be written."""
         try:
             written = os.pwrite(self._file, data, self.size)
@@ -47,7 +47,7 @@ class Segment:
         self._note(batch, self.size)
         self.size += len(data)
 
-    def recover(self) -> Iterator[tuple[Batch, bytes]]:
+    def recover(self) -> Iterator[tuple[RecordBatch, bytes]]:
         """Yield every batch; cut off what a crash has left half written."""
         good = 0
         for position, batch in self.headers(0):
@@ -60,7 +60,7 @@ class Segment:
             os.ftruncate(self._file, good)
             self.size = self._indexed = good
 
-    def headers(self, position: int) -> Iterator[tuple[int, Batch]]:
+    def headers(self, position: int) -> Iterator[tuple[int, RecordBatch]]:
         """Yield the headers from a position on, each with its own."""
         while (batch := header(self.read(position, HEADER.size))) is not None:
             if batch.length <= 0 or position + batch.size > self.size:
@@ -93,7 +93,7 @@ class Segment:
         self.close()
         self.path.unlink(missing_ok=True)
 
-    def _note(self, batch: Batch, position: int) -> None:
+    def _note(self, batch: RecordBatch, position: int) -> None:
         if not self._positions or position >= self._positions[-1] + INDEX_BYTES:
             self._offsets.append(batch.base)
             self._positions.append(position)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.limits import CHECK_LIMIT, SCAN_LIMIT
-from detectors.privacy.findings import PLACEHOLDER, Finding, merge, plain, verified
+from detectors.privacy.findings import PLACEHOLDER, Finding, ascii_twins, merge, verified
 
 findings = st.lists(
     st.builds(
@@ -41,7 +41,7 @@ def covered(some: list[Finding]) -> set[int]:
 
 @given(st.text(st.characters(codec=None)))
 def test_plain_text_keeps_every_position(text: str) -> None:
-    result = plain(text)
+    result = ascii_twins(text)
     assert len(result) == len(text)
     for before, after in zip(text, result, strict=True):
         assert (
@@ -63,7 +63,7 @@ def test_plain_text_keeps_every_position(text: str) -> None:
     ],
 )
 def test_plain_text_has_ascii_digits_spaces_and_dashes(text: str, expected: str) -> None:
-    assert plain(text) == expected
+    assert ascii_twins(text) == expected
 
 
 def test_candidates_beyond_the_limit_count_unchecked() -> None:

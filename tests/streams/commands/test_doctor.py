@@ -18,7 +18,7 @@ from detectors.batch import Batch
 from detectors.runner import Runner
 from schemas.events import Evidence
 from streams import doctor as checks
-from streams.doctor import Finding, variables
+from streams.doctor import Diagnosis, variables
 from streams.local.process import free_port
 from streams.settings import Settings, load
 from streams.telemetry import catalogue
@@ -128,7 +128,7 @@ def test_a_running_guard_is_compared_with_the_settings(
     telemetry.ready = True
     telemetry.gauge(catalogue.POLICY_INFO, 1, '2026 "x"', *running)
 
-    async def compared() -> Finding:
+    async def compared() -> Diagnosis:
         port = free_port()
         server = TelemetryServer(telemetry, "127.0.0.1", port, "WEIR_GUARD_PORT")
         await server.start()

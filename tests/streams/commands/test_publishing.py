@@ -11,7 +11,7 @@ from schemas import codec
 from schemas.events import Event
 from schemas.otel.kinds import Kind
 from streams.ingest.field_map import FieldMap
-from streams.ingest.files import Row, Source
+from streams.ingest.files import InputRow, RowSource
 from streams.ingest.publish import BATCH, BadRowError, Preparer, Publication, Tally, raw
 from streams.ingest.span_messages import SpanPreparer
 from streams.kafka.clients import Message
@@ -44,12 +44,12 @@ def line(**changes: Any) -> bytes:
 
 def test_a_good_line_is_sent_as_it_is() -> None:
     payload = line(conversation_id="c", unknown=1)
-    assert preparer()(Row(1, payload)) == [(b"c", payload)]
+    assert preparer()(InputRow(1, payload)) == [(b"c", payload)]
 
 
 @pytest.mark.parametrize("blank", [b"", b"  \r"])
 def test_blank_lines_are_nothing(blank: bytes) -> None:
-    assert preparer()(Row(1, blank)) == []
+    assert preparer()(InputRow(1, blank)) == []
 
 
 def test_a_missing_id_follows_from_file_line_and_content() -> None:
@@ -57,7 +57,7 @@ def test_a_missing_id_follows_from_file_line_and_content() -> None:
     prepare = preparer(tally=tally)
 
     def event_id(number: int, **changes: Any) -> str:
-        ((_, value),) = prepare(Row(number, line(event_id=None, **changes)))
+        ((_, value),) = prepare(InputRow(number, line(event_id=None, **changes)))
         assert value is not None
         return codec.decode(Event, value).event_id
 
@@ -69,7 +69,7 @@ def test_a_missing_id_follows_from_file_line_and_content() -> None:
 
 def test_a_mapping_makes_an_event_of_a_row() -> None:
     fields = FieldMap({"text": "question", "event_id": "id"}, {"app": "shop", "kind": "prompt"}, ("team",))
-    ((key, value),) = preparer(fields)(Row(2, {"question": "hello", "id": 5, "team": "a", "other": "x"}))
+    ((key, value),) = preparer(fields)(InputRow(2, {"question": "hello", "id": 5, "team": "a", "other": "x"}))
     assert value is not None
     assert (key, json.loads(value)) == (b"5", GOOD | {"event_id": "5", "metadata": {"team": "a"}})
 
@@ -80,7 +80,7 @@ def publish(
     path.write_bytes(content)
     producer, reports = FakeProducer(), list[str]()
     tally = Tally()
-    with Source(str(path)) as source:
+    with RowSource(str(path)) as source:
         publication = Publication(source, prepare or preparer(tally=tally), tally, reports.append, **options)
         try:
             asyncio.run(publication.run(producer, lambda: None))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import UserError
-from streams.ingest.files import CHUNK_BYTES, Row, Source, guess
+from streams.ingest.files import CHUNK_BYTES, InputRow, RowSource, guess
 
 Write = Callable[[str, str | bytes], str]
 
@@ -27,8 +27,8 @@ def write(tmp_path: Path) -> Write:
     return to
 
 
-def rows(path: str) -> list[Row]:
-    with Source(path) as source:
+def rows(path: str) -> list[InputRow]:
+    with RowSource(path) as source:
         return [row for chunk in source.chunks() for row in chunk]
 
 
@@ -54,23 +54,23 @@ def test_another_name_does_not() -> None:
 
 def test_lines_keep_their_numbers(write: Write) -> None:
     assert rows(write("a.jsonl", b"{}\n\n{1}\r\nlast")) == [
-        Row(1, b"{}"),
-        Row(2, b""),
-        Row(3, b"{1}\r"),
-        Row(4, b"last"),
+        InputRow(1, b"{}"),
+        InputRow(2, b""),
+        InputRow(3, b"{1}\r"),
+        InputRow(4, b"last"),
     ]
 
 
 def test_lines_longer_than_a_chunk_are_put_together(write: Write) -> None:
     long = b"x" * (2 * CHUNK_BYTES + 5)
     assert rows(write("a.jsonl", b"a\n" + long + b"\nb\n" + long)) == [
-        Row(1, b"a"), Row(2, long), Row(3, b"b"), Row(4, long),
+        InputRow(1, b"a"), InputRow(2, long), InputRow(3, b"b"), InputRow(4, long),
     ]  # fmt: skip
 
 
 def test_gzip_is_recognised_without_its_name_and_the_position_is_that_of_the_file(write: Write) -> None:
     path = write("a.jsonl", gzip.compress(b"a\nb\n"))
-    with Source(path) as source:
+    with RowSource(path) as source:
         assert [row.value for chunk in source.chunks() for row in chunk] == [b"a", b"b"]
         assert source.position == source.size == Path(path).stat().st_size
 
@@ -83,8 +83,11 @@ def test_damaged_gzip_is_said(write: Write, cut: int) -> None:
 
 def test_csv_rows_begin_where_their_first_line_is(write: Write) -> None:
     found = rows(write("a.csv", '\ufefftext,n\n"two\nlines",1\n\nplain,2\nshort\n'))
-    assert found[:2] == [Row(2, {"text": "two\nlines", "n": "1"}), Row(5, {"text": "plain", "n": "2"})]
-    assert found[2] == Row(6, b"", "1 cells, where the header has 2 columns")
+    assert found[:2] == [
+        InputRow(2, {"text": "two\nlines", "n": "1"}),
+        InputRow(5, {"text": "plain", "n": "2"}),
+    ]
+    assert found[2] == InputRow(6, b"", "1 cells, where the header has 2 columns")
 
 
 def test_tsv_and_cells_beyond_csvs_own_limit(write: Write) -> None:
@@ -102,7 +105,7 @@ def test_tsv_and_cells_beyond_csvs_own_limit(write: Write) -> None:
     ],
 )
 def test_the_header_tells_what_separates(write: Write, content: str, row: dict[str, str]) -> None:
-    assert rows(write("a.csv", content)) == [Row(2, row)]
+    assert rows(write("a.csv", content)) == [InputRow(2, row)]
 
 
 @pytest.mark.parametrize(
@@ -120,13 +123,13 @@ def test_csv_reads_what_csv_writes(table: list[tuple[str, str]]) -> None:
     stdin = SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(text.getvalue().encode())))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdin", stdin)
-        with Source("-", "csv") as source:
+        with RowSource("-", "csv") as source:
             found = [row.value for chunk in source.chunks() for row in chunk]
     assert found == [{"a": a, "b": b} for a, b in table]
 
 
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read: Is a directory"), Source(str(tmp_path), "jsonl"):
+    with pytest.raises(UserError, match="cannot be read: Is a directory"), RowSource(str(tmp_path), "jsonl"):
         pass
 
 
@@ -141,13 +144,13 @@ def test_parquet_gives_python_values(tmp_path: Path) -> None:
     }
     path = tmp_path / "a.parquet"
     parquet.write_table(pyarrow.table(columns), path)
-    with Source(str(path)) as source:
+    with RowSource(str(path)) as source:
         assert source.columns == ("text", "timestamp", "contexts")
         found = [row for chunk in source.chunks() for row in chunk]
         assert source.position == source.size == 2
     moment = dt.datetime(2023, 11, 14, 22, 13, 20, tzinfo=dt.UTC)
-    assert found[0] == Row(1, {"text": "a", "timestamp": moment, "contexts": ["x", "y"]})
-    assert found[1] == Row(2, {"text": None, "timestamp": None, "contexts": []})
+    assert found[0] == InputRow(1, {"text": "a", "timestamp": moment, "contexts": ["x", "y"]})
+    assert found[1] == InputRow(2, {"text": None, "timestamp": None, "contexts": []})
 
 
 def test_what_is_no_parquet_is_said(write: Write) -> None:
@@ -163,5 +166,5 @@ def test_without_pyarrow_it_is_said_how_to_get_it(write: Write, monkeypatch: pyt
 
 
 def test_parquet_is_not_read_from_a_pipe() -> None:
-    with pytest.raises(UserError, match="name a file"), Source("-", "parquet"):
+    with pytest.raises(UserError, match="name a file"), RowSource("-", "parquet"):
         pass

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from schemas.events import Event
 from schemas.otel.kinds import Kind
 from schemas.rejection import Rejected
-from streams.ingest.spans import Span, spans_from_line
+from streams.ingest.spans import ExportedSpan, spans_from_line
 
 TRACE, SPAN = "0" * 31 + "a", "0" * 15 + "b"
 ATTRIBUTES = {
@@ -47,7 +47,7 @@ FLAT = {
 }  # fmt: skip
 
 
-def spans(line: object) -> list[Span]:
+def spans(line: object) -> list[ExportedSpan]:
     return spans_from_line(json.dumps(line).encode())
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wcwidth import width
 
 from streams.terminal.command import json_text, plain
-from streams.terminal.table import Aligner, Cell, Table, aligned, folded
+from streams.terminal.table import Aligner, Cell, TextTable, aligned, folded
 
 
 def cells(*texts: str) -> list[Cell]:
@@ -45,7 +45,7 @@ def test_aligned_lines_begin_their_last_column_at_the_same_place(rows: list[list
 def table(
     header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], room: int = 1_000
 ) -> list[str]:
-    shown = Table(header, rows, right, room)
+    shown = TextTable(header, rows, right, room)
     return [line for row in [*shown.head(), *map(shown.row, rows)] for line in row.splitlines()]
 
 

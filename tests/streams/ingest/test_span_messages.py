@@ -8,7 +8,7 @@ from schemas.events import Event
 from schemas.otel.kinds import Kind
 from streams.ingest import span_messages
 from streams.ingest.field_map import FieldMap
-from streams.ingest.files import Row
+from streams.ingest.files import InputRow
 from streams.ingest.publish import PartlyRejectedError, Tally
 from streams.ingest.span_messages import SpanPreparer, SpanTally, summary
 
@@ -29,7 +29,7 @@ def around(text: str, kind: str = "AGENT") -> dict[str, Any]:
 
 
 def prepared(preparer: SpanPreparer, *lines: bytes) -> list[str]:
-    messages = [message for i, each in enumerate(lines) for message in preparer(Row(i + 1, each))]
+    messages = [message for i, each in enumerate(lines) for message in preparer(InputRow(i + 1, each))]
     messages += preparer.finish()
     return [codec.decode(Event, value).text for _, value in messages]
 
@@ -69,7 +69,7 @@ def test_a_pipe_without_an_end_holds_a_limited_number(monkeypatch: pytest.Monkey
     monkeypatch.setattr(span_messages, "HELD", 2)
     preparer = new()
     spans = [line(i, around(f"Hi {i}"), f"trace {i}") for i in range(5)]
-    assert sum(len(preparer(Row(i + 1, each))) for i, each in enumerate(spans)) == 3 * 2
+    assert sum(len(preparer(InputRow(i + 1, each))) for i, each in enumerate(spans)) == 3 * 2
     assert len(preparer.finish()) == 2 * 2
 
 
@@ -98,6 +98,6 @@ def test_a_bad_span_among_good_ones_of_a_line_takes_none_with_it() -> None:
     good = json.loads(line(1, call("Hi")))
     old = json.loads(line(2, call("Ho"))) | {"start_time_unix_nano": 10**15, "end_time_unix_nano": 10**15}
     with pytest.raises(PartlyRejectedError, match="3653 days ago") as caught:
-        preparer(Row(1, json.dumps([old, good]).encode()))
+        preparer(InputRow(1, json.dumps([old, good]).encode()))
     assert [codec.decode(Event, value).text for _, value in caught.value.rest] == ["Hi", "Hi!"]
     assert (preparer.spans.read, preparer.spans.published, preparer.spans.refused) == (2, 1, 1)

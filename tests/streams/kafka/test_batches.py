@@ -41,7 +41,7 @@ class Batch:
     ],
 )
 def test_what_cannot_be_unpacked_is_one_record_at_the_last_offset(error: Exception, reason: Reason) -> None:
-    (refused,) = batches.Batch(Batch(error), TP, set())
+    (refused,) = batches.RecordBatch(Batch(error), TP, set())
     assert isinstance(refused, RefusedBatch)
     assert (refused.topic, refused.partition, refused.offset, refused.timestamp) == ("t", 3, 11, 99)
     assert refused.reason == reason
@@ -50,18 +50,18 @@ def test_what_cannot_be_unpacked_is_one_record_at_the_last_offset(error: Excepti
 
 def test_a_missing_library_is_no_fault_of_the_batch() -> None:
     with pytest.raises(UnsupportedCodecError):
-        list(batches.Batch(Batch(UnsupportedCodecError("libraries not found")), TP, set()))
+        list(batches.RecordBatch(Batch(UnsupportedCodecError("libraries not found")), TP, set()))
     unknown = Batch(UnsupportedCodecError("unknown"))
     unknown.compression_type = 7
-    assert [record.reason for record in batches.Batch(unknown, TP, set())] == [Reason.UNREADABLE_BATCH]
+    assert [record.reason for record in batches.RecordBatch(unknown, TP, set())] == [Reason.UNREADABLE_BATCH]
 
 
 def test_a_wrong_checksum_is_fetched_once_more_before_it_is_believed() -> None:
     suspects: set[tuple[TopicPartition, int]] = set()
-    assert not batches.Batch(Batch(crc=False), TP, suspects).validate_crc()
-    again = batches.Batch(Batch(crc=False), TP, suspects)
+    assert not batches.RecordBatch(Batch(crc=False), TP, suspects).validate_crc()
+    again = batches.RecordBatch(Batch(crc=False), TP, suspects)
     assert again.validate_crc()
     assert [record.reason for record in again] == [Reason.UNREADABLE_BATCH]
-    healed = batches.Batch(Batch(), TP, suspects)
+    healed = batches.RecordBatch(Batch(), TP, suspects)
     assert healed.validate_crc()
     assert list(healed) == ["a", "b"]

@@ -15,7 +15,7 @@ from schemas.events import Alert, DeadLetter
 from streams.kafka import dead_letters
 from streams.kafka.dead_letters import (
     APPS,
-    WINDOW,
+    WINDOW_MESSAGES,
     DeadLetterLimit,
     DeadLetters,
     Refused,
@@ -202,19 +202,19 @@ def test_a_run_goes_on_over_batches() -> None:
 
 def test_without_a_limit_nothing_stops() -> None:
     settings = Settings(_env_file=None)
-    DeadLetterLimit(settings.dlq_max_run, settings.dlq_max_ratio).check([False] * 3 * WINDOW)
+    DeadLetterLimit(settings.dlq_max_run, settings.dlq_max_ratio).check([False] * 3 * WINDOW_MESSAGES)
 
 
 def test_the_share_counts_over_a_full_window_only() -> None:
-    limit = DeadLetterLimit(WINDOW, 0.5)
-    limit.check([True, False, False] * (WINDOW // 3 - 1))
+    limit = DeadLetterLimit(WINDOW_MESSAGES, 0.5)
+    limit.check([True, False, False] * (WINDOW_MESSAGES // 3 - 1))
     with pytest.raises(TooManyDeadLetters, match="WEIR_DLQ_MAX_RATIO"):
         limit.check([True, False, False] * 3)
 
 
 def test_what_was_bad_is_forgotten_after_a_window_of_good() -> None:
-    limit = DeadLetterLimit(WINDOW, 0.5)
-    limit.check([False, True] * (WINDOW // 2))
-    limit.check([True] * WINDOW)
-    limit.check([False, True] * (WINDOW // 2))
-    assert limit._bad == WINDOW // 2
+    limit = DeadLetterLimit(WINDOW_MESSAGES, 0.5)
+    limit.check([False, True] * (WINDOW_MESSAGES // 2))
+    limit.check([True] * WINDOW_MESSAGES)
+    limit.check([False, True] * (WINDOW_MESSAGES // 2))
+    assert limit._bad == WINDOW_MESSAGES // 2
