@@ -23,8 +23,9 @@ class Recorder:
     batch_records = 100
     linger_s = 0.0
 
-    def __init__(self, *, commit: bool = True, fail_after: int | None = None) -> None:
+    def __init__(self, *, commit: bool = True, fail_after: int | None = None, full: int = COUNT) -> None:
         self.commit = commit
+        self.count = full
         self.fail_after = fail_after
         self.calls: list[str] = []
         self.seen: list[tuple[int, int, bytes | None]] = []
@@ -41,7 +42,7 @@ class Recorder:
         self.calls.append("handle" if records else "flush")
         if self.fail_after is not None and len(self.seen) > self.fail_after:
             raise ValueError("cannot go on")
-        if len({value for *_, value in self.seen}) >= COUNT:
+        if len({value for *_, value in self.seen}) >= self.count:
             self.full.set()
         return self.commit or not records
 
@@ -107,14 +108,12 @@ async def test_every_record_is_handled_once_and_in_order(settings: Settings) -> 
 
 
 async def test_a_clean_stop_commits_what_was_handled(settings: Settings) -> None:
-    first, again = Recorder(), Recorder()
+    first, again = Recorder(), Recorder(full=7)
     await run(settings, first)
-    worker = Worker(settings, again, Telemetry("guard"))
-    running = asyncio.create_task(worker.run())
-    await asyncio.sleep(4)
-    worker.request_stop()
-    await running
-    assert not set(again.seen) & set(first.seen)
+    async with producing(settings) as producer:
+        await producer.send(topics.FEEDBACK, [(b"%d" % i, b"new %d" % i) for i in range(7)])
+    await run(settings, again)
+    assert {value for *_, value in again.seen} == {b"new %d" % i for i in range(7)}
 
 
 async def test_pending_records_are_committed_by_the_flush_at_the_end(settings: Settings) -> None:

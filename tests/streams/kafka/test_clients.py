@@ -1,0 +1,83 @@
+"""What is sent while the broker is away is kept by a patient producer, and told by another one."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    NotLeaderForPartitionError,
+)
+
+from streams.kafka import clients
+from streams.kafka.clients import BatchProducer
+from streams.settings import Settings
+
+MESSAGES = [(b"a", b"1"), (b"b", b"2"), (None, b"3")]
+
+
+class RoomyBatch:
+    """A batch of aiokafka that never is full."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    def append(self, *, key: bytes | None, value: bytes, timestamp: None) -> object:
+        self.values.append(value)
+        return self
+
+
+class Broker:
+    """An aiokafka producer whose first answers are errors."""
+
+    def __init__(self, *errors: KafkaError) -> None:
+        self.errors = list(errors)
+        self.taken: list[bytes] = []
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        return {0, 1}
+
+    def create_batch(self) -> RoomyBatch:
+        return RoomyBatch()
+
+    async def send_batch(self, batch: RoomyBatch, topic: str, *, partition: int) -> asyncio.Future[None]:
+        answer = asyncio.get_running_loop().create_future()
+        if self.errors:
+            answer.set_exception(self.errors.pop(0))
+        else:
+            self.taken += batch.values
+            answer.set_result(None)
+        return answer
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "RETRY_S", 0.001)
+
+
+def producer(broker: Any, *, patient: bool) -> BatchProducer:
+    made = BatchProducer(Settings(_env_file=None), patient=patient)
+    made._producer = broker
+    return made
+
+
+@pytest.mark.parametrize("error", [KafkaTimeoutError(), NotLeaderForPartitionError()])
+async def test_a_patient_producer_sends_again_until_all_is_acknowledged(error: KafkaError) -> None:
+    broker = Broker(error, error)
+    await producer(broker, patient=True).send("topic", MESSAGES)
+    assert set(broker.taken) == {b"1", b"2", b"3"}
+    assert not broker.errors
+
+
+async def test_an_impatient_producer_says_that_it_could_not() -> None:
+    broker = Broker(KafkaTimeoutError())
+    with pytest.raises(KafkaTimeoutError):
+        await producer(broker, patient=False).send("topic", MESSAGES)
+
+
+async def test_no_patience_helps_against_an_error_that_stays() -> None:
+    broker = Broker(MessageSizeTooLargeError())
+    with pytest.raises(MessageSizeTooLargeError):
+        await producer(broker, patient=True).send("topic", MESSAGES)
