@@ -21,11 +21,12 @@ from bench.texts import make_events, messages
 from bench.workers import KINDS, TOPIC
 from schemas import topics
 from schemas.events import Event
-from streams.kafka.clients import administering, client_options, producing
+from streams.kafka.clients import client_options, producing
+from streams.kafka.topics import administering
 from streams.roles.archive import Archive
 from streams.roles.watch import Watch
 from streams.settings import Settings
-from streams.store.connection import make_store
+from streams.store.client import make_store
 from tests.brokers import KafkaBroker
 from tests.harness import Role, Weir
 

@@ -19,7 +19,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas import codec, topics
-from streams.kafka.clients import TOPIC_CONFIG, BatchProducer, client_options, create_topics
+from streams.kafka.clients import BatchProducer, client_options
+from streams.kafka.topics import TOPIC_CONFIG, create_topics
 from streams.monitors import adwin, snapshots
 from streams.monitors.drift import SegmentState, WatchedEvent, WatchedScores
 from streams.monitors.snapshots import Segment

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from schemas import codec
 from schemas.events import Event
-from streams.kafka.clients import Message
+from streams.kafka.records import Message
 
 MEDIAN_WORDS = 28
 SIGMA = 1.0

@@ -10,11 +10,12 @@ escapes its judgement by a character that is none.
 import codecs
 import datetime as dt
 import hashlib
+from functools import cache
 from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import msgspec
 
-from schemas.events import MESSAGES, Event, Feedback
+from schemas.events import Event
 from schemas.mending import mended
 from schemas.rejection import Reason, Rejected, explain
 
@@ -51,9 +52,11 @@ MAX_FUTURE_MS: Final = 3600 * 1000
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND: Final = dt.timedelta(milliseconds=1)
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODERS: Final[dict[type[msgspec.Struct], msgspec.json.Decoder[Any]]] = {
-    kind: msgspec.json.Decoder(kind) for kind in MESSAGES.values()
-}
+
+
+@cache
+def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
 
 
 def encode(message: msgspec.Struct) -> bytes:
@@ -81,7 +84,7 @@ def app_of(payload: bytes | None) -> str:
 
 
 def decode(kind: type[M], payload: bytes | None) -> M:
-    """Return a message of one of the types in `schemas.events.MESSAGES`, whatever its size or age.
+    """Return a message of one of the types in `schemas.topics.MESSAGES`, whatever its size or age.
 
     Raises:
         Rejected: the payload is not such a message.
@@ -111,36 +114,33 @@ class Decoder:
         self.max_past_ms = max_past_ms
         self.max_future_ms = max_future_ms
 
-    def decode_event(self, payload: bytes | None, kafka_timestamp_ms: int, now_ms: int) -> tuple[Event, int]:
-        """Return an event and when it happened, in milliseconds since 1970 (UTC).
+    def decode(
+        self, kind: type[M], payload: bytes | None, kafka_timestamp_ms: int, now_ms: int
+    ) -> tuple[M, int]:
+        """Return a message and when it happened, in milliseconds since 1970 (UTC).
 
         Args:
+            kind: of the message; it has a field `timestamp`.
             payload: the value of the Kafka record.
-            kafka_timestamp_ms: of the record; counts where the event has no timestamp, and the clock rule
+            kafka_timestamp_ms: of the record; counts where the message has no timestamp, and the clock rule
                 measures from it, so that a replay gives the same answer. 0 or less: none.
-            now_ms: what Kafka's timestamp itself is measured from, and the event's where there is no sane
-                one. It decides only whether the event is accepted.
+            now_ms: what Kafka's timestamp itself is measured from, and the message's where there is no sane
+                one. It decides only whether the message is accepted.
 
         Raises:
-            Rejected: the payload is not an event, or breaks a limit.
+            Rejected: the payload is not such a message, or breaks a limit.
 
         """
-        event = self._sized(Event, payload)
-        if (event.prompt_tokens == 0 or event.completion_tokens == 0) and (event.text or event.tool_calls):
-            event = _without_zeros(event)
-        return event, self._timestamp(event.timestamp, kafka_timestamp_ms, now_ms)
-
-    def decode_feedback(
-        self, payload: bytes | None, kafka_timestamp_ms: int, now_ms: int
-    ) -> tuple[Feedback, int]:
-        """Return a feedback and when it was given; arguments and errors as for `decode_event`."""
-        feedback = self._sized(Feedback, payload)
-        return feedback, self._timestamp(feedback.timestamp, kafka_timestamp_ms, now_ms)
-
-    def _sized(self, kind: type[M], payload: bytes | None) -> M:
         if payload is not None and len(payload) > self.max_bytes:
             raise Rejected(Reason.TOO_LARGE, f"{len(payload)} bytes, where {self.max_bytes} are allowed")
-        return _decode(kind, payload)
+        message: Any = _decode(kind, payload)
+        if isinstance(message, Event):
+            message = _without_zeros(message)
+        return message, self._timestamp(message.timestamp, kafka_timestamp_ms, now_ms)
+
+    def decode_event(self, payload: bytes | None, kafka_timestamp_ms: int, now_ms: int) -> tuple[Event, int]:
+        """Return an event and when it happened; arguments and errors as for `decode`."""
+        return self.decode(Event, payload, kafka_timestamp_ms, now_ms)
 
     def _timestamp(self, given: dt.datetime | int | None, kafka_timestamp_ms: int, now_ms: int) -> int:
         if given is None:
@@ -176,6 +176,9 @@ class Decoder:
 
 def _without_zeros(event: Event) -> Event:
     """Leave out 0 tokens beside a text: SDKs report that where they did not count, as in streaming."""
+    counted = event.prompt_tokens != 0 and event.completion_tokens != 0
+    if counted or not (event.text or event.tool_calls):
+        return event
     return msgspec.structs.replace(
         event,
         prompt_tokens=event.prompt_tokens or None,
@@ -199,12 +202,13 @@ def _decode(kind: type[M], payload: bytes | None) -> M:
 
 
 def _decoded(kind: type[M], payload: bytes) -> M:
+    decoder: msgspec.json.Decoder[M] = _decoder(kind)
     try:
-        return _DECODERS[kind].decode(payload)  # type: ignore[no-any-return]
+        return decoder.decode(payload)
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _DECODERS[kind].decode(mended(payload))  # type: ignore[no-any-return]
+        return decoder.decode(mended(payload))
 
 
 def _milliseconds(moment: dt.datetime) -> int:

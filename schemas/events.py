@@ -6,20 +6,43 @@ other way round (`tests/schemas/test_evolution.py`).
 """
 
 import datetime as dt
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import msgspec
 
 Kind = Literal["prompt", "completion"]
-Verdict = Literal["allow", "flag", "redact", "escalate", "block"]
-Severity = Literal["none", "low", "medium", "high", "critical"]
+Action = Literal["flag", "redact", "escalate", "block"]
+"""What a rule may ask for."""
+Verdict = Literal["allow", Action]
+RuleSeverity = Literal["low", "medium", "high", "critical"]
+Severity = Literal["none", RuleSeverity]
 Mode = Literal["enforce", "shadow"]
 Storage = Literal["full", "redacted", "hash", "none"]
 Judgement = Literal["correct", "false_positive", "false_negative", "unsure"]
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-OptionalId = Annotated[str, msgspec.Meta(max_length=256)]
-Name = Annotated[str, msgspec.Meta(max_length=256)]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""By code, from weakest to strongest."""
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""By code, from weakest to strongest."""
+
+# Words that may become more. Whoever writes is held to those of today, by mypy; whoever reads takes any text:
+# the archive of yesterday makes a row of what the guard of tomorrow says.
+if TYPE_CHECKING:
+    OpenVerdict = Verdict
+    OpenSeverity = Severity
+    OpenMode = Mode
+    OpenStorage = Storage
+else:
+    OpenVerdict = Annotated[str, msgspec.Meta(examples=list(VERDICTS))]
+    OpenSeverity = Annotated[str, msgspec.Meta(examples=list(SEVERITIES))]
+    OpenMode = Annotated[str, msgspec.Meta(examples=list(get_args(Mode)))]
+    OpenStorage = Annotated[str, msgspec.Meta(examples=list(get_args(Storage)))]
+
+NAME_LENGTH = 256
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_LENGTH)]
+OptionalId = Annotated[str, msgspec.Meta(max_length=NAME_LENGTH)]
+Name = Annotated[str, msgspec.Meta(max_length=NAME_LENGTH)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -85,9 +108,9 @@ class RuleHit(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A policy rule that an event tripped."""
 
     rule: Name
-    action: Verdict
-    severity: Severity
-    mode: Mode
+    action: OpenVerdict
+    severity: OpenSeverity
+    mode: OpenMode
     metric: str = ""
     """The metric that decided; empty when the rule has no metric, or hit because a detector failed."""
     score: float | None = None
@@ -104,11 +127,11 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     event_id: str
     app: str
     kind: Kind
-    verdict: Verdict
+    verdict: OpenVerdict
     """What the policy found, shadow rules included."""
-    action: Verdict
+    action: OpenVerdict
     """What is enforced: the strongest verdict among the rules in mode `enforce`."""
-    severity: Severity = "none"
+    severity: OpenSeverity = "none"
     request_id: str = ""
     conversation_id: str = ""
     rules: tuple[RuleHit, ...] = ()
@@ -142,7 +165,7 @@ class ScoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     decision: Decision
     timestamp: Long
     """Milliseconds since 1970 (UTC)."""
-    storage: Storage = "redacted"
+    storage: OpenStorage = "redacted"
     text_hash: str = ""
     """Keyed BLAKE2b of the original text, to find the same text again without keeping it."""
     pii_types: tuple[str, ...] = ()
@@ -173,7 +196,7 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The same for the same cause, whatever is replayed."""
     source: str
     """The role that raised it: `guard`, `watch` or `archive`."""
-    severity: Severity
+    severity: OpenSeverity
     rule: str
     """The policy rule, `drift` or `dead_letters`."""
     title: str
@@ -185,8 +208,8 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     event_id: str = ""
     decision_id: str = ""
     conversation_id: str = ""
-    action: Verdict = "flag"
-    mode: Mode = "enforce"
+    action: OpenVerdict = "flag"
+    mode: OpenMode = "enforce"
     metric: str = ""
     score: float | None = None
     evidence: tuple[Evidence, ...] = ()
@@ -256,15 +279,3 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     letter of their own."""
     state: str = ""
     """What was done about it: `republished` or `dropped`; such a record has no payload."""
-
-
-MESSAGES: dict[str, type[msgspec.Struct]] = {
-    "event": Event,
-    "decision": Decision,
-    "scored_event": ScoredEvent,
-    "alert": Alert,
-    "drift": DriftRecord,
-    "feedback": Feedback,
-    "dead_letter": DeadLetter,
-}
-"""Every message by the name of its JSON Schema file."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas import events
-from schemas.events import MESSAGES
+from schemas.topics import MESSAGES
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 DIRECTORY: Final = Path(__file__).parent / "json"

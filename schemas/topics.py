@@ -1,6 +1,17 @@
-"""The Kafka topics of weir, by role."""
+"""The channels of weir: each topic on Kafka, the messages on it, and the table that keeps them.
 
+All that is known of a topic is in its entry of `CHANNELS`: who creates topics, archives, follows or
+republishes them reads it there. `docs/architecture.md` says how to add one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
+
+import msgspec
+
+from schemas.events import Alert, DeadLetter, Decision, DriftRecord, Event, Feedback, ScoredEvent
 
 EVENTS: Final = "llm.events"
 EVENTS_BULK: Final = "llm.events.bulk"
@@ -13,4 +24,80 @@ FEEDBACK: Final = "llm.feedback"
 DEAD_LETTERS: Final = "llm.dlq"
 STATE: Final = "llm.state"
 
-ALL: Final = (EVENTS, EVENTS_BULK, DECISIONS, SCORES, ALERTS, DRIFT, FEEDBACK, DEAD_LETTERS, STATE)
+_DAY: Final = 24
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A topic, its messages, and what is done with them."""
+
+    topic: str
+    message: type[msgspec.Struct]
+    name: str
+    """Of the message: in `weir schema` and of its JSON Schema file."""
+    key: str
+    """What the Kafka key is, as docs/events.md says it."""
+    writers: str
+    """Who publishes, as docs/events.md says it."""
+    hours: int
+    """How long Kafka keeps a message."""
+    megabytes: int = 0
+    """The largest record batch (MiB); 0: what the broker allows, about 1."""
+    from_outside: bool = False
+    """Other programs write it: read by `codec.Decoder`, within limits of size and clock. The message needs a
+    field `timestamp`."""
+    tail: str = ""
+    """Its name for `weir tail`; channels of the same name are followed together."""
+    table: str = ""
+    """Where the archive keeps its messages, a column per field; empty: nowhere."""
+    unkept: tuple[str, ...] = ()
+    """Fields of the message that are no columns."""
+    expires: bool = True
+    """Rows are deleted after WEIR_EVENTS_TTL_DAYS."""
+
+
+CHANNELS: Final = (
+    Channel(
+        # An oversized event must reach the guard to become a dead letter, not fail in the app's producer.
+        *(EVENTS, Event, "event"), key="`conversation_id`, or else `event_id`", writers="your apps",
+        hours=3 * _DAY, megabytes=8, from_outside=True, tail="events",
+    ),
+    Channel(
+        *(EVENTS_BULK, Event, "event"), key="as on `llm.events`",
+        writers="`weir publish`, and whoever waits for no answer",
+        hours=3 * _DAY, megabytes=8, from_outside=True, tail="events",
+    ),
+    Channel(
+        *(DECISIONS, Decision, "decision"), key="as the event", writers="guard",
+        hours=_DAY, megabytes=4, tail="decisions",
+    ),
+    Channel(
+        *(SCORES, ScoredEvent, "scored_event"), key='segment: `["app","model","prompt_version"]` as JSON',
+        writers="guard", hours=3 * _DAY, megabytes=4, tail="scores", table="events",
+    ),
+    Channel(
+        *(ALERTS, Alert, "alert"), key="not part of the contract", writers="guard, watch",
+        hours=30 * _DAY, tail="alerts", table="alerts",
+    ),
+    Channel(
+        *(DRIFT, DriftRecord, "drift"), key="segment", writers="watch",
+        hours=30 * _DAY, tail="drift", table="drift",
+    ),
+    Channel(
+        *(FEEDBACK, Feedback, "feedback"), key="any; `event_id` is a good one", writers="reviewers",
+        hours=30 * _DAY, from_outside=True, tail="feedback", table="feedback", expires=False,
+    ),
+    Channel(
+        *(DEAD_LETTERS, DeadLetter, "dead_letter"), key="not part of the contract", writers="every role",
+        hours=14 * _DAY, megabytes=2, tail="dlq", table="dead_letters", unkept=("payload", "key"),
+    ),
+)  # fmt: skip
+
+BY_TOPIC: Final[Mapping[str, Channel]] = MappingProxyType({each.topic: each for each in CHANNELS})
+MESSAGES: Final[Mapping[str, type[msgspec.Struct]]] = MappingProxyType(
+    {each.name: each.message for each in CHANNELS}
+)
+"""Every message by the name of its JSON Schema file."""
+ARCHIVED: Final = tuple(each.topic for each in CHANNELS if each.table)
+ALL: Final = (*BY_TOPIC, STATE)
+"""Every topic; those of channels, and watch's own."""

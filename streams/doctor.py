@@ -21,12 +21,12 @@ from schemas import topics
 from schemas.events import Event
 from streams.decisions.scoring import make_runner, owners
 from streams.errors import did_you_mean, user_error
-from streams.kafka.clients import administering
+from streams.kafka.topics import administering
 from streams.monitors.settings import unknown_watched
 from streams.policy.file import load as load_policy
 from streams.settings import Settings
 from streams.settings import load as load_settings
-from streams.store.connection import make_store
+from streams.store.client import make_store
 
 Status = Literal["ok", "skip", "warn", "fail"]
 """`skip`: there is nothing here to judge, and nothing to mend."""

@@ -21,7 +21,7 @@ from streams.kafka.clients import client_options, read_to_end
 from streams.local.clickhouse import start_clickhouse
 from streams.local.process import HOST, Child, free_port
 from streams.settings import Settings
-from streams.store.connection import make_store
+from streams.store.client import make_store
 
 EVENTS = int(os.environ.get("WEIR_TEST_EVENTS", "2000"))
 """How many events the larger tests publish."""

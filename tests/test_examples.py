@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from detectors.batch import Batch
 from schemas import topics
 from schemas.events import Decision, Event, Mode, RuleHit, Severity, Verdict
-from streams.kafka.clients import create_topics
+from streams.kafka.topics import create_topics
 from streams.local.broker import Broker
 from streams.local.process import free_port
 from streams.monitors.drift import DriftMonitor, WatchedEvent, WatchedScores

@@ -15,6 +15,6 @@ def command() -> None:
     """
     from streams.roles.archive import Archive
     from streams.roles.run import run_role
-    from streams.store.connection import make_store
+    from streams.store.client import make_store
 
     run_role("archive", lambda settings, telemetry: Archive(settings, telemetry, make_store(settings)))

@@ -2,10 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from schemas.events import KINDS, VERDICTS, Action
 from streams.terminal.command import Command, columns, counted, json_text, plain
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from streams.decisions.check import Judgement
     from streams.terminal.table import Cell
 
-ACTIONS = ("flag", "redact", "escalate", "block")
 FAILED = 3
 """Exit status when the action is at least the one of --fail-on."""
 NOTABLE = 0.1
@@ -29,7 +29,7 @@ NUL = "\0"
 
 @click.command(cls=Command)
 @click.argument("text")
-@click.option("--kind", type=click.Choice(["prompt", "completion"]), default="prompt", show_default=True)
+@click.option("--kind", type=click.Choice(KINDS), default="prompt", show_default=True)
 @click.option("--app", default="check", show_default=True, help="The app that the policy sees.")
 @click.option("--context", "contexts", multiple=True, metavar="TEXT", help="A retrieved passage; repeatable.")
 @click.option(
@@ -41,7 +41,7 @@ NUL = "\0"
     help="Judge by this policy file.",
 )
 @click.option(
-    "--fail-on", type=click.Choice(ACTIONS), help=f"Exit {FAILED} if the action is this or stronger."
+    "--fail-on", type=click.Choice(get_args(Action)), help=f"Exit {FAILED} if the action is this or stronger."
 )
 @click.option("--json", "as_json", is_flag=True, help="Decision, scores and all evidence as JSON.")
 def command(
@@ -68,7 +68,6 @@ def command(
       weir check "$PROMPT" --policy policy.yaml --fail-on block
     """
     from streams.decisions.check import judge
-    from streams.policy.rules import VERDICTS
     from streams.settings import load
 
     if text == "-":

@@ -163,7 +163,8 @@ def drop(ids: tuple[str, ...], reason: str | None, app: str | None, since: str |
 async def _read(settings: "Settings") -> "Letters":
     from schemas import topics
     from streams.kafka import dlq
-    from streams.kafka.clients import BrokerError, missing_topics
+    from streams.kafka.clients import BrokerError
+    from streams.kafka.topics import missing_topics
 
     if topics.DEAD_LETTERS in await missing_topics(settings):
         raise BrokerError(

@@ -21,7 +21,7 @@ def command(to: int | None, yes: bool) -> None:
     """
     from streams.decisions.scoring import make_runner
     from streams.settings import load
-    from streams.store.connection import make_store, migrate
+    from streams.store.client import make_store
 
     settings = load()
     store = make_store(settings)
@@ -33,7 +33,7 @@ def command(to: int | None, yes: bool) -> None:
         done = [f"{m.version:04d}_{m.name}" for m in store.rollback(to)]
         click.echo("\n".join(f"undone   {name}" for name in done) or "nothing to undo")
         return
-    changes = migrate(store, settings, list(make_runner(settings).metrics))
+    changes = store.migrate(list(make_runner(settings).metrics), settings.events_ttl_days)
     lines = [f"made again  {name}, which was missing" for name in changes.restored]
     lines += [f"applied  {m.version:04d}_{m.name}" for m in changes.applied]
     click.echo("\n".join(lines) or "up to date")

@@ -182,7 +182,8 @@ def _aside(tally: "Tally") -> str:
 
 
 async def _send(settings: "Settings", publication: "Publication") -> None:
-    from streams.kafka.clients import BrokerError, missing_topics, producing
+    from streams.kafka.clients import BrokerError, producing
+    from streams.kafka.topics import missing_topics
     from streams.terminal.progress import Progress
 
     if publication.topic in await missing_topics(settings):

@@ -28,8 +28,8 @@ def command(message: str | None, output: Path | None) -> None:
       weir schema event > event.schema.json
       weir schema --output schemas/
     """
-    from schemas.events import MESSAGES
     from schemas.export import json_schema
+    from schemas.topics import MESSAGES
     from streams.errors import UserError, WeirError, did_you_mean
 
     if message is not None and message not in MESSAGES:

@@ -12,7 +12,8 @@ from streams.terminal.interrupt import leave
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from streams.store.client import Store, Stream
+    from streams.store.client import Store
+    from streams.store.queries import Stream
     from streams.terminal.results import ResultFormat
 
 PART: Final = 500
@@ -41,10 +42,10 @@ def command(query: str, format_: "ResultFormat | None") -> None:
       weir sql - < report.sql
     """
     from streams.settings import load
-    from streams.store.connection import make_store
-    from streams.store.sql_text import split
+    from streams.store import sql_text
+    from streams.store.client import make_store
 
-    statements = split(sys.stdin.read() if query == "-" else query)
+    statements = sql_text.statements(sys.stdin.read() if query == "-" else query)
     if not statements:
         raise click.UsageError("the query is empty")
     format_ = format_ or ("table" if sys.stdout.isatty() else "tsv")

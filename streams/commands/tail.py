@@ -5,20 +5,19 @@ import contextlib
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from schemas.events import VERDICTS, RuleSeverity
+from schemas.topics import CHANNELS
 from streams.terminal.command import Command, columns, plain, write
 
 if TYPE_CHECKING:
     from streams.settings import Settings
     from streams.terminal.messages import Filter, Stream
 
-# Written out, so that help needs no import of what holds them; a test keeps them the same.
-NAMES = ("decisions", "alerts", "drift", "dlq", "scores", "feedback", "events")
-ACTIONS = ("allow", "flag", "redact", "escalate", "block")
-SEVERITIES = ("low", "medium", "high", "critical")
+NAMES = tuple(dict.fromkeys(each.tail for each in CHANNELS if each.tail))
 POLL_MS = 200
 
 
@@ -29,9 +28,11 @@ POLL_MS = 200
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after N messages.")
 @click.option("--app", help="Only this app.")
 @click.option("--event", metavar="ID", help="Only this event id.")
-@click.option("--action", type=click.Choice(ACTIONS), help="Only this action.")
+@click.option("--action", type=click.Choice(VERDICTS), help="Only this action.")
 @click.option("--rule", metavar="ID", help="Only where this rule hit, in shadow too.")
-@click.option("--severity", type=click.Choice(SEVERITIES), help="Only this severity or a graver one.")
+@click.option(
+    "--severity", type=click.Choice(get_args(RuleSeverity)), help="Only this severity or a graver one."
+)
 @click.option("--json", "as_json", is_flag=True, help="Each message as it was published, one per line.")
 def command(
     what: str, from_start: bool, no_follow: bool, limit: int | None, as_json: bool, **conditions: str | None
@@ -69,8 +70,9 @@ async def _tail(
     as_json: bool,
 ) -> None:
     from schemas.rejection import Rejected
-    from streams.kafka.clients import BrokerError, missing_topics
+    from streams.kafka.clients import BrokerError
     from streams.kafka.records import require_readable
+    from streams.kafka.topics import missing_topics
     from streams.terminal import messages
     from streams.terminal.table import Aligner
 

@@ -18,7 +18,7 @@ def command() -> None:
       WEIR_PARTITIONS=12 WEIR_REPLICATION=3 weir topics
     """
     from schemas import topics
-    from streams.kafka.clients import create_topics
+    from streams.kafka.topics import create_topics
     from streams.settings import load
 
     settings = load()

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from detectors.batch import Batch
 from detectors.runner import Runner
 from schemas import codec
-from schemas.events import Alert, Decision, Evidence, RuleHit
+from schemas.events import SEVERITIES, Alert, Decision, Evidence, RuleHit
 from streams.decisions.text_storage import Findings, Keeper
-from streams.kafka.clients import Message
-from streams.policy.rules import SEVERITIES
+from streams.kafka.records import Message
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 

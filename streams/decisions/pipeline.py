@@ -13,14 +13,13 @@ from detectors.excerpt import few_metadata
 from detectors.registry import fingerprint
 from detectors.runner import Runner, ScoreMatrix
 from schemas import codec
-from schemas.events import Decision, Event, RuleHit, ScoredEvent
+from schemas.events import SEVERITIES, VERDICTS, Decision, Event, RuleHit, ScoredEvent
 from streams.decisions.alerts import Alerting, Raised
 from streams.decisions.settings import DecisionSettings
 from streams.decisions.text_storage import Findings, Keeper
-from streams.kafka.clients import Message
 from streams.kafka.dead_letters import Refused
-from streams.kafka.records import Record, require_readable
-from streams.policy.rules import SEVERITIES, VERDICTS, CompiledPolicy, Outcome
+from streams.kafka.records import Message, Record, require_readable
+from streams.policy.rules import CompiledPolicy, Outcome
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 

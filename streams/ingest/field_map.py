@@ -7,13 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.events import Event
+from schemas.events import KINDS, Event
+from schemas.fields import METADATA
 from schemas.rejection import Reason, Rejected
 from streams.errors import UserError, did_you_mean
-from streams.policy.conditions import KINDS
 
 FIELDS: Final = Event.__struct_fields__
-_METADATA: Final = "metadata."
 _WITH_COMMA: Final = re.compile(r"[+-]?[\d.' ]*,[\d.,' ]*")
 
 
@@ -93,7 +92,7 @@ class MappedField:
 
     def __init__(self, field: str) -> None:
         self.field = field
-        self._name = field.removeprefix(_METADATA) if field.startswith(_METADATA) else ""
+        self._name = field.removeprefix(METADATA) if field.startswith(METADATA) else ""
         self._convert = CONVERTERS.get(field, _label if self._name else _text)
 
     def put(self, event: dict[str, Any], value: Any) -> None:
@@ -140,7 +139,7 @@ class FieldMap:
                 reason = rejected.detail.partition(": ")[2]
                 raise UserError(f"--set {field}={value}: {reason}") from None
         wanted = {field: field for field in FIELDS if field not in constants} | dict(columns)
-        wanted |= {_METADATA + column: column for column in metadata}
+        wanted |= {METADATA + column: column for column in metadata}
         self._targets: dict[str, list[MappedField]] = {}
         for field, column in wanted.items():
             self._targets.setdefault(column, []).append(MappedField(field))
@@ -201,7 +200,7 @@ def _is_nan(value: Any) -> bool:
 
 
 def _check(field: str) -> None:
-    if field not in FIELDS and not (field.startswith(_METADATA) and field != _METADATA):
+    if field not in FIELDS and not (field.startswith(METADATA) and field != METADATA):
         raise UserError(
             f"an event has no field {field!r}{did_you_mean(field, FIELDS)}; "
             f"there are {', '.join(FIELDS)} and metadata.NAME"

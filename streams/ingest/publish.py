@@ -15,7 +15,7 @@ from schemas.mending import parse
 from schemas.rejection import Reason, Rejected
 from streams.ingest.field_map import FieldMap
 from streams.ingest.files import InputRow, RowSource
-from streams.kafka.clients import Message
+from streams.kafka.records import Message
 
 BATCH: Final = 1_000
 SHOWN: Final = 20

@@ -15,7 +15,7 @@ from streams.ingest.field_map import FieldMap
 from streams.ingest.files import InputRow
 from streams.ingest.publish import PartlyRejectedError, Preparer, Tally
 from streams.ingest.spans import ExportedSpan, spans_from_line
-from streams.kafka.clients import Message
+from streams.kafka.records import Message
 
 HELD: Final = 1_000
 """Wrappers that wait to see whether the calls in them come; agents end after their calls, but a file may

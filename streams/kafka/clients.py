@@ -9,54 +9,25 @@ from typing import Any, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord
 
-from schemas import topics
 from streams.errors import ServerError
 from streams.kafka import probe
 from streams.kafka.fetcher import bound
+from streams.kafka.records import Message
 from streams.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
 Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer, AIOKafkaAdminClient)
-Message = tuple[bytes | None, bytes | None]
-"""Key and value; no value deletes the key in a compacted topic."""
-
 BATCH_BYTES = 512 * 1024
 REQUEST_BYTES = 9 * 1024 * 1024
 RETRY_S = 1.0
 SILENCE_S = 30.0
 """How long a topic that is read to its end may give nothing before that."""
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
-TOPIC_CONFIG: dict[str, dict[str, str]] = {
-    # An oversized event must reach the guard to become a dead letter, not fail in the app's producer.
-    topics.EVENTS: {"max.message.bytes": str(8 * 1024 * 1024), "retention.ms": str(72 * HOUR_MS)},
-    topics.EVENTS_BULK: {"max.message.bytes": str(8 * 1024 * 1024), "retention.ms": str(72 * HOUR_MS)},
-    topics.SCORES: {"max.message.bytes": str(4 * 1024 * 1024), "retention.ms": str(72 * HOUR_MS)},
-    topics.DECISIONS: {"max.message.bytes": str(4 * 1024 * 1024), "retention.ms": str(24 * HOUR_MS)},
-    topics.ALERTS: {"retention.ms": str(30 * 24 * HOUR_MS)},
-    topics.DRIFT: {"retention.ms": str(30 * 24 * HOUR_MS)},
-    topics.FEEDBACK: {"retention.ms": str(30 * 24 * HOUR_MS)},
-    topics.DEAD_LETTERS: {"max.message.bytes": str(2 * 1024 * 1024), "retention.ms": str(14 * 24 * HOUR_MS)},
-    topics.STATE: {
-        "cleanup.policy": "compact",
-        "max.message.bytes": str(8 * 1024 * 1024),
-        # Only closed segments are compacted; by default that is after a gigabyte or a week.
-        "segment.ms": str(MINUTE_MS),
-        "segment.bytes": str(32 * 1024 * 1024),
-        "min.cleanable.dirty.ratio": "0.1",
-        # A worker that is paused in the middle of a write may put an old snapshot after a new one. For so
-        # long both are there, and the newest is found.
-        "min.compaction.lag.ms": str(5 * MINUTE_MS),
-        "max.compaction.lag.ms": str(10 * MINUTE_MS),
-        "delete.retention.ms": str(HOUR_MS),
-    },
-}
 
 
 class BrokerError(ServerError):
@@ -244,44 +215,3 @@ async def read_to_end(settings: KafkaSettings, topic: str) -> list[ConsumerRecor
                 for fetched in (await consumer.getmany(partition, timeout_ms=200)).values():
                     records.extend(fetched)
     return records
-
-
-@contextlib.asynccontextmanager
-async def administering(
-    settings: KafkaSettings, within_s: float | None = None
-) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A started admin client, closed at the end."""
-    patience_ms = int(1000 * (within_s or settings.kafka_start_timeout_s))
-    admin = await started(settings, partial(AIOKafkaAdminClient, request_timeout_ms=patience_ms), within_s)
-    try:
-        yield admin
-    finally:
-        await admin.close()
-
-
-async def missing_topics(settings: KafkaSettings, within_s: float | None = None) -> list[str]:
-    """Return the topics of weir that the broker does not have."""
-    async with administering(settings, within_s) as admin:
-        present = set(await admin.list_topics())
-    return [name for name in topics.ALL if name not in present]
-
-
-async def create_topics(settings: KafkaSettings) -> list[str]:
-    """Create the missing topics and return their names; a topic that exists is left as it is."""
-    missing = await missing_topics(settings)
-    if not missing:
-        return []
-    async with administering(settings) as admin:
-        response = await admin.create_topics(
-            [
-                NewTopic(
-                    name, settings.partitions, settings.replication, topic_configs=TOPIC_CONFIG.get(name, {})
-                )
-                for name in missing
-            ]
-        )
-    for name, code, *_ in response.topic_errors:
-        error = for_code(code)
-        if code and error is not TopicAlreadyExistsError:
-            raise BrokerError(f"the broker refused to create {name}: {error.__name__}: {error.description}")
-    return missing

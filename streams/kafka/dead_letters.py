@@ -14,8 +14,7 @@ import structlog
 from schemas import codec, topics
 from schemas.events import Alert, DeadLetter, Name
 from streams.errors import DEAD_LETTERS, WeirError
-from streams.kafka.clients import Message
-from streams.kafka.records import Record
+from streams.kafka.records import Message, Record
 from streams.kafka.settings import DeadLetterSettings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry

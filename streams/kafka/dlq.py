@@ -11,7 +11,8 @@ from aiokafka.structs import ConsumerRecord
 
 from schemas import codec, topics
 from schemas.events import DeadLetter
-from streams.kafka.clients import Message, consuming
+from streams.kafka.clients import consuming
+from streams.kafka.records import Message
 from streams.kafka.settings import KafkaSettings
 
 REPUBLISHED: Final = "republished"

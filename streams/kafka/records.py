@@ -5,6 +5,9 @@ from typing import Protocol
 
 from schemas.rejection import Reason, Rejected
 
+Message = tuple[bytes | None, bytes | None]
+"""Key and value; no value deletes the key in a compacted topic."""
+
 
 class Record(Protocol):
     """A record as aiokafka hands it over."""

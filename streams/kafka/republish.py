@@ -4,7 +4,7 @@ import base64
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,20 +13,16 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from schemas import codec, topics
-from schemas.events import Alert, DeadLetter, DriftRecord, Event, ScoredEvent
-from streams.kafka.clients import Message, consuming
+from schemas.events import DeadLetter, Event
+from streams.kafka.clients import consuming
 from streams.kafka.dead_letters import Producer
 from streams.kafka.dlq import REPUBLISHED, marked
+from streams.kafka.records import Message
 from streams.kafka.settings import EventLimits, KafkaSettings
 
 BATCH_BYTES: Final = 4 << 20
 PATIENCE_MS: Final = 3_000
 """Without a record for so long there is none."""
-_KINDS: Final[Mapping[str, type[msgspec.Struct]]] = {
-    topics.SCORES: ScoredEvent,
-    topics.ALERTS: Alert,
-    topics.DRIFT: DriftRecord,
-}
 
 
 def mended(lines: Iterable[bytes]) -> dict[str, bytes]:
@@ -118,21 +114,20 @@ class Republisher:
     def _problem(self, topic: str, payload: bytes) -> str | None:
         """Return why a payload would be refused again under the settings of this process."""
         now = time.time_ns() // 1_000_000
-        if not self._checked:
+        channel = topics.BY_TOPIC.get(topic)
+        if channel is None or not self._checked:
             return None
         try:
-            if topic.startswith(topics.EVENTS):
-                self._decoder.decode_event(payload, now, now)
-            elif topic == topics.FEEDBACK:
-                self._decoder.decode_feedback(payload, now, now)
-            elif topic in _KINDS:
-                codec.decode(_KINDS[topic], payload)
+            if channel.from_outside:
+                self._decoder.decode(channel.message, payload, now, now)
+            else:
+                codec.decode(channel.message, payload)
         except codec.Rejected as rejected:
             return f"{rejected.reason}: {rejected.detail}"
         return None
 
     async def _send(self, letter: DeadLetter, key: bytes | None, payload: bytes) -> None:
-        if letter.topic.startswith(topics.EVENTS):
+        if letter.topic in (topics.EVENTS, topics.EVENTS_BULK):
             with contextlib.suppress(codec.Rejected):
                 key = codec.partition_key(codec.decode(Event, payload))
         self._waiting.setdefault(letter.topic, []).append((key or None, payload))

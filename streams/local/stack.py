@@ -15,13 +15,13 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from streams.errors import DEAD_LETTERS, USAGE, SettingsError
-from streams.kafka.clients import create_topics
+from streams.kafka.topics import create_topics
 from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
 from streams.local.ports import NeededPort, await_ports
 from streams.local.process import HOST, Child, LocalServiceError
 from streams.settings import Settings
-from streams.store.connection import make_store, migrate
+from streams.store.client import make_store
 from streams.store.token import FILE_NAME, make_token
 from streams.terminal.command import counted
 
@@ -85,7 +85,7 @@ class Stack:
             self._say(f"          user default, password{shown} in {folder / FILE_NAME}")
         asyncio.run(create_topics(self._settings))
         store = make_store(self._settings)
-        for name in migrate(store, self._settings, metrics).restored:
+        for name in store.migrate(metrics, self._settings.events_ttl_days).restored:
             self._say(f"store     {name} was missing and is made again, empty")
         store.close()
         for name in ROLES:

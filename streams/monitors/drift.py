@@ -9,11 +9,11 @@ import msgspec
 
 from schemas import codec
 from schemas.events import Alert, DriftRecord, Kind
+from schemas.fields import NUMBER_FIELDS
 from streams.kafka.records import Record
 from streams.monitors import adwin, snapshots
 from streams.monitors.recent import RecentIds
 from streams.monitors.snapshots import Block, Envelope, Newest, Segment, SegmentContent, SnapshotError
-from streams.policy.conditions import NUMBER_FIELDS
 
 DETECTOR: Final = "adwin"
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
+from schemas.fields import NUMBER_FIELDS
 from streams.errors import did_you_mean
-from streams.policy.conditions import NUMBER_FIELDS
 from streams.setting_types import Words
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.events import Event
-from streams.policy.conditions import METADATA, NUMBER_FIELDS, Comparison
+from schemas.fields import METADATA, NUMBER_FIELDS
+from streams.policy.conditions import Comparison
 
 Bools = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.floating[Any]]

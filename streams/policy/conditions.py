@@ -4,30 +4,24 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, ValidationInfo
 
 from detectors.base import COUNT, Range
 from detectors.registry import giver
-from schemas.events import Kind
+from schemas.events import KINDS
+from schemas.fields import METADATA, NUMBER_FIELDS, TEXT_FIELDS
 from streams.errors import did_you_mean
 
 Subject = Literal["metric", "number", "text"]
 Operator = Literal[">=", ">", "<=", "<", "==", "!=", "in", "not in"]
 
-TEXT_FIELDS = (
-    "app", "tenant", "environment", "kind", "model", "provider", "prompt_name", "prompt_version",
-    "user", "chain", "step", "finish_reason",
-)  # fmt: skip
-NUMBER_FIELDS = ("prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost")
 FIELD_RANGES = dict.fromkeys(NUMBER_FIELDS, Range(low=0.0)) | dict.fromkeys(NUMBER_FIELDS[:2], COUNT)
-METADATA = "metadata."
 MAX_LENGTH = 1000
 NUMBER_OPERATORS = (">=", ">", "<=", "<", "==", "!=")
 TEXT_OPERATORS = ("==", "!=", "in", "not in")
-KINDS: tuple[str, ...] = get_args(Kind)
 
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[\w./:@-]*)?")
 _OPERATOR = re.compile(r"not\s+in(?![\w.])|in(?![\w.])|[<>=!~]+|[^\s\[\"'\w]+|\w+")

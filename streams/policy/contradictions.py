@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from detectors.base import Range
+from schemas.events import KINDS
 from streams.policy.columns import Numbers, Texts, holds
-from streams.policy.conditions import KINDS, AllOf, Comparison, Condition
+from streams.policy.conditions import AllOf, Comparison, Condition
 
 _ANY = Range()
 

@@ -14,18 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from schemas.events import Event, Mode, RuleHit, Severity, Verdict
+from schemas.events import SEVERITIES, VERDICTS, Action, Event, Mode, RuleHit, RuleSeverity
 from streams.policy.columns import field_column, holds
 from streams.policy.conditions import AnyOf, Comparison, Condition, comparisons
 
-VERDICTS: tuple[Verdict, ...] = ("allow", "flag", "redact", "escalate", "block")
-"""By code, from weakest to strongest."""
-SEVERITIES: tuple[Severity, ...] = ("none", "low", "medium", "high", "critical")
-"""By code, from weakest to strongest."""
-
-Action = Literal["flag", "redact", "escalate", "block"]
-RuleSeverity = Literal["low", "medium", "high", "critical"]
-RuleMode = Literal["enforce", "shadow", "off"]
+RuleMode = Literal[Mode, "off"]
 OnFailure = Literal["open", "closed"]
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]

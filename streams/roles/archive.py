@@ -5,14 +5,14 @@ import hashlib
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 import structlog
 
 from schemas import codec, topics
-from schemas.events import Alert, DeadLetter, DriftRecord, ScoredEvent
+from schemas.events import ScoredEvent
 from streams.kafka.clients import BatchProducer
 from streams.kafka.dead_letters import DeadLetters, Refused
 from streams.kafka.records import Record, require_readable
@@ -26,19 +26,6 @@ from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
 
-MESSAGES: dict[str, type[msgspec.Struct]] = {
-    topics.SCORES: ScoredEvent,
-    topics.ALERTS: Alert,
-    topics.DRIFT: DriftRecord,
-    topics.DEAD_LETTERS: DeadLetter,
-}
-TABLES = {
-    topics.SCORES: "events",
-    topics.ALERTS: "alerts",
-    topics.DRIFT: "drift",
-    topics.FEEDBACK: "feedback",
-    topics.DEAD_LETTERS: "dead_letters",
-}
 FIRST_DELAY_S, LAST_DELAY_S = 0.2, 10.0
 Decoded = tuple[Record, Any]
 
@@ -47,13 +34,7 @@ class Archive:
     """Writes large blocks; holds its rows for as long as the store is away."""
 
     name = "archive"
-    topics: tuple[str, ...] = (
-        topics.SCORES,
-        topics.ALERTS,
-        topics.DRIFT,
-        topics.FEEDBACK,
-        topics.DEAD_LETTERS,
-    )
+    topics: tuple[str, ...] = topics.ARCHIVED
 
     def __init__(self, settings: Settings, telemetry: Telemetry, store: Store) -> None:
         self.batch_records = settings.archive_rows
@@ -65,13 +46,6 @@ class Archive:
         self._dead = DeadLetters(self.name, settings, telemetry)
         self._metrics: set[str] = set()
         self._decoder = settings.decoder
-        self._insert: dict[str, Callable[[Sequence[Any], str], None]] = {
-            topics.SCORES: store.insert_scored,
-            topics.ALERTS: store.insert_alerts,
-            topics.DRIFT: store.insert_drift,
-            topics.FEEDBACK: store.insert_feedback,
-            topics.DEAD_LETTERS: store.insert_dead_letters,
-        }
 
     async def start(self) -> None:
         """Connect the producer; the store may be away and come later."""
@@ -121,10 +95,11 @@ class Archive:
 
     def _message(self, record: Record, now_ms: int) -> Any:
         require_readable(record)
-        if record.topic == topics.FEEDBACK:
-            feedback, timestamp = self._decoder.decode_feedback(record.value, record.timestamp, now_ms)
-            return msgspec.structs.replace(feedback, timestamp=timestamp)
-        message: Any = codec.decode(MESSAGES[record.topic], record.value)
+        channel = topics.BY_TOPIC[record.topic]
+        if channel.from_outside:
+            given, timestamp = self._decoder.decode(channel.message, record.value, record.timestamp, now_ms)
+            return msgspec.structs.replace(given, timestamp=timestamp)
+        message = codec.decode(channel.message, record.value)
         if isinstance(message, ScoredEvent) and (new := message.scores.keys() - self._metrics):
             try:
                 check_metrics(list(new))
@@ -150,7 +125,7 @@ class Archive:
         while not blocks.done:
             try:
                 with self._telemetry.stage("insert"):
-                    await asyncio.to_thread(blocks.insert, self._inserting(topic))
+                    await asyncio.to_thread(blocks.insert, self._insert)
             except RetryableStoreError as error:
                 self._telemetry.count(catalogue.STORE_RETRIES)
                 # Its text names tables and columns, never a value.
@@ -166,12 +141,11 @@ class Archive:
                 delay = min(delay * 2, LAST_DELAY_S)
         if blocks.taken:
             self._telemetry.degrade("store", False)
-        self._telemetry.count(catalogue.ROWS, blocks.taken, TABLES[topic])
+        self._telemetry.count(catalogue.ROWS, blocks.taken, topics.BY_TOPIC[topic].table)
         return blocks.refused
 
-    def _inserting(self, topic: str) -> Callable[[Sequence[Decoded], str], None]:
-        insert = self._insert[topic]
-        return lambda rows, token: insert([message for _, message in rows], token)
+    def _insert(self, rows: Sequence[Decoded], token: str) -> None:
+        self._store.insert([message for _, message in rows], token)
 
 
 def _pieces(records: Sequence[Record], most: int, most_bytes: int) -> Iterator[Sequence[Record]]:

@@ -9,9 +9,10 @@ import structlog
 
 from schemas import topics
 from streams.errors import FATAL
-from streams.kafka.clients import BrokerError, missing_topics
+from streams.kafka.clients import BrokerError
 from streams.kafka.faust_worker import Worker
 from streams.kafka.role import Role
+from streams.kafka.topics import missing_topics
 from streams.settings import Settings, load
 from streams.telemetry.logs import configure_logging
 from streams.telemetry.metrics import Telemetry

@@ -8,9 +8,9 @@ import msgspec
 import structlog
 
 from schemas import codec, topics
-from streams.kafka.clients import BatchProducer, Message
+from streams.kafka.clients import BatchProducer
 from streams.kafka.dead_letters import DeadLetters, Refused
-from streams.kafka.records import Record
+from streams.kafka.records import Message, Record
 from streams.monitors import adwin
 from streams.monitors.drift import DriftMonitor, WatchedScores, drift_alert
 from streams.monitors.state_topic import Snapshot, StateTopic

@@ -1,21 +1,18 @@
 """ClickHouse: rows in, columnar and counted once; tables made and changed; queries."""
 
 import contextlib
-import itertools
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+import msgspec
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.summary import QuerySummary
 
-from schemas.events import Alert, DeadLetter, DriftRecord, Feedback, ScoredEvent
-from streams.store import ddl, migrations, tables
+from streams.store import ddl, migrations, queries, tables
 from streams.store.errors import (
     CLIENT_ERRORS,
     LACKING,
@@ -25,11 +22,12 @@ from streams.store.errors import (
     StoreError,
     UnknownColumnError,
     classify,
-    classify_query,
     error_code,
     unfitting,
     while_migrating,
 )
+from streams.store.queries import Result, Stream
+from streams.store.settings import StoreSettings
 from streams.store.token import find_token
 
 P = ParamSpec("P")
@@ -48,31 +46,11 @@ _INSERT_SETTINGS = {
 logging.getLogger("clickhouse_connect.driver.transform").setLevel(logging.CRITICAL)
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a query returns."""
-
-    columns: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Stream:
-    """What a query returns, while it is read."""
-
-    columns: tuple[str, ...]
-    rows: Iterator[Sequence[Any]]
-
-
 class Store:
     """The tables of weir in one ClickHouse database. Blocking; safe to share between threads.
 
     Connects at the first use, and again after a failure: while the server is down the calls fail with
     `RetryableStoreError`, the construction does not.
-
-    Every `insert_*` takes a token that names the batch: a retry of the same batch under the same token
-    adds nothing. They raise `RetryableStoreError` (keep the rows, try again) or `RowError` (at least one
-    row will never be taken: see `blocks.Blocks`).
     """
 
     def __init__(
@@ -130,15 +108,13 @@ class Store:
                 self._client.close()
             self._client = None
 
-    def migrate(
-        self, metrics: Sequence[str] = (), ttl_days: Mapping[str, int] | None = None
-    ) -> migrations.Changes:
+    def migrate(self, metrics: Sequence[str] = (), ttl_days: int | None = None) -> migrations.Changes:
         """Make or update the database and its tables; return the migrations applied, and what was lost.
 
         Tables, views and columns that somebody dropped are made again, without their rows.
 
-        `metrics` become columns of `events`; `ttl_days` by table (`events`, `alerts`, ...), 0 keeps rows
-        for ever. Harmless to repeat, and for two processes at a time.
+        `metrics` become columns of `events`; rows of tables that expire are deleted after `ttl_days`, 0 keeps
+        them for ever, None leaves that as it is. Harmless to repeat, and for two processes at a time.
         """
         self._create_database()
         try:
@@ -149,9 +125,9 @@ class Store:
             raise self._classified(error) from None
         self._types.clear()
         self.ensure_metric_columns(metrics)
-        by_name = {table.name: table for table in tables.TABLES.values()}
-        for name, days in (ttl_days or {}).items():
-            self._guarded(ddl.apply_ttl, self.client, by_name[name], days)
+        for table in tables.TABLES.values():
+            if table.expires and ttl_days is not None:
+                self._guarded(ddl.apply_ttl, self.client, table, ttl_days)
         return changes
 
     def pending(self) -> list[migrations.Migration]:
@@ -181,60 +157,46 @@ class Store:
             self._types.pop(tables.EVENTS.name, None)
         return new
 
-    def insert_scored(self, batch: Sequence[ScoredEvent], token: str) -> None:
-        """Insert events with scores and decisions; a metric that is new gets its column first."""
-        self._insert(tables.EVENTS, batch, token, tables.scores)
+    def insert(self, batch: Sequence[msgspec.Struct], token: str) -> None:
+        """Insert messages of one kind into its table; a metric that is new gets its column first.
 
-    def insert_alerts(self, batch: Sequence[Alert], token: str) -> None:
-        """Insert alerts."""
-        self._insert(tables.ALERTS, batch, token)
-
-    def insert_drift(self, batch: Sequence[DriftRecord], token: str) -> None:
-        """Insert drift records."""
-        self._insert(tables.DRIFT, batch, token)
-
-    def insert_feedback(self, batch: Sequence[Feedback], token: str) -> None:
-        """Insert feedback; a row without a timestamp is refused."""
-        self._insert(tables.FEEDBACK, batch, token)
-
-    def insert_dead_letters(self, batch: Sequence[DeadLetter], token: str) -> None:
-        """Insert dead letters, without their payload."""
-        self._insert(tables.DEAD_LETTERS, batch, token)
+        A retry of the same batch under the same token adds nothing. Raises `RetryableStoreError` (keep the
+        rows, try again) or `RowError` (at least one row will never be taken: see `blocks.Blocks`), also for
+        a row without a timestamp.
+        """
+        if not batch:
+            return
+        table = tables.TABLES[type(batch[0])]
+        columns, metrics = table.read(batch), table.metrics(batch)
+        self._require(table, columns, metrics)
+        columns.update(metrics)
+        try:
+            try:
+                self._send(table, columns, token)
+            except UnicodeEncodeError:
+                self._send(table, tables.encodable(columns), token)
+        except RowError as error:
+            self._types.pop(table.name, None)  # the table may have changed under us
+            if changed := ddl.changed_column(self._column_types(table), table, list(columns)):
+                raise RetryableStoreError(f"{error}: {changed}; give it that type again") from None
+            raise
+        except StoreError:
+            self._types.pop(table.name, None)
+            raise
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Result:
         """Run a query and return all rows; `QueryError` holds the server's text when it is wrong.
 
         A statement that has no result, such as ALTER, gives neither columns nor rows.
         """
-        client = self.client
-        try:
-            context = client.create_query_context(sql, parameters=dict(parameters) if parameters else None)
-            if context.is_command:
-                return of_command(client.command(sql, parameters=context.parameters))
-            answer = client.query(context=context)
-        except CLIENT_ERRORS as error:
-            raise classify_query(error, self.url) from None
-        return Result(tuple(answer.column_names), [tuple(row) for row in answer.result_rows])
+        return queries.run(self.client, self.url, sql, parameters)
 
-    @contextlib.contextmanager
-    def stream(self, sql: str) -> Iterator[Stream]:
+    def stream(self, sql: str) -> contextlib.AbstractContextManager[Stream]:
         """Run a query; its rows are read from the server as they are taken, in bounded memory.
 
         Errors are those of `query`, while rows are taken too.
         """
-        client = self.client
-        try:
-            context = client.create_query_context(sql)
-            if context.is_command:
-                answer = of_command(client.command(sql))
-                yield Stream(answer.columns, iter(answer.rows))
-                return
-            with client.query_row_block_stream(context=context) as blocks:
-                yield Stream(tuple(blocks.source.column_names), itertools.chain.from_iterable(blocks))
-        except CLIENT_ERRORS as error:
-            if isinstance(error, BrokenPipeError):  # of our own output
-                raise
-            raise classify_query(error, self.url) from None
+        return queries.stream(self.client, self.url, sql)
 
     def _create_database(self) -> None:
         if self._client is None:
@@ -259,33 +221,6 @@ class Store:
         if not self._types.get(table.name):
             self._types[table.name] = self._guarded(ddl.column_types, self.client, table)
         return self._types[table.name]
-
-    def _insert(
-        self,
-        table: tables.Table,
-        batch: Sequence[T],
-        token: str,
-        extra: Callable[[Sequence[T]], tables.Columns] | None = None,
-    ) -> None:
-        if not batch:
-            return
-        columns = table.read(batch)
-        metrics = extra(batch) if extra else {}
-        self._require(table, columns, metrics)
-        columns.update(metrics)
-        try:
-            try:
-                self._send(table, columns, token)
-            except UnicodeEncodeError:
-                self._send(table, tables.encodable(columns), token)
-        except RowError as error:
-            self._types.pop(table.name, None)  # the table may have changed under us
-            if changed := ddl.changed_column(self._column_types(table), table, list(columns)):
-                raise RetryableStoreError(f"{error}: {changed}; give it that type again") from None
-            raise
-        except StoreError:
-            self._types.pop(table.name, None)
-            raise
 
     def _require(self, table: tables.Table, columns: tables.Columns, metrics: tables.Columns) -> None:
         """Make sure that the table has all columns; add those of new metrics."""
@@ -326,8 +261,13 @@ class Store:
             raise unfitting(error) from None
 
 
-def of_command(answer: object) -> Result:
-    """Return what a command answers: most say only how long they took, CHECK TABLE whether all is well."""
-    if isinstance(answer, QuerySummary):
-        return Result((), [])
-    return Result(("result",), [(value,) for value in (answer if isinstance(answer, list) else [answer])])
+def make_store(settings: StoreSettings) -> Store:
+    """Return the store as the settings want it; it connects at the first use."""
+    return Store(
+        settings.clickhouse,
+        database=settings.clickhouse_database,
+        user=settings.clickhouse_user,
+        password=settings.clickhouse_password.get_secret_value(),
+        ca_file=settings.clickhouse_ca_file,
+        timeout=settings.clickhouse_timeout_s,
+    )

@@ -7,7 +7,8 @@ from functools import cache
 from clickhouse_connect.driver.client import Client
 
 from streams.store import migrations
-from streams.store.migrations import Changes, available, migrate, statements
+from streams.store.migrations import Changes, available, migrate, parts
+from streams.store.sql_text import split
 from streams.store.tables import EVENTS, TABLES, Table
 
 _VIEW = (
@@ -84,7 +85,7 @@ def restore_columns(client: Client, table: Table) -> list[str]:
 def _expected(log: str) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for migration in available():
-        for statement in statements(migration.up):
+        for statement in parts(migration.up):
             match = _COLUMNS.match(statement)
             if match and log in (match["made"], match["changed"]):
                 found |= dict(_definitions(match["all"] or match["more"]))
@@ -92,26 +93,14 @@ def _expected(log: str) -> Mapping[str, str]:
 
 
 def _definitions(text: str) -> Iterator[tuple[str, str]]:
-    for definition in _split(" ".join(text.split()), ","):
+    for definition in split(" ".join(text.split()), ","):
         match = _COLUMN.fullmatch(definition)
         if match and match[1] != "INDEX":
             yield match[1], match[2].partition(" AFTER ")[0]
 
 
 def _type(definition: str) -> str:
-    return _split(definition, " ")[0].replace("( ", "(").replace(" )", ")")
-
-
-def _split(text: str, separator: str) -> list[str]:
-    """Split at separators that are not inside brackets."""
-    parts, depth = [""], 0
-    for character in text:
-        depth += (character == "(") - (character == ")")
-        if character == separator and not depth:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts]
+    return split(definition, " ")[0].replace("( ", "(").replace(" )", ")")
 
 
 def changed_column(types: Mapping[str, str], table: Table, written: Sequence[str]) -> str | None:

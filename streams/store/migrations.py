@@ -1,8 +1,8 @@
 """Numbered changes of the store's tables, forward and backward.
 
-`schemas/sql/NNNN_name.sql` goes forward, `NNNN_name.down.sql` back. Statements end in `;` at the end of
-a line. Each must be harmless when run twice (`IF NOT EXISTS`, `OR REPLACE`): ClickHouse has no
-transactions, two processes may migrate at the same time, and what somebody dropped is made again so.
+`schemas/sql/NNNN_name.sql` goes forward, `NNNN_name.down.sql` back. Each statement
+must be harmless when run twice (`IF NOT EXISTS`, `OR REPLACE`): ClickHouse has no transactions, two processes
+may migrate at the same time, and what somebody dropped is made again so.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from importlib.resources.abc import Traversable
 from clickhouse_connect.driver.client import Client
 
 from streams.errors import WeirError
+from streams.store.sql_text import statements, without_comments
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _MADE = re.compile(r"CREATE (?:TABLE IF NOT EXISTS|OR REPLACE VIEW) (\w+)")
@@ -109,14 +110,13 @@ def missing(client: Client, migrations: list[Migration] | None = None) -> list[s
     there = {row[0] for row in client.query("SHOW TABLES").result_rows}
     done = _history(client) if "schema_migrations" in there else {}
     applied = [m for m in (available() if migrations is None else migrations) if m.version in done]
-    made = dict.fromkeys(name for m in applied for text in statements(m.up) for name in _MADE.findall(text))
+    made = dict.fromkeys(name for m in applied for text in parts(m.up) for name in _MADE.findall(text))
     return [name for name in made if name not in there]
 
 
-def statements(sql: str) -> list[str]:
-    """Split a file into its statements; comments before the first one are dropped."""
-    lines = [line for line in sql.replace("\r\n", "\n").split("\n") if not line.lstrip().startswith("--")]
-    return [part.strip() for part in re.split(r";\s*$", "\n".join(lines), flags=re.MULTILINE) if part.strip()]
+def parts(sql: str) -> list[str]:
+    """Return the statements of a migration, without comments."""
+    return statements(without_comments(sql))
 
 
 def _history(client: Client) -> dict[int, tuple[str, str]]:
@@ -140,5 +140,5 @@ def _verify(migrations: list[Migration], done: dict[int, tuple[str, str]]) -> No
 
 
 def _run(client: Client, sql: str) -> None:
-    for statement in statements(sql):
+    for statement in parts(sql):
         client.command(statement, settings={"alter_sync": 2})

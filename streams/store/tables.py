@@ -4,13 +4,19 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, get_args
 
-from schemas.events import Alert, DeadLetter, DriftRecord, Feedback, ScoredEvent
+import msgspec
+
+from schemas.events import Decision, Event, ScoredEvent
+from schemas.topics import CHANNELS, Channel
 from streams.store.errors import RowError
 
 Columns = dict[str, list[Any]]
 """By column name, all of the same length, in the types that clickhouse-connect takes."""
+Read = Callable[[Any], Any]
+"""Gives the value of a column for a message."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +25,12 @@ class Table:
 
     name: str
     """Of the view that people query; the rows are in `<name>_log`."""
-    columns: Mapping[str, Callable[[Any], Any]]
+    columns: Mapping[str, Read]
     """How to read each column from a message."""
+    expires: bool = True
+    """Rows are deleted some time after they came."""
+    metrics: Callable[[Sequence[Any]], Columns] = lambda batch: {}
+    """Reads the columns of metrics, which are made as they come."""
 
     @property
     def log(self) -> str:
@@ -39,33 +49,47 @@ def milliseconds(moment: dt.datetime | int | None) -> int:
     return moment if isinstance(moment, int) else round(moment.timestamp() * 1000)
 
 
-def _fields(*names: str) -> dict[str, Callable[[Any], Any]]:
-    return {name: attrgetter(name) for name in names}
+def fields(message: type[msgspec.Struct], unkept: Sequence[str] = (), within: str = "") -> dict[str, Read]:
+    """Return a column for each field of a message but those `unkept`; `within` is the path to the message."""
+    kept = [field for field in msgspec.structs.fields(message) if field.name not in unkept]
+    return {field.name: _read(within + field.name, field.type) for field in kept}
 
 
-def _inner(prefix: str, *names: str) -> dict[str, Callable[[Any], Any]]:
-    return {name: attrgetter(f"{prefix}.{name}") for name in names}
+def _read(path: str, kind: Any) -> Read:
+    value, parts = attrgetter(path), get_args(kind)
+    if dt.datetime in parts:
+        return lambda message: milliseconds(value(message))
+    if any(isinstance(part, type) and issubclass(part, msgspec.Struct) for part in parts):
+        return lambda message: [msgspec.structs.astuple(each) for each in value(message)]
+    return value
 
 
-def _of_rules(name: str) -> Callable[[ScoredEvent], list[Any]]:
+def _of_rules(name: str) -> Read:
     return lambda scored: [getattr(hit, name) for hit in scored.decision.rules]
 
 
-EVENTS = Table(
+def scores(batch: Sequence[ScoredEvent]) -> Columns:
+    """Return a column for each metric that any event of the batch has; None where it does not apply."""
+    names = sorted({name for scored in batch for name in scored.scores})
+    maps = [scored.scores for scored in batch]
+    return {name: [values.get(name) for values in maps] for name in names}
+
+
+EVENTS: Final = Table(
     "events",
     {
-        **_inner(
-            "event",
-            *("event_id", "app", "kind", "request_id", "conversation_id", "tenant", "environment", "model"),
-            *("provider", "prompt_name", "prompt_version", "user", "chain", "step", "text", "system_prompt"),
-            *("contexts", "prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost"),
-            *("finish_reason", "trace_id", "span_id", "metadata"),
+        # Resolved, as `timestamp` of the scored event; and never kept: it is an event of its own.
+        **fields(Event, ("timestamp", "prompt"), "event."),
+        **fields(ScoredEvent, ("event", "scores", "decision")),
+        # The event's own; what to send on in place of the original; and what has another name here.
+        **fields(
+            Decision,
+            (
+                *("event_id", "app", "kind", "request_id", "conversation_id"),
+                *("text", "latency_ms", "rules"),
+            ),
+            "decision.",
         ),
-        "tool_calls": lambda scored: [(call.name, call.arguments) for call in scored.event.tool_calls],
-        **_fields("timestamp", "storage", "text_hash", "pii_types"),
-        **_inner("decision", "decision_id", "verdict", "action", "severity", "failed"),
-        "degraded": attrgetter("decision.degraded"),
-        **_inner("decision", "policy_version", "policy_hash", "detectors_hash", "decided_at"),
         "decision_latency_ms": attrgetter("decision.latency_ms"),
         "rules": _of_rules("rule"),
         "rule_actions": _of_rules("action"),
@@ -75,59 +99,20 @@ EVENTS = Table(
         "rule_scores": _of_rules("score"),
         "rule_failed": _of_rules("failed"),
     },
+    metrics=scores,
 )
 
-ALERTS = Table(
-    "alerts",
-    {
-        **_fields("alert_id", "source", "severity", "rule", "title", "timestamp", "app", "model"),
-        **_fields("prompt_version", "event_id", "decision_id", "conversation_id", "action", "mode"),
-        **_fields("metric", "score", "policy_version", "policy_hash"),
-        "evidence": lambda alert: [
-            (e.detector, e.metric, e.label, e.start, e.end, e.weight, e.text) for e in alert.evidence
-        ],
-    },
-)
 
-DRIFT = Table(
-    "drift",
-    _fields(
-        *("drift_id", "app", "model", "prompt_version", "kind", "metric", "detector", "timestamp"),
-        *("event_id", "before", "after", "samples"),
-    ),
-)
+def _table(channel: Channel) -> Table:
+    if channel.message is ScoredEvent:
+        return EVENTS
+    return Table(channel.table, fields(channel.message, channel.unkept), channel.expires)
 
-FEEDBACK = Table(
-    "feedback",
-    {
-        **_fields("feedback_id", "event_id", "app", "reviewer", "judgement", "metric", "comment"),
-        "timestamp": lambda feedback: milliseconds(feedback.timestamp),
-    },
-)
 
-DEAD_LETTERS = Table(
-    "dead_letters",
-    _fields(
-        *("dead_letter_id", "topic", "partition", "offset", "timestamp", "reason", "detail", "size"),
-        *("payload_sha256", "app", "repeats", "state"),
-    ),
+TABLES: Final[Mapping[type[msgspec.Struct], Table]] = MappingProxyType(
+    {channel.message: _table(channel) for channel in CHANNELS if channel.table}
 )
-
-TABLES: Mapping[type, Table] = {
-    ScoredEvent: EVENTS,
-    Alert: ALERTS,
-    DriftRecord: DRIFT,
-    Feedback: FEEDBACK,
-    DeadLetter: DEAD_LETTERS,
-}
 """By the message that a row is made of."""
-
-
-def scores(batch: Sequence[ScoredEvent]) -> Columns:
-    """Return a column for each metric that any event of the batch has; None where it does not apply."""
-    names = sorted({name for scored in batch for name in scored.scores})
-    maps = [scored.scores for scored in batch]
-    return {name: [values.get(name) for values in maps] for name in names}
 
 
 def encodable(value: Any) -> Any:

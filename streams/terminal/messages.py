@@ -10,8 +10,18 @@ from typing import Any, Final
 import msgspec
 
 from schemas import codec, topics
-from schemas.events import Alert, DeadLetter, Decision, DriftRecord, Event, Feedback, RuleHit, ScoredEvent
-from streams.policy.rules import SEVERITIES
+from schemas.events import (
+    NAME_LENGTH,
+    SEVERITIES,
+    Alert,
+    DeadLetter,
+    Decision,
+    DriftRecord,
+    Event,
+    Feedback,
+    RuleHit,
+    ScoredEvent,
+)
 from streams.terminal.command import json_text
 from streams.terminal.table import Cell
 
@@ -30,6 +40,13 @@ _COLOURS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     }
 )
 _FAINT: Final = {"dim": True}
+Line = Callable[[Any], Sequence[Cell]]
+"""Gives what a person reads of a message."""
+_FILTERED: Final[Mapping[str, set[str]]] = MappingProxyType(
+    {"app": {"app"}, "event": {"event_id"}, "action": {"action"}, "rule": {"rule", "rules"},
+     "severity": {"severity"}}
+)  # fmt: skip
+"""What `Filter` looks at, by what may be asked for."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +58,7 @@ class Filter:
     action: str | None = None
     rule: str | None = None
     severity: str | None = None
-    """At least this one."""
+    """At least this one; one that this version does not know may be."""
 
     def wanted(self) -> list[str]:
         """Return the names of what is asked for."""
@@ -49,34 +66,30 @@ class Filter:
 
     def matches(self, message: Any) -> bool:
         """Whether a decoded message has all that is asked for."""
-        judged = message.decision if isinstance(message, ScoredEvent) else message
+        judged = _judged(message)
         if self.app is not None and judged.app != self.app:
             return False
         if self.event is not None and judged.event_id != self.event:
             return False
         if self.action is not None and judged.action != self.action:
             return False
-        if self.severity is not None and SEVERITIES.index(judged.severity) < SEVERITIES.index(self.severity):
+        if self.severity is not None and judged.severity in SEVERITIES[: _rank(self.severity)]:
             return False
         return self.rule is None or self.rule in _rules(judged)
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A topic that can be followed."""
+    """Topics of one message that can be followed."""
 
-    topic: str
+    topics: tuple[str, ...]
     message: type[msgspec.Struct]
-    cells: Callable[[Any], Sequence[Cell]]
-    filters: tuple[str, ...] = ()
-    """The fields of `Filter` that its messages have."""
-    others: tuple[str, ...] = ()
-    """More topics with the same messages."""
 
     @property
-    def topics(self) -> tuple[str, ...]:
-        """All topics that are followed."""
-        return (self.topic, *self.others)
+    def filters(self) -> tuple[str, ...]:
+        """The fields of `Filter` that its messages have."""
+        judged = Decision if self.message is ScoredEvent else self.message
+        return tuple(name for name, fields in _FILTERED.items() if fields & set(judged.__struct_fields__))
 
     def decode(self, value: bytes | None) -> Any:
         """Return the message; raises `schemas.rejection.Rejected`."""
@@ -84,7 +97,8 @@ class Stream:
 
     def line(self, message: Any, timestamp_ms: int) -> list[Cell]:
         """Return what a person reads; the time is the message's own, or else Kafka's."""
-        return [Cell(moment(_time(message, timestamp_ms)), _FAINT), *self.cells(message)]
+        cells: Line = _LINES.get(self.message, _names)
+        return [Cell(moment(_time(message, timestamp_ms)), _FAINT), *cells(message)]
 
 
 def moment(timestamp_ms: int) -> str:
@@ -111,6 +125,14 @@ def _time(message: Any, timestamp_ms: int) -> int:
     if isinstance(given, dt.datetime):
         return int((given if given.tzinfo else given.replace(tzinfo=dt.UTC)).timestamp() * 1000)
     return given or timestamp_ms
+
+
+def _judged(message: Any) -> Any:
+    return message.decision if isinstance(message, ScoredEvent) else message
+
+
+def _rank(severity: str) -> int:
+    return SEVERITIES.index(severity)
 
 
 def _rules(message: Any) -> list[str]:
@@ -205,16 +227,30 @@ def _event(event: Event) -> Sequence[Cell]:
     )
 
 
-_JUDGED = ("app", "event", "action", "rule", "severity")
+def _names(message: msgspec.Struct) -> Sequence[Cell]:
+    """Return ids and names, which are bounded in length: of a message without a line of its own, no text."""
+    fields = msgspec.inspect.type_info(type(message))
+    assert isinstance(fields, msgspec.inspect.StructType)
+    named = [each.name for each in fields.fields if getattr(each.type, "max_length", None) == NAME_LENGTH]
+    return _cells(*(getattr(message, name) or "-" for name in named))
+
+
+_LINES: Final[Mapping[type[msgspec.Struct], Line]] = MappingProxyType(
+    {
+        Decision: _decision,
+        Alert: _alert,
+        DriftRecord: _drift,
+        DeadLetter: _dead_letter,
+        ScoredEvent: _scored,
+        Feedback: _feedback,
+        Event: _event,
+    }
+)
 STREAMS: Final[Mapping[str, Stream]] = MappingProxyType(
     {
-        "decisions": Stream(topics.DECISIONS, Decision, _decision, _JUDGED),
-        "alerts": Stream(topics.ALERTS, Alert, _alert, _JUDGED),
-        "drift": Stream(topics.DRIFT, DriftRecord, _drift, ("app", "event")),
-        "dlq": Stream(topics.DEAD_LETTERS, DeadLetter, _dead_letter),
-        "scores": Stream(topics.SCORES, ScoredEvent, _scored, _JUDGED),
-        "feedback": Stream(topics.FEEDBACK, Feedback, _feedback, ("app", "event")),
-        "events": Stream(topics.EVENTS, Event, _event, ("app", "event"), (topics.EVENTS_BULK,)),
+        name: Stream(tuple(each.topic for each in channels), channels[0].message)
+        for name in dict.fromkeys(each.tail for each in topics.CHANNELS if each.tail)
+        if (channels := [each for each in topics.CHANNELS if each.tail == name])
     }
 )
 """What can be followed, by the name that a user gives it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from schemas import topics
-from streams.kafka.clients import create_topics
+from streams.kafka.topics import create_topics
 from streams.local.process import HOST, free_port
 from tests.brokers import ApacheKafka, KafkaBroker
 from tests.harness import Weir, make_events, wait_until

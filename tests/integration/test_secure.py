@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from streams.kafka.clients import BrokerError, create_topics, missing_topics
+from streams.kafka.clients import BrokerError
+from streams.kafka.topics import create_topics, missing_topics
 from streams.local.process import HOST, free_port
 from tests.brokers import ApacheKafka, apache_missing
 from tests.harness import Weir, make_events, wait_until

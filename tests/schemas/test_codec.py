@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from schemas import codec
 from schemas.codec import DAY_MS, Decoder, Reason, Rejected, decode, encode
-from schemas.events import MESSAGES, Alert, Decision, DriftRecord, Event, Feedback, ScoredEvent
+from schemas.events import Alert, Decision, DriftRecord, Event, Feedback, ScoredEvent
+from schemas.topics import MESSAGES
 
 NOW = 1_800_000_000_000
 KAFKA = NOW - 5
@@ -270,7 +271,7 @@ def test_a_rejection_holds_no_reference_to_the_payload() -> None:
 def test_feedback_keeps_the_same_rules() -> None:
     feedback = Feedback(feedback_id="f", event_id="e", app="a", reviewer="r", judgement="correct")
     decoder = Decoder(max_bytes=200)
-    assert decoder.decode_feedback(encode(feedback), KAFKA, NOW) == (feedback, KAFKA)
+    assert decoder.decode(Feedback, encode(feedback), KAFKA, NOW) == (feedback, KAFKA)
     for change, reason in (
         ({"judgement": "perhaps"}, Reason.INVALID_VALUE),
         ({"comment": "x" * 200}, Reason.TOO_LARGE),
@@ -278,7 +279,7 @@ def test_feedback_keeps_the_same_rules() -> None:
     ):
         value = msgspec.json.encode(msgspec.to_builtins(feedback) | change)
         with pytest.raises(Rejected) as caught:
-            decoder.decode_feedback(value, KAFKA, NOW)
+            decoder.decode(Feedback, value, KAFKA, NOW)
         assert caught.value.reason is reason
 
 

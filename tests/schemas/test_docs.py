@@ -8,8 +8,9 @@ import pytest
 
 from schemas import topics
 from schemas.codec import MAX_BYTES, Decoder, Reason
-from schemas.events import MESSAGES, Evidence, RuleHit, ToolCall
+from schemas.events import Evidence, RuleHit, ToolCall
 from schemas.otel.attributes import ATTRIBUTES
+from schemas.topics import MESSAGES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "events.md").read_text("utf-8")
 NESTED: tuple[type[msgspec.Struct], ...] = (ToolCall, RuleHit, Evidence)

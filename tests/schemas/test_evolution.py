@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 
 from schemas.codec import decode, encode
-from schemas.events import MESSAGES, Event
+from schemas.events import Event
+from schemas.topics import MESSAGES
 from tests.schemas.strategies import EVENTS
 
 GOLDEN = Path(__file__).parent / "golden" / "fields.json"

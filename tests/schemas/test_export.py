@@ -9,7 +9,8 @@ from hypothesis import given
 
 from schemas import export
 from schemas.codec import Reason, Rejected, decode, encode
-from schemas.events import MESSAGES, Event, Feedback
+from schemas.events import Event, Feedback
+from schemas.topics import MESSAGES
 from tests.malformed import KINDS, Maker
 from tests.schemas.strategies import EVENTS, FEEDBACK
 

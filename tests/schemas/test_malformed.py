@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.codec import Decoder, Reason, Rejected, decode
-from schemas.events import MESSAGES
+from schemas.topics import MESSAGES
 from tests.malformed import KINDS, NOW_MS, SECRET, Maker, event, malformed_payloads
 
 NEVER_BY_DECODING_EVENTS = {Reason.MISSING_TIMESTAMP, Reason.STORE_REJECTED, Reason.UNREADABLE_BATCH}

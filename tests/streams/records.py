@@ -7,7 +7,7 @@ import msgspec
 
 from schemas import codec, topics
 from schemas.events import Event
-from streams.kafka.clients import Message
+from streams.kafka.records import Message
 
 NOW_MS = 1_800_000_000_000
 

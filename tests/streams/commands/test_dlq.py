@@ -10,8 +10,9 @@ import pytest
 
 from schemas import codec, topics
 from schemas.events import DeadLetter, Event
-from streams.kafka.clients import create_topics, producing, read_to_end
+from streams.kafka.clients import producing, read_to_end
 from streams.kafka.dead_letters import Refused, dead_letter
+from streams.kafka.topics import create_topics
 from streams.settings import load
 from tests.streams.records import FakeRecord
 from tests.streams.weir import forget_settings, run

@@ -15,7 +15,8 @@ import pytest
 from schemas import codec, topics
 from schemas.events import Alert, DeadLetter, Decision, DriftRecord, Event, Feedback, RuleHit, ScoredEvent
 from streams.cli import COMMANDS, weir
-from streams.kafka.clients import create_topics, producing
+from streams.kafka.clients import producing
+from streams.kafka.topics import create_topics
 from streams.local.process import free_port
 from streams.settings import load
 from tests.brokers import new_broker

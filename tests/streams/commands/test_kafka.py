@@ -17,7 +17,9 @@ from aiokafka.errors import KafkaTimeoutError
 
 from schemas import codec, topics
 from schemas.events import Alert, Decision, Event, RuleHit
-from streams.kafka.clients import BatchProducer, Message, create_topics, producing
+from streams.kafka.clients import BatchProducer, producing
+from streams.kafka.records import Message
+from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
 from tests.streams.weir import forget_settings, run, start
 
@@ -291,7 +293,7 @@ def test_a_missing_topic_is_said(command: list[str], monkeypatch: pytest.MonkeyP
     async def missing(settings: Settings) -> list[str]:
         return [topics.EVENTS_BULK]
 
-    monkeypatch.setattr("streams.kafka.clients.missing_topics", missing)
+    monkeypatch.setattr("streams.kafka.topics.missing_topics", missing)
     outcome = run(*command, stdin="")
     assert outcome.code == 1
     assert "has no topic llm.events.bulk: create the topics with `weir topics`" in outcome.err

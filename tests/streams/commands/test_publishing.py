@@ -14,7 +14,7 @@ from streams.ingest.field_map import FieldMap
 from streams.ingest.files import InputRow, RowSource
 from streams.ingest.publish import BATCH, BadRowError, Preparer, Publication, Tally, raw
 from streams.ingest.span_messages import SpanPreparer
-from streams.kafka.clients import Message
+from streams.kafka.records import Message
 
 NOW_MS = 1_700_000_000_000
 GOOD = {"event_id": "e1", "app": "shop", "kind": "prompt", "text": "hello"}

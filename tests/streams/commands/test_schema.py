@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.events import MESSAGES
 from schemas.export import DIRECTORY
+from schemas.topics import MESSAGES
 from tests.streams.weir import run
 
 

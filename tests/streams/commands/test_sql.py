@@ -19,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.settings import load
-from streams.store.client import Result, of_command
-from streams.store.connection import make_store
-from streams.store.sql_text import has_format, split
+from streams.store import sql_text
+from streams.store.client import make_store
+from streams.store.queries import Result, of_command
+from streams.store.sql_text import has_format
 from streams.terminal.results import ResultFormat
 from streams.terminal.results import render as lines_of
 from tests.streams.weir import forget_settings, run, start
@@ -174,8 +175,8 @@ def test_what_is_no_format_clause(query: str) -> None:
         st.sampled_from(["SELECT 1", "SELECT ';'", "SELECT `a;\\`b`", "SELECT 1 /* ; */", "SELECT 2 -- ;\n"])
     )
 )
-def test_statements_are_split_and_nothing_within_them(statements: list[str]) -> None:
-    assert split(";".join(statements) + "; -- end;") == [statement.strip() for statement in statements]
+def test_statements_are_split_and_nothing_within_them(parts: list[str]) -> None:
+    assert sql_text.statements(";".join(parts) + "; -- end;") == [part.strip() for part in parts]
 
 
 def test_a_store_that_is_down_is_one_line_for_migrate_too(

@@ -5,8 +5,20 @@ import msgspec
 import pytest
 
 from schemas import codec
-from schemas.events import Alert, DeadLetter, Decision, DriftRecord, Event, Feedback, RuleHit, ScoredEvent
-from streams.terminal.messages import STREAMS, Filter, as_json, hit, moment
+from schemas.codec import decode
+from schemas.events import (
+    Alert,
+    DeadLetter,
+    Decision,
+    DriftRecord,
+    Event,
+    Feedback,
+    Id,
+    Name,
+    RuleHit,
+    ScoredEvent,
+)
+from streams.terminal.messages import STREAMS, Filter, Stream, as_json, hit, moment
 from streams.terminal.progress import Progress
 from streams.terminal.table import Aligner
 from tests.streams.records import Clock
@@ -48,7 +60,7 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("name", LINES)
 def test_a_line_tells_what_matters_and_never_a_text(name: str) -> None:
     stream = STREAMS[name]
     message = stream.decode(codec.encode(MESSAGES[name]))
@@ -59,12 +71,36 @@ def test_a_line_tells_what_matters_and_never_a_text(name: str) -> None:
     assert SECRET not in line
 
 
-@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("name", MESSAGES)
 def test_filters_suit_the_messages(name: str) -> None:
     """A filter that is offered works; the codec would raise AttributeError for one that does not."""
     wanted = dict.fromkeys(STREAMS[name].filters, "critical")
     assert Filter(**wanted).matches(MESSAGES[name]) is (not wanted)
     assert Filter().matches(MESSAGES[name])
+
+
+class Note(msgspec.Struct):
+    """A message that nobody wrote a line for."""
+
+    note_id: Id
+    app: Id
+    text: str
+    author: Name = ""
+    tags: tuple[str, ...] = ()
+
+
+def test_a_message_without_a_line_of_its_own_shows_ids_and_names() -> None:
+    stream = Stream(("notes",), Note)
+    [_, *cells] = stream.line(Note("n1", "shop", SECRET), 1)
+    assert [cell.text for cell in cells] == ["n1", "shop", "-"]
+    assert stream.filters == ("app",)
+
+
+def test_a_word_of_tomorrow_is_shown_and_passes_the_filters_that_it_may() -> None:
+    alert = decode(Alert, codec.encode(MESSAGES["alerts"]).replace(b'"high"', b'"fatal"'))
+    assert Filter(severity="critical").matches(alert)
+    assert not Filter(action="block").matches(alert)
+    assert "fatal" in Aligner().line(STREAMS["alerts"].line(alert, 1))
 
 
 def test_moments() -> None:

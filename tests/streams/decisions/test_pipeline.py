@@ -15,8 +15,7 @@ from schemas import codec
 from schemas.events import Alert, Decision, Event, ScoredEvent, Storage, ToolCall
 from streams.decisions.pipeline import Output, Pipeline
 from streams.decisions.scoring import make_runner, owners
-from streams.kafka.clients import Message
-from streams.kafka.records import RefusedBatch
+from streams.kafka.records import Message, RefusedBatch
 from streams.policy import DEFAULT_POLICY
 from streams.policy.file import load as load_policy
 from streams.policy.file import parse as parse_policy

@@ -13,10 +13,11 @@ from aiokafka.admin import NewPartitions, NewTopic, RecordsToDelete
 
 from schemas import topics
 from schemas.rejection import Reason
-from streams.kafka.clients import administering, client_options, consuming, create_topics
+from streams.kafka.clients import client_options, consuming
 from streams.kafka.decompression import UNPACKED_BYTES
 from streams.kafka.faust_worker import Worker
 from streams.kafka.records import Record, RefusedBatch
+from streams.kafka.topics import administering, create_topics
 from streams.local.broker import Broker
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry

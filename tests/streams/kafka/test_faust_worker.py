@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from schemas import topics
-from streams.kafka.clients import create_topics, producing
+from streams.kafka.clients import producing
 from streams.kafka.faust_worker import Worker
 from streams.kafka.records import Record
+from streams.kafka.topics import create_topics
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
 

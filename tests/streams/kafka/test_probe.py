@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from streams.errors import SettingsError
-from streams.kafka.clients import BrokerError, missing_topics
+from streams.kafka.clients import BrokerError
+from streams.kafka.topics import missing_topics
 from streams.local.process import free_port
 from streams.settings import Settings
 from tests.streams.weir import forget_settings, run

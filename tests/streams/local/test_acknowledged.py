@@ -119,7 +119,7 @@ def test_the_archive_keeps_or_bisects_what_is_refused(store: Running) -> None:
     archive.migrate(["toxicity", "injection"])
     archive.client.command("ALTER TABLE events_log ADD CONSTRAINT p CHECK toxicity < 2")
     with pytest.raises(RowError, match="VIOLATED_CONSTRAINT"):
-        archive.insert_scored([scored(1, scores={"toxicity": 3.0})], "t")
+        archive.insert([scored(1, scores={"toxicity": 3.0})], "t")
     archive.close()
 
 
@@ -133,7 +133,7 @@ def test_slow_queries_of_people_do_not_hold_up_the_archive(store: Running) -> No
     time.sleep(0.5)
     started = time.monotonic()
     archive = Store(store.url, database="lanes")
-    archive.insert_scored([scored(1)], "t")
+    archive.insert([scored(1)], "t")
     archive.close()
     assert time.monotonic() - started < 5
     store.start_again()  # rather than wait for them
@@ -178,7 +178,7 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_nothing_lost(small_disk: Pat
         written, waiting = 0, []
         for number, batch in enumerate(batches):
             try:
-                archive.insert_scored(batch, f"t{number}")
+                archive.insert(batch, f"t{number}")
                 written += len(batch)
             except RetryableStoreError:
                 waiting.append(number)
@@ -189,7 +189,7 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_nothing_lost(small_disk: Pat
         assert running.count("weir.events") == written
         subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
         for number in waiting:
-            archive.insert_scored(batches[number], f"t{number}")
+            archive.insert(batches[number], f"t{number}")
         assert running.count("weir.events_log") == 20_000
         assert running.count("weir.events") == 20_000
     finally:

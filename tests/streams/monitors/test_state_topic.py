@@ -7,7 +7,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas import topics
-from streams.kafka.clients import TOPIC_CONFIG, client_options, create_topics
+from streams.kafka.clients import client_options
+from streams.kafka.topics import TOPIC_CONFIG, create_topics
 from streams.monitors import snapshots
 from streams.monitors.snapshots import Newest, Segment
 from streams.monitors.state_topic import CHUNK_BYTES, Snapshot, StateTopic

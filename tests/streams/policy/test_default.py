@@ -8,17 +8,16 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from schemas.events import Event
+from schemas.events import VERDICTS, Action, Event, RuleSeverity
+from schemas.fields import NUMBER_FIELDS, TEXT_FIELDS
 from streams.policy import DEFAULT_POLICY
 from streams.policy.conditions import (
-    NUMBER_FIELDS,
     NUMBER_OPERATORS,
-    TEXT_FIELDS,
     TEXT_OPERATORS,
     comparisons,
 )
 from streams.policy.file import load, parse
-from streams.policy.rules import VERDICTS, Action, OnFailure, Rule, RuleMode, RuleSeverity
+from streams.policy.rules import OnFailure, Rule, RuleMode
 
 DETECTORS = {
     "toxicity": ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack"),

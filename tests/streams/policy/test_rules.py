@@ -11,11 +11,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from schemas.events import Event, RuleHit
+from schemas.events import SEVERITIES, VERDICTS, Event, RuleHit
 from streams.policy.conditions import AnyOf, Comparison, Condition
 from streams.policy.contradictions import contradiction
 from streams.policy.file import PolicyError, parse
-from streams.policy.rules import SEVERITIES, VERDICTS, FloatMatrix, Outcome, Policy, Rule
+from streams.policy.rules import FloatMatrix, Outcome, Policy, Rule
 
 METRICS = {"toxicity": "toxicity", "threat": "toxicity", "injection": "injection", "pii": "pii"}
 NAMES = tuple(METRICS)

@@ -2,7 +2,10 @@
 
 import asyncio
 import dataclasses
+import json
+import uuid
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from streams.kafka.dead_letters import TooManyDeadLetters
 from streams.roles import archive
 from streams.roles.archive import Archive, _pieces
 from streams.settings import Settings
+from streams.store.client import Store
 from streams.store.errors import RetryableStoreError, RowError
 from streams.telemetry.metrics import Telemetry
 from tests.streams.records import FakeProducer, FakeRecord, records_of
@@ -29,24 +33,21 @@ class FakeStore:
         self.changed = changed
         """Inserts that are refused whole, as by a table whose columns were changed."""
         self.sizes: list[int] = []
-        self.inserted: dict[str, list[Any]] = {}
+        self.inserted: dict[type, list[Any]] = {}
         self.tokens: list[str] = []
 
-    def __getattr__(self, name: str) -> Any:
-        def insert(batch: Sequence[Any], token: str) -> None:
-            self.tokens.append(token)
-            if self.failures:
-                self.failures -= 1
-                raise RetryableStoreError("away")
-            if self.changed:
-                self.changed -= 1
-                raise RowError("a value does not fit its column")
-            if self.poison and any(getattr(row, "feedback_id", "") == self.poison for row in batch):
-                raise RowError("never")
-            self.sizes.append(len(batch))
-            self.inserted.setdefault(name, []).extend(batch)
-
-        return insert
+    def insert(self, batch: Sequence[Any], token: str) -> None:
+        self.tokens.append(token)
+        if self.failures:
+            self.failures -= 1
+            raise RetryableStoreError("away")
+        if self.changed:
+            self.changed -= 1
+            raise RowError("a value does not fit its column")
+        if self.poison and any(getattr(row, "feedback_id", "") == self.poison for row in batch):
+            raise RowError("never")
+        self.sizes.append(len(batch))
+        self.inserted.setdefault(type(batch[0]), []).extend(batch)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +55,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "FIRST_DELAY_S", 0.001)
 
 
-def make(store: FakeStore, **settings: Any) -> tuple[Archive, FakeProducer]:
+def make(store: FakeStore | Store, **settings: Any) -> tuple[Archive, FakeProducer]:
     fake: Any = store
     role = Archive(Settings(_env_file=None, **settings), Telemetry("archive"), fake)
     producer: Any = FakeProducer()
@@ -74,7 +75,7 @@ async def test_a_store_that_is_away_is_asked_again_with_the_same_token() -> None
     store = FakeStore(failures=3)
     role, producer = make(store)
     assert await role.handle(feedback("a", "b")) is True
-    assert [row.feedback_id for row in store.inserted["insert_feedback"]] == ["a", "b"]
+    assert [row.feedback_id for row in store.inserted[Feedback]] == ["a", "b"]
     assert len(store.tokens) == 4
     assert len(set(store.tokens)) == 1
     assert not producer.sent.get(topics.DEAD_LETTERS)
@@ -84,7 +85,7 @@ async def test_a_row_that_the_store_refuses_becomes_a_dead_letter_alone() -> Non
     store = FakeStore(poison="c")
     role, producer = make(store)
     assert await role.handle(feedback("a", "b", "c", "d"))
-    assert sorted(row.feedback_id for row in store.inserted["insert_feedback"]) == ["a", "b", "d"]
+    assert sorted(row.feedback_id for row in store.inserted[Feedback]) == ["a", "b", "d"]
     [(_, value)] = producer.sent[topics.DEAD_LETTERS]
     letter = codec.decode(DeadLetter, value)
     assert (letter.offset, letter.reason) == (2, codec.Reason.STORE_REJECTED.value)
@@ -94,7 +95,7 @@ async def test_feedback_without_a_time_gets_kafkas() -> None:
     store = FakeStore()
     role, _ = make(store)
     await role.handle(feedback("a"))
-    assert store.inserted["insert_feedback"][0].timestamp == 1_763_000_000_000
+    assert store.inserted[Feedback][0].timestamp == 1_763_000_000_000
 
 
 async def test_what_is_not_a_message_becomes_a_dead_letter_but_not_for_ever() -> None:
@@ -146,7 +147,7 @@ async def test_rows_are_kept_when_it_is_the_table_that_was_changed() -> None:
     ids = [f"f{number}" for number in range(200)]
     assert await role.handle(feedback(*ids))
     watching.cancel()
-    assert sorted(row.feedback_id for row in store.inserted["insert_feedback"]) == sorted(ids)
+    assert sorted(row.feedback_id for row in store.inserted[Feedback]) == sorted(ids)
     assert not producer.sent.get(topics.DEAD_LETTERS)
     assert seen == {"store"}
     assert degraded(role) == []
@@ -174,12 +175,9 @@ async def test_a_flood_of_refused_rows_is_told_and_stops_nothing() -> None:
 
 async def test_a_dead_letter_that_is_refused_does_not_become_another() -> None:
     class Refusing(FakeStore):
-        def __getattr__(self, name: str) -> Any:
-            def insert(batch: Sequence[Any], token: str) -> None:
-                if name == "insert_dead_letters":
-                    raise RowError("never")
-
-            return insert
+        def insert(self, batch: Sequence[Any], token: str) -> None:
+            if isinstance(batch[0], DeadLetter):
+                raise RowError("never")
 
     role, producer = make(Refusing())
     letter = DeadLetter(
@@ -193,11 +191,8 @@ async def test_a_dead_letter_that_is_refused_does_not_become_another() -> None:
 
 async def test_a_bug_of_ours_ends_the_archive_and_is_no_dead_letter() -> None:
     class Buggy(FakeStore):
-        def __getattr__(self, name: str) -> Any:
-            def insert(batch: Sequence[Any], token: str) -> None:
-                raise KeyError("ours")
-
-            return insert
+        def insert(self, batch: Sequence[Any], token: str) -> None:
+            raise KeyError("ours")
 
     role, producer = make(Buggy())
     with pytest.raises(KeyError):
@@ -222,6 +217,24 @@ async def test_a_metric_that_cannot_be_a_column_is_refused_when_it_is_read() -> 
     assert not store.inserted
 
 
+async def test_what_a_guard_of_tomorrow_says_becomes_rows(clickhouse: str) -> None:
+    golden = Path(__file__).parents[2] / "schemas" / "golden" / "tomorrow.json"
+    messages = json.loads(golden.read_text("utf-8"))
+    store = Store(clickhouse, database=f"test_{uuid.uuid4().hex}")
+    store.migrate(["toxicity"])
+    role, producer = make(store)
+    assert await role.handle([FakeRecord(json.dumps(m).encode(), 0, topic) for topic, m in messages.items()])
+    assert producer.sent.get(topics.DEAD_LETTERS) is None
+    words = "verdict, action, severity, rule_actions, rule_severities, rule_modes, storage"
+    assert store.query(f"SELECT {words} FROM events").rows == [
+        ("quarantine", "throttle", "fatal", ["quarantine"], ["fatal"], ["canary"], "encrypted")
+    ]
+    alert = store.query("SELECT source, severity, action, mode FROM alerts").rows
+    assert alert == [("gate", "fatal", "throttle", "canary")]
+    store.client.command(f"DROP DATABASE {store.database}")
+    store.close()
+
+
 async def test_blocks_are_bounded_in_bytes_and_messages_are_let_go_of() -> None:
     big = [
         Alert(
@@ -238,7 +251,7 @@ async def test_blocks_are_bounded_in_bytes_and_messages_are_let_go_of() -> None:
     store = FakeStore()
     role, _ = make(store, archive_bytes=100_000)
     assert await role.handle(records_of(*big, topic=topics.ALERTS))
-    assert store.inserted["insert_alerts"] == big
+    assert store.inserted[Alert] == big
     assert max(store.sizes) == 4
 
 

@@ -17,7 +17,7 @@ from streams.decisions.alerts import Raised
 from streams.decisions.pipeline import Output
 from streams.decisions.scoring import owners
 from streams.decisions.shares import Shares, Waiting
-from streams.kafka.clients import Message
+from streams.kafka.records import Message
 from streams.policy.file import parse
 from streams.roles.guard import SLICE_BYTES, SLICE_S, Guard, Slices
 from streams.settings import Settings

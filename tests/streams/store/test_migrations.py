@@ -13,9 +13,9 @@ from streams.store.migrations import (
     available,
     migrate,
     missing,
+    parts,
     pending,
     rollback,
-    statements,
 )
 
 UP = "-- a table\nCREATE TABLE IF NOT EXISTS {0} (a Int8) ENGINE = MergeTree ORDER BY a;\n"
@@ -62,10 +62,10 @@ def test_the_shipped_ones_go_all_the_way_there_and_back(client: Client) -> None:
 
 def test_each_statement_can_be_run_twice(client: Client) -> None:
     for migration in available():
-        for statement in statements(migration.up) * 2:
+        for statement in parts(migration.up) * 2:
             client.command(statement)
     for migration in reversed(available()):
-        for statement in statements(migration.down) * 2:
+        for statement in parts(migration.down) * 2:
             client.command(statement)
     assert tables(client) == set()
 
@@ -108,8 +108,9 @@ def test_line_endings_change_no_checksum() -> None:
     assert Migration(1, "one", ONE.up.replace("\n", "\r\n"), "").checksum == ONE.checksum
 
 
-def test_statements_end_at_the_end_of_a_line() -> None:
-    assert statements("-- x\nSELECT ';' AS a;\n\nSELECT 2\n;\n-- end\n") == ["SELECT ';' AS a", "SELECT 2"]
+def test_statements_are_told_from_comments_and_texts() -> None:
+    sql = "-- it's\r\nSELECT ';' AS a; -- b;\r\n\r\nSELECT 2\n;\n/* ; */\n-- end\n"
+    assert parts(sql) == ["SELECT ';' AS a", "SELECT 2"]
 
 
 def test_what_was_dropped_is_missing_and_is_made_again(client: Client) -> None:

@@ -1,0 +1,79 @@
+"""The topics of weir on a broker: how they are made, and which are missing."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from schemas import topics
+from schemas.topics import CHANNELS, Channel
+from streams.kafka.clients import BrokerError, started
+from streams.kafka.settings import KafkaSettings
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+MIB = 1024 * 1024
+
+
+def _config(channel: Channel) -> dict[str, str]:
+    largest = {"max.message.bytes": str(channel.megabytes * MIB)} if channel.megabytes else {}
+    return {**largest, "retention.ms": str(channel.hours * HOUR_MS)}
+
+
+TOPIC_CONFIG: dict[str, dict[str, str]] = {
+    **{channel.topic: _config(channel) for channel in CHANNELS},
+    topics.STATE: {
+        "cleanup.policy": "compact",
+        "max.message.bytes": str(8 * MIB),
+        # Only closed segments are compacted; by default that is after a gigabyte or a week.
+        "segment.ms": str(MINUTE_MS),
+        "segment.bytes": str(32 * MIB),
+        "min.cleanable.dirty.ratio": "0.1",
+        # A worker that is paused in the middle of a write may put an old snapshot after a new one. For so
+        # long both are there, and the newest is found.
+        "min.compaction.lag.ms": str(5 * MINUTE_MS),
+        "max.compaction.lag.ms": str(10 * MINUTE_MS),
+        "delete.retention.ms": str(HOUR_MS),
+    },
+}
+
+
+@contextlib.asynccontextmanager
+async def administering(
+    settings: KafkaSettings, within_s: float | None = None
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A started admin client, closed at the end."""
+    patience_ms = int(1000 * (within_s or settings.kafka_start_timeout_s))
+    admin = await started(settings, partial(AIOKafkaAdminClient, request_timeout_ms=patience_ms), within_s)
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def missing_topics(settings: KafkaSettings, within_s: float | None = None) -> list[str]:
+    """Return the topics of weir that the broker does not have."""
+    async with administering(settings, within_s) as admin:
+        present = set(await admin.list_topics())
+    return [name for name in topics.ALL if name not in present]
+
+
+async def create_topics(settings: KafkaSettings) -> list[str]:
+    """Create the missing topics and return their names; a topic that exists is left as it is."""
+    missing = await missing_topics(settings)
+    if not missing:
+        return []
+    async with administering(settings) as admin:
+        response = await admin.create_topics(
+            [
+                NewTopic(name, settings.partitions, settings.replication, topic_configs=TOPIC_CONFIG[name])
+                for name in missing
+            ]
+        )
+    for name, code, *_ in response.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise BrokerError(f"the broker refused to create {name}: {error.__name__}: {error.description}")
+    return missing
