@@ -25,8 +25,9 @@ from bench.report import percentile
 from schemas import codec, topics
 from schemas.events import Event
 from streams.kafka.clients import client_options
+from streams.roles import ROLES
 from tests.brokers import apache_missing, new_broker
-from tests.harness import ROLES, Weir
+from tests.harness import Weir
 
 QUIET_S: Final = 40.0
 """Seconds that the quiet app publishes, beginning two seconds before the flood."""

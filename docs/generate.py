@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from schemas.topics import CHANNELS, STATE, Channel
 from streams.policy import DEFAULT_POLICY
 from streams.settings import Settings
 from streams.telemetry import catalogue
@@ -34,9 +35,35 @@ def metrics() -> str:
     return _table(("metric", "type", "labels", "what it is"), rows)
 
 
+def topics() -> str:
+    """Return the table of the topics."""
+    rows = [f"| `{c.topic}` | `{c.name}` | `{c.tail}` | {c.key} | {c.writers} |" for c in CHANNELS]
+    state = "internal: snapshots of watch, in the partition of their scores"
+    rows.append(f"| `{STATE}` | {state} | | not part of the contract | watch |")
+    return _table(("topic", "message (`weir schema`)", "`weir tail`", "key", "written by"), rows)
+
+
+def retention() -> str:
+    """Return the table of what is kept how long, of topics and tables."""
+    rows = [f"| `{each.topic}` | {_days(each.hours)} | {_rows(each)} |" for each in CHANNELS]
+    return _table(("topic", "messages are kept for", "rows in ClickHouse"), rows)
+
+
+def _days(hours: int) -> str:
+    return f"{hours} hours" if hours <= 72 else f"{hours // 24} days"
+
+
+def _rows(channel: Channel) -> str:
+    if not channel.table:
+        return ""
+    return f"`{channel.table}`, {'`WEIR_EVENTS_TTL_DAYS`' if channel.expires else 'for ever'}"
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("settings.md", settings),
     "metrics": ("operations.md", metrics),
+    "topics": ("events.md", topics),
+    "retention": ("deployment.md", retention),
 }
 """Each part by its name between `<!-- name -->` and `<!-- /name -->`, with its page and what makes it."""
 

@@ -24,6 +24,7 @@ from streams.errors import did_you_mean, user_error
 from streams.kafka.topics import administering
 from streams.monitors.settings import unknown_watched
 from streams.policy.file import load as load_policy
+from streams.roles import ROLES
 from streams.settings import Settings
 from streams.settings import load as load_settings
 from streams.store.client import make_store
@@ -34,14 +35,11 @@ Status = Literal["ok", "skip", "warn", "fail"]
 CODECS: Final = ("gzip", "snappy", "lz4", "zstd")
 TIMEOUT_S: Final = 5.0
 """Of each server that is asked."""
-ROLES: Final = ("guard", "watch", "archive")
 _SECRETS: Final = re.compile("PASSWORD|SECRET|TOKEN|_KEY$")
 _CREDENTIALS: Final = re.compile(r"//[^/@\s]*@")
 _INFO: Final = re.compile(r"^weir_policy_info\{(.*)\} 1", re.MULTILINE)
 _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
-_SAMPLE: Final = Event(
-    event_id="doctor", app="doctor", kind="prompt", text="What is a weir, and what is it for?"
-)
+_SAMPLE: Final = Event(event_id="doctor", app="doctor", kind="prompt", text="What is a weir, and what for?")
 
 
 class Diagnosis(msgspec.Struct, frozen=True, omit_defaults=True):

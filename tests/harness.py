@@ -20,6 +20,7 @@ from schemas.events import Decision, Event
 from streams.kafka.clients import client_options, read_to_end
 from streams.local.clickhouse import start_clickhouse
 from streams.local.process import HOST, Child, free_port
+from streams.roles import ROLES
 from streams.settings import Settings
 from streams.store.client import make_store
 
@@ -28,7 +29,6 @@ EVENTS = int(os.environ.get("WEIR_TEST_EVENTS", "2000"))
 OUTAGE_S = float(os.environ.get("WEIR_TEST_OUTAGE_S", "5"))
 """How long the store is away."""
 PATIENCE_S = 60.0 + EVENTS / 100 + OUTAGE_S
-ROLES = ("guard", "watch", "archive")
 SECRET = "kept-out-of-every-log"
 
 _TEXTS = (

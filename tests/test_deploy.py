@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from streams.cli import COMMANDS
+from streams.roles import ROLES
 from streams.settings import Settings, load
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +27,6 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 KUBERNETES: list[dict[str, Any]] = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "weir.yaml").read_text()))
 DOCKERFILE = DEPLOY / "Dockerfile"
 
-ROLES = ("guard", "watch", "archive")
 JOBS = ("init-topics", "init-tables")
 OURS = (*ROLES, *JOBS)
 LEAVE_GROUP_S = 15

@@ -5,7 +5,7 @@ import click
 
 @click.command()
 def command() -> None:
-    """Write scores, alerts, drift records, feedback and dead letters to ClickHouse.
+    """Write everything that has a table to ClickHouse: scores, alerts, drift, feedback and dead letters.
 
     Runs until SIGTERM. While the store is away the rows wait in Kafka; none is lost.
 

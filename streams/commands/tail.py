@@ -37,7 +37,7 @@ POLL_MS = 200
 def command(
     what: str, from_start: bool, no_follow: bool, limit: int | None, as_json: bool, **conditions: str | None
 ) -> None:
-    """Follow decisions, alerts, drift records, dead letters, scores, feedback or events until Ctrl-C.
+    """Follow messages as they come, until Ctrl-C.
 
     A line has the time (UTC), what was decided and why. The text of a prompt or completion is never shown;
     with --json a message is printed as it is on Kafka, where a decision may hold the redacted text and an

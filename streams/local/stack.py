@@ -20,12 +20,12 @@ from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
 from streams.local.ports import NeededPort, await_ports
 from streams.local.process import HOST, Child, LocalServiceError
+from streams.roles import ROLES
 from streams.settings import Settings
 from streams.store.client import make_store
 from streams.store.token import FILE_NAME, make_token
 from streams.terminal.command import counted
 
-ROLES = ("guard", "watch", "archive")
 LOCAL_HOSTS = (HOST, "localhost")
 RESTARTS_PER_MINUTE = 5
 LOOK_S = 1.0

@@ -24,8 +24,9 @@ from schemas import codec, topics
 from schemas.events import DeadLetter, DriftRecord, Event
 from streams.local.process import Child
 from streams.monitors.drift import DriftMonitor, WatchedScores
+from streams.roles import ROLES
 from tests.brokers import ApacheKafka, KafkaBroker, new_broker
-from tests.harness import ROLES, Role, Weir, make_events, wait_until
+from tests.harness import Role, Weir, make_events, wait_until
 from tests.malformed import malformed_payloads
 from tests.streams.records import FakeRecord
 

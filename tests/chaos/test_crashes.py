@@ -10,8 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from schemas.events import Event
+from streams.roles import ROLES
 from tests.brokers import KafkaBroker, apache_missing
-from tests.harness import EVENTS, OUTAGE_S, PATIENCE_S, ROLES, Weir, make_events, wait_until
+from tests.harness import EVENTS, OUTAGE_S, PATIENCE_S, Weir, make_events, wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(4 * PATIENCE_S)]
 RATE = EVENTS / 5

@@ -14,7 +14,8 @@ import pytest
 
 from schemas import topics
 from streams.local.process import HOST, free_port
-from tests.harness import ROLES, Weir, make_events, wait_until
+from streams.roles import ROLES
+from tests.harness import Weir, make_events, wait_until
 
 
 class Up:

@@ -17,10 +17,9 @@ import pytest
 from streams.local import ports
 from streams.local.ports import NeededPort, await_ports
 from streams.local.process import HOST, LocalServiceError, free_port
+from streams.roles import ROLES
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.server import TelemetryServer
-
-ROLES = ("guard", "watch", "archive")
 
 
 @contextmanager
