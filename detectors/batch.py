@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from detectors.deobfuscation.readings import Reading, readings
 from detectors.excerpt import excerpt
-from detectors.models.cascade import MAX_WINDOWS, Verdicts, shared_cascade
-from detectors.models.embeddings import shared_embeddings
+from detectors.models.cascade import MAX_WINDOWS, Verdicts
 from detectors.models.occlusion import Occlusion, occlude
-from detectors.models.tokenizer import Tokens, Words, shared_encoder
+from detectors.models.tokenizer import Tokens, Words
+from detectors.models.weights import Models
 from detectors.privacy.credentials import credentials
 from detectors.privacy.findings import Finding
 from detectors.privacy.personal_data import personal_data
@@ -62,6 +62,7 @@ class Batch:
 
     Args:
         events: the N events.
+        models: what tokens, embeddings and verdicts come from.
         depths: how closely each is to be read; all of them in full if not given.
         reading_s: seconds that the transformer may take for one feature; what it has not read then is judged
             by the linear heads alone. Without a limit scores do not depend on what else is in the batch.
@@ -69,8 +70,13 @@ class Batch:
     """
 
     def __init__(
-        self, events: Sequence[Event], depths: Sequence[Depth] | None = None, reading_s: float = math.inf
+        self,
+        events: Sequence[Event],
+        models: Models,
+        depths: Sequence[Depth] | None = None,
+        reading_s: float = math.inf,
     ) -> None:
+        self.models = models
         self.published = events
         """The events in full, whatever is read of them."""
         self.depths = np.array(depths if depths is not None else [Depth.FULL] * len(events), dtype=np.int8)
@@ -84,9 +90,10 @@ class Batch:
         self._words: dict[int, Words] = {}
 
     @classmethod
-    def of_texts(cls, texts: Sequence[str], kind: Kind = "prompt") -> Self:
+    def of_texts(cls, texts: Sequence[str], models: Models, kind: Kind = "prompt") -> Self:
         """Return a batch of bare texts, for the command line, training and tests."""
-        return cls([Event(event_id=f"text-{i}", app="-", kind=kind, text=t) for i, t in enumerate(texts)])
+        events = [Event(event_id=f"text-{i}", app="-", kind=kind, text=t) for i, t in enumerate(texts)]
+        return cls(events, models)
 
     def __len__(self) -> int:
         return len(self.events)
@@ -127,12 +134,12 @@ class Batch:
     @cached_property
     def tokens(self) -> Tokens:
         """The tokens of each text's first `MAX_CHARACTERS` characters, flat, with N + 1 row offsets."""
-        return shared_encoder().encode(self.texts)
+        return self.models.encoder.encode(self.texts)
 
     @cached_property
     def embeddings(self) -> npt.NDArray[np.float32]:
         """Shape (N, D), L2-normalised; zeros for a text without tokens."""
-        return shared_embeddings().embed(self.tokens)
+        return self.models.embeddings.embed(self.tokens)
 
     @cached_property
     def verdicts(self) -> Verdicts:
@@ -148,14 +155,14 @@ class Batch:
     def words(self, row: int) -> Words:
         """The words of a row's text; found once for all who explain the row."""
         if row not in self._words:
-            self._words[row] = shared_encoder().words(self.texts[row])
+            self._words[row] = self.models.encoder.words(self.texts[row])
         return self._words[row]
 
     def occlusion(self, row: int, start: int) -> Occlusion:
         """What the phrases of a row's window at token `start` add; read once for all who explain the row."""
         if (row, start) not in self._occlusions:
             tokens, words = self.tokens.of(row), self.words(row)
-            self._occlusions[row, start] = occlude(shared_cascade(), tokens, words, start)
+            self._occlusions[row, start] = occlude(self.models.cascade, tokens, words, start)
         return self._occlusions[row, start]
 
     @cached_property
@@ -196,7 +203,7 @@ class Batch:
 
     @cached_property
     def head_probabilities(self) -> npt.NDArray[np.float32]:
-        """Shape (N, heads), in the order of `shared_cascade().names`: the highest of a text's readings."""
+        """Shape (N, heads), in the order of `Cascade.names`: the highest of a text's readings."""
         found = self.verdicts.probabilities
         if self.hidden:
             found = found.copy()
@@ -260,8 +267,8 @@ class Batch:
         return found
 
     def _judge_aside(self, texts: list[str], rows: Sequence[int]) -> Verdicts:
-        return self._judge(shared_encoder().encode(texts), rows, ASIDE)
+        return self._judge(self.models.encoder.encode(texts), rows, ASIDE)
 
     def _judge(self, tokens: Tokens, rows: Sequence[int], limit: int) -> Verdicts:
         cheaply = self.depths[list(rows)] > Depth.FULL
-        return shared_cascade().judge(tokens, limit, cheaply, time.monotonic() + self._reading_s)
+        return self.models.cascade.judge(tokens, limit, cheaply, time.monotonic() + self._reading_s)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
@@ -12,9 +11,8 @@ import numpy.typing as npt
 
 from detectors.base import SHARE, UNLIKELY, FloatMatrix
 from detectors.batch import Batch
-from detectors.grounding.alignment import Alignment, Lexicon, SupportedSpan, shared_lexicon
-from detectors.models.embeddings import shared_embeddings
-from detectors.models.tokenizer import MODELS, shared_encoder
+from detectors.grounding.alignment import Alignment, Lexicon, SupportedSpan, lexicon_of
+from detectors.models.weights import Models
 from schemas.events import Event, Evidence
 
 WORDS: Final = 10
@@ -39,7 +37,7 @@ class Logistic:
 
 
 @dataclass(frozen=True, slots=True)
-class Models:
+class Logistics:
     """The fitted weights of both metrics."""
 
     ungrounded: Logistic
@@ -47,7 +45,7 @@ class Models:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Return the models of a `groundedness.json`."""
+        """Return the weights of a `groundedness.json`."""
         content = json.loads(path.read_text(encoding="utf-8"))
         return cls(
             *(
@@ -57,10 +55,9 @@ class Models:
         )
 
 
-@cache
-def shared_models() -> Models:
-    """Return the shipped weights, loaded once per process."""
-    return Models.load(MODELS / "groundedness.json")
+def logistics_of(models: Models) -> Logistics:
+    """Return the weights that come with the models; see `Models.part`."""
+    return Logistics.load(models.folder / "groundedness.json")
 
 
 class GroundednessDetector:
@@ -80,25 +77,25 @@ class GroundednessDetector:
     metrics = ("ungrounded", "irrelevance")
     ranges = dict.fromkeys(metrics, SHARE)
 
-    def __init__(self) -> None:
-        # Loaded now, not at the cost of the first batch.
-        shared_models()
-        shared_lexicon()
-        shared_embeddings()
+    def __init__(self, models: Models) -> None:
+        self._logistics = models.part(logistics_of)
+        self._lexicon = models.part(lexicon_of)
+        self._encoder, self._embeddings = models.encoder, models.embeddings
 
     def score(self, batch: Batch) -> FloatMatrix:
         """Return probabilities, shape (len(batch), 2)."""
         scores = np.full((len(batch), len(self.metrics)), np.nan, dtype=np.float32)
-        models = shared_models()
-        alignments = {row: found for row, event in enumerate(batch.events) if (found := _alignment(event))}
+        alignments = {
+            row: found for row, event in enumerate(batch.events) if (found := self._alignment(event))
+        }
         if alignments:
             features = np.array([found.features() for found in alignments.values()])
-            scores[list(alignments), 0] = models.ungrounded.probabilities(features)
+            scores[list(alignments), 0] = self._logistics.ungrounded.probabilities(features)
         if prompts := {row: prompt for row, event in enumerate(batch.events) if (prompt := _prompt(event))}:
             rows = list(prompts)
             completions = [batch.texts[row] for row in rows]
-            features = relation(completions, list(prompts.values()), shared_lexicon(), _embed)
-            scores[rows, 1] = models.irrelevance.probabilities(features)
+            features = relation(completions, list(prompts.values()), self._lexicon, self._embed)
+            scores[rows, 1] = self._logistics.irrelevance.probabilities(features)
         return scores
 
     def explain(self, batch: Batch, row: int) -> list[Evidence]:
@@ -110,18 +107,27 @@ class GroundednessDetector:
         """
         event = batch.events[row]
         found: list[Evidence] = []
-        if alignment := _alignment(event):
+        if alignment := self._alignment(event):
             features = np.array([alignment.features()])
-            if shared_models().ungrounded.probabilities(features)[0] >= UNLIKELY:
+            if self._logistics.ungrounded.probabilities(features)[0] >= UNLIKELY:
                 found += self._evidence(event.text, alignment)
         if prompt := _prompt(event):
-            features = relation([event.text], [prompt], shared_lexicon(), _embed)
-            if shared_models().irrelevance.probabilities(features)[0] >= UNLIKELY:
+            features = relation([event.text], [prompt], self._lexicon, self._embed)
+            if self._logistics.irrelevance.probabilities(features)[0] >= UNLIKELY:
                 found += [
                     Evidence(detector=self.name, metric="irrelevance", label=label, weight=round(value, 4))
                     for label, value in zip(LABELS, features[0].tolist(), strict=True)
                 ]
         return found
+
+    def _embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        return self._embeddings.embed(self._encoder.encode(texts))
+
+    def _alignment(self, event: Event) -> Alignment | None:
+        if event.kind != "completion" or not event.contexts:
+            return None
+        found = Alignment(event.text, event.contexts, self._lexicon)
+        return found if found.applies else None
 
     def _evidence(self, text: str, alignment: Alignment) -> Iterator[Evidence]:
         worst = sorted(alignment.sentences(), key=lambda span: span.support)[:1]
@@ -155,17 +161,6 @@ def relation(completions: Sequence[str], prompts: Sequence[str], lexicon: Lexico
         for one, other in zip(completions, prompts, strict=True)
     ]
     return np.column_stack([1.0 - products, np.array(novelties)]).astype(np.float64)
-
-
-def _embed(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-    return shared_embeddings().embed(shared_encoder().encode(texts))
-
-
-def _alignment(event: Event) -> Alignment | None:
-    if event.kind != "completion" or not event.contexts:
-        return None
-    found = Alignment(event.text, event.contexts, shared_lexicon())
-    return found if found.applies else None
 
 
 def _prompt(event: Event) -> str | None:

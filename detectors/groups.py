@@ -7,7 +7,8 @@ from detectors.base import COUNT, FloatMatrix
 from detectors.batch import Batch
 from detectors.limits import EVIDENCE_LIMIT
 from detectors.models.embeddings import segment_sums
-from detectors.models.tokenizer import Tokens, shared_encoder
+from detectors.models.tokenizer import Tokens
+from detectors.models.weights import Models
 from schemas.events import Evidence
 
 TERMS: dict[str, str] = {
@@ -64,9 +65,9 @@ class GroupsDetector:
     ranges = dict.fromkeys(metrics, COUNT)
     needs = ("tokens",)
 
-    def __init__(self) -> None:
-        ids = shared_encoder().vocabulary()
-        size = shared_encoder().vocabulary_size
+    def __init__(self, models: Models) -> None:
+        ids = models.encoder.vocabulary()
+        size = models.encoder.vocabulary_size
         self._alone, self._before = np.zeros((2, size, len(GROUPS)), dtype=np.float32)
         for table, words in ((self._alone, TERMS), (self._before, BEFORE_PEOPLE)):
             for kind, text in words.items():

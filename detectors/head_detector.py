@@ -6,8 +6,8 @@ import numpy as np
 
 from detectors.base import SHARE, UNLIKELY, FloatMatrix, strength
 from detectors.batch import Batch
-from detectors.models.cascade import shared_cascade
 from detectors.models.occlusion import Phrase, contributions
+from detectors.models.weights import Models
 from schemas.events import Evidence, Kind
 
 PHRASES = 5
@@ -29,8 +29,9 @@ class HeadDetector:
     only: Kind | None = None
     needs: tuple[str, ...] = ("head_probabilities",)
 
-    def __init__(self) -> None:
-        names = shared_cascade().names
+    def __init__(self, models: Models) -> None:
+        self._cascade = models.cascade
+        names = self._cascade.names
         self.ranges = dict.fromkeys(self.metrics, SHARE)
         self._columns = [names.index(metric) for metric in self.metrics if metric in names]
 
@@ -67,12 +68,12 @@ class HeadDetector:
             by_column = [batch.occlusion(row, deciding[column]).phrases(column) for column in columns]
         else:
             tier, words = "linear", batch.words(row)
-            by_column = contributions(shared_cascade(), batch.tokens.of(row), words, columns)
+            by_column = contributions(self._cascade, batch.tokens.of(row), words, columns)
         for column, parts in zip(columns, by_column, strict=True):
             for part in _strongest(parts):
                 yield Evidence(
                     detector=self.name,
-                    metric=shared_cascade().names[column],
+                    metric=self._cascade.names[column],
                     label=tier,
                     start=part.start,
                     end=part.end,
@@ -87,7 +88,7 @@ class HeadDetector:
             if owner == row and probability == batch.head_probabilities[row, column]:
                 yield Evidence(
                     detector=self.name,
-                    metric=shared_cascade().names[column],
+                    metric=self._cascade.names[column],
                     label=reading.how,
                     start=reading.start,
                     end=reading.end,

@@ -4,7 +4,6 @@ import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from inspect import signature
@@ -13,7 +12,7 @@ from typing import Any, Final
 
 from detectors.base import Detector
 from detectors.errors import DetectorError
-from detectors.models.tokenizer import MODELS
+from detectors.models.weights import Models
 from schemas.events import Decision, Event, ScoredEvent
 
 ENTRY_POINTS: Final = "weir.detectors"
@@ -64,11 +63,14 @@ def available() -> dict[str, str]:
 
 
 def build(
-    names: Sequence[str] | None = None, options: Mapping[str, Mapping[str, Any]] = _NO_OPTIONS
+    models: Models,
+    names: Sequence[str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] = _NO_OPTIONS,
 ) -> list[Detector]:
     """Return the detectors asked for, in order; all of `DEFAULT` when `names` is None.
 
-    `options` are the keyword arguments of a detector's constructor, by detector name. Raises
+    A constructor that has a parameter `models` is given the models. `options` are its other keyword
+    arguments, by detector name. Raises
     `DetectorError` when a detector is unknown, named twice, cannot start, or when metric names clash.
     """
     wanted = DEFAULT if names is None else tuple(names)
@@ -80,7 +82,7 @@ def build(
     for name in options:
         if name not in wanted:
             raise DetectorError(f"options for {name!r}, which does not run: add the detector or remove them")
-    detectors = [_create(name, targets[name], options.get(name, {})) for name in wanted]
+    detectors = [_create(name, targets[name], models, options.get(name, {})) for name in wanted]
     validate(detectors)
     return detectors
 
@@ -100,37 +102,30 @@ def validate(detectors: Sequence[Detector]) -> None:
             owners[metric] = detector.name
 
 
-def fingerprint(detectors: Sequence[Detector]) -> str:
+def fingerprint(detectors: Sequence[Detector], models: Models) -> str:
     """Return 12 hex digits that change with what may change a score.
 
-    These are the names, versions, metrics and order of the detectors, and the weights that ship.
+    These are the names, versions, metrics and order of the detectors, and the weights of the models.
     """
     lines = "\n".join(f"{d.name} {d.version} {','.join(d.metrics)}" for d in detectors)
-    return hashlib.sha256(_weights() + lines.encode()).hexdigest()[:12]
+    return hashlib.sha256(models.digest + lines.encode()).hexdigest()[:12]
 
 
-@cache
-def _weights() -> bytes:
-    digest = hashlib.sha256()
-    for path in sorted(MODELS.iterdir()):
-        if path.suffix in {".npz", ".onnx"} or path.name in {"groundedness.json", "tokenizer.json"}:
-            digest.update(path.read_bytes())
-    return digest.digest()
-
-
-def _create(name: str, target: str, options: Mapping[str, Any]) -> Detector:
+def _create(name: str, target: str, models: Models, options: Mapping[str, Any]) -> Detector:
     module, _, attribute = target.partition(":")
     try:
         factory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise DetectorError(f"the detector {name!r} cannot be loaded from {target}: {error}") from error
+    parameters = signature(factory).parameters
+    given = {"models": models} if "models" in parameters else {}
     try:
-        signature(factory).bind(**options)
+        signature(factory).bind(**given, **options)
     except TypeError as error:
-        allowed = ", ".join(signature(factory).parameters) or "none"
+        allowed = ", ".join(name for name in parameters if name not in given) or "none"
         raise DetectorError(f"options of the detector {name!r}: {error}; it takes: {allowed}") from error
     try:
-        detector = factory(**options)
+        detector = factory(**given, **options)
     except DetectorError:
         raise
     except Exception as error:

@@ -13,6 +13,7 @@ from detectors.base import Detector, FloatMatrix, Range
 from detectors.batch import FEATURES as MADE_OF
 from detectors.batch import Batch, Bools
 from detectors.lanes import Lane, Results, Step
+from detectors.models.weights import Models
 from schemas.events import Evidence
 
 CLOSE_S = 2.0
@@ -45,15 +46,18 @@ class ScoreMatrix:
 
 
 class Runner:
-    """Scores batches with `detectors`; each, and each feature that they share, has `budget_s` seconds.
+    """Scores batches with `detectors`, which were made of `models`.
+
+    Each, and each feature that they share, has `budget_s` seconds.
 
     They run one after the other, so that the budget of one is not spent by another on a busy machine, in a
     thread of their own (see `Lane`): one that hangs is left behind and reported as failed, at once for every
     batch until its call ends. Not for use by several threads at a time.
     """
 
-    def __init__(self, detectors: Sequence[Detector], budget_s: float) -> None:
+    def __init__(self, detectors: Sequence[Detector], models: Models, budget_s: float) -> None:
         self.detectors = tuple(detectors)
+        self.models = models
         self.budget_s = budget_s
         self.metrics = tuple(metric for detector in self.detectors for metric in detector.metrics)
         self.failures: dict[str, str] = {}

@@ -122,7 +122,7 @@ def detectors_and_policy(settings: Settings) -> Generator[Diagnosis, None, Hashe
         yield Diagnosis(
             "policy", "ok", f"{settings.policy}: version {policy.version} ({policy.hash}), {rules}"
         )
-        return Hashes(policy.hash, fingerprint(runner.detectors))
+        return Hashes(policy.hash, fingerprint(runner.detectors, runner.models))
     except Exception as error:
         yield _failure("policy", error, "mend the file, or set WEIR_POLICY to another one")
     finally:
@@ -131,9 +131,9 @@ def detectors_and_policy(settings: Settings) -> Generator[Diagnosis, None, Hashe
 
 
 def _scored(runner: Runner, load_s: float) -> Iterator[Diagnosis]:
-    runner.score(Batch([_SAMPLE]))  # the first time is slower than any other
+    runner.score(Batch([_SAMPLE], runner.models))  # the first time is slower than any other
     started = time.perf_counter()
-    scored = runner.score(Batch([_SAMPLE]))
+    scored = runner.score(Batch([_SAMPLE], runner.models))
     milliseconds = (time.perf_counter() - started) * 1000
     detail = f"{len(runner.detectors)} detectors, {len(runner.metrics)} metrics: loaded in {load_s:.1f} s"
     yield Diagnosis("detectors", "ok", f"{detail}, one text in {milliseconds:.1f} ms")

@@ -33,6 +33,7 @@ from streams.local.process import free_port
 from streams.monitors.drift import DriftMonitor, WatchedEvent, WatchedScores
 from streams.settings import Settings
 from tests.harness import Weir, wait_until
+from tests.models import MODELS
 from tests.streams.records import FakeRecord
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -110,9 +111,9 @@ def test_traffic_drifts_in_what_is_planted_only(traffic: ModuleType) -> None:
 
 
 def test_traffic_leaves_the_subject_half_way(traffic: ModuleType) -> None:
-    shop = Batch.of_texts((EXAMPLES / "shop_topics.txt").read_text(encoding="utf-8").splitlines()[1:])
+    shop = Batch.of_texts((EXAMPLES / "shop_topics.txt").read_text(encoding="utf-8").splitlines()[1:], MODELS)
     prompts = [e.text for e in traffic.events(3_000) if e.kind == "prompt" and e.app == traffic.APPS[0]]
-    distances = 1 - (Batch.of_texts(prompts).embeddings @ shop.embeddings.T).max(axis=1)
+    distances = 1 - (Batch.of_texts(prompts, MODELS).embeddings @ shop.embeddings.T).max(axis=1)
     half = len(prompts) // 2
     assert distances[half:].mean() > distances[:half].mean() + 0.25
 

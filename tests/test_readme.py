@@ -22,6 +22,7 @@ from streams.decisions.scoring import make_runner, owners
 from streams.policy.file import parse
 from streams.settings import Settings
 from tests.harness import Weir
+from tests.models import MODELS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -163,7 +164,7 @@ def test_the_detector_keeps_the_protocol() -> None:
     exec(block("python", "ShoutingDetector"), names)
     detector = names["ShoutingDetector"]()
     assert isinstance(detector, Detector)
-    scores = detector.score(Batch.of_texts(["HELP", "help", ""]))
+    scores = detector.score(Batch.of_texts(["HELP", "help", ""], MODELS))
     assert scores.dtype == np.float32
     assert scores.tolist() == [[1.0], [0.0], [0.0]]
     (group, entries), *_ = tomllib.loads(block("toml", "shouting"))["project"]["entry-points"].items()

@@ -2,13 +2,23 @@
 
 import math
 from functools import cache, lru_cache
-from typing import Final
+from typing import Any, Final
 
-from detectors.models.tokenizer import shared_encoder
+import msgspec
+
+from detectors.models import SHIPPED
 
 _LONGEST: Final = 16
 _STEM: Final = 4
 _UNKNOWN_LETTER: Final = 14.0
+
+
+@cache
+def _vocabulary() -> dict[str, int]:
+    # A list of words, not a model: what letters say does not depend on the weights that judge them.
+    content: dict[str, Any] = msgspec.json.decode((SHIPPED / "tokenizer.json").read_bytes())
+    found: dict[str, int] = content["model"]["vocab"]
+    return found
 
 
 @cache
@@ -18,16 +28,14 @@ def word_costs() -> dict[str, float]:
     A WordPiece vocabulary is sorted by frequency, so by Zipf's law this is close to the negative
     log-probability. Of the single letters, "a" and "i" are words.
     """
-    vocabulary = shared_encoder().vocabulary()
-    words = {word: math.log(place + 2) for word, place in vocabulary.items() if _is_word(word)}
+    words = {word: math.log(place + 2) for word, place in _vocabulary().items() if _is_word(word)}
     return words | {"a": math.log(1000), "i": math.log(1000)}
 
 
 @cache
 def _endings() -> frozenset[str]:
     """Return the vocabulary's word endings of four letters and more, and the inflections."""
-    pieces = shared_encoder().vocabulary()
-    long = {piece[2:] for piece in pieces if piece.startswith("##") and _is_word(piece[2:], _STEM)}
+    long = {piece[2:] for piece in _vocabulary() if piece.startswith("##") and _is_word(piece[2:], _STEM)}
     return frozenset(long | {"s", "es", "ed", "er", "ers", "est", "ing", "ings", "ly"})
 
 

@@ -11,7 +11,6 @@ For scripts that put spaces between words.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import repeat
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -19,8 +18,9 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from detectors.models.embeddings import Embeddings, shared_embeddings
-from detectors.models.tokenizer import MAX_CHARACTERS, MODELS, Encoder, shared_encoder
+from detectors.models.embeddings import Embeddings
+from detectors.models.tokenizer import MAX_CHARACTERS, Encoder
+from detectors.models.weights import Models
 
 FEATURES: Final = ("sentence", "window", "numbers")
 """What `Alignment.features` gives, each 0 to 1, more is less support:
@@ -114,10 +114,9 @@ def word_weights(encoder: Encoder, embeddings: Embeddings) -> dict[bytes, float]
     return {word: lengths[row] for word, row in whole_words(encoder).items() if lengths[row] > 0}
 
 
-@cache
-def shared_lexicon() -> Lexicon:
-    """Return the shipped lexicon, loaded once per process."""
-    return Lexicon.load(MODELS / "neighbours.npz", shared_encoder(), shared_embeddings())
+def lexicon_of(models: Models) -> Lexicon:
+    """Return the lexicon that comes with the models; see `Models.part`."""
+    return Lexicon.load(models.folder / "neighbours.npz", models.encoder, models.embeddings)
 
 
 class Alignment:

@@ -9,7 +9,6 @@ transformer has read it, and ordinary traffic pays for one sparse product.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from detectors.models.embeddings import Floats
 from detectors.models.linear import BLOCK, LinearHeads, highest, windows
-from detectors.models.tokenizer import MODELS, Tokens
+from detectors.models.tokenizer import Tokens
 from detectors.models.transformer import STRIDE, WINDOW, Transformer, window, window_starts
 
 GATE = "gate"
@@ -85,12 +84,12 @@ class Cascade:
     """Log-odds of any head from which on it does, whatever the gate says."""
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Return the cascade of the files in `folder`."""
+    def load(cls, folder: Path, threads: int = 1) -> Self:
+        """Return the cascade of the files in `folder`; its transformer reads `threads` windows at once."""
         with np.load(folder / "cascade.npz", allow_pickle=False) as arrays:
             return cls(
                 LinearHeads.load(folder / "heads.npz"),
-                Transformer.load(folder / "transformer.onnx"),
+                Transformer.load(folder / "transformer.onnx", threads),
                 arrays["weights"],
                 float(arrays["gate"]),
                 float(arrays["doubt"]),
@@ -201,9 +200,3 @@ def _covered(place: int) -> slice:
     """Return the linear windows that lie in a window of the transformer, but for its last two tokens."""
     first = place * STRIDE // BLOCK
     return slice(first, first + WINDOW // BLOCK)
-
-
-@cache
-def shared_cascade() -> Cascade:
-    """Return the shipped cascade, loaded once per process."""
-    return Cascade.load(MODELS)

@@ -1,7 +1,6 @@
 """Sums over token rows of 8-bit tables: exact integers, so that no row depends on its neighbours."""
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -9,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from detectors.models.tokenizer import MODELS, Tokens
+from detectors.models.tokenizer import Tokens
 
 Floats = npt.NDArray[np.float32]
 
@@ -59,9 +58,3 @@ class Embeddings:
             np.divide(sums, norms, out=sums, where=norms > 0)
             vectors[filled] = sums
         return vectors
-
-
-@cache
-def shared_embeddings() -> Embeddings:
-    """Return the shipped embeddings, loaded once per process."""
-    return Embeddings.load(MODELS / "embeddings.npz")

@@ -1,10 +1,8 @@
 """Text to tokens: the WordPiece vocabulary of all-MiniLM-L6-v2, one call into Rust per batch."""
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Self
@@ -15,10 +13,6 @@ from tokenizers import Tokenizer, normalizers
 
 from detectors.limits import SCAN_LIMIT
 
-# Weir scales by processes; threads of the tokenizer on top of them fight for the same cores.
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-MODELS = Path(__file__).parent
 MAX_CHARACTERS = SCAN_LIMIT
 """Characters of a text that count; what comes after is not tokenised, so that the cost is bounded."""
 
@@ -117,9 +111,3 @@ class Encoder:
 def _readable(text: str) -> str:
     cut = text[:MAX_CHARACTERS]
     return cut if cut.isascii() else _SURROGATE.sub("\ufffd", cut)
-
-
-@cache
-def shared_encoder() -> Encoder:
-    """Return the encoder of the shipped tokenizer, loaded once per process."""
-    return Encoder.load(MODELS / "tokenizer.json")

@@ -42,9 +42,12 @@ def cores() -> int:
 
 
 class Transformer:
-    """all-MiniLM-L6-v2 (Wang et al. 2020), its lower layers fine-tuned with one output per head."""
+    """all-MiniLM-L6-v2 (Wang et al. 2020), its lower layers fine-tuned with one output per head.
 
-    def __init__(self, model: bytes) -> None:
+    It reads `threads` windows at once; the log-odds are the same.
+    """
+
+    def __init__(self, model: bytes, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -53,16 +56,14 @@ class Transformer:
         )
         details = self._session.get_modelmeta().custom_metadata_map
         self.names: tuple[str, ...] = tuple(json.loads(details["heads"]))
-        self._each: Callable[[Callable[[Ids], Floats], Sequence[Ids]], Iterable[Floats]] = map
+        self._each: Callable[[Callable[[Ids], Floats], Sequence[Ids]], Iterable[Floats]] = (
+            ThreadPoolExecutor(threads, "weir-transformer").map if threads > 1 else map
+        )
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, threads: int = 1) -> Self:
         """Return the transformer of a `transformer.onnx`."""
-        return cls(path.read_bytes())
-
-    def use_threads(self, count: int) -> None:
-        """Read windows in `count` threads from now on; the log-odds are the same."""
-        self._each = ThreadPoolExecutor(count, "weir-transformer").map if count > 1 else map
+        return cls(path.read_bytes(), threads)
 
     def logits(self, windows: Sequence[Ids], deadline: float = math.inf) -> Floats:
         """Return the log-odds of each head for each window of at most `WINDOW` token ids, (N, heads).

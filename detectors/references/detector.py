@@ -9,8 +9,7 @@ import numpy as np
 
 from detectors.base import FloatMatrix, Range, strength
 from detectors.batch import Batch
-from detectors.models.embeddings import shared_embeddings
-from detectors.models.tokenizer import shared_encoder
+from detectors.models.weights import Models
 from detectors.references.index import Index
 from detectors.references.sets import ReferenceKind, ReferenceSet, ReferenceSetError, chosen_sets
 from schemas.events import Evidence
@@ -37,6 +36,7 @@ class ReferenceDetector:
 
     def __init__(
         self,
+        models: Models,
         sets: Mapping[str, ReferenceSet] | None = None,
         files: Mapping[str, tuple[ReferenceKind, Path]] | None = None,
         k: int = 1,
@@ -49,7 +49,7 @@ class ReferenceDetector:
         self._k = k
         texts = repr([chosen.texts for chosen in self._sets.values()]).encode()
         self.version = f"1-k{k}-{hashlib.sha256(texts).hexdigest()[:8]}"
-        encode, embed = shared_encoder().encode, shared_embeddings().embed
+        encode, embed = models.encoder.encode, models.embeddings.embed
         self._indexes = [Index(embed(encode(chosen.texts))) for chosen in self._sets.values()]
         self._check_sizes()
         self._topic = np.array([chosen.kind == "topic" for chosen in self._sets.values()])

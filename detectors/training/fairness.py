@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from detectors.models.cascade import Cascade
-from detectors.models.tokenizer import shared_encoder
+from detectors.models.weights import Models
 from detectors.training.datasets import HEADS
 from detectors.training.written import CHALLENGE, FOLDER, read
 
@@ -20,7 +19,7 @@ MEASURED = ("toxicity", "identity_attack", "bias_identity_attack", "bias_stereot
 THRESHOLD = 0.5
 
 
-def report(cascade: Cascade, path: Path = PATTERNS) -> list[dict[str, Any]]:
+def report(models: Models, path: Path = PATTERNS) -> list[dict[str, Any]]:
     """Return for each term the share of neutral sentences flagged, and of hostile ones found."""
     lines: dict[str, list[str]] = {}
     for example in read(path):
@@ -32,7 +31,8 @@ def report(cascade: Cascade, path: Path = PATTERNS) -> list[dict[str, Any]]:
         shares: dict[str, Any] = {"kind": kind, "term": term}
         for section in ("neutral", "hostile"):
             texts = [_fill(pattern, term) for pattern in lines[section]]
-            flagged = cascade.judge(shared_encoder().encode(texts)).probabilities[:, columns] >= THRESHOLD
+            verdicts = models.cascade.judge(models.encoder.encode(texts))
+            flagged = verdicts.probabilities[:, columns] >= THRESHOLD
             shares |= {
                 f"{section} {head}": round(float(share), 3)
                 for head, share in zip(MEASURED, flagged.mean(axis=0).tolist(), strict=True)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from scipy import special
 
 from detectors.batch import Batch
-from detectors.models.cascade import MAX_WINDOWS, Cascade
+from detectors.models.cascade import MAX_WINDOWS
+from detectors.models.weights import Models
 from detectors.registry import build
 from detectors.runner import Runner
 from detectors.training import evaluate, stack
@@ -47,8 +48,9 @@ class Judged:
     by_transformer: Mask
 
 
-def judge(pool: Pool, cascade: Cascade, seed: int) -> Judged:
+def judge(pool: Pool, models: Models, seed: int) -> Judged:
     """Judge a sample of the split `test`, and all texts that never train, with each tier by itself."""
+    cascade = models.cascade
     challenge = pool.of(CHALLENGE)
     filled = pool.tokens.counts > 0
     held = np.flatnonzero((pool.split == "test") & ~challenge & filled)
@@ -57,7 +59,7 @@ def judge(pool: Pool, cascade: Cascade, seed: int) -> Judged:
     first = stack.linear_logits(cascade.linear, pool.tokens, rows)[:, cascade.columns]
     second = stack.read(cascade.transformer, pool.tokens, rows, MAX_WINDOWS)
     read = [
-        Batch.of_texts([pool.texts[row] for row in part])
+        Batch.of_texts([pool.texts[row] for row in part], models)
         for part in np.array_split(rows, len(rows) // SPEED_BATCH + 1)
     ]
     both = np.concatenate([batch.head_probabilities for batch in read])
@@ -142,7 +144,7 @@ def passed(judged: Judged) -> dict[str, float]:
     }
 
 
-def speed(pool: Pool, cascade: Cascade, seed: int) -> dict[str, float]:
+def speed(pool: Pool, models: Models, seed: int) -> dict[str, float]:
     """Return texts per second of ordinary traffic on this machine, best of `ROUNDS`, one thread.
 
     The texts are harmless ones of the ordinary sources, in batches of `SPEED_BATCH`. `detectors` runs
@@ -155,14 +157,14 @@ def speed(pool: Pool, cascade: Cascade, seed: int) -> dict[str, float]:
     parts = [rows[start : start + SPEED_BATCH] for start in range(0, len(rows), SPEED_BATCH)]
     tokens = [subset(pool.tokens, part) for part in parts]
     texts = [[pool.texts[row] for row in part.tolist()] for part in parts]
-    runner = Runner(build(), budget_s=60.0)
+    cascade, runner = models.cascade, Runner(build(models), models, budget_s=60.0)
     ways: dict[str, Callable[[int], object]] = {
         "linear tier": lambda i: cascade.linear.probabilities(tokens[i]),
         "transformer alone": lambda i: stack.read(
             cascade.transformer, tokens[i], np.arange(min(SPEED_ALONE, len(parts[i]))), MAX_WINDOWS
         ),
         "cascade": lambda i: cascade.judge(tokens[i]),
-        "all detectors": lambda i: runner.score(Batch.of_texts(texts[i])),
+        "all detectors": lambda i: runner.score(Batch.of_texts(texts[i], models)),
     }
     found = {
         name: _rate(way, range(len(parts)), SPEED_ALONE if name == "transformer alone" else SPEED_BATCH)

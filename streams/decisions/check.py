@@ -63,7 +63,7 @@ def _judge(event: Event, settings: DecisionSettings, runner: Runner) -> Judgemen
         raise UserError(f"this would become a dead letter: {output.refused[0].detail}")
     keeper = Keeper(settings.storage, settings.redaction_key_bytes)
     findings = keeper.find(event.text)
-    found = runner.explain(Batch([event]), 0, runner.metrics)
+    found = runner.explain(Batch([event], runner.models), 0, runner.metrics)
     decision, scored = output.decisions[0][1], output.scores[0][1]
     return Judgement(
         decision=codec.decode(Decision, decision),

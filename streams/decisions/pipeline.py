@@ -69,7 +69,7 @@ class Pipeline:
         self._keeper = Keeper(settings.storage, settings.redaction_key_bytes)
         self.alerting = Alerting(runner, self._keeper, telemetry)
         self._decoder = settings.decoder
-        self._detectors_hash = fingerprint(runner.detectors)
+        self._detectors_hash = fingerprint(runner.detectors, runner.models)
         self._finders = [runner.metrics.index(name) for name in FINDERS if name in runner.metrics]
 
     def process(
@@ -103,7 +103,7 @@ class Pipeline:
                 kafka_timestamps.append(record.timestamp if record.timestamp > 0 else now)
                 read.append(depth)
         if events:
-            batch = Batch(events, read, reading_s)
+            batch = Batch(events, self._runner.models, read, reading_s)
             judged = self._judge(batch, timestamps, kafka_timestamps, policy)
             for event, count in zip(events, batch.windows().tolist(), strict=True):
                 output.windows[event.app] = output.windows.get(event.app, 0) + count

@@ -1,12 +1,14 @@
 """The detectors as the settings want them."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from detectors import registry
-from detectors.models.cascade import shared_cascade
+from detectors.models import SHIPPED
 from detectors.models.transformer import cores
+from detectors.models.weights import Models
 from detectors.references.sets import ReferenceSetError
 from detectors.runner import Runner
 from streams.decisions.settings import DecisionSettings
@@ -18,14 +20,14 @@ MOST_THREADS = 4
 
 def make_runner(settings: DecisionSettings) -> Runner:
     """Load the detectors; raise `SettingsError` or `DetectorError` with a user-readable message."""
+    # Weir scales by processes; threads of the tokenizer on top of them fight for the same cores.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    models = Models(SHIPPED, settings.threads or min(MOST_THREADS, cores()))
     try:
-        detectors = registry.build(chosen(settings), _options(settings))
+        detectors = registry.build(models, chosen(settings), _options(settings))
     except ReferenceSetError as error:
         raise SettingsError(f"WEIR_REFERENCES, WEIR_REFERENCE_NEIGHBOURS: {error}") from None
-    runner = Runner(detectors, settings.detector_budget_ms / 1000)
-    if {"head_probabilities", "passage_verdicts"} & set(runner.needs):
-        shared_cascade().transformer.use_threads(settings.threads or min(MOST_THREADS, cores()))
-    return runner
+    return Runner(detectors, models, settings.detector_budget_ms / 1000)
 
 
 def chosen(settings: DecisionSettings) -> tuple[str, ...]:

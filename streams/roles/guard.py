@@ -163,7 +163,7 @@ class Guard:
     def _compile(self) -> CompiledPolicy:
         policy = self._policies.current
         self._telemetry.forget(catalogue.POLICY_INFO)
-        detectors = fingerprint(self._runner.detectors)
+        detectors = fingerprint(self._runner.detectors, self._runner.models)
         self._telemetry.gauge(catalogue.POLICY_INFO, 1, policy.version, policy.hash, detectors)
         log.info("policy in force", policy=policy.name, version=policy.version, hash=policy.hash)
         return policy.compile(self._runner.metrics)

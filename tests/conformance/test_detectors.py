@@ -16,6 +16,7 @@ from detectors.base import Detector
 from detectors.batch import Batch
 from detectors.runner import Runner
 from schemas.events import Event, Evidence, Kind
+from tests.models import MODELS
 
 SAMPLES = (
     "",
@@ -63,7 +64,7 @@ fuzz = settings(max_examples=30, suppress_health_check=[HealthCheck.function_sco
 
 @cache
 def built(name: str) -> Detector:
-    (detector,) = registry.build([name])
+    (detector,) = registry.build(MODELS, [name])
     return detector
 
 
@@ -85,12 +86,12 @@ def test_keeps_the_protocol(detector: Detector) -> None:
 
 
 def test_the_defaults_fit_together() -> None:
-    assert tuple(detector.name for detector in registry.build()) == registry.DEFAULT
+    assert tuple(detector.name for detector in registry.build(MODELS)) == registry.DEFAULT
 
 
 def test_says_which_features_it_shares(detector: Detector) -> None:
     events = [Event(event_id="e", app="a", kind="completion", text=SAMPLES[2], contexts=(SAMPLES[3],))]
-    batch = Batch(events).prepare(*getattr(detector, "needs", ()))
+    batch = Batch(events, MODELS).prepare(*getattr(detector, "needs", ()))
     before = set(vars(batch))
     detector.score(batch)
     assert set(vars(batch)) - before <= {"texts", "lengths", "is_completion"}, (
@@ -99,7 +100,7 @@ def test_says_which_features_it_shares(detector: Detector) -> None:
 
 
 def test_an_empty_batch_gives_no_rows(detector: Detector) -> None:
-    scores = detector.score(Batch([]))
+    scores = detector.score(Batch([], MODELS))
     assert scores.shape == (0, len(detector.metrics))
     assert scores.dtype == np.float32
 
@@ -108,7 +109,7 @@ def test_an_empty_batch_gives_no_rows(detector: Detector) -> None:
 @given(batches)
 @example([Event(event_id="e", app="a", kind="prompt", text=text) for text in SAMPLES])
 def test_any_text_gives_a_finite_row(detector: Detector, batch: list[Event]) -> None:
-    scores = detector.score(Batch(batch))
+    scores = detector.score(Batch(batch, MODELS))
     assert scores.shape == (len(batch), len(detector.metrics))
     assert scores.dtype == np.float32
     assert not np.isinf(scores).any()
@@ -117,8 +118,8 @@ def test_any_text_gives_a_finite_row(detector: Detector, batch: list[Event]) -> 
 @fuzz
 @given(batches, st.integers(0, 12))
 def test_a_split_batch_scores_the_same(detector: Detector, batch: list[Event], at: int) -> None:
-    whole = detector.score(Batch(batch))
-    parts = [detector.score(Batch(batch[:at])), detector.score(Batch(batch[at:]))]
+    whole = detector.score(Batch(batch, MODELS))
+    parts = [detector.score(Batch(batch[:at], MODELS)), detector.score(Batch(batch[at:], MODELS))]
     assert same(whole, np.concatenate(parts))
 
 
@@ -126,15 +127,15 @@ def test_a_split_batch_scores_the_same(detector: Detector, batch: list[Event], a
 @given(batches.flatmap(lambda batch: st.tuples(st.just(batch), st.permutations(range(len(batch))))))
 def test_order_does_not_matter(detector: Detector, case: tuple[list[Event], list[int]]) -> None:
     batch, order = case
-    scores = detector.score(Batch(batch))
-    shuffled = detector.score(Batch([batch[i] for i in order]))
+    scores = detector.score(Batch(batch, MODELS))
+    shuffled = detector.score(Batch([batch[i] for i in order], MODELS))
     assert same(scores[order], shuffled)
 
 
 def test_a_batch_larger_than_any_chunk_scores_as_its_rows(detector: Detector) -> None:
     many = [SAMPLES[i % len(SAMPLES)] for i in range(300)]
-    whole = detector.score(Batch.of_texts(many))
-    alone = np.concatenate([detector.score(Batch.of_texts([text])) for text in SAMPLES])
+    whole = detector.score(Batch.of_texts(many, MODELS))
+    alone = np.concatenate([detector.score(Batch.of_texts([text], MODELS)) for text in SAMPLES])
     assert same(whole, alone[np.arange(300) % len(SAMPLES)])
 
 
@@ -142,7 +143,7 @@ def test_a_batch_larger_than_any_chunk_scores_as_its_rows(detector: Detector) ->
 @given(batches.filter(bool))
 def test_events_are_not_changed(detector: Detector, batch: list[Event]) -> None:
     before = [msgspec.structs.asdict(event) for event in batch]
-    subject = Batch(batch)
+    subject = Batch(batch, MODELS)
     detector.score(subject)
     detector.explain(subject, 0)
     assert [msgspec.structs.asdict(event) for event in batch] == before
@@ -155,7 +156,7 @@ def test_evidence_points_into_the_text(
     detector: Detector, batch: list[Event], data: st.DataObject | None
 ) -> None:
     row = data.draw(st.integers(0, len(batch) - 1)) if data else 0
-    for evidence in detector.explain(Batch(batch), row):
+    for evidence in detector.explain(Batch(batch, MODELS), row):
         assert isinstance(evidence, Evidence)
         assert evidence.detector == detector.name
         assert evidence.metric in detector.metrics
@@ -167,7 +168,7 @@ def test_evidence_points_into_the_text(
 
 @pytest.mark.parametrize("kind", ["prompt", "completion"])
 def test_every_sample_can_be_explained(detector: Detector, kind: Kind) -> None:
-    batch = Batch.of_texts(SAMPLES, kind)
+    batch = Batch.of_texts(SAMPLES, MODELS, kind)
     for row, text in enumerate(SAMPLES):
         for evidence in detector.explain(batch, row):
             assert evidence.end <= len(text)
@@ -175,7 +176,7 @@ def test_every_sample_can_be_explained(detector: Detector, kind: Kind) -> None:
 
 @pytest.mark.parametrize("shape", LONG)
 def test_a_million_characters_take_bounded_time(detector: Detector, shape: str) -> None:
-    batch = Batch.of_texts([LONG[shape]])
+    batch = Batch.of_texts([LONG[shape]], MODELS)
     started = time.perf_counter()
     scores = detector.score(batch)
     detector.explain(batch, 0)
@@ -184,11 +185,11 @@ def test_a_million_characters_take_bounded_time(detector: Detector, shape: str) 
 
 
 def test_threads_get_the_same_scores(detector: Detector) -> None:
-    expected = detector.score(Batch.of_texts(SAMPLES))
+    expected = detector.score(Batch.of_texts(SAMPLES, MODELS))
     results: list[np.ndarray] = []
 
     def work() -> None:
-        results.extend(detector.score(Batch.of_texts(SAMPLES)) for _ in range(3))
+        results.extend(detector.score(Batch.of_texts(SAMPLES, MODELS)) for _ in range(3))
 
     in_threads(work, 4)
     assert len(results) == 12
@@ -196,27 +197,30 @@ def test_threads_get_the_same_scores(detector: Detector) -> None:
 
 
 def test_scores_do_not_depend_on_what_was_scored_before(detector: Detector) -> None:
-    before = detector.score(Batch.of_texts(SAMPLES))
+    before = detector.score(Batch.of_texts(SAMPLES, MODELS))
     np.random.seed(12345)
-    detector.score(Batch.of_texts(["something else entirely", *SAMPLES[::-1]], "completion"))
-    assert np.array_equal(detector.score(Batch.of_texts(SAMPLES)), before, equal_nan=True)
+    detector.score(Batch.of_texts(["something else entirely", *SAMPLES[::-1]], MODELS, "completion"))
+    assert np.array_equal(detector.score(Batch.of_texts(SAMPLES, MODELS)), before, equal_nan=True)
 
 
 def test_two_instances_score_alike(detector: Detector) -> None:
-    (other,) = registry.build([detector.name])
-    left, right = detector.score(Batch.of_texts(SAMPLES)), other.score(Batch.of_texts(SAMPLES))
+    (other,) = registry.build(MODELS, [detector.name])
+    left, right = (
+        detector.score(Batch.of_texts(SAMPLES, MODELS)),
+        other.score(Batch.of_texts(SAMPLES, MODELS)),
+    )
     assert np.array_equal(left, right, equal_nan=True)
-    assert registry.fingerprint([other]) == registry.fingerprint([detector])
+    assert registry.fingerprint([other], MODELS) == registry.fingerprint([detector], MODELS)
 
 
 def test_all_together_in_the_runner() -> None:
-    detectors = registry.build()
-    runner = Runner(detectors, budget_s=60.0)
-    result = runner.score(Batch.of_texts(SAMPLES))
+    detectors = registry.build(MODELS)
+    runner = Runner(detectors, MODELS, budget_s=60.0)
+    result = runner.score(Batch.of_texts(SAMPLES, MODELS))
     runner.close()
     assert result.failed == ()
     assert result.matrix.shape == (len(SAMPLES), sum(len(d.metrics) for d in detectors))
-    separate = [detector.score(Batch.of_texts(SAMPLES)) for detector in detectors]
+    separate = [detector.score(Batch.of_texts(SAMPLES, MODELS)) for detector in detectors]
     assert same(result.matrix, np.concatenate(separate, axis=1))
 
 
@@ -229,7 +233,7 @@ def in_threads(work: Callable[[], None], count: int) -> None:
 
 
 def test_scores_lie_within_the_range_that_a_policy_believes(detector: Detector) -> None:
-    runner = Runner([detector], 60.0)
+    runner = Runner([detector], MODELS, 60.0)
     assert set(runner.ranges) == set(detector.metrics)
     kinds: tuple[Kind, ...] = ("prompt", "completion")
     batch = Batch(
@@ -237,7 +241,8 @@ def test_scores_lie_within_the_range_that_a_policy_believes(detector: Detector) 
             Event(event_id="e", app="a", kind=kind, text=text, contexts=SAMPLES[:2], prompt=SAMPLES[2])
             for text in SAMPLES
             for kind in kinds
-        ]
+        ],
+        MODELS,
     )
     for column, metric in zip(detector.score(batch).T, detector.metrics, strict=True):
         low, high, whole = runner.ranges[metric]

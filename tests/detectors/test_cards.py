@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from detectors.models.tokenizer import MODELS
+from detectors.models import SHIPPED
 from detectors.training.cards import CARDS, fill, write_cards
 
 RESULT = {"n": 500, "positive": 20, "auroc": 0.9, "recall_at_1pct_fpr": 0.5, "ece": 0.01}
-PAGE = MODELS.parents[1] / "docs" / "evaluation.md"
+PAGE = SHIPPED.parents[1] / "docs" / "evaluation.md"
 UNSEEN = ("toxicity", "injection")
 SETS = {
     "Jigsaw, held-out part": "toxicity",
@@ -92,9 +92,9 @@ def test_a_card_without_a_place_is_named(models: Path) -> None:
 
 
 def test_every_head_has_a_card_with_its_measured_figures() -> None:
-    shipped = json.loads((MODELS / "metrics.json").read_text(encoding="utf-8"))["heads"]
+    shipped = json.loads((SHIPPED / "metrics.json").read_text(encoding="utf-8"))["heads"]
     for card, heads in CARDS.items():
-        text = (MODELS / f"{card}.md").read_text(encoding="utf-8")
+        text = (SHIPPED / f"{card}.md").read_text(encoding="utf-8")
         for head in heads:
             assert f"`{head}`" in text
             row = re.search(rf"\| {head} \|.*\n.*\n\| all \| (\d+) \| (\d+) \| ([\d.]+) ", text)
@@ -103,7 +103,7 @@ def test_every_head_has_a_card_with_its_measured_figures() -> None:
 
 
 def test_the_page_has_the_measured_figures() -> None:
-    shipped = json.loads((MODELS / "metrics.json").read_text(encoding="utf-8"))
+    shipped = json.loads((SHIPPED / "metrics.json").read_text(encoding="utf-8"))
     text = PAGE.read_text(encoding="utf-8")
     assert shipped["machine"] in text
     for row in shipped["table"]:
@@ -119,4 +119,4 @@ def test_marks_may_stand_in_any_order(tmp_path: Path) -> None:
 
 
 def test_the_shipped_models_stay_small() -> None:
-    assert sum(path.stat().st_size for path in MODELS.iterdir()) < 32_000_000
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 32_000_000

@@ -13,6 +13,7 @@ from detectors.base import Detector
 from detectors.batch import Batch
 from detectors.detoxify import DetoxifyDetector
 from detectors.errors import DetectorError
+from tests.models import MODELS
 
 LABELS = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate"]
 METRICS = (
@@ -90,7 +91,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def detector(files: tuple[Path, Path]) -> DetoxifyDetector:
     checkpoint, config = files
     options = {"checkpoint": checkpoint, "config": config, "max_batch": 2, "threads": 1}
-    (built,) = registry.build(["detoxify"], {"detoxify": options})
+    (built,) = registry.build(MODELS, ["detoxify"], {"detoxify": options})
     assert isinstance(built, DetoxifyDetector)
     return built
 
@@ -102,7 +103,7 @@ class TestRealPackage:
         assert isinstance(detector, Detector)
         assert detector.metrics == METRICS
         assert detector.version.endswith("-tiny")
-        registry.validate([*registry.build(["pii", "text"]), detector])
+        registry.validate([*registry.build(MODELS, ["pii", "text"]), detector])
 
     def test_gives_the_probabilities_of_the_package(
         self, detector: DetoxifyDetector, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
@@ -112,7 +113,7 @@ class TestRealPackage:
         monkeypatch.chdir(files[1].parent)
         (files[1].parent / "bert-base-uncased").symlink_to(files[1])  # where the package finds it without us
         package = Detoxify(checkpoint=str(files[0]), huggingface_config_path=str(files[1]))
-        scores = detector.score(Batch.of_texts(TEXTS))
+        scores = detector.score(Batch.of_texts(TEXTS, MODELS))
         assert scores.shape == (len(TEXTS), len(LABELS))
         assert scores.dtype == np.float32
         for row in (0, 1, 3):
@@ -121,18 +122,18 @@ class TestRealPackage:
         assert len({tuple(row) for row in scores.tolist()}) > 3
 
     def test_scores_do_not_depend_on_the_batch(self, detector: DetoxifyDetector) -> None:
-        whole = detector.score(Batch.of_texts(TEXTS))
-        alone = np.concatenate([detector.score(Batch.of_texts([text])) for text in TEXTS])
-        backwards = detector.score(Batch.of_texts(TEXTS[::-1]))[::-1]
+        whole = detector.score(Batch.of_texts(TEXTS, MODELS))
+        alone = np.concatenate([detector.score(Batch.of_texts([text], MODELS)) for text in TEXTS])
+        backwards = detector.score(Batch.of_texts(TEXTS[::-1], MODELS))[::-1]
         assert np.allclose(whole, alone, atol=1e-5)
         assert np.allclose(whole, backwards, atol=1e-5)
 
     def test_an_empty_batch_gives_no_rows(self, detector: DetoxifyDetector) -> None:
-        assert detector.score(Batch([])).shape == (0, len(LABELS))
-        assert detector.explain(Batch.of_texts(["a"]), 0) == []
+        assert detector.score(Batch([], MODELS)).shape == (0, len(LABELS))
+        assert detector.explain(Batch.of_texts(["a"], MODELS), 0) == []
 
     def test_a_long_text_is_cut(self, detector: DetoxifyDetector) -> None:
-        scores = detector.score(Batch.of_texts(["stupid " * 100_000, "stupid " * 1_000]))
+        scores = detector.score(Batch.of_texts(["stupid " * 100_000, "stupid " * 1_000], MODELS))
         assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
     def test_threads_are_as_asked(self, files: tuple[Path, Path]) -> None:
@@ -151,7 +152,7 @@ class TestRealPackage:
         other = tmp_path / "other.ckpt"
         other.write_text("not a checkpoint", encoding="utf-8")
         with pytest.raises(DetectorError, match="'detoxify' cannot start"):
-            registry.build(["detoxify"], {"detoxify": {"checkpoint": other, "config": files[1]}})
+            registry.build(MODELS, ["detoxify"], {"detoxify": {"checkpoint": other, "config": files[1]}})
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +165,7 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(DetectorError, match=r"pip install '\.\[detoxify\]'"):
-        registry.build(["detoxify"])
+        registry.build(MODELS, ["detoxify"])
 
 
 @pytest.mark.parametrize(
@@ -179,4 +180,4 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 )
 def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(DetectorError, match=message):
-        registry.build(["detoxify"], {"detoxify": options})
+        registry.build(MODELS, ["detoxify"], {"detoxify": options})

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from detectors.base import UNLIKELY
 from detectors.batch import Batch
-from detectors.groundedness import LABELS, WORDS, GroundednessDetector, Logistic, shared_models
-from detectors.models.tokenizer import MODELS
+from detectors.groundedness import LABELS, WORDS, GroundednessDetector, Logistic, logistics_of
+from detectors.models import SHIPPED
 from schemas.events import Event, Kind
+from tests.models import MODELS
 
 CONTEXT = "The Oberoi Group is a hotel company with its head office in Delhi. It was founded in 1934."
 GROUNDED = "The head office of the Oberoi Group is in Delhi."
 INVENTED = "The Oberoi Group was bought by a Norwegian shipping magnate in 1987."
-DETECTOR = GroundednessDetector()
+DETECTOR = GroundednessDetector(MODELS)
 
 
 def event(text: str, *contexts: str, kind: Kind = "completion", prompt: str = "") -> Event:
@@ -24,7 +25,7 @@ def event(text: str, *contexts: str, kind: Kind = "completion", prompt: str = ""
 
 
 def scores(*events: Event) -> np.ndarray:
-    return DETECTOR.score(Batch(events))
+    return DETECTOR.score(Batch(events, MODELS))
 
 
 def ungrounded(text: str, *contexts: str) -> float:
@@ -61,7 +62,7 @@ def test_any_of_the_contexts_may_support() -> None:
 )
 def test_what_cannot_be_judged_is_nan_and_has_no_evidence(subject: Event) -> None:
     assert np.isnan(scores(subject)).all()
-    assert DETECTOR.explain(Batch([subject]), 0) == []
+    assert DETECTOR.explain(Batch([subject], MODELS), 0) == []
 
 
 def test_an_answer_to_another_prompt_is_irrelevant() -> None:
@@ -73,7 +74,7 @@ def test_an_answer_to_another_prompt_is_irrelevant() -> None:
 def test_an_irrelevant_answer_is_explained_without_the_words_of_its_prompt() -> None:
     prompt = "How long should I boil an egg until it is soft?"
     completion = "The treaty was signed by both presidents in the spring."
-    found = DETECTOR.explain(Batch([event(completion, prompt=prompt)]), 0)
+    found = DETECTOR.explain(Batch([event(completion, prompt=prompt)], MODELS), 0)
     assert [(item.metric, item.label) for item in found] == [("irrelevance", label) for label in LABELS]
     assert all(item.weight is not None and 0 <= item.weight <= 2 for item in found)
     assert not any(item.text for item in found)
@@ -93,7 +94,7 @@ def test_both_metrics_are_independent() -> None:
 
 def test_evidence_is_the_sentence_and_the_words_without_support() -> None:
     text = f"{GROUNDED} {INVENTED}"
-    sentence, *missing = DETECTOR.explain(Batch([event("-"), event(text, CONTEXT)]), 1)
+    sentence, *missing = DETECTOR.explain(Batch([event("-"), event(text, CONTEXT)], MODELS), 1)
     assert (sentence.label, sentence.text) == ("sentence", INVENTED)
     assert {found.text for found in missing} == {"bought", "Norwegian", "shipping", "magnate", "1987"}
     for found in (sentence, *missing):
@@ -106,9 +107,9 @@ def test_evidence_is_the_sentence_and_the_words_without_support() -> None:
 
 def test_evidence_has_an_end_and_needs_a_score() -> None:
     many = " ".join(f"{number}" for number in range(1000, 1100))
-    assert len(DETECTOR.explain(Batch([event(many, CONTEXT)]), 0)) == 1 + WORDS
+    assert len(DETECTOR.explain(Batch([event(many, CONTEXT)], MODELS), 0)) == 1 + WORDS
     copied = event(CONTEXT, CONTEXT * 2)
-    assert (scores(copied)[0, 0] < UNLIKELY) == (DETECTOR.explain(Batch([copied]), 0) == [])
+    assert (scores(copied)[0, 0] < UNLIKELY) == (DETECTOR.explain(Batch([copied], MODELS), 0) == [])
 
 
 words = st.lists(st.sampled_from(["the", "hotel", "Delhi", "1934", "magnate.", "was", "not"]), max_size=12)
@@ -129,7 +130,7 @@ def test_no_bit_depends_on_the_rest_of_the_batch(batch: list[Event], cut: int) -
 
 
 def test_a_lack_of_support_never_lowers_a_score() -> None:
-    for model in (shared_models().ungrounded, shared_models().irrelevance):
+    for model in (MODELS.part(logistics_of).ungrounded, MODELS.part(logistics_of).irrelevance):
         assert min(model.weights) >= 0
         assert model.intercept < 0
 
@@ -140,8 +141,8 @@ def test_log_odds_of_any_size_give_probabilities() -> None:
 
 
 def test_the_card_has_the_measured_figures() -> None:
-    measured = json.loads((MODELS / "groundedness_metrics.json").read_text(encoding="utf-8"))
-    card = (MODELS / "groundedness.md").read_text(encoding="utf-8")
+    measured = json.loads((SHIPPED / "groundedness_metrics.json").read_text(encoding="utf-8"))
+    card = (SHIPPED / "groundedness.md").read_text(encoding="utf-8")
     for name in DETECTOR.metrics:
         assert f"`{name}`" in card
         row = re.search(rf"\| {name} \| texts.*\n.*\n\| all \| (\d+) \| (\d+) \| ([\d.]+) ", card)

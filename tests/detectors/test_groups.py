@@ -4,13 +4,13 @@ from hypothesis import strategies as st
 
 from detectors.batch import Batch
 from detectors.groups import BEFORE_PEOPLE, PEOPLE, TERMS, GroupsDetector
-from detectors.models.tokenizer import shared_encoder
+from tests.models import MODELS
 
-DETECTOR = GroupsDetector()
+DETECTOR = GroupsDetector(MODELS)
 
 
 def named(text: str) -> dict[str, int]:
-    scores = DETECTOR.score(Batch.of_texts(["an earlier text", text, "white"]))[1]
+    scores = DETECTOR.score(Batch.of_texts(["an earlier text", text, "white"], MODELS))[1]
     return {m.removeprefix("group_"): int(s) for m, s in zip(DETECTOR.metrics, scores, strict=True) if s}
 
 
@@ -33,7 +33,7 @@ def test_groups_are_counted_by_what_they_are_named_for(text: str, groups: dict[s
 
 def test_evidence_is_the_words() -> None:
     text = "Old men, JEWS and the café of a blind woman"
-    found = DETECTOR.explain(Batch.of_texts(["gay", text]), 1)
+    found = DETECTOR.explain(Batch.of_texts(["gay", text], MODELS), 1)
     assert [(e.metric, e.text) for e in found] == [
         ("group_age", "Old"),
         ("group_gender", "men"),
@@ -45,14 +45,14 @@ def test_evidence_is_the_words() -> None:
 
 
 def test_every_word_is_one_token() -> None:
-    vocabulary = shared_encoder().vocabulary()
+    vocabulary = MODELS.encoder.vocabulary()
     words = " ".join([*TERMS.values(), *BEFORE_PEOPLE.values(), PEOPLE]).split()
     assert not [word for word in words if word not in vocabulary]
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_a_text_is_counted_alone(before: str, text: str) -> None:
-    alone = DETECTOR.score(Batch.of_texts([text]))
-    together = DETECTOR.score(Batch.of_texts([before, text]))
+    alone = DETECTOR.score(Batch.of_texts([text], MODELS))
+    together = DETECTOR.score(Batch.of_texts([before, text], MODELS))
     assert (alone[0] == together[1]).all()
-    assert len(DETECTOR.explain(Batch.of_texts([text]), 0)) <= int(alone.sum())
+    assert len(DETECTOR.explain(Batch.of_texts([text], MODELS), 0)) <= int(alone.sum())

@@ -10,7 +10,9 @@ from detectors import registry
 from detectors.base import FloatMatrix
 from detectors.batch import Batch
 from detectors.errors import DetectorError
+from detectors.models.weights import Models
 from schemas.events import Evidence
+from tests.models import MODELS
 
 
 class Plain:
@@ -78,15 +80,15 @@ def test_built_in_detectors_are_listed_in_order() -> None:
 
 
 def test_builds_what_is_asked_in_order() -> None:
-    assert [detector.name for detector in registry.build(["secrets", "pii"])] == ["secrets", "pii"]
-    assert registry.build([]) == []
+    assert [detector.name for detector in registry.build(MODELS, ["secrets", "pii"])] == ["secrets", "pii"]
+    assert registry.build(MODELS, []) == []
 
 
 def test_an_entry_point_adds_a_detector(plugins: dict[str, str]) -> None:
     plugins["plain"] = "plugin:Plain"
     assert list(registry.available()) == [*registry.BUILT_IN, "plain"]
-    (detector,) = registry.build(["plain"], {"plain": {"level": 0.25}})
-    assert detector.score(Batch.of_texts(["a"])).tolist() == [[0.25]]
+    (detector,) = registry.build(MODELS, ["plain"], {"plain": {"level": 0.25}})
+    assert detector.score(Batch.of_texts(["a"], MODELS)).tolist() == [[0.25]]
 
 
 def test_an_entry_point_may_not_replace_a_built_in_detector(plugins: dict[str, str]) -> None:
@@ -109,16 +111,16 @@ def test_an_entry_point_may_not_replace_a_built_in_detector(plugins: dict[str, s
 def test_a_bad_plugin_is_named(plugins: dict[str, str], target: str, message: str) -> None:
     plugins["plain"] = target
     with pytest.raises(DetectorError, match=message):
-        registry.build(["plain"])
+        registry.build(MODELS, ["plain"])
 
 
 def test_an_unknown_name_gets_a_suggestion_and_the_list() -> None:
     with pytest.raises(
         DetectorError, match=r"no detector 'toxcity' \(did you mean 'toxicity'\?\); there are tox"
     ) as mistyped:
-        registry.build(["toxcity"])
+        registry.build(MODELS, ["toxcity"])
     with pytest.raises(DetectorError, match="no detector 'zzz'; there are") as missing:
-        registry.build(["zzz"])
+        registry.build(MODELS, ["zzz"])
     hint = (
         "an entry point of the group weir.detectors, and the package is installed into the same environment"
     )
@@ -127,15 +129,15 @@ def test_an_unknown_name_gets_a_suggestion_and_the_list() -> None:
 
 def test_a_name_twice_is_refused() -> None:
     with pytest.raises(DetectorError, match="'pii' is named twice"):
-        registry.build(["pii", "pii"])
+        registry.build(MODELS, ["pii", "pii"])
 
 
 def test_options_are_checked(plugins: dict[str, str]) -> None:
     plugins["plain"] = "plugin:Plain"
     with pytest.raises(DetectorError, match=r"options of the detector 'plain': .*'colour'; it takes: level"):
-        registry.build(["plain"], {"plain": {"colour": "red"}})
+        registry.build(MODELS, ["plain"], {"plain": {"colour": "red"}})
     with pytest.raises(DetectorError, match="options for 'pii', which does not run"):
-        registry.build(["plain"], {"pii": {}})
+        registry.build(MODELS, ["plain"], {"pii": {}})
 
 
 @pytest.mark.parametrize("metric", ["Upper", "1st", "with space", "", "a" * 64, "dash-ed", "drop;table", "é"])
@@ -163,23 +165,21 @@ def test_the_fingerprint_tells_versions_apart() -> None:
     one, two, newer = named("a", name="one"), named("b", name="two"), named("a", name="one")
     newer.version = "2"
     prints = [
-        registry.fingerprint(d)
+        registry.fingerprint(d, MODELS)
         for d in ([], [one], [two], [one, two], [two, one], [newer], [named("c", name="one")])
     ]
     assert len(set(prints)) == len(prints)
-    assert registry.fingerprint([one, two]) == registry.fingerprint([named("a", name="one"), two])
+    assert registry.fingerprint([one, two], MODELS) == registry.fingerprint(
+        [named("a", name="one"), two], MODELS
+    )
     assert all(len(p) == 12 for p in prints)
 
 
-def test_the_fingerprint_tells_weights_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "MODELS", tmp_path)
+def test_the_fingerprint_tells_weights_apart(tmp_path: Path) -> None:
     prints = []
     for content in (b"1", b"2"):
         (tmp_path / "heads.npz").write_bytes(content)
         (tmp_path / "card.md").write_bytes(b"any")
-        registry._weights.cache_clear()
-        prints.append(registry.fingerprint([named("a")]))
+        prints.append(registry.fingerprint([named("a")], Models(tmp_path)))
     (tmp_path / "card.md").unlink()
-    registry._weights.cache_clear()
-    assert registry.fingerprint([named("a")]) == prints[1] != prints[0]
-    registry._weights.cache_clear()
+    assert registry.fingerprint([named("a")], Models(tmp_path)) == prints[1] != prints[0]

@@ -16,8 +16,9 @@ from detectors.batch import Batch
 from detectors.lanes import beat
 from detectors.runner import FEATURES, Runner
 from schemas.events import Evidence
+from tests.models import MODELS
 
-BATCH = Batch.of_texts(["one", "two", "three"])
+BATCH = Batch.of_texts(["one", "two", "three"], MODELS)
 
 
 class Scripted:
@@ -58,7 +59,7 @@ def make() -> Iterator[Callable[..., Runner]]:
     runners: list[Runner] = []
 
     def build(*detectors: Scripted, budget_s: float = 5.0) -> Runner:
-        runners.append(Runner(detectors, budget_s))
+        runners.append(Runner(detectors, MODELS, budget_s))
         return runners[-1]
 
     yield build
@@ -87,7 +88,7 @@ def test_metrics_know_their_detector(make: Callable[..., Runner]) -> None:
 
 def test_no_detectors_and_no_events(make: Callable[..., Runner]) -> None:
     assert make().score(BATCH).matrix.shape == (3, 0)
-    assert make(constant("a", 1)).score(Batch([])).matrix.shape == (0, 1)
+    assert make(constant("a", 1)).score(Batch([], MODELS)).matrix.shape == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ class Featured(Batch):
 
     @classmethod
     def doing(cls, act: Callable[[], object]) -> "Featured":
-        batch = cls(BATCH.events)
+        batch = cls(BATCH.events, MODELS)
         batch.act = act
         return batch
 
@@ -267,7 +268,7 @@ def test_a_thousand_hanging_calls_leave_one_thread_behind(make: Callable[..., Ru
 def test_an_abandoned_call_keeps_no_batch_once_it_ends(make: Callable[..., Runner]) -> None:
     release = threading.Event()
     runner = make(Scripted("slow", lambda batch: release.wait(10)), budget_s=0.05)
-    batch = Batch(BATCH.events)
+    batch = Batch(BATCH.events, MODELS)
     alive = weakref.ref(batch)
     runner.score(batch)
     del batch
@@ -305,15 +306,15 @@ def test_one_thread_scores_and_one_explains(make: Callable[..., Runner]) -> None
 
 
 def test_only_features_that_a_detector_needs_are_computed(make: Callable[..., Runner]) -> None:
-    batch = Batch(BATCH.events)
-    make(constant("a", 0.5), registry.build(("text",))[0]).score(batch)
+    batch = Batch(BATCH.events, MODELS)
+    make(constant("a", 0.5), registry.build(MODELS, ("text",))[0]).score(batch)
     assert "tokens" in vars(batch)
     assert not {"embeddings", "verdicts"} & set(vars(batch))
 
 
 def test_close_ends_the_threads() -> None:
     before = len(_threads("weir-score"))
-    runner = Runner([constant("closing", 0)], 5.0)
+    runner = Runner([constant("closing", 0)], MODELS, 5.0)
     runner.score(BATCH)
     assert len(_threads("weir-score")) == before + 1
     runner.close()
@@ -326,12 +327,13 @@ import time
 from detectors.batch import Batch
 from detectors.lanes import beat
 from detectors.runner import Runner
+from tests.models import MODELS
 class Hanging:
     name, version, metrics = "hanging", "1", ("hanging",)
     def score(self, batch): time.sleep(600)
     def explain(self, batch, row): return []
-runner = Runner([Hanging()], 0.05)
-print(runner.score(Batch.of_texts(["a"])).failed)
+runner = Runner([Hanging()], MODELS, 0.05)
+print(runner.score(Batch.of_texts(["a"], MODELS)).failed)
 runner.close()
 """
     done = subprocess.run(

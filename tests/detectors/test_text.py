@@ -5,12 +5,16 @@ from detectors.batch import Batch
 from detectors.limits import EVIDENCE_LIMIT, SCAN_LIMIT
 from detectors.models.tokenizer import MAX_CHARACTERS
 from detectors.text import RECURRING, TextDetector
+from tests.models import MODELS
 
 DETECTOR = TextDetector()
 
 
 def metric(name: str, *texts: str) -> list[float]:
-    return [float(value) for value in DETECTOR.score(Batch.of_texts(texts))[:, DETECTOR.metrics.index(name)]]
+    return [
+        float(value)
+        for value in DETECTOR.score(Batch.of_texts(texts, MODELS))[:, DETECTOR.metrics.index(name)]
+    ]
 
 
 def test_length_is_in_characters() -> None:
@@ -18,7 +22,7 @@ def test_length_is_in_characters() -> None:
 
 
 def test_tokens_are_those_of_the_batch() -> None:
-    batch = Batch.of_texts(["", "the cat sat", "unbelievable!"])
+    batch = Batch.of_texts(["", "the cat sat", "unbelievable!"], MODELS)
     assert DETECTOR.score(batch)[:, 1].tolist() == batch.tokens.counts.tolist()
 
 
@@ -79,29 +83,29 @@ def test_share_outside_ascii() -> None:
 
 
 def test_evidence_names_the_invisible_characters() -> None:
-    first, second = DETECTOR.explain(Batch.of_texts(["a\u200bb\U000e0001"]), 0)
+    first, second = DETECTOR.explain(Batch.of_texts(["a\u200bb\U000e0001"], MODELS), 0)
     assert (first.metric, first.label, first.start, first.end) == ("text_invisible", "ZERO WIDTH SPACE", 1, 2)
     assert (second.label, second.start, second.end) == ("LANGUAGE TAG", 3, 4)
-    (unnamed,) = DETECTOR.explain(Batch.of_texts(["\U000e0fff"]), 0)
+    (unnamed,) = DETECTOR.explain(Batch.of_texts(["\U000e0fff"], MODELS), 0)
     assert unnamed.label == "U+E0FFF"
-    assert len(DETECTOR.explain(Batch.of_texts(["\u200b" * 100]), 0)) == EVIDENCE_LIMIT
+    assert len(DETECTOR.explain(Batch.of_texts(["\u200b" * 100], MODELS), 0)) == EVIDENCE_LIMIT
 
 
 def test_evidence_of_repetition_are_the_words_that_recur_the_most() -> None:
     text = "Well, unbelievable things happen. Unbelievable things happen and unbelievable things happen."
-    (found,) = DETECTOR.explain(Batch.of_texts(["before " * 9, text]), 1)
+    (found,) = DETECTOR.explain(Batch.of_texts(["before " * 9, text], MODELS), 1)
     assert (found.metric, found.label) == ("text_repetition", "3 times")
     assert text[found.start : found.end] == found.text
     assert found.text == "unbelievable things happen"
-    (found,) = DETECTOR.explain(Batch.of_texts(["one two three, one two three"]), 0)
+    (found,) = DETECTOR.explain(Batch.of_texts(["one two three, one two three"], MODELS), 0)
     assert (found.label, found.text) == ("2 times", "one two three")
-    (found,) = DETECTOR.explain(Batch.of_texts(["river " * 500]), 0)
+    (found,) = DETECTOR.explain(Batch.of_texts(["river " * 500], MODELS), 0)
     assert (found.label, found.text) == ("498 times", ("river " * (RECURRING + 2)).strip())
-    assert DETECTOR.explain(Batch.of_texts(["nothing comes back here"]), 0) == []
+    assert DETECTOR.explain(Batch.of_texts(["nothing comes back here"], MODELS), 0) == []
 
 
 def test_evidence_of_what_is_not_judged_is_where_it_begins() -> None:
-    *_, beyond = DETECTOR.explain(Batch.of_texts(["x" * (MAX_CHARACTERS + 7)]), 0)
+    *_, beyond = DETECTOR.explain(Batch.of_texts(["x" * (MAX_CHARACTERS + 7)], MODELS), 0)
     assert (beyond.metric, beyond.start, beyond.end) == (
         "text_unjudged",
         MAX_CHARACTERS,
@@ -111,5 +115,5 @@ def test_evidence_of_what_is_not_judged_is_where_it_begins() -> None:
 
 
 def test_a_large_batch_is_scored_at_once() -> None:
-    scores = DETECTOR.score(Batch.of_texts(["the the the the", "x"] * 5_000))
+    scores = DETECTOR.score(Batch.of_texts(["the the the the", "x"] * 5_000, MODELS))
     assert np.array_equal(scores[:, 2], np.array([0.5, 0] * 5_000, dtype=np.float32))

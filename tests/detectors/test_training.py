@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.models.embeddings import shared_embeddings
+from detectors.models import SHIPPED
 from detectors.models.linear import ORDERS, LinearHeads, highest, ngram_rows, windows
-from detectors.models.tokenizer import MODELS, shared_encoder
 from detectors.training import __main__ as command
 from detectors.training import corpus, datasets, embeddings, evaluate, fit, grammars, matrix, written
 from detectors.training import heads as heads_module
 from detectors.training.corpus import Example
 from detectors.training.files import write_arrays
+from tests.models import MODELS
 
 SOURCE = {"source": "somewhere", "quality": "gold", "license": "MIT"}
 RIVER = "The river is long and calm. " * 20
@@ -141,17 +141,17 @@ def test_grammars_give_the_same_finished_texts_for_a_seed() -> None:
 
 
 def small_matrix(texts: list[str]) -> matrix.Matrix:
-    return matrix.build(shared_encoder().encode(texts), shared_embeddings(), 5000)
+    return matrix.build(MODELS.encoder.encode(texts), MODELS.embeddings, 5000)
 
 
 def test_matrix_rows_hold_what_scoring_sums() -> None:
     texts = ["a short text", "", "word " * 200]
     built = small_matrix(texts)
-    tokens = shared_encoder().encode(texts)
+    tokens = MODELS.encoder.encode(texts)
     assert built.example.tolist() == windows(tokens).texts.tolist() == [0, 2, 2, 2, 2, 2, 2]
     weights = np.random.default_rng(0).normal(size=built.ngrams.shape[1]).astype(np.float32)
     folded = weights * built.idf
-    rows = ngram_rows(tokens.ids, tokens.offsets, shared_encoder().vocabulary_size, 5000)
+    rows = ngram_rows(tokens.ids, tokens.offsets, MODELS.encoder.vocabulary_size, 5000)
     expected = folded[rows[:3]].sum() / np.sqrt(3 + 8)
     assert (built.ngrams @ weights)[0] == pytest.approx(expected, rel=1e-4)
     assert built.dense[0] == pytest.approx(
@@ -162,7 +162,7 @@ def test_matrix_rows_hold_what_scoring_sums() -> None:
 
 
 def test_long_examples_are_cut() -> None:
-    tokens = shared_encoder().encode(["a b c d", "e", "f g h"])
+    tokens = MODELS.encoder.encode(["a b c d", "e", "f g h"])
     short = matrix.cut(tokens, 2)
     assert short.counts.tolist() == [2, 1, 2]
     assert short.ids.tolist() == tokens.ids[[0, 1, 4, 5, 6]].tolist()
@@ -236,7 +236,7 @@ def test_the_command_writes_working_heads(
     out = tmp_path / "models"
     out.mkdir()
     for name in ("tokenizer.json", "embeddings.npz"):
-        (out / name).symlink_to(MODELS / name)
+        (out / name).symlink_to(SHIPPED / name)
     monkeypatch.setattr(grammars, "examples", lambda _seed: [])
     monkeypatch.setattr(written, "examples", lambda: iter(()))
     monkeypatch.setattr(written, "challenges", lambda: iter(()))
@@ -248,7 +248,7 @@ def test_the_command_writes_working_heads(
     monkeypatch.setattr(sys, "argv", ["training", "--data", str(data), "--out", str(out), "--stage", "heads"])
     command.main()
     heads = LinearHeads.load(out / "heads.npz")
-    bad, good = heads.probabilities(shared_encoder().encode(["you dreadful goblin", "a lovely garden"]))[
+    bad, good = heads.probabilities(MODELS.encoder.encode(["you dreadful goblin", "a lovely garden"]))[
         :, heads.names.index("refusal")
     ]
     assert bad > good + 0.3

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.models.cascade import GATE, shared_cascade
-from detectors.models.tokenizer import shared_encoder
+from detectors.models.cascade import GATE
 from detectors.models.transformer import WINDOW
 from detectors.training import cards, curriculum, fairness, matrix, stack, table, written
 from detectors.training.corpus import NATURAL, Example
 from detectors.training.datasets import HEADS
 from detectors.training.pool import COLUMNS, Pool
+from tests.models import MODELS
 
 
 def pool_of(*examples: Example) -> Pool:
-    return Pool(list(examples), shared_encoder())
+    return Pool(list(examples), MODELS.encoder)
 
 
 def test_a_written_file_is_read_section_by_section(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_the_tiers_are_joined_on_the_texts_in_doubt(tmp_path: Path, monkeypatch:
         return np.zeros((3, len(HEADS)), dtype=np.float32)
 
     monkeypatch.setattr(stack, "weights", keep)
-    cascade = shared_cascade()
+    cascade = MODELS.cascade
     stack.join(pool, cascade.linear, cascade.transformer, tmp_path, seed=1)
     assert labels.count(1.0) == (pool.split[300:] == "calibrate").sum()
     assert labels.count(0.0) <= 0.2 * (pool.split[:300] == "calibrate").sum()
@@ -171,19 +171,19 @@ def test_the_tiers_are_joined_on_the_texts_in_doubt(tmp_path: Path, monkeypatch:
 
 
 def test_a_subset_has_the_tokens_of_its_texts() -> None:
-    tokens = shared_encoder().encode(["one two", "three", "", "four five six"])
+    tokens = MODELS.encoder.encode(["one two", "three", "", "four five six"])
     part = matrix.subset(tokens, np.array([3, 1]))
     assert part.counts.tolist() == [3, 1]
     assert part.ids.tolist() == [*tokens.ids[3:6].tolist(), tokens.ids[2]]
 
 
 def test_the_highest_windows_of_both_tiers_are_read() -> None:
-    tokens = shared_encoder().encode(["the river is long " * 50, "you idiot"])
+    tokens = MODELS.encoder.encode(["the river is long " * 50, "you idiot"])
     rows = np.array([1, 0])
-    both = stack.read(shared_cascade().transformer, tokens, rows, 2)
-    assert np.array_equal(both[0], shared_cascade().transformer.logits([tokens.ids[tokens.offsets[1] :]])[0])
-    linear = stack.linear_logits(shared_cascade().linear, tokens, rows)
-    expected = shared_cascade().linear.probabilities(tokens)[rows]
+    both = stack.read(MODELS.cascade.transformer, tokens, rows, 2)
+    assert np.array_equal(both[0], MODELS.cascade.transformer.logits([tokens.ids[tokens.offsets[1] :]])[0])
+    linear = stack.linear_logits(MODELS.cascade.linear, tokens, rows)
+    expected = MODELS.cascade.linear.probabilities(tokens)[rows]
     assert np.allclose(1 / (1 + np.exp(-linear)), expected, rtol=1e-4)
 
 
@@ -193,7 +193,7 @@ def test_the_table_has_every_tier_and_the_sections(monkeypatch: pytest.MonkeyPat
     pool = pool_of(
         *examples, *(Example(f"you idiot {i}", "x", {"insult": 1.0}, held_out=True) for i in range(20))
     )
-    judged = table.judge(pool, shared_cascade(), seed=1)
+    judged = table.judge(pool, MODELS, seed=1)
     rows = table.measure(judged)
     assert [row["tier"] for row in rows] == list(table.TIERS)
     assert {row["set"] for row in rows} == {"challenge: requests"}
@@ -212,7 +212,7 @@ def test_fairness_is_reported_by_term(tmp_path: Path) -> None:
         "@ terms\nreligion: Jewish\nage: old\n",
         encoding="utf-8",
     )
-    rows = fairness.report(shared_cascade(), path)
+    rows = fairness.report(MODELS, path)
     assert [(row["kind"], row["term"]) for row in rows] == [("religion", "Jewish"), ("age", "old")]
     found = fairness.summary(rows)
     assert set(found) == set(fairness.MEASURED)

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detectors.groundedness import Models
-from detectors.grounding.alignment import shared_lexicon
-from detectors.models.embeddings import Embeddings, shared_embeddings
-from detectors.models.tokenizer import MODELS, shared_encoder
+from detectors.groundedness import Logistics
+from detectors.grounding.alignment import lexicon_of
+from detectors.models import SHIPPED
+from detectors.models.embeddings import Embeddings
 from detectors.training import groundedness as training
 from detectors.training.neighbours import write_neighbours
+from tests.models import MODELS
 
 FACTS = (
     "harbour",
@@ -55,14 +56,14 @@ def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "models"
     path.mkdir()
     for name in ("tokenizer.json", "embeddings.npz", "neighbours.npz", "groundedness.md"):
-        shutil.copy(MODELS / name, path)
+        shutil.copy(SHIPPED / name, path)
     monkeypatch.setattr(training, "write_neighbours", lambda *_: None)
     return path
 
 
 def test_training_writes_weights_figures_and_card(data: Path, out: Path) -> None:
     training.train(data, out)
-    models = Models.load(out / "groundedness.json")
+    models = Logistics.load(out / "groundedness.json")
     assert min(models.ungrounded.weights) >= 0
     assert models.ungrounded.probabilities(np.zeros((1, 3)))[0] < 0.2
     assert models.ungrounded.probabilities(np.ones((1, 3)))[0] > 0.8
@@ -83,7 +84,7 @@ def test_training_again_gives_the_same_bytes(data: Path, out: Path) -> None:
 
 
 def test_texts_with_one_context_stay_in_one_split(data: Path) -> None:
-    table = training.completions(data, shared_lexicon())
+    table = training.completions(data, MODELS.part(lexicon_of))
     assert len(table.positive) == 240
     assert set(table.splits) == {"fit", "calibrate", "test"}
     assert table.positive.tolist()[:4] == [True, False, True, False]
@@ -91,7 +92,7 @@ def test_texts_with_one_context_stay_in_one_split(data: Path) -> None:
 
 def test_pairs_are_each_with_its_own_and_with_another_prompt(data: Path) -> None:
     table = training.pairs(
-        data, shared_lexicon(), lambda texts: shared_embeddings().embed(shared_encoder().encode(texts))
+        data, MODELS.part(lexicon_of), lambda texts: MODELS.embeddings.embed(MODELS.encoder.encode(texts))
     )
     assert len(table.positive) == 480
     assert not table.positive[::2].any()
@@ -110,15 +111,15 @@ def test_data_sets_and_classes_count_alike() -> None:
 
 
 def test_neighbours_are_near_words_of_the_vocabulary(tmp_path: Path) -> None:
-    rows = [shared_encoder().vocabulary()[word] for word in ("river", "rivers", "castle", "the", "1913")]
-    shared = shared_embeddings()
+    rows = [MODELS.encoder.vocabulary()[word] for word in ("river", "rivers", "castle", "the", "1913")]
+    shared = MODELS.embeddings
     values = np.zeros_like(shared.values)
     values[rows] = shared.values[rows]
-    write_neighbours(tmp_path / "near.npz", shared_encoder(), Embeddings(values, shared.scales))
+    write_neighbours(tmp_path / "near.npz", MODELS.encoder, Embeddings(values, shared.scales))
     with np.load(tmp_path / "near.npz") as arrays:
         starts, words, supports = arrays["starts"], arrays["words"], arrays["supports"]
     assert words[starts[rows[0]] : starts[rows[0] + 1]].tolist() == [rows[1]]
     assert words.tolist() == [rows[1], rows[0]]
     assert supports[0] == supports[1] > 0
     assert starts[-1] == 2
-    assert len(starts) == shared_encoder().vocabulary_size + 1
+    assert len(starts) == MODELS.encoder.vocabulary_size + 1

@@ -5,16 +5,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from detectors.grounding.alignment import FEATURES, MAX_COMPLETION, Alignment, shared_lexicon, words
-from detectors.models.embeddings import shared_embeddings
-from detectors.models.tokenizer import MAX_CHARACTERS, shared_encoder
+from detectors.grounding.alignment import FEATURES, MAX_COMPLETION, Alignment, lexicon_of, words
+from detectors.models.tokenizer import MAX_CHARACTERS
+from tests.models import MODELS
 
 CONTEXT = "The library opened in 1913 and holds 40,000 maps. It is closed on Mondays. A café serves lunch."
 texts = st.text(st.characters(codec=None), max_size=120)
 
 
 def align(text: str, *contexts: str) -> Alignment:
-    return Alignment(text, contexts or (CONTEXT,), shared_lexicon())
+    return Alignment(text, contexts or (CONTEXT,), MODELS.part(lexicon_of))
 
 
 def features(text: str, *contexts: str) -> dict[str, float]:
@@ -149,16 +149,16 @@ def test_long_texts_take_bounded_time(piece: str) -> None:
 
 
 def test_it_costs_less_than_tokenising_the_contexts() -> None:
-    shared_lexicon()
+    MODELS.part(lexicon_of)
     chance = np.random.default_rng(0)
-    vocabulary = [word.decode() for word in shared_lexicon().neighbours]
+    vocabulary = [word.decode() for word in MODELS.part(lexicon_of).neighbours]
     contexts = [" ".join(chance.choice(vocabulary, 800)) for _ in range(20)]
     answers = [" ".join(context.split()[:20]) + " zebra quilt" for context in contexts]
 
     def seconds(work: str) -> float:
         started = time.perf_counter()
         if work == "tokens":
-            shared_encoder().encode(contexts)
+            MODELS.encoder.encode(contexts)
         else:
             for answer, context in zip(answers, contexts, strict=True):
                 align(answer, context).features()
@@ -169,11 +169,11 @@ def test_it_costs_less_than_tokenising_the_contexts() -> None:
 
 
 def test_the_shipped_neighbours_are_those_of_the_shipped_embeddings() -> None:
-    lexicon = shared_lexicon()
+    lexicon = MODELS.part(lexicon_of)
     near = dict(lexicon.neighbours[b"jumping"])
     assert near[b"jump"] > 0.8
     assert b"jumping" not in near
     assert list(near.values()) == sorted(near.values(), reverse=True)
-    vectors = shared_embeddings().embed(shared_encoder().encode(["jumping", "jump"]))
+    vectors = MODELS.embeddings.embed(MODELS.encoder.encode(["jumping", "jump"]))
     assert near[b"jump"] == pytest.approx((float(vectors[0] @ vectors[1]) - 0.5) / 0.5, abs=0.01)
     assert lexicon.weights[b"the"] < 1 < lexicon.weights[b"library"]

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.models.embeddings import Embeddings, segment_sums, shared_embeddings
-from detectors.models.tokenizer import shared_encoder
+from detectors.models.embeddings import Embeddings, segment_sums
+from tests.models import MODELS
 
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=30), min_size=1, max_size=20))
@@ -17,19 +17,19 @@ def test_segment_sums_are_exact(segments: list[list[int]]) -> None:
 
 
 def test_embeddings_have_length_one_and_zero_for_no_tokens() -> None:
-    vectors = shared_embeddings().embed(shared_encoder().encode(["a river", "", "stones"]))
+    vectors = MODELS.embeddings.embed(MODELS.encoder.encode(["a river", "", "stones"]))
     assert vectors.dtype == np.float32
-    assert vectors.shape == (3, shared_embeddings().dimensions)
+    assert vectors.shape == (3, MODELS.embeddings.dimensions)
     assert np.allclose(np.linalg.norm(vectors, axis=1), [1, 0, 1], atol=1e-6)
 
 
 def test_no_texts_give_no_embeddings() -> None:
-    assert shared_embeddings().embed(shared_encoder().encode([])).shape == (0, shared_embeddings().dimensions)
+    assert MODELS.embeddings.embed(MODELS.encoder.encode([])).shape == (0, MODELS.embeddings.dimensions)
 
 
 def test_tokens_without_weight_give_zeros() -> None:
     nothing = Embeddings(np.zeros((30522, 4), dtype=np.float32), np.ones(4, dtype=np.float32))
-    assert not nothing.embed(shared_encoder().encode(["hello"])).any()
+    assert not nothing.embed(MODELS.encoder.encode(["hello"])).any()
 
 
 @pytest.mark.parametrize(
@@ -41,5 +41,5 @@ def test_tokens_without_weight_give_zeros() -> None:
     ],
 )
 def test_like_meanings_are_nearer_than_others(text: str, near: str, far: str) -> None:
-    one, two, three = shared_embeddings().embed(shared_encoder().encode([text, near, far]))
+    one, two, three = MODELS.embeddings.embed(MODELS.encoder.encode([text, near, far]))
     assert one @ two > one @ three + 0.1

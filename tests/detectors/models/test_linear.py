@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.models.cascade import shared_cascade
 from detectors.models.linear import BLOCK, ORDERS, LinearHeads, ngram_rows, windows
-from detectors.models.tokenizer import Tokens, shared_encoder
+from detectors.models.tokenizer import Tokens
+from tests.models import MODELS
 
 lengths = st.lists(st.integers(0, 400), min_size=1, max_size=8)
 
@@ -80,18 +80,16 @@ def test_no_tokens_score_zero(heads: LinearHeads) -> None:
 @given(lengths)
 def test_a_row_does_not_depend_on_its_neighbours(counts: list[int]) -> None:
     tokens = tokens_of(counts)
-    together = shared_cascade().linear.probabilities(tokens)
+    together = MODELS.cascade.linear.probabilities(tokens)
     for row, (start, end) in enumerate(zip(tokens.offsets[:-1], tokens.offsets[1:], strict=True)):
-        alone = shared_cascade().linear.probabilities(
-            Tokens(tokens.ids[start:end], np.array([0, end - start]))
-        )
+        alone = MODELS.cascade.linear.probabilities(Tokens(tokens.ids[start:end], np.array([0, end - start])))
         assert np.array_equal(together[row], alone[0])
 
 
 @given(st.integers(1, 400))
 def test_contributions_add_up_to_the_log_odds(count: int) -> None:
     tokens = tokens_of([count])
-    shipped = shared_cascade().linear
+    shipped = MODELS.cascade.linear
     for head in range(len(shipped.names)):
         total = shipped.contributions(tokens.ids, [head]).sum() + float(shipped.biases[head])
         expected = shipped.window_logits(tokens, windows(tokens))[:, head].max()
@@ -99,12 +97,12 @@ def test_contributions_add_up_to_the_log_odds(count: int) -> None:
 
 
 def test_no_tokens_contribute_nothing() -> None:
-    assert shared_cascade().linear.contributions(np.empty(0, np.int32), [0]).shape == (1, 0)
+    assert MODELS.cascade.linear.contributions(np.empty(0, np.int32), [0]).shape == (1, 0)
 
 
 def test_the_shipped_table_fits_the_tokenizer_and_the_hash() -> None:
-    shipped = shared_cascade().linear
-    assert shipped.vocabulary == shared_encoder().vocabulary_size
+    shipped = MODELS.cascade.linear
+    assert shipped.vocabulary == MODELS.encoder.vocabulary_size
     assert shipped.table.shape == (1 << 18, len(shipped.names))
     assert (shipped.gains > 0).all()
     assert ORDERS == 3

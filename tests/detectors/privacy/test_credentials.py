@@ -12,6 +12,7 @@ from detectors.batch import Batch
 from detectors.limits import EVIDENCE_LIMIT, SCAN_LIMIT
 from detectors.privacy.credentials import find
 from detectors.secrets import SecretsDetector
+from tests.models import MODELS
 
 BODY = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"  # of no issuer: random in form alone
 KEY = f"-----BEGIN RSA PRIVATE KEY-----\n{BODY}\n{BODY}\n-----END RSA PRIVATE KEY-----"
@@ -230,17 +231,19 @@ def test_a_known_form_names_an_assigned_value() -> None:
 
 
 def test_scores_count_findings() -> None:
-    scores = SecretsDetector().score(Batch.of_texts(["nothing", "password = hunter2x; pwd=abc123", ""]))
+    scores = SecretsDetector().score(
+        Batch.of_texts(["nothing", "password = hunter2x; pwd=abc123", ""], MODELS)
+    )
     assert scores.tolist() == [[0], [2], [0]]
     assert scores.dtype == np.float32
 
 
 def test_evidence_names_kind_and_place_and_never_the_value() -> None:
     text = "password = hunter2x"
-    (evidence,) = SecretsDetector().explain(Batch.of_texts([text]), 0)
+    (evidence,) = SecretsDetector().explain(Batch.of_texts([text], MODELS), 0)
     assert (evidence.metric, evidence.label, evidence.text) == ("secrets", "PASSWORD", "")
     assert text[evidence.start : evidence.end] == "hunter2x"
-    assert len(SecretsDetector().explain(Batch.of_texts(["pwd=abc123 " * 100]), 0)) == EVIDENCE_LIMIT
+    assert len(SecretsDetector().explain(Batch.of_texts(["pwd=abc123 " * 100], MODELS), 0)) == EVIDENCE_LIMIT
 
 
 def test_what_is_beyond_the_limit_is_not_searched() -> None:

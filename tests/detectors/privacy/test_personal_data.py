@@ -12,6 +12,7 @@ from detectors.batch import Batch
 from detectors.limits import CHECK_LIMIT, EVIDENCE_LIMIT, SCAN_LIMIT
 from detectors.pii import PiiDetector
 from detectors.privacy.personal_data import KINDS, STRONG, find
+from tests.models import MODELS
 
 
 def values(text: str) -> list[tuple[str, str]]:
@@ -213,21 +214,21 @@ def test_identity_numbers_need_their_name_and_their_check_digit(
 
 def test_scores_count_findings_and_strong_ones() -> None:
     texts = ["nothing", "a@b.co and 8.8.8.8", "a@b.co, 4111111111111111, 536-90-4399", ""]
-    scores = PiiDetector().score(Batch.of_texts(texts))
+    scores = PiiDetector().score(Batch.of_texts(texts, MODELS))
     assert scores.tolist() == [[0, 0], [2, 0], [3, 2], [0, 0]]
     assert scores.dtype == np.float32
 
 
 def test_evidence_names_kind_and_place_and_never_the_value() -> None:
     text = "a@b.co, 4111111111111111"
-    evidence = PiiDetector().explain(Batch.of_texts([text]), 0)
+    evidence = PiiDetector().explain(Batch.of_texts([text], MODELS), 0)
     assert [(e.metric, e.label, text[e.start : e.end]) for e in evidence] == [
         ("pii", "CREDIT_CARD", "4111111111111111"),
         ("pii_strong", "CREDIT_CARD", "4111111111111111"),
         ("pii", "EMAIL", "a@b.co"),
     ]
     assert all(e.text == "" for e in evidence)
-    many = PiiDetector().explain(Batch.of_texts(["a@b.co " * 200]), 0)
+    many = PiiDetector().explain(Batch.of_texts(["a@b.co " * 200], MODELS), 0)
     assert len(many) == EVIDENCE_LIMIT
 
 

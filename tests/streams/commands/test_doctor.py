@@ -24,6 +24,7 @@ from streams.settings import Settings, load
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.server import TelemetryServer
+from tests.models import MODELS
 from tests.streams.weir import forget_settings, run
 
 PORTS = ("guard_port", "watch_port", "archive_port")
@@ -215,7 +216,7 @@ class Broken:
 def test_a_detector_that_fails_is_named(
     error: Exception, detail: str, advice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "make_runner", lambda settings: Runner([Broken(error)], 5))
+    monkeypatch.setattr(checks, "make_runner", lambda settings: Runner([Broken(error)], MODELS, 5))
     finding = doctor()["detectors"][-1]
     assert (finding["status"], finding["detail"], finding["advice"]) == ("fail", detail, advice)
 

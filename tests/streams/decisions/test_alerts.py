@@ -13,6 +13,7 @@ from schemas.events import Alert, Decision, Evidence, RuleHit
 from streams.decisions.alerts import Alerting, Allowance, Raised
 from streams.decisions.text_storage import Keeper
 from streams.telemetry.metrics import Telemetry
+from tests.models import MODELS
 from tests.streams.records import Clock, event
 
 HIT = RuleHit(rule="r", severity="high", action="block", mode="enforce", metric="m", score=0.9)
@@ -40,7 +41,7 @@ class Explainer:
 
 
 def raised(*hits: RuleHit) -> list[Raised]:
-    batch = Batch([event("x", number) for number in range(len(hits))])
+    batch = Batch([event("x", number) for number in range(len(hits))], MODELS)
     decision = Decision(
         decision_id="d", event_id="e", app="a", kind="prompt", verdict="block", action="block"
     )

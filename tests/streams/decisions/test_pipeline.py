@@ -23,6 +23,7 @@ from streams.policy.rules import CompiledPolicy
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
 from tests.malformed import malformed_payloads
+from tests.models import MODELS
 from tests.streams.records import NOW_MS, FakeRecord, event, records_of
 
 ADDRESS = "jane.roe@example-mail.org"
@@ -110,7 +111,7 @@ def test_a_batch_is_its_records_one_by_one(runner: Runner, policy: CompiledPolic
 
 
 def test_a_decision_names_the_detectors_that_scored(runner: Runner, policy: CompiledPolicy) -> None:
-    few = Runner([d for d in runner.detectors if d.name == "injection"], 2.0)
+    few = Runner([d for d in runner.detectors if d.name == "injection"], MODELS, 2.0)
     only = parse_policy(REDACT_ALL, owners(few)).compile(few.metrics)
     outputs = [pipeline(runner).process(all_records(), policy), pipeline(few).process(all_records(), only)]
     few.close()
@@ -225,7 +226,7 @@ REDACT_ALL = (
 def broken(runner: Runner) -> Iterator[Runner]:
     """The default detectors, the one of personal data failing."""
     detectors: list[Any] = [Broken() if d.name == "pii" else d for d in runner.detectors]
-    failing = Runner(detectors, 2.0)
+    failing = Runner(detectors, MODELS, 2.0)
     yield failing
     failing.close()
 
@@ -262,7 +263,7 @@ def test_a_failed_finder_means_that_only_the_hash_is_kept(broken: Runner) -> Non
 
 def test_a_redacted_answer_never_holds_what_no_detector_looked_for(runner: Runner) -> None:
     detectors = [d for d in runner.detectors if d.name in ("injection", "secrets")]
-    few = Runner(detectors, 2.0)
+    few = Runner(detectors, MODELS, 2.0)
     policy = parse_policy(REDACT_ALL, owners(few)).compile(few.metrics)
     try:
         scored, decision, everything = kept(few, policy, "redacted")
