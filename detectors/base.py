@@ -39,6 +39,13 @@ class Detector(Protocol):
     are computed before it is called, each within a budget of its own. When one fails, or something that it is
     made of, the detector is not called and has failed. It may say in `ranges`, a dict of metric names to
     `Range`, which values they can have: a policy with a threshold outside is refused.
+
+    A detector may offer `find(text)`, which returns a `Finding` (a kind such as `EMPLOYEE_NUMBER`, and a span
+    in characters) for each thing in a text that must not be kept; in linear time, since it is given texts of
+    `SCAN_LIMIT` characters. It is asked about all that events carry (texts, tool calls, system prompts,
+    contexts, metadata), also without disguise, and what it finds is redacted wherever personal data is.
+    `batch.found(self.find)` tells the detector what was found. Where `find` raises, the text is not kept, and
+    the detector has failed.
     """
 
     name: str

@@ -12,15 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.deobfuscation.readings import Reading, readings
-from detectors.excerpt import excerpt
+from detectors.excerpt import excerpt, few_metadata
+from detectors.lanes import beat
 from detectors.models.cascade import MAX_WINDOWS, Verdicts
 from detectors.models.occlusion import Occlusion, occlude
 from detectors.models.tokenizer import Tokens, Words
 from detectors.models.weights import Models
-from detectors.privacy.credentials import credentials
-from detectors.privacy.findings import Finding
-from detectors.privacy.personal_data import personal_data
-from detectors.privacy.views import search
+from detectors.privacy.finders import Found, carried
+from detectors.privacy.views import Find, Views, views
 from schemas.events import Event, Kind
 
 MAX_CONTEXTS = 16
@@ -34,8 +33,7 @@ FEATURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "embeddings": ("tokens",),
         "verdicts": ("tokens",),
         "hidden": (),
-        "findings": ("hidden",),
-        "call_findings": (),
+        "views": ("hidden",),
         "hidden_verdicts": ("hidden",),
         "head_probabilities": ("verdicts", "hidden_verdicts"),
         "passages": (),
@@ -88,6 +86,7 @@ class Batch:
         self._reading_s = reading_s
         self._occlusions: dict[tuple[int, int], Occlusion] = {}
         self._words: dict[int, Words] = {}
+        self._found: dict[Find, Found] = {}
 
     @classmethod
     def of_texts(cls, texts: Sequence[str], models: Models, kind: Kind = "prompt") -> Self:
@@ -107,7 +106,8 @@ class Batch:
     def view(self) -> Self:
         """Return the same batch with the features that are there; what is computed later is its own."""
         view = object.__new__(type(self))
-        view.__dict__.update(self.__dict__, _occlusions=self._occlusions.copy(), _words=self._words.copy())
+        own = {name: self.__dict__[name].copy() for name in ("_occlusions", "_words", "_found")}
+        view.__dict__.update(self.__dict__ | own)
         return view
 
     def keep(self, feature: str, value: Any) -> None:
@@ -171,28 +171,31 @@ class Batch:
         return [(row, reading) for row, text in enumerate(self.texts) for reading in readings(text)]
 
     @cached_property
-    def findings(self) -> list[tuple[list[Finding], list[Finding]]]:
-        """Of each text the personal data and the credentials, sorted and free of overlaps."""
+    def views(self) -> dict[str, Views]:
+        """The ways to read every text that the events carry: what finders look at."""
         others: list[list[Reading]] = [[] for _ in self.texts]
         for row, reading in self.hidden:
             others[row].append(reading)
-        searched = zip(self.texts, others, strict=True)
-        found = (search(text, personal_data, credentials, others=known) for text, known in searched)
-        return [(data, keys) for data, keys in found]
-
-    @cached_property
-    def call_findings(self) -> list[tuple[list[Finding], list[Finding]]]:
-        """Of the arguments of each event's tool calls: what a model hands to a tool leaves by it."""
-        found = []
-        for event in self.events:
-            data: list[Finding] = []
-            keys: list[Finding] = []
-            for call in event.tool_calls:
-                of_call = search(call.arguments, personal_data, credentials)
-                data += of_call[0]
-                keys += of_call[1]
-            found.append((data, keys))
+        found: dict[str, Views] = {}
+        for text, known in zip(self.texts, others, strict=True):
+            found[text] = views(text, known)
+            beat()
+        for event, is_short in zip(self.events, self.shortened().tolist(), strict=True):
+            for text in carried(few_metadata(event) if is_short else event):
+                if text not in found:
+                    found[text] = views(text)
+                    beat()
         return found
+
+    def found(self, find: Find) -> Found:
+        """What `find` sees in every text that the events carry: searched once for all who ask."""
+        if find not in self._found:
+            self._found[find] = Found.search(find, self.views)
+        return self._found[find]
+
+    def keep_found(self, find: Find, found: Found) -> None:
+        """Take over what a finder has seen in a view."""
+        self._found[find] = found
 
     @cached_property
     def hidden_verdicts(self) -> Verdicts:

@@ -4,7 +4,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
+from itertools import starmap
+from operator import attrgetter, methodcaller
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,8 @@ from detectors.batch import FEATURES as MADE_OF
 from detectors.batch import Batch, Bools
 from detectors.lanes import Lane, Results, Step
 from detectors.models.weights import Models
+from detectors.privacy.finders import FINDERS, FinderError, Findings
+from detectors.privacy.views import Find
 from schemas.events import Evidence
 
 CLOSE_S = 2.0
@@ -43,6 +46,8 @@ class ScoreMatrix:
     """Wall-clock seconds that the batch waited for each detector, and for `FEATURES`."""
     unsure: Bools
     """Shape (N, M): the score rests on less than it should, on the linear heads alone or on an excerpt."""
+    findings: Findings
+    """What is to be protected in the texts that the events carry."""
 
 
 class Runner:
@@ -71,9 +76,17 @@ class Runner:
         """The values that a metric can have, where its detector says so."""
         self._cheap = {d.name for d in self.detectors if getattr(d, "cheap_to_explain", False)}
         self._needs = {d.name: _closure(getattr(d, "needs", ())) for d in self.detectors}
-        self.needs = tuple(dict.fromkeys(feature for needs in self._needs.values() for feature in needs))
+        self._finds = {d.name: d.find for d in self.detectors if hasattr(d, "find")}
+        self.finders: tuple[Find, ...] = tuple(dict.fromkeys((*FINDERS, *self._finds.values())))
+        """What looks for things to protect: the finders that are built in, and those of the detectors."""
+        needed = (*self._needs.values(), _closure(["views"]))
+        self.needs = tuple(dict.fromkeys(feature for needs in needed for feature in needs))
         """Features of `Batch` that are computed before the detectors are called, in this order."""
-        self._steps = (*map(_making, self.needs), *map(self._detecting, self.detectors))
+        self._steps = (
+            *map(_making, self.needs),
+            *starmap(_finding, enumerate(self.finders)),
+            *map(self._detecting, self.detectors),
+        )
         self._scoring = Lane("score")
         # Of its own: an explanation that hangs must not cost the next batch its scores.
         self._explaining = Lane("explain")
@@ -87,7 +100,8 @@ class Runner:
         results = self._scoring.run(self._steps, partial(self._view, batch), self.budget_s)
         self._view(batch, results)
         matrix = np.full((len(batch), len(self.metrics)), np.nan, dtype=np.float32)
-        seconds = {FEATURES: sum(results[_feature(name)].seconds for name in self.needs)}
+        shared = (*map(_feature, self.needs), *map(_search, range(len(self.finders))))
+        seconds = {FEATURES: sum(results[name].seconds for name in shared)}
         failed, column = [], 0
         for detector in self.detectors:
             result, width = results[detector.name], len(detector.metrics)
@@ -99,7 +113,9 @@ class Runner:
             seconds[detector.name] = result.seconds
             column += width
         unsure = self._unsure(batch) & ~np.isnan(matrix)
-        return ScoreMatrix(matrix, self.metrics, tuple(failed), seconds, unsure)
+        return ScoreMatrix(
+            matrix, self.metrics, tuple(failed), seconds, unsure, self._findings(batch, results)
+        )
 
     def is_cheap(self, metric: str) -> bool:
         """Return whether evidence for `metric` takes microseconds: its detector has `cheap_to_explain`."""
@@ -138,11 +154,24 @@ class Runner:
             result = results.get(_feature(name))
             if result is not None and result.error is None:
                 batch.keep(name, result.value)
+        for number, find in enumerate(self.finders):
+            result = results.get(_search(number))
+            if result is not None and result.error is None:
+                batch.keep_found(find, result.value)
         return batch.view()
+
+    def _findings(self, batch: Batch, results: Results) -> Findings:
+        searches = [results[_search(number)] for number in range(len(self.finders))]
+        if any(search.error for search in searches):
+            return Findings(None, {})
+        return Findings([search.value for search in searches], batch.views)
 
     def _detecting(self, detector: Detector) -> Step[Batch]:
         needs = tuple(map(_feature, self._needs[detector.name]))
-        return Step(detector.name, partial(_score, detector), needs)
+        find = self._finds.get(detector.name)
+        if find:
+            needs += (_search(self.finders.index(find)),)
+        return Step(detector.name, partial(_score, detector, find), needs)
 
     def _unsure(self, batch: Batch) -> Bools:
         unsure = np.zeros((len(batch), len(self.metrics)), dtype=bool)
@@ -163,6 +192,15 @@ def _making(name: str) -> Step[Batch]:
     return Step(_feature(name), attrgetter(name), tuple(map(_feature, MADE_OF.get(name, ()))))
 
 
+def _search(number: int) -> str:
+    """Return the name of the step that lets a finder search."""
+    return f"finder {number}"
+
+
+def _finding(number: int, find: Find) -> Step[Batch]:
+    return Step(_search(number), methodcaller("found", find), (_feature("views"),))
+
+
 def _closure(features: Sequence[str]) -> tuple[str, ...]:
     """Return features and all that they are made of, each after what it is made of."""
     found: dict[str, None] = {}
@@ -171,7 +209,9 @@ def _closure(features: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _score(detector: Detector, batch: Batch) -> FloatMatrix:
+def _score(detector: Detector, find: Find | None, batch: Batch) -> FloatMatrix:
+    if find and batch.found(find).failed:
+        raise FinderError
     scores = detector.score(batch)
     expected = (len(batch), len(detector.metrics))
     if not isinstance(scores, np.ndarray) or scores.dtype != np.float32 or scores.shape != expected:

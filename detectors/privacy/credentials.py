@@ -8,7 +8,7 @@ from typing import Final
 
 from detectors.privacy.findings import Finding, Span, lower, verified
 from detectors.privacy.providers import provider_tokens
-from detectors.privacy.views import search
+from detectors.privacy.views import found_in, views
 
 _KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
@@ -130,7 +130,7 @@ def find(text: str) -> list[Finding]:
 
     Also what is written in disguise: see `detectors.privacy.views`.
     """
-    return search(text, credentials)[0]
+    return found_in(credentials, views(text))
 
 
 def credentials(text: str) -> list[Finding]:

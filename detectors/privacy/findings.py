@@ -2,7 +2,9 @@
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from detectors.limits import CHECK_LIMIT, SCAN_LIMIT
@@ -42,6 +44,21 @@ def merge(findings: Iterable[Finding]) -> list[Finding]:
             merged.append(finding)
             best = rank
     return merged
+
+
+def outside(findings: list[Finding], walls: list[Span]) -> Iterator[Finding]:
+    """Yield the parts of findings that are not placeholders; both are sorted and free of overlaps."""
+    ends = [end for _, end in walls]
+    for kind, start, end in findings:
+        position = start
+        for wall in islice(walls, bisect_right(ends, start), None):
+            if wall[0] >= end:
+                break
+            if wall[0] > position:
+                yield Finding(kind, position, wall[0])
+            position = wall[1]
+        if position < end:
+            yield Finding(kind, position, end)
 
 
 def ascii_twins(text: str) -> str:

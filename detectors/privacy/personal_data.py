@@ -15,7 +15,7 @@ from detectors.privacy.national_ids import national_ids
 from detectors.privacy.network import ip_addresses, mac_addresses
 from detectors.privacy.payment import card_codes, cards, ibans
 from detectors.privacy.phones import phones
-from detectors.privacy.views import search
+from detectors.privacy.views import found_in, views
 from detectors.privacy.wallets import wallets
 
 STRONG: Final = frozenset({
@@ -36,7 +36,7 @@ def find(text: str) -> list[Finding]:
 
     Also what is written in disguise: see `detectors.privacy.views`.
     """
-    return search(text, personal_data)[0]
+    return found_in(personal_data, views(text))
 
 
 def personal_data(text: str) -> list[Finding]:

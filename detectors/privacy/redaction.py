@@ -3,19 +3,16 @@
 import hashlib
 import re
 import unicodedata
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
 from detectors.errors import DetectorError
 from detectors.limits import SCAN_LIMIT
-from detectors.privacy.credentials import credentials
-from detectors.privacy.findings import PLACEHOLDER, Finding, Span, merge
-from detectors.privacy.personal_data import personal_data
-from detectors.privacy.views import search
+from detectors.privacy.finders import FINDERS, find_all
+from detectors.privacy.findings import Finding, merge
+from detectors.privacy.views import Find
 
 MARGIN: Final = 512
 """Characters before `SCAN_LIMIT` at which a longer text is cut: a value that begins before the cut lies
@@ -39,24 +36,25 @@ class Redactor:
     can try out values. Raises `DetectorError` for a key of less than 16 bytes.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, finders: Sequence[Find] = FINDERS) -> None:
         if len(key) < 16:
             raise DetectorError(f"the redaction key has {len(key)} bytes: give it at least 16")
         self._key = hashlib.sha256(key).digest()
+        self._finders = finders
 
     def redact(self, text: str, findings: Iterable[Finding], salt: str = "") -> str:
         """Return `text` with `findings` (of `find_all`) replaced, and nothing left in it that would be found.
 
         A replacement may uncover a value that the text around it hid, so the search is repeated; a text
-        made so that this goes on is withheld as a whole. What lies near or beyond `SCAN_LIMIT`, where
-        nothing was searched, is cut off.
+        made so that this goes on is withheld as a whole. What lies near or beyond `SCAN_LIMIT`, where nothing
+        was searched, is cut off. Raises what a finder raises.
         """
         wanted = merge(findings)
         if not wanted and len(text) <= SCAN_LIMIT:
             return text
         redacted = self._replace(text, wanted, salt)
         for _ in range(_PASSES):
-            uncovered = find_all(redacted)
+            uncovered = find_all(redacted, self._finders)
             if not uncovered and len(redacted) <= SCAN_LIMIT:
                 return redacted
             redacted = self._replace(redacted, uncovered, salt)
@@ -120,30 +118,6 @@ def _is_json(text: str) -> bool:
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return False
     return True
-
-
-def find_all(text: str) -> list[Finding]:
-    """Return personal data and credentials, sorted and free of overlaps, placeholders left out."""
-    keys, data = search(text, credentials, personal_data)
-    found = merge(keys + data)
-    if not found or "[" not in text:
-        return found
-    return list(_outside(found, [match.span() for match in PLACEHOLDER.finditer(text)]))
-
-
-def _outside(findings: list[Finding], walls: list[Span]) -> Iterator[Finding]:
-    """Yield the parts of findings that are not placeholders; both are sorted and free of overlaps."""
-    ends = [end for _, end in walls]
-    for kind, start, end in findings:
-        position = start
-        for wall in islice(walls, bisect_right(ends, start), None):
-            if wall[0] >= end:
-                break
-            if wall[0] > position:
-                yield Finding(kind, position, wall[0])
-            position = wall[1]
-        if position < end:
-            yield Finding(kind, position, end)
 
 
 def _normalise(value: str) -> str:

@@ -63,20 +63,27 @@ class View(NamedTuple):
         return Finding(finding.kind, self.starts[finding.start], self.ends[finding.end - 1])
 
 
-def search(text: str, *finders: Find, others: list[Reading] | None = None) -> list[list[Finding]]:
-    """Return for each finder what it finds in the first `SCAN_LIMIT` characters, also in disguise.
+class Views(NamedTuple):
+    """All ways to read a text that finders are given: in each, digits, spaces and dashes are ASCII."""
 
-    `others` are the readings of the text, where they are known. A finder gets texts with digits, spaces and
-    dashes in ASCII (see `plain`). The findings are those of the original text, sorted and free of overlaps.
-    """
+    text: str
+    """The first `SCAN_LIMIT` characters (see `ascii_twins`)."""
+    decoded: View | None
+    others: Sequence[Reading]
+
+
+def views(text: str, others: Sequence[Reading] | None = None) -> Views:
+    """Return the ways to read a text; `others` are its readings, where they are known."""
     head = ascii_twins(text)
-    view = decoded(head)
-    if others is None:
-        others = readings(text)
-    return [merge(_found(find, head, view, others)) for find in finders]
+    return Views(head, decoded(head), readings(text) if others is None else others)
 
 
-def _found(find: Find, text: str, view: View | None, others: list[Reading]) -> Iterator[Finding]:
+def found_in(find: Find, ways: Views) -> list[Finding]:
+    """Return what `find` sees in a text, also in disguise: sorted, free of overlaps, spans of the text."""
+    return merge(_found(find, *ways))
+
+
+def _found(find: Find, text: str, view: View | None, others: Sequence[Reading]) -> Iterator[Finding]:
     found = list(find(text))
     yield from found
     if view is None and not others:

@@ -10,7 +10,7 @@ from detectors.batch import Batch
 from detectors.runner import Runner
 from schemas import codec
 from schemas.events import SEVERITIES, Alert, Decision, Evidence, RuleHit
-from streams.decisions.text_storage import Findings, Keeper
+from streams.decisions.text_storage import Keeper, Known
 from streams.kafka.records import Message
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
@@ -30,7 +30,7 @@ class Raised:
     timestamp: int
     decision: Decision
     hits: Sequence[RuleHit]
-    findings: Findings
+    findings: Known
 
 
 class Allowance:

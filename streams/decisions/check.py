@@ -62,12 +62,13 @@ def _judge(event: Event, settings: DecisionSettings, runner: Runner) -> Judgemen
     if output.refused:
         raise UserError(f"this would become a dead letter: {output.refused[0].detail}")
     keeper = Keeper(settings.storage, settings.redaction_key_bytes)
-    findings = keeper.find(event.text)
-    found = runner.explain(Batch([event], runner.models), 0, runner.metrics)
+    batch = Batch([event], runner.models)
+    known = runner.score(batch).findings.of(event.text)
+    found = runner.explain(batch, 0, runner.metrics)
     decision, scored = output.decisions[0][1], output.scores[0][1]
     return Judgement(
         decision=codec.decode(Decision, decision),
         scored=codec.decode(ScoredEvent, scored),
         metrics=owners(runner),
-        evidence=tuple(keeper.evidence(item, findings) for item in found),
+        evidence=tuple(keeper.evidence(item, known) for item in found),
     )

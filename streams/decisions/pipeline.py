@@ -16,15 +16,12 @@ from schemas import codec
 from schemas.events import SEVERITIES, VERDICTS, Decision, Event, RuleHit, ScoredEvent
 from streams.decisions.alerts import Alerting, Raised
 from streams.decisions.settings import DecisionSettings
-from streams.decisions.text_storage import Findings, Keeper
+from streams.decisions.text_storage import Keeper
 from streams.kafka.dead_letters import Refused
 from streams.kafka.records import Message, Record, require_readable
 from streams.policy.rules import CompiledPolicy, Outcome
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
-
-FINDERS = ("pii", "secrets")
-"""The detectors whose findings are redacted."""
 
 
 @dataclass
@@ -66,11 +63,10 @@ class Pipeline:
         self._runner = runner
         self._telemetry = telemetry
         self._now_ms = now_ms
-        self._keeper = Keeper(settings.storage, settings.redaction_key_bytes)
+        self._keeper = Keeper(settings.storage, settings.redaction_key_bytes, runner.finders)
         self.alerting = Alerting(runner, self._keeper, telemetry)
         self._decoder = settings.decoder
         self._detectors_hash = fingerprint(runner.detectors, runner.models)
-        self._finders = [runner.metrics.index(name) for name in FINDERS if name in runner.metrics]
 
     def process(
         self,
@@ -129,51 +125,39 @@ class Pipeline:
         metrics = self._runner.metrics
         rounded = np.round(judged.scored.matrix.astype(np.float64), 6).tolist()
         tripped = np.any(judged.outcome.hits, axis=1).tolist()
-        findings_of = self._findings(judged)
+        findings = judged.scored.findings
         degraded = _degraded(judged.batch)
         alert_rules = {rule.id for rule in judged.policy.rules if rule.alert}
         latencies = []
         for row, event in enumerate(judged.batch.events):
-            findings = findings_of(row)
             hits = judged.outcome.rule_hits(row, judged.scored.matrix) if tripped[row] else ()
-            decision = self._decision(judged, row, hits, findings, degraded.get(row, ()))
+            decision = self._decision(judged, row, hits, degraded.get(row, ()))
             latencies.append(decision.latency_ms)
             scores = {
                 name: value for name, value in zip(metrics, rounded[row], strict=True) if value == value
             }
-            scored_event = self._scored_event(judged, row, decision, scores, findings)
+            scored_event = self._scored_event(judged, row, decision, scores)
             output.decisions.append((codec.partition_key(event), codec.encode(decision)))
             output.scores.append((codec.segment_key(event), codec.encode(scored_event)))
             if alerting := [hit for hit in hits if hit.rule in alert_rules]:
-                when = judged.timestamps[row]
-                output.raised.append(Raised(judged.batch, row, when, decision, alerting, findings))
+                when, known = judged.timestamps[row], findings.of(event.text)
+                output.raised.append(Raised(judged.batch, row, when, decision, alerting, known))
         for name, count in Counter(name for names in degraded.values() for name in names).items():
             self._telemetry.count(catalogue.DEGRADED_DECISIONS, count, name)
         self._observe(judged, latencies)
-
-    def _findings(self, judged: Judged) -> Callable[[int], Findings]:
-        """Return what tells the findings of a row: asked of the finders where their detectors saw any."""
-        texts = judged.batch.texts
-        if set(FINDERS) & set(judged.scored.failed):
-            return lambda _row: None
-        if len(self._finders) < len(FINDERS):
-            return lambda row: self._keeper.find(texts[row])
-        found = np.asarray((judged.scored.matrix[:, self._finders] > 0).any(axis=1)).tolist()
-        return lambda row: self._keeper.find(texts[row]) if found[row] else ()
 
     def _decision(
         self,
         judged: Judged,
         row: int,
         hits: tuple[RuleHit, ...],
-        findings: Findings,
         degraded: tuple[str, ...],
     ) -> Decision:
         event, outcome = judged.batch.events[row], judged.outcome
         action = VERDICTS[outcome.action[row]]
         text = None
         if action == "redact":
-            text = self._keeper.redacted(event.text, findings, event.conversation_id)
+            text = self._keeper.redacted(event.text, judged.scored.findings, event.conversation_id)
         now = self._now_ms()
         return Decision(
             decision_id=codec.decision_id(event.app, event.event_id),
@@ -197,21 +181,19 @@ class Pipeline:
         )
 
     def _scored_event(
-        self, judged: Judged, row: int, decision: Decision, scores: dict[str, float], findings: Findings
+        self, judged: Judged, row: int, decision: Decision, scores: dict[str, float]
     ) -> ScoredEvent:
-        event = judged.batch.events[row]
+        event, findings = judged.batch.events[row], judged.scored.findings
         if "long_text" in decision.degraded:
             event = few_metadata(event)
-        kinds = {finding.kind for finding in findings or ()}
-        kept = self._keeper.kept(_counted(event, scores), findings, kinds)
         return ScoredEvent(
-            event=kept,
+            event=self._keeper.kept(_counted(event, scores), findings),
             scores=scores,
             decision=decision,
             timestamp=judged.timestamps[row],
-            storage=self._keeper.storage(findings),
+            storage=self._keeper.storage(findings.of(event.text)),
             text_hash=self._keeper.hash(judged.batch.published[row].text),
-            pii_types=tuple(sorted(kinds)),
+            pii_types=findings.kinds(event),
         )
 
     def _observe(self, judged: Judged, latencies: Sequence[float]) -> None:

@@ -6,14 +6,16 @@ from typing import Any
 
 import msgspec
 
+from detectors.privacy.finders import FINDERS, Findings
 from detectors.privacy.findings import Finding
-from detectors.privacy.redaction import Redactor, find_all
+from detectors.privacy.redaction import Redactor
+from detectors.privacy.views import Find
 from schemas.events import Event, Evidence, Storage, ToolCall
 
 EVIDENCE_LENGTH = 200
 """Characters of a piece of evidence, at most: a phrase or a sentence may be a whole page."""
-Findings = Sequence[Finding] | None
-"""None: it is not known what a text holds, because a finder failed."""
+Known = Sequence[Finding] | None
+"""What was found in a text; None where it is not known, because a finder failed."""
 
 
 class Keeper:
@@ -22,43 +24,38 @@ class Keeper:
     Args:
         storage: what the operator wants to keep.
         key: of placeholders and hashes, at least 16 bytes.
+        finders: what nothing of may be left in a redacted text.
 
     """
 
-    def __init__(self, storage: Storage, key: bytes) -> None:
+    def __init__(self, storage: Storage, key: bytes, finders: Sequence[Find] = FINDERS) -> None:
         self._storage = storage
-        self._redactor = Redactor(key)
+        self._redactor = Redactor(key, finders)
         self._key = key[:64]
 
-    def find(self, text: str) -> Findings:
-        """Return the personal data and credentials in a text."""
-        try:
-            return find_all(text)
-        except Exception:  # whatever a finder stumbles over: the text must not stop the stream
-            return None
-
     def redacted(self, text: str, findings: Findings, salt: str) -> str:
-        """Return a text without its findings; only its length, where they are not known."""
-        if findings is None:
-            return f"[WITHHELD {len(text)} characters]"
-        return self._redactor.redact(text, findings, salt)
+        """Return a text without what was found in it; only its length, where that is not known."""
+        withheld = f"[WITHHELD {len(text)} characters]"
+        if (known := findings.of(text)) is None:
+            return withheld
+        try:
+            return self._redactor.redact(text, known, salt)
+        except Exception:  # whatever a finder stumbles over in what is left: it must not stop the stream
+            return withheld
 
-    def storage(self, findings: Findings) -> Storage:
+    def storage(self, known: Known) -> Storage:
         """Return what is kept of a text: what cannot be redacted is not kept."""
-        return "hash" if self._storage == "redacted" and findings is None else self._storage
+        return "hash" if self._storage == "redacted" and known is None else self._storage
 
-    def kept(self, event: Event, findings: Findings, kinds: set[str]) -> Event:
-        """Return the event with its texts reduced; the prompt of a completion is an event of its own.
-
-        What was found in the other texts is added to `kinds`.
-        """
+    def kept(self, event: Event, findings: Findings) -> Event:
+        """Return the event with its texts reduced; the prompt of a completion is an event of its own."""
         if event.prompt:
             event = msgspec.structs.replace(event, prompt="")
-        storage = self.storage(findings)
+        storage = self.storage(findings.of(event.text))
         if storage == "full":
             return event
         salt = event.conversation_id
-        metadata = {name: self._clean(value, salt, kinds) for name, value in event.metadata.items()}
+        metadata = {name: self.redacted(value, findings, salt) for name, value in event.metadata.items()}
         if storage != "redacted":
             calls = tuple(ToolCall(name=call.name) for call in event.tool_calls)
             return msgspec.structs.replace(
@@ -69,24 +66,24 @@ class Keeper:
         if metadata:
             changes["metadata"] = metadata
         if event.system_prompt:
-            changes["system_prompt"] = self._clean(event.system_prompt, salt, kinds)
+            changes["system_prompt"] = self.redacted(event.system_prompt, findings, salt)
         if event.contexts:
-            changes["contexts"] = tuple(self._clean(text, salt, kinds) for text in event.contexts)
+            changes["contexts"] = tuple(self.redacted(text, findings, salt) for text in event.contexts)
         if event.tool_calls:
             changes["tool_calls"] = tuple(
-                ToolCall(name=call.name, arguments=self._clean(call.arguments, salt, kinds))
+                ToolCall(name=call.name, arguments=self.redacted(call.arguments, findings, salt))
                 for call in event.tool_calls
             )
         return msgspec.structs.replace(event, **changes)
 
-    def evidence(self, item: Evidence, findings: Findings) -> Evidence:
+    def evidence(self, item: Evidence, known: Known) -> Evidence:
         """Return evidence without words that are not kept; a reference's text is not the event's."""
         if len(item.text) > EVIDENCE_LENGTH:
             item = msgspec.structs.replace(item, text=item.text[: EVIDENCE_LENGTH - 1] + "…")
-        storage = self.storage(findings)
+        storage = self.storage(known)
         if storage == "full" or not item.text or item.start < 0:
             return item
-        overlaps = any(item.start < found.end and found.start < item.end for found in findings or ())
+        overlaps = any(item.start < found.end and found.start < item.end for found in known or ())
         return msgspec.structs.replace(item, text="") if storage != "redacted" or overlaps else item
 
     def hash(self, text: str) -> str:
@@ -94,8 +91,3 @@ class Keeper:
         if self._storage == "none":
             return ""
         return hashlib.blake2b(text.encode(), digest_size=16, key=self._key).hexdigest()
-
-    def _clean(self, text: str, salt: str, kinds: set[str]) -> str:
-        findings = self.find(text)
-        kinds.update(finding.kind for finding in findings or ())
-        return self.redacted(text, findings, salt)

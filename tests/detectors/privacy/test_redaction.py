@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from detectors.errors import DetectorError
 from detectors.limits import SCAN_LIMIT
 from detectors.privacy import redaction
+from detectors.privacy.finders import find_all
 from detectors.privacy.findings import PLACEHOLDER, Finding
-from detectors.privacy.redaction import MARGIN, Redactor, find_all
+from detectors.privacy.redaction import MARGIN, Redactor
 
 REDACTOR = Redactor(b"0123456789abcdef")
 VALUES = (
@@ -157,7 +158,7 @@ def test_a_text_that_grows_beyond_the_limit_stays_within_it() -> None:
 
 
 def test_a_text_that_keeps_uncovering_values_is_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redaction, "find_all", lambda text: [Finding("EMAIL", 0, 1)])
+    monkeypatch.setattr(redaction, "find_all", lambda text, finders: [Finding("EMAIL", 0, 1)])
     assert REDACTOR.redact("abc", [Finding("EMAIL", 0, 1)]) == "[WITHHELD 3 characters]"
     assert PLACEHOLDER.fullmatch("[WITHHELD 3 characters]")
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.privacy import personal_data
-from detectors.privacy.redaction import Redactor, find_all
+from detectors.privacy.finders import find_all
+from detectors.privacy.redaction import Redactor
 from detectors.privacy.views import decoded
 
 VALUES = ("ann.lee@example.com", "4111 1111 1111 1111", "+44 20 7946 0958", "536-90-4399")

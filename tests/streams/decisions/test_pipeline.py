@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from detectors.batch import Depth
+from detectors.batch import Batch, Depth
 from detectors.excerpt import EXCERPT
 from detectors.runner import Runner
 from schemas import codec
@@ -210,8 +211,11 @@ class Broken:
     version = "0"
     metrics = ("pii",)
 
-    def score(self, batch: object) -> Any:
+    def find(self, text: str) -> Any:
         raise RuntimeError("no")
+
+    def score(self, batch: Batch) -> Any:
+        return np.zeros((len(batch), 1), np.float32)
 
     def explain(self, batch: object, row: int) -> list[Any]:
         return []

@@ -1,0 +1,134 @@
+"""What finders see in all that events carry: each text is searched once by each, for scores and redaction."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Final, Self
+
+from detectors.lanes import beat
+from detectors.privacy.credentials import credentials
+from detectors.privacy.findings import PLACEHOLDER, Finding, merge, outside
+from detectors.privacy.personal_data import personal_data
+from detectors.privacy.views import Find, Views, found_in, views
+from schemas.events import Event
+
+FINDERS: Final[tuple[Find, ...]] = (credentials, personal_data)
+"""What redaction never goes without. Of findings that overlap, the first finder gives the kind."""
+
+_KIND = re.compile(r"[A-Z_]{2,32}")
+_NOTHING: Final[Sequence[Finding]] = ()
+
+
+class FinderError(Exception):
+    """A finder raised, or gave what is no finding: it is not known what the text holds."""
+
+
+def carried(event: Event) -> Iterator[str]:
+    """Yield every text that an event carries and that may be kept; its prompt never is."""
+    yield event.text
+    if event.tool_calls or event.system_prompt or event.contexts or event.metadata:
+        yield from (call.arguments for call in event.tool_calls)
+        yield event.system_prompt
+        yield from event.contexts
+        yield from event.metadata.values()
+
+
+def said(event: Event) -> Iterator[str]:
+    """Yield the texts that count as the event's own: what a model hands to a tool leaves by it."""
+    yield event.text
+    for call in event.tool_calls:
+        yield call.arguments
+
+
+class Found:
+    """What one finder sees in texts, sorted and free of overlaps."""
+
+    def __init__(self, by_text: Mapping[str, Sequence[Finding]], failed: frozenset[str]) -> None:
+        self._by_text = by_text
+        """Only texts with findings."""
+        self.failed = failed
+        """Texts over which the finder stumbled."""
+
+    @classmethod
+    def search(cls, find: Find, texts: Mapping[str, Views]) -> Self:
+        """Return what `find` sees in texts, each given with the ways to read it."""
+        by_text, failed = {}, []
+        # Ours take a time that the length of a text bounds; what others take must stay within one budget.
+        is_bounded = find in FINDERS
+        for text, ways in texts.items():
+            try:
+                if found := checked(text, found_in(find, ways)):
+                    by_text[text] = found
+            except Exception:  # whatever a finder stumbles over: one text must not stop the stream
+                failed.append(text)
+            if is_bounded:
+                beat()
+        return cls(by_text, frozenset(failed))
+
+    def __bool__(self) -> bool:
+        return bool(self._by_text or self.failed)
+
+    def of(self, text: str) -> Sequence[Finding]:
+        """Return what is in a text; raises `FinderError` where that is not known."""
+        if text in self.failed:
+            raise FinderError
+        return self._by_text.get(text, _NOTHING)
+
+    def said(self, event: Event) -> list[Finding]:
+        """Return what is in an event's text, and then, without a span, what is in its tool calls."""
+        own, *handed = map(self.of, said(event))
+        return [*own, *(Finding(found.kind, -1, -1) for found in chain.from_iterable(handed))]
+
+
+class Findings:
+    """What is to be protected in the texts of a batch, by all finders together.
+
+    `founds` are None where a finder failed as a whole: then nothing is known of any text.
+    """
+
+    def __init__(self, founds: Sequence[Found] | None, searched: Mapping[str, Views]) -> None:
+        self._founds = founds
+        self._searched = searched
+        self._merged: dict[str, Sequence[Finding]] = {}
+
+    def of(self, text: str) -> Sequence[Finding] | None:
+        """Return the findings, free of overlaps and of placeholders; None where they are not known."""
+        if not text:
+            return _NOTHING
+        if self._founds is None or text not in self._searched:
+            return None
+        if text not in self._merged:
+            try:
+                found = [each.of(text) for each in self._founds]
+            except FinderError:
+                return None
+            if not any(found):
+                return _NOTHING
+            self._merged[text] = together(text, found)
+        return self._merged[text]
+
+    def kinds(self, event: Event) -> tuple[str, ...]:
+        """Return the kinds of all that is known of the texts of an event, sorted."""
+        return tuple(sorted({found.kind for text in carried(event) for found in self.of(text) or ()}))
+
+
+def together(text: str, found: Iterable[Iterable[Finding]]) -> list[Finding]:
+    """Return the findings of several finders, sorted and free of overlaps, placeholders left out."""
+    merged = merge(chain.from_iterable(found))
+    if not merged or "[" not in text:
+        return merged
+    return list(outside(merged, [match.span() for match in PLACEHOLDER.finditer(text)]))
+
+
+def find_all(text: str, finders: Sequence[Find] = FINDERS) -> list[Finding]:
+    """Return what all finders see in a text; raises what they raise, and `FinderError`."""
+    ways = views(text)
+    return together(text, [checked(text, found_in(find, ways)) for find in finders])
+
+
+def checked(text: str, findings: Sequence[Finding]) -> Sequence[Finding]:
+    """Return findings as they are; raises `FinderError` where one could not be replaced by a placeholder."""
+    for kind, start, end in findings:
+        if not (0 <= start < end <= len(text) and _KIND.fullmatch(kind)):
+            raise FinderError
+    return findings
