@@ -277,7 +277,7 @@ def test_a_message_that_cannot_be_read_is_named_and_passed_over(app: str) -> Non
 def test_a_filter_that_does_not_suit_is_refused() -> None:
     outcome = run("tail", "drift", "--rule", "x")
     assert outcome.code == 2
-    assert "--rule does not go with drift: it goes with decisions, alerts, scores" in outcome.err
+    assert "--rule does not go with drift: it goes with decisions, scores, alerts" in outcome.err
 
 
 @pytest.mark.parametrize("command", [["tail", "decisions"], ["publish", "-"]])

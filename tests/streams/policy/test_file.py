@@ -4,12 +4,14 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.base import COUNT, SHARE, Range
+from schemas.events import Action
 from streams.policy import DEFAULT_POLICY
 from streams.policy.conditions import comparisons
 from streams.policy.file import PolicyError, load, parse
@@ -234,8 +236,8 @@ def test_condition_errors(condition: str, message: str) -> None:
         (
             HEAD + RULE.replace("block", "blok"),
             [
-                "p.yaml:6: 'action' cannot be 'blok' (did you mean 'block'?); allowed: flag, redact,"
-                " escalate, block",
+                "p.yaml:6: 'action' cannot be 'blok' (did you mean 'block'?); allowed: "
+                + ", ".join(get_args(Action)),
             ],
         ),
         (HEAD + RULE + RULE, ["p.yaml:7: the rule id 'a' stands twice (first in line 4)"]),
@@ -365,3 +367,19 @@ def test_any_text_is_a_policy_or_a_policy_error(text: str) -> None:
         else:
             continue
         assert all(re.match(r"policy:\d+: \S", line) for line in told.split("\n"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_damaged_policy_is_a_policy_or_a_policy_error(data: st.DataObject) -> None:
+    text = DEFAULT_POLICY.read_text("utf-8")
+    for _ in range(data.draw(st.integers(1, 4))):
+        begin = data.draw(st.integers(0, len(text)))
+        end = data.draw(st.integers(begin, min(len(text), begin + 40)))
+        text = text[:begin] + data.draw(PIECES | st.just(text[begin:end] * 2)) + text[end:]
+    told = []
+    try:
+        parse(text, METRICS)
+    except PolicyError as error:
+        told = str(error).split("\n")
+    assert all(re.match(r"policy:\d+: \S", line) for line in told)
