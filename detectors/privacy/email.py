@@ -27,6 +27,20 @@ _LOCAL_REVERSED = re.compile(
     r"|[0-9._-]*[\u3040-\u30ff][\u3040-\u30ff0-9._-]{0,15}"  # Kana
     r"|[0-9._-]*[\uac00-\ud7a3][\uac00-\ud7a30-9._-]{0,15}"  # Hangul
 )
+# jane [at] example [dot] com; without brackets only in capitals, as "at" is a word of every sentence.
+_OPEN, _CLOSE = r"\s{0,3}[\[({<]\s?", r"\s?[\])}>]\s{0,3}"
+_SPELT_AT = rf"(?:{_OPEN}(?:at|@|ät|arroba|chiocciola){_CLOSE}|\s(?-i:AT)\s(?=[^\n]{{1,64}}\s(?-i:DOT)\s))"
+_SPELT_DOT = rf"(?:{_OPEN}(?:dot|punkt|punto|ponto|point|\.){_CLOSE}|\s(?-i:DOT)\s|\.)"
+_SPELT = re.compile(
+    rf"(?<![\w.+-])[\w.+-]{{1,64}}+{_SPELT_AT}(?:[\w-]{{1,63}}+{_SPELT_DOT}){{1,6}}(?P<last>[A-Za-z]{{2,24}})(?![\w])",
+    re.IGNORECASE,
+)
+_SPELT_SIGNS: Final = {
+    closing: tuple(
+        sign + closing for sign in ("at", "at ", "AT", "AT ", "@", "@ ", "ät", "arroba", "chiocciola")
+    )
+    for closing in "])}>"
+}
 _USERINFO = re.compile(r"://[^\s/@]{0,128}:$")
 _SCALE = re.compile(r"[0-9]x\Z")  # icon@2x.ai
 
@@ -39,7 +53,27 @@ _SUFFIXES: Final = PublicSuffixList(accept_unknown=False)
 
 
 def emails(text: str) -> Iterator[Span]:
-    """Yield the spans of addresses, as far as they are sure to belong to it."""
+    """Yield the spans of addresses, as far as they are sure to belong to it, also of those spelt out."""
+    yield from _with_sign(text)
+    if is_spelt(text):
+        for match in _SPELT.finditer(text):
+            if is_top_level(match["last"]):
+                yield match.span()
+
+
+def is_spelt(text: str) -> bool:
+    """Say whether a text may hold an address that is spelt out."""
+    if " AT " in text:
+        return True
+    for closing, signs in _SPELT_SIGNS.items():
+        if closing in text:
+            for sign in signs:
+                if sign in text:
+                    return True
+    return False
+
+
+def _with_sign(text: str) -> Iterator[Span]:
     position = 0
     while (at := text.find("@", position)) >= 0:
         position = at + 1

@@ -37,7 +37,7 @@ def _scheme(words: str, number: str, check: str, kind: str = "NATIONAL_ID") -> _
 
 
 _CHECKED: Final = (
-    _scheme("ssn|social security", r"[0-9]{3}([ -]?)[0-9]{2}\1[0-9]{4}", "us.ssn", kind="US_SSN"),
+    _scheme("ssn|social security", r"[0-9]{3}([ .-]?)[0-9]{2}\1[0-9]{4}", "us.ssn", kind="US_SSN"),
     _scheme("itin|taxpayer|tin", r"9[0-9]{2}[ -]?[0-9]{2}[ -]?[0-9]{4}", "us.itin"),
     _scheme("cpf", r"[0-9]{3}\.?[0-9]{3}\.?[0-9]{3}-?[0-9]{2}", "br.cpf"),
     _scheme("sin|social insurance|nas", r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{3}", "ca.sin"),
@@ -127,8 +127,10 @@ _WORDS: Final = {
 }
 _ASCII_WORDS: Final = {word: schemes for word, schemes in _WORDS.items() if word.isascii()}
 _LONGEST: Final = max(map(len, _WORDS))
-# Five of six characters in a row are digits in all of them, or begin with letters as a code does.
-_LIKELY = re.compile(r"[0-9](?:[ ./-]?[0-9A-Za-z]){5}|[A-Z]{3,6}[0-9]{2}")
+# Five of six characters in a row are digits in all of them, or begin with letters as a code does. From the
+# first digit on: re skips to it faster than to a letter.
+_LIKELY = re.compile(r"[0-9](?:(?:[ ./-]?[0-9A-Za-z]){5}|(?<=[A-Z]{3}.)[0-9])")
+_LETTERS: Final = 6
 
 # What may stand between a word and the number that it announces without a check digit.
 _DIRECT = re.compile(
@@ -144,7 +146,7 @@ def national_ids(text: str) -> Iterator[Finding]:
     starts = [match.start() for match in _LIKELY.finditer(text)]
     if not starts:
         return
-    first = max(0, starts[0] - _REACH - _LONGEST)
+    first = max(0, starts[0] - _LETTERS - _REACH - _LONGEST)
     region = lower(text[first : starts[-1]])
     announced: dict[_Scheme, list[int]] = {}
     for word, schemes in (_ASCII_WORDS if region.isascii() else _WORDS).items():
@@ -190,4 +192,8 @@ def _is_valid(scheme: _Scheme, text: str, span: Span) -> bool:
 def _checker(name: str) -> Callable[[str], bool]:
     """Return the check of a module of python-stdnum, loaded when the first text asks for it."""
     is_valid: Callable[[str], bool] = import_module(f"stdnum.{name}").is_valid
-    return (lambda number: is_valid(number.replace(" ", "-"))) if name == "us.ssn" else is_valid
+    return (
+        (lambda number: is_valid(number.replace(" ", "-").replace(".", "-")))
+        if name == "us.ssn"
+        else is_valid
+    )

@@ -12,8 +12,15 @@ _IPV4 = re.compile(
     r"[0-9](?<![A-Za-z0-9_.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![A-Za-z0-9_]|\.[0-9])", re.DOTALL
 )
 _IPV6 = re.compile(r"(?<![A-Za-z0-9_:.])[0-9A-Fa-f]{3,4}(?::[0-9A-Fa-f]{0,4}){2,7}+(?![A-Za-z0-9_:])")
+_GROUP = re.compile(r":[0-9A-Fa-f]{0,4}:")
+# From the first separator on: re skips to it faster than to a digit.
 _MAC = re.compile(
-    r"(?<![A-Za-z0-9_:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![A-Za-z0-9_:-])"
+    r"([:-])(?<=[0-9A-Fa-f]{2}.)(?<![A-Za-z0-9_:-]...)(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![A-Za-z0-9_:-])"
+)
+_HARDWARE = re.compile(
+    r"(?<![A-Za-z])(?:mac(?:[ -]?addr(?:ess)?)?|bssid|ether|hw[ -]?addr|(?:hardware|physical) address"
+    r"|link/ether|bluetooth)[\s\"':=.#-]{0,4}(?:is\s)?\Z",
+    re.IGNORECASE,
 )
 
 # What is numbered with dots: releases, and the parts of documents.
@@ -37,14 +44,25 @@ _HEADING = re.compile(r"\s[A-ZÀ-Þ]")
 
 def ip_addresses(text: str) -> Iterator[Span]:
     """Yield the spans of IP addresses of both versions."""
-    candidates = (match.span() for pattern in (_IPV4, _IPV6) for match in pattern.finditer(text))
+    patterns = (_IPV4, _IPV6) if _GROUP.search(text) else (_IPV4,)
+    candidates = (match.span() for pattern in patterns for match in pattern.finditer(text))
     return verified(candidates, partial(_is_ip_address, text))
 
 
 def mac_addresses(text: str) -> Iterator[Span]:
     """Yield the spans of hardware addresses."""
-    # The lowest bit of the first octet marks a group of devices (IEEE 802).
-    return (match.span() for match in _MAC.finditer(text) if not int(match[0][:2], 16) & 1)
+    spans = ((match.start() - 2, match.end()) for match in _MAC.finditer(text))
+    return (span for span in spans if _is_of_device(text, span))
+
+
+def _is_of_device(text: str, span: Span) -> bool:
+    octets = text[slice(*span)].lower().replace("-", ":")
+    # The lowest bit of the first octet marks a group of devices (IEEE 802); RFC 7042 has some for documents.
+    if int(octets[:2], 16) & 1 or octets.startswith(("00:00:00:00", "00:00:5e:00:53")):
+        return False
+    # Without a letter it is a time, or a date and a time, more often than an address.
+    named = _HARDWARE.search(text, max(0, span[0] - 32), span[0])
+    return named is not None or any(map(str.isalpha, octets))
 
 
 def _is_ip_address(text: str, span: Span) -> bool:

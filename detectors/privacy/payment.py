@@ -9,7 +9,12 @@ from stdnum import iban, luhn, numdb
 
 from detectors.privacy.findings import Span, verified
 
-_RUN = re.compile(r"[0-9](?:[ .-]{0,2}+[0-9]){11,}+")
+_RUN = re.compile(r"[0-9](?:[ .*_/-]{0,3}+[0-9]){11,}+")
+# A number that a line ends within. Columns of numbers look alike: it must be the whole of its run.
+_BREAK = re.compile(r"[0-9][ *-]{0,2}+\r?\n[ \t>]{0,8}+[0-9]")
+_HEAD = re.compile(r"(?:[0-9][ *-]{0,2}+){1,18}\Z")
+_BEFORE_WRAPPED = re.compile(r"(?:[A-Za-z_]|[0-9][ \t.,*-]{0,3}(?:\r?\n[ \t>]{0,8})?)\Z")
+_TAIL = re.compile(r"[0-9](?:[ *-]{0,2}+[0-9]){0,17}+(?![A-Za-z_]|[ \t.,*-]{0,3}(?:\r?\n[ \t>]{0,8})?[0-9])")
 _GROUP = re.compile(r"[0-9]+")
 # Issuer ranges and lengths: https://en.wikipedia.org/wiki/Payment_card_number
 _ISSUER = re.compile(
@@ -23,6 +28,8 @@ _ISSUER = re.compile(
     r"|(?:50(?:18|20|38)|5893|6304|6759|676[1-3])\d{8,15}"  # Maestro
 )
 _WIDEST: Final = 19
+_MOST_GROUPS: Final = 7
+"""Groups of digits in a run, at most, where some are a card, its date and its code: more are a table."""
 _BEFORE = re.compile(r"[A-Za-z0-9_]*\Z")
 _HEX = re.compile(r"[0-9A-Fa-f_]+")
 _ID = re.compile(r"(?:[a-z](?:Id|ID)|_id|\bid)[\"']?\s{0,2}[:=]\s{0,2}[\"']?\Z")
@@ -40,7 +47,10 @@ _IBAN_PART = re.compile(r"(\d+)!")
 
 def cards(text: str) -> Iterator[Span]:
     """Yield the spans of card numbers; none overlaps the one before it."""
-    candidates = (span for run in _RUN.finditer(text) for span in _windows(text, *run.span()))
+    candidates = [span for run in _RUN.finditer(text) for span in _windows(text, *run.span())]
+    if "\n" in text:
+        candidates += _wrapped(text)
+        candidates.sort(key=lambda span: span[0])
     end = 0
     for span in verified(candidates, lambda span: luhn.is_valid("".join(_GROUP.findall(text, *span)))):
         if span[0] >= end:
@@ -48,9 +58,23 @@ def cards(text: str) -> Iterator[Span]:
             end = span[1]
 
 
+def _wrapped(text: str) -> Iterator[Span]:
+    """Yield the numbers that a line break divides."""
+    for match in _BREAK.finditer(text):
+        line = text.rfind("\n", 0, match.start()) + 1
+        head = _HEAD.search(text, max(line, match.start() - 36), match.start() + 1)
+        tail = _TAIL.match(text, match.end() - 1)
+        if head and tail and not _BEFORE_WRAPPED.search(text, max(0, head.start() - 12), head.start()):
+            groups = [len(group) for group in _GROUP.findall(text, head.start(), tail.end())]
+            digits = "".join(_GROUP.findall(text, head.start(), tail.end()))
+            if _is_layout(groups) and _ISSUER.fullmatch(digits):
+                yield head.start(), tail.end()
+
+
 def _windows(text: str, start: int, end: int) -> Iterator[Span]:
     """Yield the runs of whole digit groups that have the prefix, the length and the layout of a card."""
     groups = [match.span() for match in _GROUP.finditer(text, start, end)]
+    table = len(groups) > _MOST_GROUPS and len({after - before for before, after in groups}) > 2
     for first, (begin, begin_end) in enumerate(groups):
         if first and begin_end - begin < 3:
             continue  # single digits are a card only from the start: each of them would be tried otherwise
@@ -59,9 +83,11 @@ def _windows(text: str, start: int, end: int) -> Iterator[Span]:
         for group_start, group_end in groups[first : first + _WIDEST]:
             digits += text[group_start:group_end]
             lengths.append(group_end - group_start)
-            if len(digits) > _WIDEST:
+            if len(digits) > _WIDEST or (table and len(lengths) > 1):
                 break
-            is_card = len(digits) >= 12 and _is_layout(lengths) and _ISSUER.fullmatch(digits)
+            # Numbers of two digits stand in tables: of those it must be all that there are.
+            whole = lengths[0] != 2 or (not first and group_end == groups[-1][1])
+            is_card = len(digits) >= 12 and whole and _is_layout(lengths) and _ISSUER.fullmatch(digits)
             if is_card and not _is_other_number(text, begin, group_end):
                 yield begin, group_end
 

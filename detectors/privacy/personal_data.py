@@ -9,7 +9,7 @@ from typing import Final
 
 from stdnum.us import ssn
 
-from detectors.privacy.email import emails
+from detectors.privacy.email import emails, is_spelt
 from detectors.privacy.findings import Finding, Span, verified
 from detectors.privacy.national_ids import national_ids
 from detectors.privacy.network import ip_addresses, mac_addresses
@@ -27,8 +27,15 @@ STRONG: Final = frozenset({
 KINDS: Final = ("EMAIL", *sorted(STRONG), "IP_ADDRESS", "MAC_ADDRESS", "CRYPTO_ADDRESS", "PHONE")
 
 _DIGIT = re.compile(r"\d")
-_MANY_DIGITS = re.compile(r"\d(?:[^\w\n]{0,3}+\d){5}")
+_MANY_DIGITS = re.compile(r"\d(?:[^A-Za-z0-9\n]{0,3}+\d){5}")
 _SSN = re.compile(r"(?<![A-Za-z0-9_-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![A-Za-z0-9_-])")
+
+_THING = re.compile(
+    r"(?<![A-Za-z])(?:part|parts|p/n|pn|order|item|invoice|sku|model|ticket|case|serial|s/n|catalog(?:ue)?|product|stock|lot|batch"
+    r"|reference|ref|tracking|article|isbn|version|build|docket|bill|quote|po|claim|job|asset|art|teile?nr|artikel|bestell)"
+    r"(?:nummer|nr)?[\s.:#-]{0,3}(?:numbers?|nos?|nr|num|code|id|is)?[\s.:#=-]{0,3}\Z",
+    re.IGNORECASE,
+)
 
 
 def find(text: str) -> list[Finding]:
@@ -41,12 +48,13 @@ def find(text: str) -> list[Finding]:
 
 def personal_data(text: str) -> list[Finding]:
     """Return the personal data of a text as it stands, digits in ASCII; findings may overlap."""
-    if "@" not in text and not _DIGIT.search(text):
+    spelt = "@" in text or is_spelt(text)
+    if not spelt and not _DIGIT.search(text):
         return []
     many_digits = bool(_MANY_DIGITS.search(text))
     found: list[Finding] = []
     # Of findings that overlap, the first gives the kind: what is more certain comes first.
-    if "@" in text:
+    if spelt:
         found += _of_kind("EMAIL", emails(text))
     if many_digits:
         found += _of_kind("CREDIT_CARD", cards(text))
@@ -71,4 +79,11 @@ def _of_kind(kind: str, spans: Iterator[Span]) -> Iterator[Finding]:
 
 def _ssns(text: str) -> Iterator[Span]:
     candidates = (match.span() for match in _SSN.finditer(text))
-    return verified(candidates, lambda span: ssn.is_valid(text[slice(*span)]))
+    return verified(
+        candidates, lambda span: ssn.is_valid(text[slice(*span)]) and not _is_of_thing(text, span[0])
+    )
+
+
+def _is_of_thing(text: str, start: int) -> bool:
+    """Say whether a word says what the number is of, and it is no person."""
+    return bool(_THING.search(text, max(0, start - 32), start))

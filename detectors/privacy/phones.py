@@ -68,6 +68,8 @@ _UNIT = re.compile(
 )
 _DATE = re.compile(r"(?:19|20)\d\d[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d")
 _CALL = re.compile(r"[A-Za-z0-9_\]]\(\s?\Z")
+_ROW = re.compile(r"[0-9][ \t]{1,2}\Z")
+_ROW_SIGNS: Final = frozenset("0123456789 ")
 _UUID_PART = re.compile(r"-[0-9A-Fa-f]{4}-")
 
 
@@ -88,7 +90,11 @@ def _is_phone(text: str, span: Span) -> bool:
         return _parses(candidate, None, phonenumbers.is_possible_number)
     if candidate.startswith("00") and _parses("+" + candidate[2:], None, phonenumbers.is_valid_number):
         return True
-    if _LOCAL.fullmatch(candidate) and _is_valid(candidate, REGIONS):
+    if (
+        _LOCAL.fullmatch(candidate)
+        and _is_valid(candidate, REGIONS)
+        and not _is_in_row(text, start, candidate)
+    ):
         return True
     return _is_announced(text, start, candidate)
 
@@ -96,6 +102,11 @@ def _is_phone(text: str, span: Span) -> bool:
 def _is_code(text: str, start: int, end: int) -> bool:
     """Say whether the number is an argument of a call or the first part of a UUID."""
     return bool(_CALL.search(text, max(0, start - 3), start) or _UUID_PART.match(text, end))
+
+
+def _is_in_row(text: str, start: int, candidate: str) -> bool:
+    """Say whether the number is the end of a row of numbers."""
+    return not set(candidate) - _ROW_SIGNS and _ROW.search(text, max(0, start - 3), start) is not None
 
 
 def _is_announced(text: str, start: int, candidate: str) -> bool:

@@ -1,10 +1,11 @@
 """Keys and tokens of known form. The forms are the issuers' own, as they document them for secret scanning."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from detectors.privacy.findings import Finding
+from detectors.privacy.secret_values import is_placeholder
 
 
 class _Form(NamedTuple):
@@ -29,11 +30,11 @@ _UUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
 
 _FORMS: Final = (
     # Clouds
-    _token("AWS_KEY", "AKIA ASIA", r"(?:AKIA|ASIA)[A-Z0-9]{16}"),
+    _token("AWS_KEY", "AKIA ASIA", r"(?:AKIA|ASIA)(?![A-Z0-9]{9}EXAMPLE)[A-Z0-9]{16}"),
     _form(
         "AWS_SECRET",
         "AKIA ASIA",
-        r"(?:AKIA|ASIA)[A-Z0-9]{16}[\s,;:|/\"'-]{1,20}(?P<value>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
+        r"(?:AKIA|ASIA)[A-Z0-9]{16}[\s,;:|/\"'-]{1,20}(?P<value>(?![A-Za-z0-9/+]{30}EXAMPLEKEY)[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
     ),
     _form("AZURE_KEY", "8Q~ 7Q~", r"(?<![A-Za-z0-9_-])[A-Za-z0-9_~.]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9])"),
     _form("AZURE_SAS", "sig=", r"[?&]sig=(?P<value>[A-Za-z0-9%/+]{16,120}(?:=|%3[Dd]){0,2})"),
@@ -113,6 +114,7 @@ _FORMS: Final = (
     _token("MAPBOX_TOKEN", "sk.eyJ", r"sk\.eyJ[\w-]{20,255}\.[\w-]{20,64}"),
     _token("ONEPASSWORD_TOKEN", "ops_eyJ", r"ops_eyJ[A-Za-z0-9+/=_-]{100,2000}"),
     _token("DOPPLER_TOKEN", "dp.", r"dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{40,64}"),
+    _form("ANSIBLE_VAULT", "$ANSIBLE_VAULT;", r"\$ANSIBLE_VAULT;[\w.;-]{1,64}+(?:\s{1,40}+[0-9a-f]{16,80}+)++"),
     _token("AGE_KEY", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[0-9A-Z]{58}"),
     _form("JWT", "eyJ", r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+(?:\.[\w-]*)?"),
     _form(
@@ -123,20 +125,28 @@ _FORMS: Final = (
 )  # fmt: skip
 _SHORTEST: Final = 20
 """Characters without a blank that every token has, and few texts."""
+_LONG_FORMS: Final = tuple(form for form in _FORMS if form.kind != "CONNECTION_STRING")
 _SHORT_FORMS: Final = tuple(form for form in _FORMS if form.kind == "CONNECTION_STRING")
 _INSIDE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
 def provider_tokens(text: str) -> Iterator[Finding]:
     """Yield the keys and tokens of known form; they may overlap."""
-    long = max(map(len, text.split()), default=0) >= _SHORTEST
-    for form in _FORMS if long else _SHORT_FORMS:
+    long = " ".join(word for word in text.split() if len(word) >= _SHORTEST)
+    if long:
+        yield from _of_forms(_LONG_FORMS, text, long)
+    yield from _of_forms(_SHORT_FORMS, text, text)
+
+
+def _of_forms(forms: Iterable[_Form], text: str, hinted: str) -> Iterator[Finding]:
+    """`hinted` is what the hints are looked for in."""
+    for form in forms:
         for hint in form.hints:
-            if hint in text:
+            if hint in hinted:
                 for match in _begun(form, hint, text) if form.begins else form.pattern.finditer(text):
-                    yield Finding(
-                        form.kind, *match.span("value" if "value" in form.pattern.groupindex else 0)
-                    )
+                    group = "value" if "value" in form.pattern.groupindex else 0
+                    if form.kind != "CONNECTION_STRING" or not is_placeholder(match[group].partition(":")[2]):
+                        yield Finding(form.kind, *match.span(group))
 
 
 def _begun(form: _Form, hint: str, text: str) -> Iterator[re.Match[str]]:

@@ -23,7 +23,7 @@ _PASSES: Final = 3
 _NOTHING = f"{INVISIBLE}{MARKS}\ufffd"
 _ENCODED = re.compile(
     r"(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
-    r"|(?P<printable>=40)"
+    r"|(?P<printable>=40(?![0-9.]))"
     r"|(?P<entity>&(?:#\d{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,30};))"
     r"|(?P<units>(?:\\u[0-9A-Fa-f]{4})+)"
     r"|(?P<code>\\(?:x[0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}))"
@@ -37,7 +37,7 @@ _AT: Final = {
     sign: re.compile(re.escape(sign) + after)
     for sign, after in (
         ("%", "[0-9A-Fa-f]{2}"),
-        ("=", "40"),
+        ("=", r"(?<!==)40(?![0-9.])"),
         ("&", "[#A-Za-z]"),
         ("\\", "[xuU01]"),
     )
@@ -124,8 +124,9 @@ def _unstyled(text: str) -> str:
     """Return the text of the same length with styled letters, and look-alikes beside ASCII ones, as ASCII."""
     if text.isascii():
         return text
-    text = text if _STYLED.isdisjoint(text) else text.translate(STYLES)
-    return text if _ALIKE_SET.isdisjoint(text) else _WORD.sub(_unmasked, text)
+    characters = set(text)
+    text = text if _STYLED.isdisjoint(characters) else text.translate(STYLES)
+    return text if _ALIKE_SET.isdisjoint(characters) else _WORD.sub(_unmasked, text)
 
 
 def _unmasked(match: re.Match[str]) -> str:
@@ -136,7 +137,7 @@ def _pieces(text: str) -> list[tuple[int, int, str]]:
     """Return what is written in disguise: start, end, and the characters it stands for."""
     # One fast search each: most texts have none of these, and few have more than some.
     positions = {m.start() for sign in _SIGNS if sign in text for m in _AT[sign].finditer(text)}
-    if not _UNSEEN.isdisjoint(text):
+    if not text.isascii() and not _UNSEEN.isdisjoint(set(text)):
         positions |= {m.start() for m in _UNSEEN_RUN.finditer(text)}
     pieces: list[tuple[int, int, str]] = []
     end = 0

@@ -82,7 +82,7 @@ FORMS = [
 @pytest.mark.parametrize("between", [" / ", ": ", ",", "\n"])
 def test_the_secret_beside_an_aws_key_is_found(between: str) -> None:
     key = dict(FORMS)["AWS_KEY"]
-    secret = "wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY"
+    secret = "wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYzzzzzzzzzz"
     assert values(f"{key}{between}{secret} fails") == [("AWS_KEY", key), ("AWS_SECRET", secret)]
     assert values(f"{key}{between}{secret}tail") == [("AWS_KEY", key)], "of another length"
 
@@ -280,6 +280,13 @@ def test_findings_are_sorted_and_within_the_text(text: str) -> None:
         "ghp_",
         "xoxb-",
         "SG.",
+        "password: ['a1b2c3',",
+        "passwords:\n- ab12cd34\n",
+        "cookie: a=b; ",
+        "authorization: digest a=b ",
+        "wifi:P:aaaa",
+        "role password '",
+        "token: " + "{" * 100,
         "a",
     ],
 )

@@ -1,0 +1,222 @@
+"""Values assigned to the name of a secret: in a sentence, a form, a program, JSON, YAML."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from detectors.privacy.findings import Finding, Span, verified
+from detectors.privacy.labels import ENGLISH, PASSWORDS, Label, labels
+from detectors.privacy.secret_values import (
+    is_mixed,
+    is_name,
+    is_password,
+    is_placeholder,
+    is_uuid,
+    looks_random,
+)
+
+VALUE: Final = (
+    r"(?:(?P<quote>[\"'`])(?P<quoted>(?:\\.|(?!(?P=quote))[^\\\n]){1,255}?)(?P=quote)"
+    r"|(?P<bare>[^\s\"'`,;]{1,256}))"
+)
+# The rest of a word, in scripts that have blanks between words.
+_REST: Final = r"(?P<rest>[A-Za-z0-9_\u00b7-\u0dff\u1000-\u1cff\u200c\u200d-]{0,24}+)"
+# Between the name and the sign: whose it is, and of what.
+_WHOSE: Final = (
+    r"(?:(?<= )(?:api|saya|anda|kamu|kami|langu|yangu|lako|mitt|ditt|mea|mia|mio|meu|minha|moj[ae]|mening"
+    r"|μου|σου|σας|من"
+    r"|شما|ما|الخاصة بي|الخاص بي|שלי|שלך|שלנו|πρόσβασης|προσβασης|d['’]accès|accesso|acceso)(?!\w)\s?)"
+)
+_OF: Final = (
+    r"(?:(?:for|of|to|de|do|del|della|di|du|für|для|till|van|voor|za|pentru)\s(?:[\w.@-]{1,24}\s?){1,4}?"
+    r"(?=\s?[:=]|\s?\bis\b|\sto\b))"
+)
+# Each of one language, where it says "is": in others it says something else.
+_LOCAL_SIGNS: Final = frozenset({"on", "ir", "ni", "este"})
+_SIGN: Final = (
+    r"(?P<sign>:=|=>|==?|:|(?<!\w)(?:is|was|ist|lautet|est|es|és|é|è|jest|je|är|er|to|la|là|такой|такая|είναι|yra|ir|on"
+    r"|este|adalah|ialah|ni|הוא|היא|הינה|هي|هو|है|हैं|ہے|হল|হলো|হচ্ছে|est)(?=[\s:=])(?:\s?:)?"
+    r"|คือ|是|为|為|は|는|은"
+    r"|—|\u2013|-{1,2}>|-(?=\s)|>(?=[^<\n]{4,64}</)|\|(?=\s)|)"
+)
+# In YAML a tag, an anchor or the sign of a block may stand before the value.
+_TAG: Final = r"(?:(?:!!?(?:str|binary|vault|unsafe)|&\w{1,32}|[|>][+-]?[0-9]?(?=\s*\n))\s{1,40}+)*"
+_ASSIGNMENT = re.compile(
+    rf"{_REST}(?P<close>\\*[\"'`]?)\]?[*_]{{0,2}}\s{{0,3}}+(?:\([^()\n]{{1,32}}\)\s?)?{_WHOSE}{{0,2}}{_OF}?"
+    rf"\s?{_SIGN}[*_]{{0,2}}\s{{0,3}}+(?:\\+(?=[\"'`]))?(?:(?:bearer|basic)\s{{1,3}}+)?{_TAG}{VALUE}",
+    re.IGNORECASE,
+)
+# Where the verb comes last, it says that a value stood before it.
+_VERB = re.compile(r"[\"'`]?\s(?:है|हैं|ہے|است|هست|হয়|da|dir)(?!\w)")
+
+_OPENING = re.compile(
+    rf"{_REST}\\*[\"'`]?\]?\s?(?::=|=>|:|=)(?:\s{{0,3}}+(?P<bracket>[\[({{])"
+    r"|[ \t]{0,3}+\r?\n(?=[ \t]*(?:-\s|[ \t][\w.-]+:)))"
+)
+_CLOSING: Final = {"[": "]", "(": ")", "{": "}"}
+_ITEM = re.compile(
+    rf"(?P<sign>)[\[({{,]\s*(?:[\"']?(?P<key>[\w.-]{{1,40}})[\"']?\s{{0,2}}(?::|=>?)\s{{0,3}})?{VALUE}"
+)
+_LINE = re.compile(
+    rf"(?P<sign>)[ \t]*(?:-\s{{1,4}}|[ \t](?P<key>[\w.-]{{1,40}}):\s{{1,3}}){VALUE}[ \t]*\r?(?:\n|\Z)"
+)
+_BLOCK: Final = 2_000
+"""Characters of a list or an object that are searched."""
+# Of a single secret: what else is said of it is none.
+_VALUE_KEYS: Final = frozenset({
+    "value", "plain", "plaintext", "current", "old", "new", "previous", "primary", "secondary", "default",
+    "prod", "production", "dev", "test", "staging", "root", "admin", "user", "secret", "password", "key",
+})  # fmt: skip
+
+# What names a secret or says something of it, but is none: secretName, token_endpoint, private_key_algorithm.
+_NOT_A_VALUE = re.compile(
+    r"(?:name|names|id|ids|ref|refs|reference|algorithm|alg|type|types|kind|method|methods|url|uri|endpoint|path|file"
+    r"|filename|dir|folder|count|counts|limit|limits|length|len|size|max|min|ttl|expiry|expires|expiration|age|policy"
+    r"|format|hash|hint|field|column|label|prompt|reset|manager|store|provider|version|index|usage|used|budget|number|arn"
+    r"|encoder|decoder|izer|ization|ized|izationid|ring|board|word|words|space|code|pair|set|map|expires?_?in|regexp?"
+    r"|_?at|_on|date|time|timestamp|pattern|rule|rules|validator|strength|commit|sha|error|message|status)s?\Z",
+    re.IGNORECASE,
+)
+_CONNECTION = re.compile(
+    r"[\w ]=[^;=\n\"]{1,80};\s*[A-Za-z][\w ]{1,20}=|(?:host|user|dbname|port|server)=\S{1,80}\s"
+    r"|[?&]\w{1,20}=[^\s&]{1,80}&"
+)
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3000-\u9fff\uac00-\ud7a3]")
+_BRACKETS: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
+_DIGITS = re.compile(r"[0-9]{4,32}")
+_OTHER_NAME = re.compile(r"arn:aws\S{0,70}:\Z|[A-Za-z]::[A-Za-z:]{0,40}\Z")
+_AMOUNT = re.compile(r"-?[0-9_]+\.[0-9_]+")
+_PIN = re.compile(r"[0-9]{4,8}")
+
+
+def assigned(text: str, lowered: str) -> Iterator[Finding]:
+    """Yield the values assigned to names of passwords, keys and tokens; they may overlap."""
+    matches: dict[Span, tuple[Label, re.Match[str]]] = {}
+    read: dict[str, int] = {}
+    for label in labels(lowered):
+        if match := _ASSIGNMENT.match(text, label.end):
+            span = _value_span(match, label.start)
+            # A word that merely follows is no candidate: of those only so many are looked at.
+            if _sign(label, match, span) or is_mixed(text[slice(*span)]):
+                matches.setdefault(span, (label, match))
+        # What lies in a block has been read with it.
+        if label.start >= read.get(label.name, 0) and (opening := _OPENING.match(text, label.end)):
+            for item in _items(text, opening):
+                read[label.name] = item.end()
+                if _is_item(text, label, opening["rest"], item):
+                    yield Finding(_kind(label), *_value_span(item, 0))
+    for span in verified(matches, lambda span: _is_secret(text, *matches[span], span)):
+        yield Finding(_kind(matches[span][0]), *span)
+
+
+def _kind(label: Label) -> str:
+    return "PASSWORD" if label.name in PASSWORDS else "SECRET"
+
+
+def _sign(label: Label, match: re.Match[str], span: Span) -> str:
+    """Return what stands between the name and the value; empty where they merely follow each other."""
+    sign = match["sign"].lower()
+    if not sign:
+        verb = _VERB.match(match.string, span[1])
+        return verb[0] if verb else ""
+    return "" if sign in _LOCAL_SIGNS and label.name in ENGLISH else sign
+
+
+def _value_span(match: re.Match[str], name: int) -> Span:
+    """Return where the value stands, without what ends the sentence, bracket or parameter it is in."""
+    if match["quoted"] is not None:
+        return match.span("quoted")
+    start, value = match.start("bare"), match["bare"]
+    if name and "&" in value and re.search(r"[?&][\w.-]{0,24}\Z", match.string[max(0, name - 26) : name]):
+        value = value.partition("&")[0]
+    if match["sign"] == ">":  # <password>...</password>
+        value = value.partition("<")[0]
+    if value.isascii() or not value[0].isascii():
+        value = value.rstrip(".:\\")
+    else:  # the sentence goes on without a blank, in a script that has none
+        value = _UNSPACED.split(value, maxsplit=1)[0]
+    while value and value[-1] in _BRACKETS and value.count(value[-1]) > value.count(_BRACKETS[value[-1]]):
+        value = value[:-1].rstrip(".:\\")
+    return start, start + len(value)
+
+
+def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> bool:
+    value, rest, quoted = text[slice(*span)], match["rest"], match["quoted"] is not None
+    if _NOT_A_VALUE.search(rest) and label.name != "pin":
+        return False
+    if label.name == "pin":
+        return _is_pin(value, match)
+    if is_placeholder(value) or _is_of_other_name(text, label) or (match["quote"] == "`" and " " in value):
+        return False
+    if match["close"] and not quoted and not _DIGITS.fullmatch(value):
+        return False  # after a key in quotes a value has quotes, too, or is a variable or another object
+    sign = _sign(label, match, span)
+    if label.name not in PASSWORDS:
+        if label.name in {"token", "credential"} and is_uuid(value):
+            return False  # of a session, a row, a trace
+        return bool(sign) and looks_random(value, 12)
+    if not sign:  # "log in with password Qr7!dke#39"
+        apart = text[span[0] - 1].isspace() or text[span[0] - 1] in "\"'`"
+        return apart and not rest and is_mixed(value)
+    if label.name == "pass" and (" " in value or not _is_whole(text, label, rest) or sign == "-"):
+        return False
+    return is_password(value, quoted=quoted, connection=bool(_CONNECTION.search(_line(text, span))))
+
+
+def _is_whole(text: str, label: Label, rest: str) -> bool:
+    """Say whether it is a pass of itself: of a match, a race, an encoder; passed, passenger, compass."""
+    return not (label.start and text[label.start - 1].isalpha()) and not rest[:1].isalpha()
+
+
+def _is_pin(value: str, match: re.Match[str]) -> bool:
+    """Say whether digits are a PIN; a "PIN code" of six is a postal one, "pin =" is one of a chip."""
+    if not _PIN.fullmatch(value) or match["sign"] in {"", "=", "-", ":="}:
+        return False
+    return len(value) == 4 or (match.string[match.start() - 3 : match.start()] == "PIN" and not match["rest"])
+
+
+def _is_of_other_name(text: str, label: Label) -> bool:
+    """Say whether it is a part of another: arn:aws:secretsmanager:...:secret:..., AWS::IAM::AccessKey."""
+    return bool(_OTHER_NAME.search(text, max(0, label.start - 80), label.start))
+
+
+def _line(text: str, span: Span) -> str:
+    start = text.rfind("\n", 0, span[0]) + 1
+    return text[max(start, span[0] - 200) : span[1] + 32]
+
+
+def _items(text: str, opening: re.Match[str]) -> Iterator[re.Match[str]]:
+    """Return what a list or an object holds."""
+    return _in_brackets(text, opening) if opening["bracket"] else _in_lines(text, opening.end())
+
+
+def _in_brackets(text: str, opening: re.Match[str]) -> Iterator[re.Match[str]]:
+    start = opening.start("bracket")
+    end = text.find(_CLOSING[opening["bracket"]], start, start + _BLOCK)
+    end = end if end >= 0 else start + _BLOCK
+    while 0 <= start < end:
+        if match := _ITEM.match(text, start):
+            yield match
+        start = text.find(",", match.end() if match else start + 1, end)
+
+
+def _in_lines(text: str, start: int) -> Iterator[re.Match[str]]:
+    """Yield the items of YAML, one a line, as long as they go on."""
+    end = start + _BLOCK
+    while start < end and (match := _LINE.match(text, start)):
+        yield match
+        start = match.end()
+
+
+def _is_item(text: str, label: Label, rest: str, item: re.Match[str]) -> bool:
+    value = text[slice(*_value_span(item, 0))]
+    if _NOT_A_VALUE.search(rest) or (label.name == "pass" and not _is_whole(text, label, rest)):
+        return False
+    # Of one secret more may be said: its value alone is meant. What has a name is one of several.
+    if item["key"] is not None and not rest.lower().endswith("s") and item["key"].lower() not in _VALUE_KEYS:
+        return False
+    if is_placeholder(value) or is_name(value) or _AMOUNT.fullmatch(value):
+        return False
+    if label.name not in PASSWORDS:
+        return looks_random(value, 12)
+    return " " not in value and is_password(value, quoted=item["quoted"] is not None, connection=False)

@@ -1,0 +1,127 @@
+"""Tells the value of a secret from what stands in its place: placeholders, references, code, words."""
+
+import math
+import re
+from collections import Counter
+from typing import Final
+
+_STOP: Final = (
+    r"your|my|the|a|an|some|example|sample|dummy|fake|test|placeholder|changeme|change|me|redacted|secret|password|passwd|pass|pwd"
+    r"|key|token|api|user|username|here|value|string|text|enter|insert|none|null|nil|true|false|undefined|empty|todo|tbd"
+    r"|required|optional|masked|hidden|removed|put|in|this|new|old|client|access|auth|db|database|admin|bearer|basic"
+)
+# Only what *is* a placeholder: a stop word or a variable inside a password does not make it one.
+_PLACEHOLDER = re.compile(
+    r"(?:(?:\$\{\{?[^}]{0,128}\}?\}?|\{\{?[^}]{0,128}\}?\}?|%[A-Za-z_]\w{0,64}%|\$__\w{1,16}\{[^}]{0,128}\}|\$\([^)]{0,128}\)?)[:@/.,_-]?)+"
+    r"|(?-i:\$_?(?:[A-Z][A-Z0-9_]*|[a-z_]+[0-9]{0,2}(?:[A-Z][a-z]{2,})*[0-9]{0,2}))(?:\[[^\]]*\]?|->.*|\\n)?"
+    r"|(?:your|my|some|the)(?:[_ -][A-Za-z]+)+|<[^>]*>?|\[[^\]]*\]?|`[^`]*`?"
+    rf"|[*•●.x_X-]+\d{{0,3}}|(?:{_STOP})(?:[\W_]*(?:{_STOP}))*(?:[_-]\d{{1,4}})?",
+    re.IGNORECASE,
+)
+# The name of a place where the secret lies, and the keys that AWS prints in its documentation.
+_REFERENCE = re.compile(
+    r"arn:aws[\w-]*:.*|(?:op|vault|ref\+\w+|secretref|keyvault|ssm|sm|awssm|gcpsm|akv|keychain|bw|pass|sops)"
+    r":/{0,2}[a-z][\w./#:@-]*|projects/[^/]+/secrets/.*|/?(?:run|var)/.*|@Microsoft\.KeyVault\(.*"
+    r"|(?-i:[A-Za-z0-9/+]*EXAMPLE(?:KEY|TOKEN)?)|!(?:Ref|Sub|GetAtt|Join|secret|env|ENV|env_var|include|file|vault)"
+)
+_CODE = re.compile(
+    r"[A-Za-z_]\w*\([^()]*\)?|process\.env\b[\w.\[\]\"']*|os\.environ\b[\w.\[\]\"'()]*|getenv\b.*"
+    r"|https?://.*|[~.]?/[\w.~/-]*|[A-Z][a-z]+\[.*|[A-Za-z_]\w*\[[\w\"'.\[\]-]*"
+)
+_ATTRIBUTE = re.compile(r"(?:[A-Za-z_]\w*(?:\.|->|::))+[A-Za-z_]\w*(?:\(.*|\[.*)?")
+_VERSION = re.compile(
+    r"(?:[~^v]|[<>=]=?)?[0-9]{1,4}(?:\.[0-9x*]{1,5}){1,3}"
+    r"(?:[-+.]?(?:alpha|beta|rc|dev|pre|post|snapshot|next|canary|preview|a|b)?[.-]?[0-9]*){0,3}",
+    re.IGNORECASE,
+)
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_IDENTIFIER = re.compile(r"[a-z]+(?:[_-][a-z0-9]+)+|[A-Za-z]+(?:_[A-Za-z0-9]+)+|[a-z]+(?:[A-Z][a-z0-9]+)+")
+_WORDS = re.compile(r"[^\W\d_]?[a-z\u00df-\uffff. _-]+(?:[A-Z][a-z]+)*[A-Z]{0,3}|[A-Z._ -]+")
+# Letters, digits and a sign that no word has.
+_MIXED = re.compile(r"(?!\S*(?:://|\]\()|\w+==?)(?=\S*[A-Za-z])(?=\S*[0-9])(?=\S*[!@#$%^&*?+=])\S{8,}\Z")
+_RULE = re.compile(r"[a-z_]+:\S+|\^.*\$|.*\(\?[=!:].*")  # min:12, a regular expression
+_JOINED = re.compile(r"\s*\+\s")  # what follows a string to which another is added
+_CASES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+# Two letters that follow each other in hardly any language that is written in Latin letters.
+_RARE_PAIR = re.compile(
+    r"(?=q[^u]|[jvx][b-df-hj-np-tvwxz]|[b-df-hj-np-tvwxz][jqx]|[bfghkmpvw]z|z[bcdfghjkmnpqrstvx])",
+    re.IGNORECASE,
+)
+_SHORTEST_LETTERS: Final = 16
+
+
+def is_mixed(value: str) -> bool:
+    """Say whether a value has letters, digits and a sign, as nothing but a password has."""
+    return _MIXED.match(value) is not None
+
+
+def is_placeholder(value: str) -> bool:
+    """Say whether a value stands for one that is not there, or names the place where it is."""
+    value = value.rstrip(".!?:,")
+    return any(pattern.fullmatch(value) for pattern in (_PLACEHOLDER, _REFERENCE, _VERSION))
+
+
+def is_code(value: str) -> bool:
+    """Say whether a value is an expression that yields the secret."""
+    return _CODE.fullmatch(value) is not None or _ATTRIBUTE.fullmatch(value) is not None
+
+
+def is_name(value: str) -> bool:
+    """Say whether a value has the form of a name in code: db_password_1, accessToken2."""
+    return _IDENTIFIER.fullmatch(value) is not None and not _is_noise(value)
+
+
+def is_uuid(value: str) -> bool:
+    """Say whether a value has the form of an id that anybody may know."""
+    return _UUID.fullmatch(value) is not None
+
+
+def is_password(value: str, *, quoted: bool, connection: bool) -> bool:
+    """Say whether a value after the name of a password is one.
+
+    People choose short ones, digits alone, words alone: those only where nothing else can be meant, as in
+    a connection string.
+    """
+    if (not quoted and is_code(value)) or _RULE.fullmatch(value) or _JOINED.match(value):
+        return False
+    if len(value) < (4 if quoted else 6) or _entropy(value) < 1.5:
+        return False
+    if any(not character.isalpha() and character not in "_-. " for character in value.rstrip(".!?:")):
+        return True
+    # Letters alone: in a connection string, with hyphens as a passphrase, or too mixed to be a word.
+    return connection or value.count("-") >= 2 or not _WORDS.fullmatch(value.rstrip(".!?:"))
+
+
+def looks_random(value: str, shortest: int) -> bool:
+    """Say whether a value is long and no word: letters and digits, or letters as no language has them."""
+    value = value.rstrip(".!?:")[:256]
+    if len(value) < shortest or is_placeholder(value) or is_code(value):
+        return False
+    if is_name(value):
+        return False
+    if value.isalpha():
+        return len(value) >= max(shortest, _SHORTEST_LETTERS) and _is_scrambled(value)
+    return any(map(str.isalpha, value)) and any(map(str.isdigit, value)) and _entropy(value) >= 2.0
+
+
+def _is_noise(value: str) -> bool:
+    """Say whether a value of the form of a name is none: letters and digits change places in its parts."""
+    parts = re.split(r"[_-]", value)
+    return any(len(re.findall(r"[0-9]+|[A-Za-z]+", part)) >= 4 for part in parts)
+
+
+def _is_scrambled(letters: str) -> bool:
+    """Say whether cases change as in no name of code, or letters follow each other as in no word."""
+    if not letters.isascii() or _entropy(letters) < 3.0:
+        return False
+    parts = _CASES.findall(letters)
+    if len(parts) > len(letters) / 2.7:
+        return True
+    vowels = sum(letter in "aeiouy" for letter in letters.lower())
+    return vowels < len(letters) / 6 or len(_RARE_PAIR.findall(letters)) >= 3
+
+
+def _entropy(value: str) -> float:
+    """Return the Shannon entropy of the characters, in bits per character."""
+    total = len(value)
+    return -sum(count / total * math.log2(count / total) for count in Counter(value).values())
