@@ -187,7 +187,7 @@ class Pipeline:
         if "long_text" in decision.degraded:
             event = few_metadata(event)
         return ScoredEvent(
-            event=self._keeper.kept(_counted(event, scores), findings),
+            event=self._keeper.kept(_counted(event, scores), findings, decision.text),
             scores=scores,
             decision=decision,
             timestamp=judged.timestamps[row],

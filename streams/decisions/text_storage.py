@@ -47,8 +47,11 @@ class Keeper:
         """Return what is kept of a text: what cannot be redacted is not kept."""
         return "hash" if self._storage == "redacted" and known is None else self._storage
 
-    def kept(self, event: Event, findings: Findings) -> Event:
-        """Return the event with its texts reduced; the prompt of a completion is an event of its own."""
+    def kept(self, event: Event, findings: Findings, text: str | None = None) -> Event:
+        """Return the event with its texts reduced; the prompt of a completion is an event of its own.
+
+        `text` is its redacted text, where that is there already.
+        """
         if event.prompt:
             event = msgspec.structs.replace(event, prompt="")
         storage = self.storage(findings.of(event.text))
@@ -62,7 +65,9 @@ class Keeper:
                 event, text="", system_prompt="", contexts=(), tool_calls=calls, metadata=metadata
             )
         # The text without findings too: of one beyond the scan limit the rest is cut.
-        changes: dict[str, Any] = {"text": self.redacted(event.text, findings, salt)}
+        if text is None:
+            text = self.redacted(event.text, findings, salt)
+        changes: dict[str, Any] = {"text": text}
         if metadata:
             changes["metadata"] = metadata
         if event.system_prompt:

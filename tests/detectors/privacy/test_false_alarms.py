@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from detectors.privacy.redaction import find_all
+from detectors.privacy.finders import find_all
 
 ORDINARY = [
     "mac 00:00:00:00:00:00 and FF:FF:FF:FF:FF:FF",
