@@ -67,9 +67,23 @@ def _output(body: Mapping[str, Any], role: str) -> list[ChatMessage] | None:
         return _message(output, role) if output.keys() == {"message"} else None
     if not (isinstance(output, (list, tuple)) and all(isinstance(item, Mapping) for item in output)):
         return None
-    shown = [item for item in output if str(item.get("type")) in _ITEMS or "role" in item]
+    shown = [_called(item) for item in output if _has_text(item)]
     known = body.get("object") == "response" or len(shown) == len(output)
     return read_messages(shown, "assistant") if known else None
+
+
+def _has_text(item: Mapping[str, Any]) -> bool:
+    kind = str(item.get("type"))
+    return kind in _ITEMS or "role" in item or kind.endswith("_call")
+
+
+def _called(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the call of a tool of the API itself as one of a function: what it was told, it was told."""
+    kind = str(item.get("type"))
+    if kind in _ITEMS or "role" in item:
+        return item
+    told = {name: value for name, value in item.items() if name not in ("type", "id", "call_id", "status")}
+    return {"type": "function_call", "name": kind, "arguments": told}
 
 
 _ITEMS: Final = ("message", "function_call", "custom_tool_call", "function_call_output", "mcp_call")

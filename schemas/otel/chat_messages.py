@@ -29,6 +29,7 @@ _RESULTS: Final = (
     *("tool_call_response", "tool_result", "tool-result", "server_tool_call_response"),
     *("function_call_output", "custom_tool_call_output"),
 )
+_ARGUMENTS: Final = ("arguments", "input", "args", "parameters", "params", "kwargs", "arguments_json")
 _REASONING: Final = ("reasoning", "thinking", "redacted_thinking", "compaction")
 _LEFT_OUT: Final = (
     *_REASONING,
@@ -176,7 +177,7 @@ def tool_call(call: Mapping[str, Any]) -> ToolCall:
         if isinstance(inner := call.get(name), Mapping):
             return tool_call(inner)
     name = call.get("name", call.get("toolName", ""))
-    arguments = next((call[key] for key in ("arguments", "input", "args") if call.get(key) is not None), "")
+    arguments = next((call[key] for key in _ARGUMENTS if call.get(key) is not None), "")
     return ToolCall(name=clean(name)[:NAME_LENGTH], arguments=clean(arguments))
 
 

@@ -1,9 +1,17 @@
 """Finds the messages of a model call in what a span carries: attributes, numbered attributes, events."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from schemas.otel.chat_messages import ChatMessage, message_of, parse_messages, read_messages, structure
+from schemas.otel.chat_messages import (
+    ChatMessage,
+    clean,
+    message_of,
+    parse_messages,
+    read_messages,
+    structure,
+)
 
 
 class SpanEvent(NamedTuple):
@@ -15,8 +23,12 @@ class SpanEvent(NamedTuple):
     """Of a log record; span events have none."""
 
 
+_SPOKEN = re.compile(r"gen_ai\.([a-z]+)[._]message")
 _EVENT_LISTS: Final = ("events", "all_messages_events")
 """Attributes in which pydantic-ai and logfire put events as JSON."""
+_OF_LOGFIRE: Final = ("request_data", "response_data")
+_OBJECTS: Final = ("ai.response.object", "ai.result.object")
+"""An answer in the form that the app asked for: also where it looks like a message it is none."""
 _WHOLE: Final = ("pydantic_ai.all_messages", "all_messages_events")
 
 
@@ -28,6 +40,10 @@ def messages_at(attributes: Mapping[str, object], name: str, role: str) -> list[
         return []
     elif name == "ai.prompt":
         found = _vercel(value, role)
+    elif name in _OF_LOGFIRE:
+        found = _logfire(value, role)
+    elif name in _OBJECTS:
+        found = [ChatMessage(role, clean(value))]
     elif _is_plain(attributes, name):
         found = [ChatMessage(role, str(value))]
     else:
@@ -52,10 +68,12 @@ def from_events(
             found.setdefault(f"gen_ai.{what}", event.attributes.get(f"gen_ai.{what}", body))
         elif event.name == "gen_ai.choice":
             answers.append(_choice(body))
-        elif event.name.startswith("gen_ai.") and event.name.endswith(".message"):
-            told.append({"role": event.name.split(".")[1]} | {k: v for k, v in body.items() if v is not None})
+        elif spoken := _SPOKEN.fullmatch(event.name):
+            told.append({"role": spoken[1]} | {k: v for k, v in body.items() if v is not None})
         else:
             found.update({k: v for k, v in {**body, **event.attributes}.items() if v not in (None, "")})
+    while told and not answers and told[-1]["role"] == "assistant" and len(told) > 1:
+        answers.append(told.pop())  # nothing was asked after it: it is what was answered
     if told:
         found.setdefault("gen_ai.input.messages", told)
     if answers:
@@ -82,6 +100,41 @@ def _vercel(value: object, role: str) -> list[ChatMessage]:
     found = parse_messages(given.get("system"), "system")
     found += [message for name in ("messages", "prompt") for message in parse_messages(given.get(name), role)]
     return found or parse_messages(value, role)
+
+
+def _logfire(value: object, role: str) -> list[ChatMessage]:
+    """Read logfire's requests and responses; `request_data` of other spans is no call of a model."""
+    given = structure(value)
+    if not isinstance(given, Mapping):
+        return []
+    if role != "user":
+        texts = [given.get(name) for name in ("combined_chunk_content", "text")]
+        return read_messages(given, role) or [m for text in texts if text for m in parse_messages(text, role)]
+    if "model" not in given and "messages" not in given:
+        return []
+    system = parse_messages(given.get("instructions"), "system")
+    asked = [m for name in ("input", "prompt") for m in parse_messages(given.get(name), role)]
+    return system + (read_messages(given, role) or asked)
+
+
+def documents(attributes: Mapping[str, object], name: str) -> list[str]:
+    """Return the texts of the documents of an attribute, or of those numbered at its `{i}`."""
+    if "{i}" in name:
+        return [message.text for message in _numbered(attributes, name, "tool") if message.text]
+    found = structure(attributes.get(name))
+    return [
+        text for each in (found if isinstance(found, (list, tuple)) else [found]) if (text := _document(each))
+    ]
+
+
+def _document(value: object) -> str:
+    if not isinstance(value := structure(value), Mapping):
+        return "" if value is None else clean(value)
+    inner = value.get("document")
+    if isinstance(inner, Mapping):
+        return _document(inner)
+    names = ("content", "document.content", "page_content", "text")
+    return next((clean(value[name]) for name in names if value.get(name)), clean(value))
 
 
 def _numbered(attributes: Mapping[str, object], template: str, role: str) -> list[ChatMessage]:

@@ -5,6 +5,7 @@ calls before and after it: whoever judges them all judges one answer several tim
 """
 
 import enum
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -74,6 +75,20 @@ def kind_of(attributes: Mapping[str, object]) -> Kind | None:
 def is_model_call(attributes: Mapping[str, object]) -> bool:
     """Return whether any attribute is one of those that instrumentations of model calls set."""
     return any(name.startswith(_CALLS) for name in attributes)
+
+
+_REASONING: Final = re.compile(
+    r"\"type\"\s*:\s*\"(?:reasoning|thinking|redacted_thinking)\"|\"(?:reasoning_content|thinking)\"\s*:\s*\"[^\"]"
+)
+
+
+def has_reasoning(attributes: Mapping[str, object]) -> bool:
+    """Return whether a span holds what a model thought before its answer: nobody is shown it."""
+    return "ai.response.reasoning" in attributes or any(
+        _REASONING.search(value if isinstance(value, str) else repr(value).replace("'", '"'))
+        for value in attributes.values()
+        if isinstance(value, (str, list, dict))
+    )
 
 
 _SWITCHES: Final = (

@@ -15,13 +15,14 @@ from typing import Any, Final
 from schemas.events import Event, ToolCall
 from schemas.otel.attributes import ATTRIBUTES, DETAILS, name_of
 from schemas.otel.chat_messages import ChatMessage, latest_turn, split_answer, structure, tool_call
-from schemas.otel.content import SpanEvent, from_events, messages_at
+from schemas.otel.content import SpanEvent, documents, from_events, messages_at
 from schemas.otel.kinds import Kind, kind_of
 from schemas.otel.metadata import metadata
 
 _NS_PER_MS: Final = 1_000_000
 _UNKNOWN_SERVICE: Final = "unknown_service"
 """What OpenTelemetry itself calls a service without a name."""
+_TOLD: Final = "gen_ai.tool.call.arguments"
 _OF_TOOLS: Final = tuple(name for name, target in ATTRIBUTES.items() if target.field == "tool_calls")
 
 
@@ -62,6 +63,7 @@ def events_from_span(
     asked = _asked(sources, whole)
     turn = latest_turn(asked, whole=whole)
     instructions = [message.text for message in _messages(sources, "system_prompt", "system")]
+    contexts = turn.contexts + _documents(sources)
     text, tool_calls = _answer(sources, split_answer(asked)[1] if whole else [])
     known = {**(resource or {}), **told, **attributes}
     common: dict[str, Any] = {
@@ -69,7 +71,7 @@ def events_from_span(
         "request_id": name_of(f"{trace_id}-{span_id}"),
         "trace_id": name_of(trace_id),
         "span_id": name_of(span_id),
-        "contexts": turn.contexts,
+        "contexts": contexts,
         "metadata": metadata(known if events else attributes, ATTRIBUTES),
     }
     prompt = {
@@ -89,7 +91,7 @@ def events_from_span(
         "tool_calls": tool_calls,
     }
     made = []
-    if turn.text or turn.contexts:
+    if turn.text or contexts:
         made.append(Event(**common | _fields(known, "prompt") | prompt))
     if text or tool_calls:
         made.append(Event(**common | _fields(known, "completion") | completion))
@@ -109,13 +111,13 @@ def _fields(attributes: Mapping[str, object], on: str) -> dict[str, Any]:
 
 def _asked(sources: Iterable[Mapping[str, object]], whole: bool) -> list[ChatMessage]:
     """Return the first input with something new in it, or else the first at all: its system prompt counts."""
-    first: list[ChatMessage] = []
-    for messages in _found(sources, "text", "prompt", "user"):
-        turn = latest_turn(messages, whole=whole)
-        if turn.text or turn.contexts:
-            return messages if turn.system else [*_systems(first), *messages]
-        first = first or messages
-    return first
+    found = list(_found(sources, "text", "prompt", "user"))
+    turns = [latest_turn(messages, whole=whole) for messages in found]
+    new = next((i for i, turn in enumerate(turns) if turn.text or turn.contexts), 0)
+    if not found or turns[new].system:
+        return found[new] if found else []
+    system = next((turn.system for turn in turns if turn.system), "")
+    return [*([ChatMessage("system", system)] if system else []), *found[new]]
 
 
 def _answer(
@@ -129,6 +131,13 @@ def _answer(
         listed = [structure(source.get(name)) for source in sources for name in _OF_TOOLS]
         entries = [each for entries in listed if isinstance(entries, list) for each in entries]
         calls = tuple(tool_call(each) for each in entries if isinstance(each, Mapping))
+    if not calls:
+        told = (
+            {"name": source.get("gen_ai.tool.name", ""), "arguments": source[_TOLD]}
+            for source in sources
+            if _TOLD in source
+        )
+        calls = tuple(map(tool_call, told))
     return text, calls
 
 
@@ -136,8 +145,11 @@ def _messages(sources: Iterable[Mapping[str, object]], field: str, role: str) ->
     return next(_found(sources, field, "prompt", role), [])
 
 
-def _systems(messages: list[ChatMessage]) -> list[ChatMessage]:
-    return [ChatMessage("system", system)] if (system := latest_turn(messages).system) else []
+def _documents(sources: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
+    names = [name for name, row in ATTRIBUTES.items() if row.field == "contexts"]
+    return tuple(
+        dict.fromkeys(text for source in sources for name in names for text in documents(source, name))
+    )
 
 
 def _found(

@@ -34,6 +34,8 @@ class SpanTally:
     without_prompt: int = 0
     """Of the published ones."""
     without_answer: int = 0
+    with_reasoning: int = 0
+    """Calls of a model whose reasoning was left out."""
     repeats: int = 0
     """Agents, chains and workflows, whose calls were published."""
     without_content: int = 0
@@ -104,6 +106,7 @@ class SpanPreparer(Preparer):
         if span.kind not in (Kind.GENERATION, Kind.WRAPPER):
             self.spans.others[span.kind] += 1
             return []
+        self.spans.with_reasoning += span.reasoning
         if not span.events:
             self.spans.without_content += 1
             if span.switch:
@@ -163,6 +166,7 @@ def summary(tally: SpanTally) -> list[str]:
     ]
     waiting = tally.read - sum(count for count, _ in found)
     found.append((waiting, f"{Kind.WRAPPER}: not reached"))
+    found.append((tally.with_reasoning, "of these with reasoning, which nobody is shown: not published"))
     return [f"spans {tally.read:>15,}"] + [f"  {count:>18,}  {what}" for count, what in found if count]
 
 

@@ -10,7 +10,7 @@ import msgspec
 from schemas.events import Event
 from schemas.mending import parse
 from schemas.otel.content import SpanEvent
-from schemas.otel.kinds import Kind, content_switch, is_model_call, kind_of
+from schemas.otel.kinds import Kind, content_switch, has_reasoning, is_model_call, kind_of
 from schemas.otel.spans import events_from_span
 from schemas.rejection import Reason, Rejected
 
@@ -26,6 +26,8 @@ class ExportedSpan(NamedTuple):
     """Its prompt and its completion, as far as it has their text."""
     switch: str = ""
     """Of a generation without a text: the setting that makes its instrumentation write it."""
+    reasoning: bool = False
+    """It holds reasoning, which is left out."""
     problem: Rejected | None = None
     """Why it could not be read."""
 
@@ -81,7 +83,12 @@ def _span(
         asked = made or is_model_call(attributes) or any(event.name.startswith("gen_ai.") for event in events)
         kind = Kind.GENERATION if asked else Kind.OTHER
     without = kind is Kind.GENERATION and not made
-    return ExportedSpan(kind, ids[0], tuple(map(_timed, made)), content_switch(attributes) if without else "")
+    reasoning = kind is Kind.GENERATION and any(
+        map(has_reasoning, (attributes, *(event.attributes for event in events)))
+    )
+    return ExportedSpan(
+        kind, ids[0], tuple(map(_timed, made)), content_switch(attributes) if without else "", reasoning
+    )
 
 
 def _timed(event: Event) -> Event:

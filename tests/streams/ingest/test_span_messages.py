@@ -101,3 +101,13 @@ def test_a_bad_span_among_good_ones_of_a_line_takes_none_with_it() -> None:
         preparer(InputRow(1, json.dumps([old, good]).encode()))
     assert [codec.decode(Event, value).text for _, value in caught.value.rest] == ["Hi", "Hi!"]
     assert (preparer.spans.read, preparer.spans.published, preparer.spans.refused) == (2, 1, 1)
+
+
+def test_reasoning_that_is_left_out_is_counted() -> None:
+    preparer = new()
+    thought = json.dumps({"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm"}]})
+    assert prepared(preparer, line(1, call("Hi", **{"output.value": thought})), line(2, call("Ho"))) == [
+        "Hi", "Ho", "Ho!",
+    ]  # fmt: skip
+    assert preparer.spans == SpanTally(read=2, published=2, without_answer=1, with_reasoning=1)
+    assert any("1  of these with reasoning" in each for each in summary(preparer.spans))
