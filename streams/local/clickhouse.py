@@ -7,6 +7,7 @@ ClickHouse's HTTP interface on 127.0.0.1, to whoever knows the token in `DIRECTO
 import argparse
 import asyncio
 import fcntl
+import logging
 import os
 import re
 import signal
@@ -80,6 +81,18 @@ def _lock(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+class _OneLine(logging.Filter):
+    """Lets what a client did wrong be said in one line: the traceback would be one of aiohttp."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        from aiohttp.http_exceptions import HttpProcessingError
+
+        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+            record.msg, record.args = f"A request that is no HTTP was refused: {record.exc_info[0]}", ()
+            record.exc_info = record.exc_text = None
+        return True
+
+
 async def serve(path: Path, port: int, memory: int) -> None:
     """Serve `path` until SIGTERM or SIGINT; `memory` bounds what queries use, in bytes."""
     from aiohttp import web
@@ -90,6 +103,7 @@ async def serve(path: Path, port: int, memory: int) -> None:
     from streams.local.engine import Engine
     from streams.local.http import application
 
+    logging.getLogger("aiohttp.server").addFilter(_OneLine())
     token = make_token(path)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -32,6 +32,8 @@ _OURS = re.compile(
 _DEFAULT, DATABASE = "default", "main"
 _NO_TABLE = "the grant READ ON FILE"
 _UNKNOWN_TABLE = "Code: 60. DB::Exception: Unknown table in `default`: {} (UNKNOWN_TABLE)"
+_NO_UTF8 = "codec can't decode"
+_NOT_OF_FORMAT = "Code: 117. DB::Exception: The data is not of the format that was named (INCORRECT_DATA)"
 _SETTING_NAME = re.compile(r"[A-Za-z_]\w*")
 _Handle = Any  # chdb's Connection: it takes statements as bytes, though it is annotated for str only
 
@@ -143,7 +145,9 @@ class Engine:
         )
 
     def _error(self, error: Exception) -> EngineError:
-        return EngineError(_OURS.sub("", str(error)), self.version)
+        text = str(error)
+        # chDB reads the engine's message as UTF-8, and stumbles over bytes of the data that are quoted in it.
+        return EngineError(_NOT_OF_FORMAT if _NO_UTF8 in text else _OURS.sub("", text), self.version)
 
     def _canonical(self, statement: bytes) -> str:
         """Return one statement as the engine's parser understands it, without comments.

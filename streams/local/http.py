@@ -8,6 +8,8 @@ accepted, with the store's token as its password (`callers.py`). GET changes not
 
 import asyncio
 import json
+import logging
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +28,11 @@ _CONTENT_TYPES = {"json": "application/json", "tabseparated": "text/tab-separate
 LANE_THREADS = 4
 _NOT_FOUND = {16, 46, 47, 60, 81}
 _FORBIDDEN = {497, 516}
-_BAD_REQUEST = {6, 25, 26, 27, 33, 36, 38, 41, 42, 43, 53, 62, 70, 72, 73, 115, 117, 349, 386, 456, 457}
+_BAD_REQUEST = {
+    6, 25, 26, 27, 33, 36, 38, 41, 42, 43, 50, 53, 62, 70, 72, 73, 92, 115, 117, 349, 386, 456, 457, 636,
+}  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LOG = logging.getLogger(__name__)
 # Names that speak to the HTTP layer; every other one in the URL is a setting of the query.
 _TRANSPORT = {
     "query", "database", "default_format", "user", "password", "quota_key", "session_id", "session_check",
@@ -73,6 +79,9 @@ def application(engine: Engine, token: str, token_file: Path, threads: int = 8) 
             asked = await _request(request)
         except BadRequestError as error:
             return web.Response(status=400, text=f"{error}\n")
+        except (ConnectionError, web.RequestPayloadError) as error:
+            _LOG.warning("A request ended before its body did (%s); nothing of it was run.", error)
+            return web.Response(status=400, text="The body of the request is not complete.\n")
         return await _answer(request, engine, lanes, asked)
 
     async def ping(request: web.Request) -> web.Response:
@@ -89,9 +98,11 @@ def application(engine: Engine, token: str, token_file: Path, threads: int = 8) 
 
 async def _request(request: web.Request) -> Request:
     values = dict(request.query)
+    if _CONTROL.search(values.get("query_id", "")):
+        raise BadRequestError("query_id: a name without control characters was expected.")
     if request.content_type == "multipart/form-data":
         body = b""
-        for name, field in (await request.post()).items():
+        for name, field in (await _form(request)).items():
             if not isinstance(field, str):
                 raise BadRequestError("External data in a form is not supported by the embedded store.")
             values[name] = field
@@ -110,6 +121,17 @@ async def _request(request: web.Request) -> Request:
         parameters={k.removeprefix("param_"): v for k, v in values.items() if k.startswith("param_")},
         read_only=request.method != "POST",
     )
+
+
+async def _form(request: web.Request) -> Mapping[str, object]:
+    try:
+        return await request.post()
+    except (ConnectionError, web.RequestPayloadError, web.HTTPException):
+        raise
+    except Exception:  # aiohttp has many for a form without a boundary, an end, or headers of its parts
+        raise BadRequestError(
+            "The form cannot be read: multipart/form-data needs a boundary, and each part a name and an end."
+        ) from None
 
 
 async def _body(request: web.Request, values: Mapping[str, str]) -> bytes:
