@@ -14,7 +14,8 @@ $(READY): requirements-dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "weir needs Python 3.11 or newer: install it (Debian: apt-get install python3 python3-venv) or set PYTHON" >&2; exit 2; }
 	@echo "setting up $(VENV) with $(PYTHON) (about 1.4 GB on disk, once; it takes one to three minutes)"
 	@$(PYTHON) -m venv $(VENV) || { echo "venv is missing: apt-get install python3-venv" >&2; exit 2; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@echo "installing packages; pip says which, and the large ones take a while"
+	@$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 

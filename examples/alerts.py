@@ -40,5 +40,8 @@ async def main(limit: float) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] and not sys.argv[1].isdigit():
+        print("usage: python examples/alerts.py [COUNT]")
+        sys.exit(0 if sys.argv[1] in ("-h", "--help") else 2)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else float("inf")))

@@ -170,7 +170,7 @@ class Live:
         others = len(decision.rules) - 1
         more = f" +{others} rule{'s' if others > 1 else ''}" if others else ""
         if decision.text is None and any(hit.metric in COUNTS for hit in decision.rules):
-            shown = "(not shown)"
+            shown = "(not shown: personal data or a secret)"
         else:
             shown = quoted(text, columns() - MARGIN - len(line) - len(more))
         self._say(decision.action, line + shown + more)

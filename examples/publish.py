@@ -39,4 +39,6 @@ async def main(text: str) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        sys.exit(print("usage: python examples/publish.py [TEXT]"))
     asyncio.run(main(" ".join(sys.argv[1:]) or "Where is my parcel?"))

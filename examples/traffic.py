@@ -42,6 +42,7 @@ INSTRUCTIONS: Final = 140
 """Tokens of the prompt template."""
 SLOWER: Final = 1.9
 """How much longer `harbour-large` takes in the second half."""
+USAGE: Final = "usage: python examples/traffic.py COUNT > events.jsonl"
 INTERRUPTED: Final = 130
 CLOSED_PIPE: Final = 141
 """Exit statuses as shells count them: 128 + SIGINT, 128 + SIGPIPE."""
@@ -128,8 +129,11 @@ def _tokens(text: str) -> int:
 
 def main() -> int:
     """Print events as JSON lines; return the exit status."""
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        print(USAGE)
+        return 0
     if len(sys.argv) != 2 or not sys.argv[1].isdigit():
-        sys.exit("usage: python examples/traffic.py COUNT")
+        sys.exit(USAGE)
     seed = random.SystemRandom().randrange(10**9)  # other ids each time: the same ones would count once
     try:
         for event in events(int(sys.argv[1]), seed):

@@ -381,3 +381,12 @@ def test_shell(weir: Weir) -> None:
     status, output, errors = run(weir, "sh", "shell.sh", 'What does "hi" mean?')
     assert status == 0, errors
     assert '"action":"allow"' in output
+
+
+@pytest.mark.parametrize("name", ["traffic", "publish", "alerts", "gate"])
+def test_an_example_says_how_it_is_used(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py"), "--help"], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: ")

@@ -8,6 +8,10 @@
 import { randomUUID } from "node:crypto";
 import { Kafka, Partitioners, logLevel } from "kafkajs";
 
+// Newer versions of Node warn of negative timers, which kafkajs sets; they do no harm.
+process.removeAllListeners("warning");
+process.on("warning", (warning) => warning.name !== "TimeoutNegativeWarning" && console.warn(warning.message));
+
 const TIMEOUT_MS = 15_000;
 const text = process.argv[2] ?? "Where is my parcel?";
 const brokers = (process.env.WEIR_KAFKA ?? "127.0.0.1:9092").split(",");

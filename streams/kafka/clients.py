@@ -30,6 +30,10 @@ SILENCE_S = 30.0
 """How long a topic that is read to its end may give nothing before that."""
 
 
+RETRY_S = 0.5
+"""Between two attempts of a client to start, where the broker is not yet itself."""
+
+
 class BrokerError(ServerError):
     """The broker cannot be used; the message says what to do."""
 
@@ -66,19 +70,25 @@ async def started(
         raise BrokerError(problem)
     # A client asks one after the other, and one that is silent would cost it all of its time. Later it asks
     # the brokers that this one names.
-    client = make(bootstrap_servers=server, **options)
-    try:
-        async with asyncio.timeout(max(1.0, within_s - (time.monotonic() - began))):
-            await client.start()
-    except BaseException as error:
-        await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
-        if isinstance(error, (KafkaError, OSError)):  # TimeoutError is one
-            raise BrokerError(
-                f"the broker at {server} answers, but a client could not start ({type(error).__name__}): see "
-                "the broker's log"
-            ) from error
-        raise
-    return client
+    while True:
+        client = make(bootstrap_servers=server, **options)
+        left = within_s - (time.monotonic() - began)
+        try:
+            async with asyncio.timeout(max(1.0, left)):
+                await client.start()
+        except BaseException as error:
+            await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
+            # aiokafka asserts that the metadata name a broker: a starved one does not yet.
+            if isinstance(error, AssertionError) and left > RETRY_S:
+                await asyncio.sleep(RETRY_S)
+                continue
+            if isinstance(error, (KafkaError, OSError, AssertionError)):  # TimeoutError is an OSError
+                raise BrokerError(
+                    f"the broker at {server} answers, but a client could not start "
+                    f"({type(error).__name__}): see the broker's log"
+                ) from error
+            raise
+        return client
 
 
 class BatchProducer:

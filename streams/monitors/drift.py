@@ -33,12 +33,19 @@ class WatchedEvent(msgspec.Struct, frozen=True):
     cost: float | None = None
 
 
+class WatchedDecision(msgspec.Struct, frozen=True):
+    """The part of `schemas.events.Decision` that watch reads."""
+
+    degraded: tuple[str, ...] = ()
+
+
 class WatchedScores(msgspec.Struct, frozen=True):
     """The part of `schemas.events.ScoredEvent` that watch reads."""
 
     event: WatchedEvent
     scores: dict[str, float]
     timestamp: int
+    decision: WatchedDecision = WatchedDecision()
 
     @property
     def segment(self) -> Segment:
@@ -130,7 +137,11 @@ class DriftMonitor:
         ]
 
     def _measure(self, item: WatchedScores, metric: str, state: SegmentState) -> DriftRecord | None:
-        value = getattr(item.event, metric) if metric in self._fields else item.scores.get(metric)
+        if metric in self._fields:
+            value = getattr(item.event, metric)
+        else:
+            # Scores that rest on less are others: a flood, which is read less closely, is no drift.
+            value = None if item.decision.degraded else item.scores.get(metric)
         # The comparison is false for NaN, too.
         if value is None or not -adwin.LIMIT <= value <= adwin.LIMIT:
             return None

@@ -45,6 +45,7 @@ _OF_A_PROXY = ("502", "503", "504")
 _NO_CLICKHOUSE = ("Unexpected response to server version query", "BadStatusLine")
 _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (ConnectionRefusedError, "nothing listens there"),
+    (ConnectionResetError, "what listens there hangs up: is it another server's port, such as Kafka's?"),
     (socket.gaierror, "no such host"),
     (ssl.SSLError, "TLS fails: https for http, or a certificate that WEIR_CLICKHOUSE_CA_FILE does not know"),
     (urllib3.exceptions.TimeoutError, "no answer in time"),

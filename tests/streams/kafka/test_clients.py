@@ -81,3 +81,37 @@ async def test_no_patience_helps_against_an_error_that_stays() -> None:
     broker = Broker(MessageSizeTooLargeError())
     with pytest.raises(MessageSizeTooLargeError):
         await producer(broker, patient=True).send("topic", MESSAGES)
+
+
+class Starved:
+    """A client of a broker whose metadata name no broker at first."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.stopped = 0
+
+    async def start(self) -> None:
+        if self.refusals > self.stopped:
+            raise AssertionError("Did we not perform bootstrap?")
+
+    async def stop(self) -> None:
+        self.stopped += 1
+
+
+@pytest.mark.parametrize("refusals", [2, 1_000])
+def test_a_starved_broker_is_asked_again_until_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    async def answers(*_: object) -> tuple[str, str]:
+        return "b:9092", ""
+
+    monkeypatch.setattr("streams.kafka.probe.first", answers)
+    monkeypatch.setattr(clients, "RETRY_S", 0.02)
+    client = Starved(refusals)
+    starting = clients.started(Settings(_env_file=None), lambda **_: client, 0.3)
+    if refusals < 10:
+        assert asyncio.run(starting) is client
+        assert client.stopped == refusals
+    else:
+        with pytest.raises(clients.BrokerError, match="answers, but a client could not start"):
+            asyncio.run(starting)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from schemas.events import DriftRecord
 from streams.monitors import snapshots
-from streams.monitors.drift import DriftMonitor, WatchedEvent, WatchedScores, drift_alert
+from streams.monitors.drift import DriftMonitor, WatchedDecision, WatchedEvent, WatchedScores, drift_alert
 from streams.monitors.snapshots import Newest, Segment
 from tests.streams.records import FakeRecord
 
@@ -316,3 +316,25 @@ def test_a_segment_with_twelve_metrics_takes_5_kb() -> None:
         watcher.update(WatchedScores(event=event, scores=scores, timestamp=i), record(i, i))
     sizes = [len(value) for _, key, value in watcher.changes(1) if value and key.startswith(b"segment")]
     assert sizes[0] < 8_000
+
+
+def test_scores_that_rest_on_less_are_no_drift() -> None:
+    items = stream(segments=1)
+    less = WatchedDecision(degraded=("transformer",))
+    flooded = [
+        (msgspec.structs.replace(item, decision=less) if i >= 300 else item, place)
+        for i, (item, place) in enumerate(items)
+    ]
+    assert [found.metric for found in feed(monitor(), items)] == ["toxicity"]
+    assert feed(monitor(), flooded) == []
+    slower = msgspec.structs.replace(items[0][0].event, latency_ms=900.0)
+    late = [
+        (
+            msgspec.structs.replace(
+                item, event=msgspec.structs.replace(slower, event_id=item.event.event_id)
+            ),
+            place,
+        )
+        for item, place in flooded[300:]
+    ]
+    assert {found.metric for found in feed(monitor(), flooded[:300] + late)} == {"latency_ms"}

@@ -1,3 +1,7 @@
+import contextlib
+import socket
+import threading
+
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
 from urllib3.exceptions import MaxRetryError
@@ -93,3 +97,18 @@ def test_a_store_that_is_not_there_says_why_in_plain_words(url: str, why: str) -
     ) as raised:
         Store(url).query("SELECT 1")
     assert "Error" not in str(raised.value)
+
+
+def test_the_port_of_another_server_is_said_to_be_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with server.accept()[0] as connection:
+                        connection.recv(100)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(RetryableStoreError, match="is it another server's port, such as Kafka's"):
+            Store(url).query("SELECT 1")
