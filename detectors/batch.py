@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Self
 
@@ -14,11 +13,12 @@ import numpy.typing as npt
 from detectors.deobfuscation.readings import Reading, readings
 from detectors.excerpt import excerpt, few_metadata
 from detectors.lanes import beat
+from detectors.lazy import lazy
 from detectors.models.cascade import MAX_WINDOWS, Verdicts
 from detectors.models.occlusion import Occlusion, occlude
 from detectors.models.tokenizer import Tokens, Words
 from detectors.models.weights import Models
-from detectors.privacy.finders import Found, carried
+from detectors.privacy.finders import FINDERS, Findings, Found, carried
 from detectors.privacy.views import Find, Views, views
 from schemas.events import Event, Kind
 
@@ -26,6 +26,9 @@ MAX_CONTEXTS = 16
 """Contexts of an event that are judged by themselves, so that its cost is bounded."""
 ASIDE = 2
 """Windows that the transformer reads, at most, of a context or of another reading of a text."""
+
+RESERVE_S = 0.1
+"""Before a deadline, for the windows that are being read (some 50 ms) and all that rests on them."""
 
 FEATURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -41,6 +44,8 @@ FEATURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """What detectors can share, each with the features that it is made of, in the order of their making."""
+READ: Final = frozenset({"verdicts", "hidden_verdicts", "passage_verdicts"})
+"""Features that the transformer reads for: as long as a deadline allows, so they are made last."""
 
 Bools = npt.NDArray[np.bool_]
 
@@ -64,6 +69,8 @@ class Batch:
         depths: how closely each is to be read; all of them in full if not given.
         reading_s: seconds that the transformer may take for one feature; what it has not read then is judged
             by the linear heads alone. Without a limit scores do not depend on what else is in the batch.
+        deadline: by `time.monotonic`, for all features and detectors together: what is not there by then has
+            failed. The transformer stops before, so that what it has read still counts.
 
     """
 
@@ -73,6 +80,7 @@ class Batch:
         models: Models,
         depths: Sequence[Depth] | None = None,
         reading_s: float = math.inf,
+        deadline: float = math.inf,
     ) -> None:
         self.models = models
         self.published = events
@@ -84,6 +92,9 @@ class Batch:
             cut = self.depths == Depth.EXCERPT
             self.events = [excerpt(each) if short else each for each, short in zip(events, cut, strict=True)]
         self._reading_s = reading_s
+        self.deadline = deadline
+        left_s = deadline - time.monotonic()
+        self._read_until = deadline - min(RESERVE_S, left_s / 2) if left_s < math.inf else math.inf
         self._occlusions: dict[tuple[int, int], Occlusion] = {}
         self._words: dict[int, Words] = {}
         self._found: dict[Find, Found] = {}
@@ -114,34 +125,34 @@ class Batch:
         """Take over a feature that a view has computed."""
         self.__dict__[feature] = value
 
-    @cached_property
+    @lazy
     def texts(self) -> list[str]:
         """The texts, as far as they are read."""
         return [event.text for event in self.events]
 
-    @cached_property
+    @lazy
     def lengths(self) -> npt.NDArray[np.int64]:
         """Shape (N,): characters of each text as published."""
         return np.fromiter((len(event.text) for event in self.published), dtype=np.int64, count=len(self))
 
-    @cached_property
+    @lazy
     def is_completion(self) -> Bools:
         """Shape (N,): the row is a completion, not a prompt."""
         return np.fromiter(
             (event.kind == "completion" for event in self.events), dtype=bool, count=len(self.events)
         )
 
-    @cached_property
+    @lazy
     def tokens(self) -> Tokens:
         """The tokens of each text's first `MAX_CHARACTERS` characters, flat, with N + 1 row offsets."""
         return self.models.encoder.encode(self.texts)
 
-    @cached_property
+    @lazy
     def embeddings(self) -> npt.NDArray[np.float32]:
         """Shape (N, D), L2-normalised; zeros for a text without tokens."""
         return self.models.embeddings.embed(self.tokens)
 
-    @cached_property
+    @lazy
     def verdicts(self) -> Verdicts:
         """What the cascade says about the texts as they stand."""
         return self._judge(self.tokens, range(len(self)), MAX_WINDOWS)
@@ -165,12 +176,12 @@ class Batch:
             self._occlusions[row, start] = occlude(self.models.cascade, tokens, words, start)
         return self._occlusions[row, start]
 
-    @cached_property
+    @lazy
     def hidden(self) -> list[tuple[int, Reading]]:
         """Every other reading of a text (decoded, without invisible characters, ...), with its row."""
         return [(row, reading) for row, text in enumerate(self.texts) for reading in readings(text)]
 
-    @cached_property
+    @lazy
     def views(self) -> dict[str, Views]:
         """The ways to read every text that the events carry: what finders look at."""
         others: list[list[Reading]] = [[] for _ in self.texts]
@@ -193,18 +204,23 @@ class Batch:
             self._found[find] = Found.search(find, self.views)
         return self._found[find]
 
+    @lazy
+    def findings(self) -> Findings:
+        """What is to be protected in the texts of the events; a runner adds what its detectors find."""
+        return Findings([self.found(find) for find in FINDERS], self.views)
+
     def keep_found(self, find: Find, found: Found) -> None:
         """Take over what a finder has seen in a view."""
         self._found[find] = found
 
-    @cached_property
+    @lazy
     def hidden_verdicts(self) -> Verdicts:
         """What the cascade says about each of `hidden`."""
         return self._judge_aside(
             [reading.text for _, reading in self.hidden], [row for row, _ in self.hidden]
         )
 
-    @cached_property
+    @lazy
     def head_probabilities(self) -> npt.NDArray[np.float32]:
         """Shape (N, heads), in the order of `Cascade.names`: the highest of a text's readings."""
         found = self.verdicts.probabilities
@@ -213,7 +229,7 @@ class Batch:
             np.maximum.at(found, [row for row, _ in self.hidden], self.hidden_verdicts.probabilities)
         return found
 
-    @cached_property
+    @lazy
     def passages(self) -> list[tuple[int, int, str]]:
         """The row, the number and the text of the contexts of every event.
 
@@ -227,7 +243,7 @@ class Batch:
             found += [(row, number, text) for number, text in enumerate(texts)]
         return found
 
-    @cached_property
+    @lazy
     def passage_verdicts(self) -> Verdicts:
         """What the cascade says about each of `passages`: as it stands or, if higher, what it hides."""
         texts, rows = [text for _, _, text in self.passages], [row for row, _, _ in self.passages]
@@ -274,4 +290,5 @@ class Batch:
 
     def _judge(self, tokens: Tokens, rows: Sequence[int], limit: int) -> Verdicts:
         cheaply = self.depths[list(rows)] > Depth.FULL
-        return self.models.cascade.judge(tokens, limit, cheaply, time.monotonic() + self._reading_s)
+        deadline = min(time.monotonic() + self._reading_s, self._read_until)
+        return self.models.cascade.judge(tokens, limit, cheaply, deadline)

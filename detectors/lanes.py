@@ -1,5 +1,6 @@
 """A thread for steps that may hang: each has a budget, and one that hangs is left behind."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +58,7 @@ class Lane:
     overruns its budget is left behind with the thread, and those after it are run in a new one. As long as
     it goes on, it fails at once whenever it is asked for: so there are never more threads than steps. Code
     that hangs and holds the interpreter's lock stops them all; nothing in Python can help then.
-    Not for use by several threads at a time.
+    Any thread may ask; one call is run at a time.
     """
 
     def __init__(self, name: str) -> None:
@@ -65,8 +66,15 @@ class Lane:
         self._inbox: SimpleQueue[_Call[Any] | None] | None = None
         self._thread: threading.Thread | None = None
         self._hanging: dict[str, threading.Event] = {}
+        self._turn = threading.Lock()
 
-    def run(self, steps: Sequence[Step[S]], subject: Callable[[Results], S], budget_s: float) -> Results:
+    def run(
+        self,
+        steps: Sequence[Step[S]],
+        subject: Callable[[Results], S],
+        budget_s: float,
+        deadline: float = math.inf,
+    ) -> Results:
         """Return the results of all steps; raises nothing that they raise.
 
         Args:
@@ -74,15 +82,28 @@ class Lane:
             subject: makes what they work on, of the results so far; called again after a step was left
                 behind, since that goes on writing to what it was given.
             budget_s: seconds of wall clock for each, from its start or from its last `beat`.
+            deadline: by `time.monotonic`, for all: steps that have not ended by then fail.
 
         """
+        late = {step.name: Result(error=TimeoutError()) for step in steps}
+        wait_s = -1 if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        if not self._turn.acquire(timeout=wait_s):
+            return late
+        try:
+            return {**late, **self._run(steps, subject, budget_s, deadline)}
+        finally:
+            self._turn.release()
+
+    def _run(
+        self, steps: Sequence[Step[S]], subject: Callable[[Results], S], budget_s: float, deadline: float
+    ) -> Results:
         results = {step.name: Result(error=TimeoutError()) for step in steps if self._hangs(step.name)}
-        while len(results) < len(steps):
+        while len(results) < len(steps) and time.monotonic() < deadline:
             call = _Call(steps, subject(results), results)
             self._started().put(call)
-            if stuck := call.wait(budget_s):
+            if stuck := call.wait(budget_s, deadline):
                 self._hanging[stuck] = call.ended
-                results[stuck] = Result(error=TimeoutError(), seconds=budget_s)
+                results[stuck] = Result(error=TimeoutError(), seconds=time.monotonic() - call.seen)
                 self.close()
         return results
 
@@ -128,8 +149,11 @@ class _Call(Generic[S]):
         _thread.call = self
         try:
             for step in self._steps:
-                self.seen = time.monotonic()
-                self._current = step.name
+                with self._lock:
+                    if self._abandoned:
+                        return
+                    self.seen = time.monotonic()
+                    self._current = step.name
                 result = self._result(step)
                 with self._lock:
                     if self._abandoned:
@@ -153,14 +177,16 @@ class _Call(Generic[S]):
             # SystemExit must end neither this thread nor, raised again by the caller, the worker.
             return Result(error=DetectorExitError(type(error).__name__))
 
-    def wait(self, budget_s: float) -> str:
-        """Return the step that showed no sign of progress for `budget_s` seconds; empty when all ended.
+    def wait(self, budget_s: float, deadline: float) -> str:
+        """Return the step that showed no sign of progress for `budget_s` seconds, or goes on at the deadline.
 
-        After that, nothing is written to the results any more.
+        Empty when there is none: all ended, or none was begun at the deadline. After that, nothing is written
+        to the results any more.
         """
-        while not self.ended.wait(max(0.0, self.seen + budget_s - time.monotonic())):
+        while not self.ended.wait(max(0.0, min(self.seen + budget_s, deadline) - time.monotonic())):
             with self._lock:
-                if self._current and time.monotonic() >= self.seen + budget_s:
+                now = time.monotonic()
+                if now >= deadline or (self._current and now >= self.seen + budget_s):
                     self._abandoned = True
                     return self._current
         return ""

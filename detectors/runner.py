@@ -12,7 +12,7 @@ import numpy as np
 
 from detectors.base import Detector, FloatMatrix, Range
 from detectors.batch import FEATURES as MADE_OF
-from detectors.batch import Batch, Bools
+from detectors.batch import READ, Batch, Bools
 from detectors.lanes import Lane, Results, Step
 from detectors.models.weights import Models
 from detectors.privacy.finders import FINDERS, FinderError, Findings
@@ -46,8 +46,6 @@ class ScoreMatrix:
     """Wall-clock seconds that the batch waited for each detector, and for `FEATURES`."""
     unsure: Bools
     """Shape (N, M): the score rests on less than it should, on the linear heads alone or on an excerpt."""
-    findings: Findings
-    """What is to be protected in the texts that the events carry."""
 
 
 class Runner:
@@ -57,7 +55,7 @@ class Runner:
 
     They run one after the other, so that the budget of one is not spent by another on a busy machine, in a
     thread of their own (see `Lane`): one that hangs is left behind and reported as failed, at once for every
-    batch until its call ends. Not for use by several threads at a time.
+    batch until its call ends. Any thread may ask; one batch is scored, and one row explained, at a time.
     """
 
     def __init__(self, detectors: Sequence[Detector], models: Models, budget_s: float) -> None:
@@ -82,10 +80,15 @@ class Runner:
         needed = (*self._needs.values(), _closure(["views"]))
         self.needs = tuple(dict.fromkeys(feature for needs in needed for feature in needs))
         """Features of `Batch` that are computed before the detectors are called, in this order."""
+        # What the transformer reads for comes last: by a deadline, all else is there.
+        reading = {name for name in self.needs if READ.intersection(_closure([name]))}
+        readers = [d for d in self.detectors if reading.intersection(self._needs[d.name])]
         self._steps = (
-            *map(_making, self.needs),
+            *(_making(name) for name in self.needs if name not in reading),
             *starmap(_finding, enumerate(self.finders)),
-            *map(self._detecting, self.detectors),
+            *(self._detecting(each) for each in self.detectors if each not in readers),
+            *(_making(name) for name in self.needs if name in reading),
+            *map(self._detecting, readers),
         )
         self._scoring = Lane("score")
         # Of its own: an explanation that hangs must not cost the next batch its scores.
@@ -97,8 +100,9 @@ class Runner:
 
     def score(self, batch: Batch) -> ScoreMatrix:
         """Return the scores of `batch`, which then has the features; never raises because of a detector."""
-        results = self._scoring.run(self._steps, partial(self._view, batch), self.budget_s)
+        results = self._scoring.run(self._steps, partial(self._view, batch), self.budget_s, batch.deadline)
         self._view(batch, results)
+        batch.keep("findings", self._findings(batch, results))
         matrix = np.full((len(batch), len(self.metrics)), np.nan, dtype=np.float32)
         shared = (*map(_feature, self.needs), *map(_search, range(len(self.finders))))
         seconds = {FEATURES: sum(results[name].seconds for name in shared)}
@@ -113,9 +117,7 @@ class Runner:
             seconds[detector.name] = result.seconds
             column += width
         unsure = self._unsure(batch) & ~np.isnan(matrix)
-        return ScoreMatrix(
-            matrix, self.metrics, tuple(failed), seconds, unsure, self._findings(batch, results)
-        )
+        return ScoreMatrix(matrix, self.metrics, tuple(failed), seconds, unsure)
 
     def is_cheap(self, metric: str) -> bool:
         """Return whether evidence for `metric` takes microseconds: its detector has `cheap_to_explain`."""

@@ -131,16 +131,25 @@ class Decoder:
             Rejected: the payload is not such a message, or breaks a limit.
 
         """
-        if payload is not None and len(payload) > self.max_bytes:
-            raise Rejected(Reason.TOO_LARGE, f"{len(payload)} bytes, where {self.max_bytes} are allowed")
-        message: Any = _decode(kind, payload)
-        if isinstance(message, Event):
-            message = _without_zeros(message)
-        return message, self._timestamp(message.timestamp, kafka_timestamp_ms, now_ms)
+        self.check_size(len(payload or b""))
+        return self.accept(_decode(kind, payload), kafka_timestamp_ms, now_ms)
 
     def decode_event(self, payload: bytes | None, kafka_timestamp_ms: int, now_ms: int) -> tuple[Event, int]:
         """Return an event and when it happened; arguments and errors as for `decode`."""
         return self.decode(Event, payload, kafka_timestamp_ms, now_ms)
+
+    def accept(self, message: M, kafka_timestamp_ms: int, now_ms: int) -> tuple[M, int]:
+        """Return a message as it counts, and when it happened; arguments as of `decode`.
+
+        Raises `Rejected` for one that breaks the clock rule.
+        """
+        counted: Any = _without_zeros(message) if isinstance(message, Event) else message
+        return counted, self._timestamp(counted.timestamp, kafka_timestamp_ms, now_ms)
+
+    def check_size(self, size: int) -> None:
+        """Raise `Rejected` for a payload of more bytes than are allowed."""
+        if size > self.max_bytes:
+            raise Rejected(Reason.TOO_LARGE, f"{size} bytes, where {self.max_bytes} are allowed")
 
     def _timestamp(self, given: dt.datetime | int | None, kafka_timestamp_ms: int, now_ms: int) -> int:
         if given is None:

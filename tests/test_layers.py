@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     "schemas",
     "schemas.otel",
-    *("detectors.errors", "detectors.limits", "detectors.lanes"),
+    *("detectors.errors", "detectors.limits", "detectors.lanes", "detectors.lazy"),
     "detectors.models",
     "detectors.deobfuscation",
     "detectors.privacy",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from schemas.events import Event, Evidence
-    from streams.decisions.check import Judgement
+    from streams.decisions.check import Checked
     from streams.terminal.table import Cell
 
 FAILED = 3
@@ -67,7 +67,7 @@ def command(
       weir check --kind completion - < answer.txt
       weir check "$PROMPT" --policy policy.yaml --fail-on block
     """
-    from streams.decisions.check import judge
+    from streams.decisions.check import check
     from streams.settings import load
 
     if text == "-":
@@ -76,12 +76,12 @@ def command(
         click.echo("note: the text is empty", err=True)
     overrides: dict[str, Any] = {"storage": "redacted"} | ({"policy": policy} if policy else {})
     settings = load(**overrides)
-    judgement = judge(_event(text, kind, app, contexts, constants), settings)
+    checked = check(_event(text, kind, app, contexts, constants), settings)
     if as_json:
-        _print_json(judgement)
+        _print_json(checked)
     else:
-        _print(judgement, text)
-    if fail_on and VERDICTS.index(judgement.decision.action) >= VERDICTS.index(fail_on):
+        _print(checked, text)
+    if fail_on and VERDICTS.index(checked.decision.action) >= VERDICTS.index(fail_on):
         raise click.exceptions.Exit(FAILED)
 
 
@@ -118,24 +118,24 @@ def _event(text: str, kind: str, app: str, contexts: "Sequence[str]", constants:
         raise UserError(f"not an event: {rejected.detail}") from None
 
 
-def _print_json(judgement: "Judgement") -> None:
+def _print_json(checked: "Checked") -> None:
     import msgspec
 
     found = {
-        "decision": judgement.decision,
-        "scores": judgement.scored.scores,
-        "evidence": judgement.evidence,
-        "pii_types": judgement.scored.pii_types,
-        "redacted_text": judgement.scored.event.text,
+        "decision": checked.decision,
+        "scores": checked.scored.scores,
+        "evidence": checked.evidence,
+        "pii_types": checked.scored.pii_types,
+        "redacted_text": checked.scored.event.text,
     }
     click.echo(json_text(msgspec.json.format(msgspec.json.encode(found)).decode()))
 
 
-def _print(judgement: "Judgement", text: str) -> None:
+def _print(checked: "Checked", text: str) -> None:
     from streams.terminal.messages import coloured, hit
     from streams.terminal.table import Cell, aligned
 
-    decision = judgement.decision
+    decision = checked.decision
     lines = [
         [Cell("action"), coloured(decision.action)],
         [Cell("verdict"), coloured(decision.verdict)],
@@ -147,25 +147,25 @@ def _print(judgement: "Judgement", text: str) -> None:
         lines.append([Cell("" if number else "rules"), Cell(hit(each)), consequence])
     if decision.failed:
         lines.append([Cell("failed"), Cell(", ".join(decision.failed), {"fg": "red"})])
-    redacted = judgement.scored.event.text
-    if redacted != text and judgement.scored.storage == "redacted":
+    redacted = checked.scored.event.text
+    if redacted != text and checked.scored.storage == "redacted":
         shown = _shortened(plain(redacted), REDACTED_LENGTH)
         lines.append([Cell("redacted"), Cell(shown)])
     lines.append([Cell("policy"), Cell(f"{decision.policy_version} ({decision.policy_hash})")])
     lines.append([Cell("detectors"), Cell(decision.detectors_hash)])
     click.echo("\n".join(aligned(lines, room=columns())))
     click.echo()
-    click.echo("\n".join(aligned(_scores(judgement), room=columns())))
+    click.echo("\n".join(aligned(_scores(checked), room=columns())))
 
 
-def _scores(judgement: "Judgement") -> "Iterator[list[Cell]]":
+def _scores(checked: "Checked") -> "Iterator[list[Cell]]":
     from streams.terminal.table import Cell
 
     yield [Cell(name, {"bold": True}) for name in ("detector", "metric", f"{'score':>8}", "evidence")]
-    for metric, detector in judgement.metrics.items():
-        score = judgement.scored.scores.get(metric)
+    for metric, detector in checked.metrics.items():
+        score = checked.scored.scores.get(metric)
         notable = score is not None and score >= NOTABLE
-        found = [each for each in judgement.evidence if each.metric == metric and notable]
+        found = [each for each in checked.evidence if each.metric == metric and notable]
         labels = ["", *(each.label for each in found)]
         number = "{:.2f}" if detector == "references" else "{:+.2f}"
         evidence = [

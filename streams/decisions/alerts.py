@@ -4,13 +4,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from detectors.batch import Batch
-from detectors.runner import Runner
 from schemas import codec
 from schemas.events import SEVERITIES, Alert, Decision, Evidence, RuleHit
-from streams.decisions.text_storage import Keeper, Known
+from streams.decisions.judge import Judge, Raised
 from streams.kafka.records import Message
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
@@ -19,18 +16,6 @@ EVIDENCE_SHARE = 0.2
 """Of the guard's time: a flood of attacks must not slow the decisions down."""
 EVIDENCE_S = 0.25
 """Seconds that are saved up, at most, for evidence; a single explanation may overdraw them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Raised:
-    """A row of a batch, and the rules with an alert that it tripped."""
-
-    batch: Batch
-    row: int
-    timestamp: int
-    decision: Decision
-    hits: Sequence[RuleHit]
-    findings: Known
 
 
 class Allowance:
@@ -72,11 +57,8 @@ class Alerting:
     counted. Cheap evidence is always there.
     """
 
-    def __init__(
-        self, runner: Runner, keeper: Keeper, telemetry: Telemetry, allowance: Allowance | None = None
-    ) -> None:
-        self._runner = runner
-        self._keeper = keeper
+    def __init__(self, judge: Judge, telemetry: Telemetry, allowance: Allowance | None = None) -> None:
+        self._judge = judge
         self._telemetry = telemetry
         self._allowance = allowance or Allowance()
 
@@ -91,27 +73,25 @@ class Alerting:
         for severity, count in Counter(hit.severity for each in raised for hit in each.hits).items():
             self._telemetry.count(catalogue.ALERTS, count, severity)
         return [
-            (codec.partition_key(each.batch.events[each.row]), codec.encode(alert))
+            (codec.partition_key(each.scored.event), codec.encode(alert))
             for number, each in enumerate(raised)
             for alert in _of(each, evidence[number])
         ]
 
     def _evidence(self, raised: Raised, hurried: bool) -> list[Evidence]:
         metrics = {hit.metric for hit in raised.hits if hit.metric}
-        cheap = {metric for metric in metrics if self._runner.is_cheap(metric)}
+        cheap = {metric for metric in metrics if self._judge.is_cheap(metric)}
         if metrics == cheap:
-            found = self._runner.explain(raised.batch, raised.row, cheap)
-        elif not hurried and self._allowance.left():
+            return self._judge.evidence(raised.batch, raised.row, cheap)
+        if not hurried and self._allowance.left():
             with self._allowance.spending():
-                found = self._runner.explain(raised.batch, raised.row, metrics)
-        else:
-            self._telemetry.count(catalogue.ALERTS_UNEXPLAINED)
-            found = self._runner.explain(raised.batch, raised.row, cheap)
-        return [self._keeper.evidence(item, raised.findings) for item in found]
+                return self._judge.evidence(raised.batch, raised.row, metrics)
+        self._telemetry.count(catalogue.ALERTS_UNEXPLAINED)
+        return self._judge.evidence(raised.batch, raised.row, cheap)
 
 
 def _of(raised: Raised, evidence: Sequence[Evidence]) -> list[Alert]:
-    event, decision = raised.batch.events[raised.row], raised.decision
+    event, decision = raised.scored.event, raised.scored.decision
     return [
         Alert(
             alert_id=codec.alert_id(decision.decision_id, hit.rule),
@@ -119,7 +99,7 @@ def _of(raised: Raised, evidence: Sequence[Evidence]) -> list[Alert]:
             severity=hit.severity,
             rule=hit.rule,
             title=_title(hit, decision),
-            timestamp=raised.timestamp,
+            timestamp=raised.scored.timestamp,
             app=event.app,
             model=event.model,
             prompt_version=event.prompt_version,

@@ -1,36 +1,20 @@
 """Judges one event as the guard would, without a broker and without a store."""
 
-import time
 from dataclasses import dataclass
 
-import msgspec
-
-from detectors.batch import Batch
 from detectors.runner import Runner
-from schemas import codec, topics
+from schemas import codec
 from schemas.events import Decision, Event, Evidence, ScoredEvent
-from streams.decisions.pipeline import Pipeline
+from streams.decisions.judge import Judge
 from streams.decisions.scoring import make_runner, owners
 from streams.decisions.settings import DecisionSettings
 from streams.decisions.text_storage import Keeper
 from streams.errors import UserError
 from streams.policy.file import load
-from streams.telemetry.metrics import Telemetry
-
-
-class _Record(msgspec.Struct):
-    """An event as if it came from Kafka."""
-
-    value: bytes | None
-    timestamp: int
-    topic: str = topics.EVENTS
-    partition: int = 0
-    offset: int = 0
-    key: bytes | None = None
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Checked:
     """What is found in one event."""
 
     decision: Decision
@@ -42,33 +26,31 @@ class Judgement:
     """As alerts carry it: without words that are redacted."""
 
 
-def judge(event: Event, settings: DecisionSettings) -> Judgement:
+def check(event: Event, settings: DecisionSettings) -> Checked:
     """Judge `event` under the policy of `settings`, which must have `storage="redacted"`.
 
     Raises the errors of `make_runner` and `policy.file.load`; `UserError` for an event beyond the limits.
     """
     runner = make_runner(settings)
     try:
-        return _judge(event, settings, runner)
+        return _check(event, settings, runner)
     finally:
         runner.close()
 
 
-def _judge(event: Event, settings: DecisionSettings, runner: Runner) -> Judgement:
+def _check(event: Event, settings: DecisionSettings, runner: Runner) -> Checked:
     policy = load(settings.policy, owners(runner), runner.ranges).compile(runner.metrics)
-    now = time.time_ns() // 1_000_000
-    pipeline = Pipeline(runner, settings, Telemetry("check"), lambda: now)
-    output = pipeline.process([_Record(codec.encode(event), now)], policy)
-    if output.refused:
-        raise UserError(f"this would become a dead letter: {output.refused[0].detail}")
-    keeper = Keeper(settings.storage, settings.redaction_key_bytes)
-    batch = Batch([event], runner.models)
-    known = runner.score(batch).findings.of(event.text)
-    found = runner.explain(batch, 0, runner.metrics)
-    decision, scored = output.decisions[0][1], output.scores[0][1]
-    return Judgement(
-        decision=codec.decode(Decision, decision),
-        scored=codec.decode(ScoredEvent, scored),
+    judge = Judge(runner, Keeper(settings.storage, settings.redaction_key_bytes, runner.finders))
+    decoder, now = settings.decoder, judge.now_ms()
+    try:
+        decoder.check_size(len(codec.encode(event)))
+        event, timestamp = decoder.accept(event, now, now)
+    except codec.Rejected as rejected:
+        raise UserError(f"this would become a dead letter: {rejected.detail}") from None
+    judged = judge.judge([event], policy, timestamps=[timestamp])
+    return Checked(
+        decision=judged.decisions[0],
+        scored=judged.scored[0],
         metrics=owners(runner),
-        evidence=tuple(keeper.evidence(item, known) for item in found),
+        evidence=tuple(judge.evidence(judged.batch, 0, runner.metrics)),
     )

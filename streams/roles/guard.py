@@ -10,9 +10,12 @@ import structlog
 from detectors.batch import Depth
 from detectors.registry import fingerprint
 from schemas import topics
+from streams.decisions.alerts import Alerting
+from streams.decisions.judge import Judge
 from streams.decisions.pipeline import Output, Pipeline
 from streams.decisions.scoring import make_runner, owners
 from streams.decisions.shares import Shares, Waiting
+from streams.decisions.text_storage import Keeper
 from streams.kafka.clients import BatchProducer
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.records import Record
@@ -88,7 +91,10 @@ class Guard:
         self._live = self._share(late_s)
         # What was published in bulk may wait: all of it is read in full.
         self._bulk = self._share(0.0)
-        self._pipeline = Pipeline(self._runner, settings, telemetry, lambda: time.time_ns() // 1_000_000)
+        keeper = Keeper(settings.storage, settings.redaction_key_bytes, self._runner.finders)
+        judge = Judge(self._runner, keeper)
+        self._pipeline = Pipeline(judge, settings.decoder, telemetry)
+        self._alerting = Alerting(judge, telemetry)
 
     def _share(self, late_s: float) -> tuple[Shares, Slices]:
         shares = Shares(late_s)
@@ -143,7 +149,7 @@ class Guard:
                 deliveries = [asyncio.create_task(self._deliver(output))]
                 if output.raised:
                     hurried = self._telemetry.waited_s >= 2 * self._reading_s
-                    alerts = await asyncio.to_thread(self._pipeline.alerting.alerts, output.raised, hurried)
+                    alerts = await asyncio.to_thread(self._alerting.alerts, output.raised, hurried)
                     output.raised.clear()  # they hold the batch, which may be large
                     deliveries.append(asyncio.create_task(self._producer.send(topics.ALERTS, alerts)))
             await asyncio.gather(*deliveries)

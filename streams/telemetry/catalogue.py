@@ -26,7 +26,7 @@ BATCH_SECONDS = Metric(
 STAGE_SECONDS = Metric(
     "weir_stage_seconds",
     "histogram",
-    "One stage of a batch: decode, score, decide, encode, deliver and explain (guard); update, "
+    "One stage of a batch: decode, score, decide, reduce, encode, deliver and explain (guard); update, "
     "deliver, snapshot and restore (watch); decode and insert (archive)",
     labels=("stage",),
 )

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from detectors.batch import Batch
 from schemas import codec
-from schemas.events import Alert, Decision, Evidence, RuleHit
-from streams.decisions.alerts import Alerting, Allowance, Raised
-from streams.decisions.text_storage import Keeper
+from schemas.events import Alert, Decision, Evidence, RuleHit, ScoredEvent
+from streams.decisions.alerts import Alerting, Allowance
+from streams.decisions.judge import Raised
 from streams.telemetry.metrics import Telemetry
 from tests.models import MODELS
 from tests.streams.records import Clock, event
@@ -33,7 +33,7 @@ class Explainer:
     def is_cheap(self, metric: str) -> bool:
         return metric == "cheap"
 
-    def explain(self, batch: Batch, row: int, metrics: set[str]) -> list[Evidence]:
+    def evidence(self, batch: Batch, row: int, metrics: set[str]) -> list[Evidence]:
         if metrics:
             self.asked.append(row)
         self.clock.now += self.seconds * ("m" in metrics)
@@ -45,15 +45,14 @@ def raised(*hits: RuleHit) -> list[Raised]:
     decision = Decision(
         decision_id="d", event_id="e", app="a", kind="prompt", verdict="block", action="block"
     )
-    return [Raised(batch, row, 0, decision, [hit], ()) for row, hit in enumerate(hits)]
+    scored = [ScoredEvent(event=each, scores={}, decision=decision, timestamp=0) for each in batch.events]
+    return [Raised(batch, row, scored[row], [hit]) for row, hit in enumerate(hits)]
 
 
 def make(seconds: float) -> tuple[Alerting, Explainer]:
     clock = Clock()
     explainer: Any = Explainer(clock, seconds)
-    keeper = Keeper("full", b"k" * 16)
-    telemetry = Telemetry("guard")
-    return Alerting(explainer, keeper, telemetry, Allowance(0.1, 0.25, clock)), explainer
+    return Alerting(explainer, Telemetry("guard"), Allowance(0.1, 0.25, clock)), explainer
 
 
 def test_a_flood_goes_without_evidence_but_not_without_alerts() -> None:
@@ -101,8 +100,9 @@ def test_while_events_wait_there_is_only_cheap_evidence() -> None:
 def test_an_alert_tells_a_lack_of_time_from_a_failure() -> None:
     alerting, _ = make(0.1)
     (each,) = raised(FAILED)
-    hurried = msgspec.structs.replace(each.decision, degraded=("transformer",))
-    (message,) = alerting.alerts([replace(each, decision=hurried)])
+    hurried = msgspec.structs.replace(each.scored.decision, degraded=("transformer",))
+    scored = msgspec.structs.replace(each.scored, decision=hurried)
+    (message,) = alerting.alerts([replace(each, scored=scored)])
     assert "no time" in codec.decode(Alert, message[1] or b"").title
 
 

@@ -14,15 +14,14 @@ from detectors import registry
 from detectors.base import FloatMatrix
 from detectors.batch import Batch
 from detectors.privacy.findings import Finding
-from schemas import codec
 from schemas.events import Decision, Event, Evidence, ScoredEvent, ToolCall
-from streams.decisions.pipeline import Pipeline
+from streams.decisions.judge import Judge
 from streams.decisions.scoring import make_runner, owners
+from streams.decisions.text_storage import Keeper
 from streams.policy.file import parse
 from streams.settings import Settings
 from streams.store.tables import EVENTS
-from streams.telemetry.metrics import Telemetry
-from tests.streams.records import NOW_MS, event, records_of
+from tests.streams.records import event
 
 NUMBER = "EMP-004711"
 ADDRESS = "jane.roe@example-mail.org"
@@ -50,11 +49,11 @@ class Employees:
         return []
 
 
-Judge = Callable[..., tuple[Decision, ScoredEvent]]
+Asking = Callable[..., tuple[Decision, ScoredEvent]]
 
 
 @pytest.fixture
-def judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Judge]:
+def judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asking]:
     """Judge an event with the default detectors and one of another package."""
     module = ModuleType("company")
     module.Employees = Employees  # type: ignore[attr-defined]
@@ -64,18 +63,17 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Judge]:
     settings = Settings(_env_file=None, detectors="+employees", redaction_key="k" * 16)
     runner = make_runner(settings)
     policy = parse(POLICY, owners(runner)).compile(runner.metrics)
-    pipeline = Pipeline(runner, settings, Telemetry("guard"), lambda: NOW_MS)
+    judge = Judge(runner, Keeper(settings.storage, settings.redaction_key_bytes, runner.finders))
 
-    def judged(subject: Event, *others: Event) -> tuple[Decision, ScoredEvent]:
-        output = pipeline.process(records_of(subject, *others), policy)
-        scored = codec.decode(ScoredEvent, output.scores[0][1])
-        return codec.decode(Decision, output.decisions[0][1]), scored
+    def judged(*events: Event) -> tuple[Decision, ScoredEvent]:
+        found = judge.judge(events, policy)
+        return found.decisions[0], found.scored[0]
 
     yield judged
     runner.close()
 
 
-def test_what_a_detector_of_another_package_finds_is_redacted_everywhere(judge: Judge) -> None:
+def test_what_a_detector_of_another_package_finds_is_redacted_everywhere(judge: Asking) -> None:
     decision, scored = judge(
         event(
             f"Ask {NUMBER}.",
@@ -97,13 +95,13 @@ def test_what_a_detector_of_another_package_finds_is_redacted_everywhere(judge: 
     assert repr(columns).count("EMPLOYEE_NUMBER_") == 5
 
 
-def test_what_is_in_disguise_is_found_by_any_finder(judge: Judge) -> None:
+def test_what_is_in_disguise_is_found_by_any_finder(judge: Asking) -> None:
     _, scored = judge(event("E\u200bM\u200bP-\u0660\u0660\u0664\u0667\u0661\u0661"))
     assert scored.scores["employees"] == 1
     assert scored.event.text.startswith("[EMPLOYEE_NUMBER_")
 
 
-def test_the_kinds_of_all_that_an_event_carries_are_named(judge: Judge) -> None:
+def test_the_kinds_of_all_that_an_event_carries_are_named(judge: Asking) -> None:
     _, scored = judge(
         event(
             NUMBER,
@@ -116,7 +114,7 @@ def test_the_kinds_of_all_that_an_event_carries_are_named(judge: Judge) -> None:
     assert scored.scores["pii"] == scored.scores["secrets"] == 0, "nobody said it"
 
 
-def test_what_no_placeholder_can_name_is_withheld(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_no_placeholder_can_name_is_withheld(judge: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in (Finding("employee number", 0, 3), Finding("EMPLOYEE_NUMBER", -2, 3), Finding("OK", 0, 99)):
         monkeypatch.setattr(Employees, "look", lambda _self, _text, wrong=wrong: [wrong])
         decision, scored = judge(event("secret", contexts=("more",)))
@@ -125,7 +123,7 @@ def test_what_no_placeholder_can_name_is_withheld(judge: Judge, monkeypatch: pyt
 
 
 def test_a_finder_that_stumbles_over_one_text_costs_no_other_text(
-    judge: Judge, monkeypatch: pytest.MonkeyPatch
+    judge: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stumble(_self: Any, text: str) -> list[Finding]:
         if "odd" in text:
@@ -143,7 +141,7 @@ def test_a_finder_that_stumbles_over_one_text_costs_no_other_text(
 
 
 def test_a_finder_is_asked_once_about_a_text_that_many_events_share(
-    judge: Judge, monkeypatch: pytest.MonkeyPatch
+    judge: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
 

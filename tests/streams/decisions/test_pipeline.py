@@ -15,8 +15,11 @@ from detectors.privacy.redaction import Redactor
 from detectors.runner import Runner
 from schemas import codec
 from schemas.events import Alert, Decision, Event, ScoredEvent, Storage, ToolCall
+from streams.decisions.alerts import Alerting
+from streams.decisions.judge import Judge
 from streams.decisions.pipeline import Output, Pipeline
 from streams.decisions.scoring import make_runner, owners
+from streams.decisions.text_storage import Keeper
 from streams.kafka.records import Message, RefusedBatch
 from streams.policy import DEFAULT_POLICY
 from streams.policy.file import load as load_policy
@@ -49,13 +52,19 @@ def policy(runner: Runner) -> CompiledPolicy:
     return load_policy(DEFAULT_POLICY, owners(runner)).compile(runner.metrics)
 
 
+def judge_of(runner: Runner, now_ms: int = NOW_MS, **settings: Any) -> Judge:
+    wanted = Settings(_env_file=None, **{"redaction_key": "k" * 16, **settings})
+    keeper = Keeper(wanted.storage, wanted.redaction_key_bytes, runner.finders)
+    return Judge(runner, keeper, lambda: now_ms)
+
+
 def pipeline(runner: Runner, now_ms: int = NOW_MS, **settings: Any) -> Pipeline:
-    values = {"redaction_key": "k" * 16, **settings}
-    return Pipeline(runner, Settings(_env_file=None, **values), Telemetry("guard"), lambda: now_ms)
+    decoder = Settings(_env_file=None).decoder
+    return Pipeline(judge_of(runner, now_ms, **settings), decoder, Telemetry("guard"))
 
 
 def alerts_of(output: Output, runner: Runner, **settings: Any) -> list[Message]:
-    return pipeline(runner, **settings).alerting.alerts(output.raised)
+    return Alerting(judge_of(runner, **settings), Telemetry("guard")).alerts(output.raised)
 
 
 def all_records() -> list[FakeRecord]:
