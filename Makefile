@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test check format docs bench train eval lock clean
+.PHONY: help setup demo test test-clients check format docs bench train eval lock clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,16 @@ docs: $(READY)  ## write the documentation that is made from the code
 bench: $(READY)  ## measure throughput and latency on this machine and print the table
 	@$(BIN)/python -m bench
 
+CLIENTS := .venv-clients
+$(CLIENTS)/.ready: Makefile
+	@echo "setting up $(CLIENTS) with the clients of the gate (about 1 GB on disk, once)"
+	@$(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check openai 'litellm[proxy]' fastapi uvicorn httpx langchain-core
+	@touch $@
+
+test-clients: $(READY) $(CLIENTS)/.ready  ## test the gate with the real clients: OpenAI SDK, LiteLLM, FastAPI, LangChain
+	@$(BIN)/python -m pytest tests/clients
+
 TRAIN := .venv-train
 $(TRAIN)/.ready: pyproject.toml requirements.txt
 	@test -n "$(PYTHON)" || { echo "weir needs Python 3.11 or newer: set PYTHON" >&2; exit 2; }
@@ -67,4 +77,4 @@ lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra local --group dev --constraint requirements.txt --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header -o requirements-dev.txt
 
 clean:  ## remove what was built and the data of `weir up`
-	rm -rf $(VENV) $(TRAIN) .weir build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN) $(CLIENTS) .weir build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,6 +17,7 @@ COMMANDS = {
     "guard": "Run the guard: events in; decisions, scores and alerts out.",
     "watch": "Run watch: scores in; drift records and alerts out.",
     "archive": "Run the archive: everything into ClickHouse.",
+    "gate": "Run the gate: judge what comes by HTTP, and answer at once.",
     "topics": "Create the Kafka topics.",
     "migrate": "Create or update the ClickHouse tables.",
     "publish": "Publish events from a JSONL, CSV or Parquet file, or from stdin.",

@@ -24,7 +24,7 @@ from streams.errors import did_you_mean, user_error
 from streams.kafka.topics import administering
 from streams.monitors.settings import unknown_watched
 from streams.policy.file import load as load_policy
-from streams.roles import ROLES
+from streams.roles import PROCESSES
 from streams.settings import Settings
 from streams.settings import load as load_settings
 from streams.store.client import make_store
@@ -72,7 +72,7 @@ def diagnose() -> Iterator[Diagnosis]:
     of_broker = asyncio.run(broker(settings))
     yield from of_broker
     yield from store(settings)
-    for role in ROLES:
+    for role in PROCESSES:
         yield telemetry(settings, role, expected, broker_answers=of_broker[0].status == "ok")
 
 

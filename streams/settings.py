@@ -10,6 +10,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from streams.decisions.settings import DecisionSettings
 from streams.errors import SettingsError
+from streams.gate.settings import GateSettings
 from streams.kafka.settings import DeadLetterSettings, KafkaSettings
 from streams.monitors.settings import WatchSettings
 from streams.store.settings import ArchiveSettings, StoreSettings
@@ -18,7 +19,7 @@ from streams.telemetry.settings import TelemetrySettings
 
 # The last comes first in docs/settings.md.
 class Settings(
-    TelemetrySettings, WatchSettings, ArchiveSettings, DeadLetterSettings,
+    TelemetrySettings, GateSettings, WatchSettings, ArchiveSettings, DeadLetterSettings,
     DecisionSettings, StoreSettings, KafkaSettings, BaseSettings,
 ):  # fmt: skip
     """Everything that differs between two installations: the settings of every room, read together."""

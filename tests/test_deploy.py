@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from streams.cli import COMMANDS
-from streams.roles import ROLES
+from streams.roles import PROCESSES, ROLES
 from streams.settings import Settings, load
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +28,7 @@ KUBERNETES: list[dict[str, Any]] = list(yaml.safe_load_all((DEPLOY / "kubernetes
 DOCKERFILE = DEPLOY / "Dockerfile"
 
 JOBS = ("init-topics", "init-tables")
-OURS = (*ROLES, *JOBS)
+OURS = (*PROCESSES, *JOBS)
 LEAVE_GROUP_S = 15
 """How long a stopping worker may take to leave its consumer group, after the drain."""
 VARIABLE = re.compile(r"\bWEIR_[A-Z0-9_]*[A-Z0-9]")
@@ -108,7 +108,7 @@ def test_a_container_of_ours_is_hardened_and_runs_a_command(name: str) -> None:
     assert _seconds(service["stop_grace_period"]) > drain + LEAVE_GROUP_S
 
 
-@pytest.mark.parametrize("name", ROLES)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_a_health_check_asks_the_roles_own_port(name: str) -> None:
     port = Settings.model_fields[f"{name}_port"].default
     *command, script = SERVICES[name]["healthcheck"]["test"]

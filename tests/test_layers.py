@@ -26,6 +26,7 @@ FLOORS = (
     "streams.ingest",
     "streams.decisions",
     "streams.monitors",
+    "streams.gate",
     "streams.settings",
     "streams.roles",
     *("streams.local", "streams.doctor"),

@@ -7,12 +7,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
+from streams.errors import SettingsError
 from streams.local.process import HOST, LocalServiceError, port_problem
 
 SETTLE_S: Final = 5.0
 """An embedded broker dies with its `weir up`: one that is still there then belongs to one that runs."""
 LOOK_S: Final = 0.2
+LOCAL_HOSTS: Final = (HOST, "localhost")
 
 
 class NeededPort(NamedTuple):
@@ -85,3 +88,15 @@ def _message(taken: Sequence[NeededPort], *, weir: bool) -> str:
     what = f"{named} on {HOST} cannot be used ({reasons or 'in use until now'}). "
     who = "Another weir seems to run on this machine: stop it" if weir else "Stop what listens there"
     return f"{what}{who}, or choose other ports with {', '.join(port.setting for port in taken)}."
+
+
+def local_port(address: str, setting: str) -> int:
+    """Return the port of an address on this machine; `SettingsError` for any other."""
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    if parts.hostname not in LOCAL_HOSTS or not parts.port:
+        flag = "--no-broker" if setting == "WEIR_KAFKA" else "--no-store"
+        raise SettingsError(
+            f"{setting} is {address}, which is not on this machine: use {flag} to work with it, "
+            f"or unset {setting}"
+        )
+    return parts.port

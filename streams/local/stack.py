@@ -12,22 +12,20 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
-from streams.errors import DEAD_LETTERS, USAGE, SettingsError
+from streams.errors import DEAD_LETTERS, USAGE
 from streams.kafka.topics import create_topics
 from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
-from streams.local.ports import NeededPort, await_ports
+from streams.local.ports import NeededPort, await_ports, local_port
 from streams.local.process import HOST, Child, LocalServiceError
-from streams.roles import ROLES
+from streams.roles import PROCESSES
 from streams.settings import Settings
 from streams.store.client import make_store
 from streams.store.token import FILE_NAME, make_token
 from streams.terminal.command import counted
 
-LOCAL_HOSTS = (HOST, "localhost")
-RESTARTS_PER_MINUTE = 5
+RESTARTS_PER_MINUTE = len(PROCESSES) + 2
 LOOK_S = 1.0
 """Between two looks at the health of the roles."""
 ENDING_S = 25.0
@@ -59,7 +57,7 @@ class Stack:
         self._broker: Broker | None = None
         if broker:
             log = directory / "logs" / "broker.log"
-            self._broker = Broker(_port(settings.kafka, "WEIR_KAFKA"), directory, log=log)
+            self._broker = Broker(local_port(settings.kafka, "WEIR_KAFKA"), directory, log=log)
         self._own_store = store
         self._store: Child | None = None
         self._roles: dict[str, Child] = {}
@@ -88,11 +86,12 @@ class Stack:
         for name in store.migrate(metrics, self._settings.events_ttl_days).restored:
             self._say(f"store     {name} was missing and is made again, empty")
         store.close()
-        for name in ROLES:
+        for name in PROCESSES:
             self._start_role(name)
-        for name in ROLES:
+        for name in PROCESSES:
             self._await_role(name)
             self._say(f"{name:9} http://{self._settings.http_host}:{self._role_port(name)}/metrics")
+        self._say(f"          http://{self._settings.gate_listen}/v1/check judges what an app sends it")
 
     def run(self) -> None:
         """Supervise until `request_stop`; raise `LocalServiceError` when something cannot go on."""
@@ -117,13 +116,15 @@ class Stack:
 
     def stop(self) -> None:
         """Let the roles finish what was published, then stop everything; safe to call at any stage."""
-        if all(child.running for child in self._roles.values()) and self._roles:
+        running = bool(self._roles) and all(child.running for child in self._roles.values())
+        self._stop_role("gate")  # first: what it has answered goes on to Kafka
+        if running:
             left = self._drain("guard")
             self._stop_role("guard")
             left |= self._drain("watch", "archive")
             if left:
                 self._say(self._not_finished(left))
-        for name in ROLES:
+        for name in PROCESSES:
             self._stop_role(name)
         if self._store is not None:
             self._store.stop()
@@ -133,6 +134,7 @@ class Stack:
             self._lock.close()
 
     def _prepare(self) -> None:
+        os.environ.setdefault("WEIR_GATE_OUTBOX", str(self._directory.absolute() / "outbox"))
         if not self._directory.parent.is_dir():
             raise LocalServiceError(
                 f"no such folder: {self._directory.parent}; create it or choose another --data"
@@ -146,16 +148,18 @@ class Stack:
         await_ports(self._ports(), self._say, self._settings.drain_timeout_s + ENDING_S, host=self._host)
 
     def _ports(self) -> list[NeededPort]:
-        ports = [NeededPort(name, self._role_port(name), f"WEIR_{name.upper()}_PORT") for name in ROLES]
+        ports = [NeededPort(name, self._role_port(name), f"WEIR_{name.upper()}_PORT") for name in PROCESSES]
+        listens = int(self._settings.gate_listen.rpartition(":")[2])
+        ports.append(NeededPort("gate", listens, "WEIR_GATE_LISTEN"))
         if self._own_store:
-            port = _port(self._settings.clickhouse, "WEIR_CLICKHOUSE")
+            port = local_port(self._settings.clickhouse, "WEIR_CLICKHOUSE")
             ports.insert(0, NeededPort("store", port, "WEIR_CLICKHOUSE"))
         if self._broker is not None:
             ports.insert(0, NeededPort("broker", self._broker.port, "WEIR_KAFKA"))
         return ports
 
     def _start_store(self) -> None:
-        port = _port(self._settings.clickhouse, "WEIR_CLICKHOUSE")
+        port = local_port(self._settings.clickhouse, "WEIR_CLICKHOUSE")
         self._store = start_clickhouse(self._directory / "clickhouse", port)
 
     def _start_role(self, name: str) -> None:
@@ -268,17 +272,6 @@ def export_addresses(settings: Settings) -> None:
     """Hand the addresses down to the processes of the roles."""
     os.environ["WEIR_KAFKA"] = settings.kafka
     os.environ["WEIR_CLICKHOUSE"] = settings.clickhouse
-
-
-def _port(address: str, setting: str) -> int:
-    parts = urlsplit(address if "//" in address else f"//{address}")
-    if parts.hostname not in LOCAL_HOSTS or not parts.port:
-        flag = "--no-broker" if setting == "WEIR_KAFKA" else "--no-store"
-        raise SettingsError(
-            f"{setting} is {address}, which is not on this machine: use {flag} to work with it, "
-            f"or unset {setting}"
-        )
-    return parts.port
 
 
 def _lock(directory: Path) -> IO[str]:

@@ -1,6 +1,9 @@
-"""What a process does: guard, watch, archive."""
+"""What a process does: guard, watch, archive, gate."""
 
 from typing import Final
 
 ROLES: Final = ("guard", "watch", "archive")
-"""By name: of the command, the consumer group, the module here and the setting of the HTTP port."""
+"""Those that read Kafka, by name: of the command, the consumer group, the module here and the setting of the
+HTTP port."""
+PROCESSES: Final = (*ROLES, "gate")
+"""All that `weir up` starts."""

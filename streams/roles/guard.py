@@ -8,22 +8,18 @@ from collections.abc import Sequence
 import structlog
 
 from detectors.batch import Depth
-from detectors.registry import fingerprint
 from schemas import topics
 from streams.decisions.alerts import Alerting
+from streams.decisions.in_force import PolicyInForce
 from streams.decisions.judge import Judge
 from streams.decisions.pipeline import Output, Pipeline
-from streams.decisions.scoring import make_runner, owners
+from streams.decisions.scoring import make_runner
 from streams.decisions.shares import Shares, Waiting
 from streams.decisions.text_storage import Keeper
 from streams.kafka.clients import BatchProducer
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.records import Record
-from streams.policy.file import PolicyError
-from streams.policy.reload import Policies
-from streams.policy.rules import CompiledPolicy
 from streams.settings import Settings
-from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -82,8 +78,7 @@ class Guard:
         self._producer = BatchProducer(settings, patient=True)
         self._dead = DeadLetters(self.name, settings, telemetry)
         self._runner = make_runner(settings)
-        self._policies = Policies(settings.policy, owners(self._runner), self._runner.ranges)
-        self._compiled = self._compile()
+        self._policy = PolicyInForce(settings, self._runner, telemetry)
         self._watching: asyncio.Task[None] | None = None
         late_s = settings.degrade_after_ms / 1000
         # A slice that is slower than expected must not hold up what comes next.
@@ -111,7 +106,7 @@ class Guard:
                 setting="WEIR_REDACTION_KEY",
             )
         await self._producer.start()
-        self._watching = asyncio.create_task(self._watch_policy(), name="guard-policy")
+        self._watching = asyncio.create_task(self._policy.watch(), name="guard-policy")
 
     async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None:
         """Nothing to load: the guard keeps no state."""
@@ -140,7 +135,7 @@ class Guard:
                 began = time.perf_counter()
                 taken, depths = [each.record for each, _ in piece], [depth for _, depth in piece]
                 output = await asyncio.to_thread(
-                    self._pipeline.process, taken, self._compiled, depths, reading_s
+                    self._pipeline.process, taken, self._policy.compiled, depths, reading_s
                 )
                 shares.took(piece, output.windows, time.perf_counter() - began)
                 self._telemetry.progress()
@@ -165,25 +160,3 @@ class Guard:
                 self._producer.send(topics.SCORES, output.scores),
                 self._dead.deliver(self._producer, output.refused),
             )
-
-    def _compile(self) -> CompiledPolicy:
-        policy = self._policies.current
-        self._telemetry.forget(catalogue.POLICY_INFO)
-        detectors = fingerprint(self._runner.detectors, self._runner.models)
-        self._telemetry.gauge(catalogue.POLICY_INFO, 1, policy.version, policy.hash, detectors)
-        log.info("policy in force", policy=policy.name, version=policy.version, hash=policy.hash)
-        return policy.compile(self._runner.metrics)
-
-    async def _watch_policy(self) -> None:
-        """Take up new versions of the policy; a broken one leaves the last good one in force."""
-        while True:
-            # Two looks must find a new version the same, see `Policies`.
-            await asyncio.sleep(self._settings.policy_reload_s / 2)
-            result = await asyncio.to_thread(self._policies.reload_if_changed)
-            if isinstance(result, PolicyError):
-                self._telemetry.count(catalogue.POLICY_ERRORS)
-                log.error("policy refused; the last good one stays in force", problem=str(result))
-            elif result == "reloaded":
-                self._compiled = self._compile()
-            refused = self._policies.error
-            self._telemetry.degrade("policy", refused is not None, str(refused or ""))

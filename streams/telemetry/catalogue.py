@@ -134,6 +134,30 @@ POLICY_INFO = Metric(
     labels=("version", "hash", "detectors"),
 )
 POLICY_ERRORS = Metric("weir_policy_errors_total", "counter", "New versions of the policy that were refused")
+GATE_REQUESTS = Metric(
+    "weir_gate_requests_total",
+    "counter",
+    "Requests to the gate, by endpoint and status of the response",
+    labels=("endpoint", "status"),
+)
+GATE_REQUEST_SECONDS = Metric(
+    "weir_gate_request_seconds",
+    "histogram",
+    "From the head of a request to the gate until its response is ready",
+    labels=("endpoint",),
+)
+GATE_UNRECORDED = Metric(
+    "weir_gate_unrecorded_total",
+    "counter",
+    "Decisions that were answered and not recorded, since the outbox was full and `WEIR_GATE_OUTBOX_FULL` "
+    "is pass",
+)
+GATE_UNJUDGED = Metric(
+    "weir_gate_unjudged_total",
+    "counter",
+    "Events that were not judged in time, and were answered by the `on_failure` of the rules",
+)
+OUTBOX_BYTES = Metric("weir_outbox_bytes", "gauge", "What the gate has answered and is not with Kafka yet")
 
 ALL: tuple[Metric, ...] = tuple(each for each in globals().values() if isinstance(each, Metric))
 """In the order in which docs/operations.md lists them; its table is made from them."""

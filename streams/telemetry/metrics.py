@@ -21,6 +21,8 @@ DegradedReason = Literal[
     "waiting",
     # The new version of the policy was refused.
     "policy",
+    # Kafka does not take what the gate has decided; it waits in the outbox.
+    "broker",
 ]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from schemas import topics
 from streams.local.process import HOST, free_port
-from streams.roles import ROLES
+from streams.roles import PROCESSES
 from tests.harness import Weir, make_events, wait_until
 
 
@@ -26,7 +26,8 @@ class Up:
         self.weir = Weir(
             f"{HOST}:{free_port()}",
             directory,
-            **{f"WEIR_{n.upper()}_PORT": str(free_port()) for n in ROLES},
+            **{f"WEIR_{n.upper()}_PORT": str(free_port()) for n in PROCESSES},
+            WEIR_GATE_LISTEN=f"{HOST}:{free_port()}",
             **options,
         )
         self.output = ""
@@ -92,7 +93,7 @@ def up(tmp_path: Path) -> Iterator[Up]:
 
 def test_rows_survive_a_restart_and_ctrl_c_leaves_nothing(up: Up) -> None:
     before = up.children()
-    assert set(before) == {"broker", "store", *ROLES}
+    assert set(before) == {"broker", "store", *PROCESSES}
     up.weir.publish(make_events("first", 50))
     token = up.directory / "data" / "clickhouse" / "token"
     assert f"user default, password in {token}" in up.banner, "not the token itself: the output is a file"
@@ -108,17 +109,17 @@ def test_rows_survive_a_restart_and_ctrl_c_leaves_nothing(up: Up) -> None:
 
 @pytest.mark.timeout(300)
 def test_what_dies_is_started_again_and_a_second_one_is_refused(up: Up) -> None:
-    environment = {f"WEIR_{n.upper()}_PORT": str(free_port()) for n in ROLES}
+    environment = {f"WEIR_{n.upper()}_PORT": str(free_port()) for n in PROCESSES}
     for folder, word in (("data", "is running in"), ("other", up.weir.kafka.rpartition(":")[2])):
         status, output = up.weir.run("up", "--data", str(up.directory / folder), **environment)
         assert status == 1
         assert "Traceback" not in output
         assert word in output
     first = up.children()
-    for name in (*ROLES, "store", "broker"):
+    for name in (*PROCESSES, "store", "broker"):
         os.kill(first[name], signal.SIGKILL)
     wait_until(
-        lambda: set(up.children()) == set(first) and gone({n: first[n] for n in ROLES}), "all again", 30
+        lambda: set(up.children()) == set(first) and gone({n: first[n] for n in PROCESSES}), "all again", 30
     )
     up.weir.publish(make_events("again", 100))
     up.weir.await_rows("again", 100)

@@ -27,7 +27,7 @@ from streams.telemetry.server import TelemetryServer
 from tests.models import MODELS
 from tests.streams.weir import forget_settings, run
 
-PORTS = ("guard_port", "watch_port", "archive_port")
+PORTS = ("guard_port", "watch_port", "archive_port", "gate_port")
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ import pytest
 from streams.local import ports
 from streams.local.ports import NeededPort, await_ports
 from streams.local.process import HOST, LocalServiceError, free_port
-from streams.roles import ROLES
+from streams.roles import PROCESSES, ROLES
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.server import TelemetryServer
 
@@ -113,7 +113,8 @@ def test_ctrl_c_ends_the_waiting(tmp_path: Path) -> None:
             "WEIR_KAFKA": f"{HOST}:{free_port()}",
             "WEIR_CLICKHOUSE": f"http://{HOST}:{free_port()}",
             "WEIR_GUARD_PORT": str(port.number),
-            **{f"WEIR_{name.upper()}_PORT": str(free_port()) for name in ROLES[1:]},
+            **{f"WEIR_{name.upper()}_PORT": str(free_port()) for name in PROCESSES[1:]},
+            "WEIR_GATE_LISTEN": f"{HOST}:{free_port()}",
         }
         with subprocess.Popen(
             [sys.executable, "-m", "streams", "up", "--data", str(tmp_path / "data")],

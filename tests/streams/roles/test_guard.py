@@ -151,9 +151,9 @@ async def test_a_watch_over_the_policy_that_fails_ends_the_guard(
 ) -> None:
     producer: Any = FakeProducer()
     guard._producer = producer
-    monkeypatch.setattr(guard._policies, "reload_if_changed", lambda: 1 // 0)
-    monkeypatch.setattr(guard._settings, "policy_reload_s", 0.0)
-    guard._watching = asyncio.create_task(guard._watch_policy())
+    monkeypatch.setattr(guard._policy._policies, "reload_if_changed", lambda: 1 // 0)
+    monkeypatch.setattr(guard._policy, "_pause_s", 0.0)
+    guard._watching = asyncio.create_task(guard._policy.watch())
     await asyncio.wait([guard._watching], timeout=10)
     with pytest.raises(ZeroDivisionError):
         await guard.handle(records_of(event("Where is my parcel?")))
@@ -229,7 +229,7 @@ async def test_a_detector_that_never_returns_leaves_the_guard_answering(
     monkeypatch.setattr(guard._runner, "budget_s", 0.2)
     monkeypatch.setattr(type(MODELS.cascade.transformer), "_read", lambda *_: release.wait(30))
     policy = CLOSED.replace("METRIC", "injection")
-    guard._compiled = parse(policy, owners(guard._runner)).compile(guard._runner.metrics)
+    guard._policy.compiled = parse(policy, owners(guard._runner)).compile(guard._runner.metrics)
     try:
         for number in range(3):
             assert await asyncio.wait_for(guard.handle(records_of(event(ATTACK, number))), 5)

@@ -1,0 +1,140 @@
+"""Requests judged together: what waits when the judge is free is one batch, so none waits when it is idle."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+from schemas.events import Event
+from streams.errors import WeirError
+
+T = TypeVar("T")
+SMOOTHING: Final = 0.1
+"""How much the last batch counts in the pace."""
+UNKNOWN_PACE: Final = 2e-6
+"""Seconds per character until the first batches have told: ordinary texts on one core."""
+BATCH_BYTES: Final = 256 << 10
+"""Of text in one batch: one long request must not hold up many short ones for long."""
+
+
+class BusyError(WeirError):
+    """More waits than can be judged in time. `retry_after_s`: when there will be room."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__("more requests wait than can be judged in time: try again later")
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(eq=False)
+class _Waiting(Generic[T]):
+    events: Sequence[Event]
+    size: int
+    deadline: float
+    answer: "asyncio.Future[list[T]]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class Batcher(Generic[T]):
+    """Judges events in a thread, one batch after another.
+
+    Args:
+        judge: takes events, returns one judgement each; called in a thread, one call at a time.
+        unjudged: the same for events whose time is up: quick, since it runs on the event loop.
+        most: events of one batch.
+
+    """
+
+    def __init__(
+        self,
+        judge: Callable[[Sequence[Event]], list[T]],
+        unjudged: Callable[[Sequence[Event]], list[T]],
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._judge = judge
+        self._unjudged = unjudged
+        self._most = most
+        self._clock = clock
+        self._waiting: deque[_Waiting[T]] = deque()
+        self._bytes = 0
+        """Of all that waits or is being judged."""
+        self._s_per_byte = UNKNOWN_PACE
+        self._more = asyncio.Event()
+        self.free_at = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait to be judged."""
+        return len(self._waiting)
+
+    @property
+    def waits_s(self) -> float:
+        """How long a request that comes now will wait, as far as the pace of the last ones tells."""
+        return self._bytes * self._s_per_byte
+
+    async def judged(self, events: Sequence[Event], within_s: float) -> list[T]:
+        """Return the judgements of a request, or after `within_s` those that say that there was no time.
+
+        Raises `BusyError` when it is clear at once that the time will not do.
+        """
+        size = sum(_size(event) for event in events)
+        if self._bytes and self.waits_s + size * self._s_per_byte > within_s:
+            raise BusyError(self.waits_s)
+        waiting: _Waiting[T] = _Waiting(events, size, self._clock() + within_s)
+        self._waiting.append(waiting)
+        self._bytes += size
+        self._more.set()
+        try:
+            return await asyncio.wait_for(asyncio.shield(waiting.answer), within_s)
+        except TimeoutError:
+            return self._unjudged(events)
+        finally:
+            # Whoever was not taken yet is not judged for nobody: also where the client has gone.
+            waiting.answer.cancel()
+
+    async def run(self) -> None:
+        """Judge what comes, for ever; an error of the judge ends it and every request that waits."""
+        while True:
+            if not self._waiting:
+                self._more.clear()
+                await self._more.wait()
+            batch = self._take()
+            if not batch:
+                continue
+            events = [event for waiting in batch for event in waiting.events]
+            size, began = sum(waiting.size for waiting in batch), self._clock()
+            try:
+                found = await asyncio.to_thread(self._judge, events)
+            finally:
+                self._bytes -= size
+            self._s_per_byte += SMOOTHING * ((self._clock() - began) / size - self._s_per_byte)
+            for waiting in batch:
+                own, found = found[: len(waiting.events)], found[len(waiting.events) :]
+                if not waiting.answer.done():
+                    waiting.answer.set_result(own)
+
+    def _take(self) -> list[_Waiting[T]]:
+        """Take what fits into one batch and is still waited for; the first one in any case."""
+        batch: list[_Waiting[T]] = []
+        count = size = 0
+        while self._waiting:
+            first = self._waiting[0]
+            if not first.answer.done():
+                count, size = count + len(first.events), size + first.size
+                if batch and (count > self._most or size > BATCH_BYTES):
+                    break
+                batch.append(first)
+            else:
+                self._bytes -= first.size
+            self._waiting.popleft()
+        return batch
+
+
+def _size(event: Event) -> int:
+    """Return about how much there is to read, in characters; never 0."""
+    parts = (event.text, event.prompt, event.system_prompt, *event.contexts)
+    calls = sum(len(call.arguments) for call in event.tool_calls)
+    return 200 + calls + sum(len(part) for part in parts)

@@ -1,0 +1,99 @@
+"""The judge of the gate: the guard's own detectors and policy, for events that came by HTTP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.batch import Batch
+from detectors.privacy.finders import Findings
+from detectors.runner import Runner, ScoreMatrix
+from schemas import codec, topics
+from schemas.events import Decision, Event, Evidence
+from streams.decisions.alerts import Alerting
+from streams.decisions.in_force import PolicyInForce
+from streams.decisions.judge import Judge, Raised
+from streams.decisions.observe import observe
+from streams.decisions.settings import DecisionSettings
+from streams.decisions.text_storage import Keeper
+from streams.gate.outbox import Parcel
+from streams.telemetry import catalogue
+from streams.telemetry.metrics import Telemetry
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A judged event, with what is to be recorded of it."""
+
+    decision: Decision
+    scores: dict[str, float]
+    parcels: tuple[Parcel, ...]
+    raised: Raised | None
+    batch: Batch
+    row: int
+
+
+class _NoTime(Runner):
+    """Gives no score: every detector failed, for lack of time."""
+
+    def score(self, batch: Batch) -> ScoreMatrix:
+        """Return NaN everywhere; what the texts hold is not known either, so they are withheld."""
+        batch.keep("findings", Findings(None, {}))
+        shape = (len(batch), len(self.metrics))
+        names = tuple(detector.name for detector in self.detectors)
+        matrix = np.full(shape, np.nan, dtype=np.float32)
+        return ScoreMatrix(matrix, self.metrics, names, {}, np.zeros(shape, dtype=bool))
+
+
+class GateJudge:
+    """Judges events under the policy in force."""
+
+    def __init__(
+        self, runner: Runner, settings: DecisionSettings, telemetry: Telemetry, policy: PolicyInForce
+    ) -> None:
+        keeper = Keeper(settings.storage, settings.redaction_key_bytes, runner.finders)
+        self._judge = Judge(runner, keeper)
+        # Of its own: it must answer while the other one is busy.
+        self._hurried = Judge(_NoTime(runner.detectors, runner.models, runner.budget_s), keeper)
+        self._alerting = Alerting(self._judge, telemetry)
+        self._metrics = runner.metrics
+        self._telemetry = telemetry
+        self._policy = policy
+        self.decoder = settings.decoder
+
+    def judge(self, events: Sequence[Event]) -> list[Judgement]:
+        """Return the judgement of each event; blocks for as long as the detectors take."""
+        return self._judged(self._judge, events)
+
+    def unjudged(self, events: Sequence[Event]) -> list[Judgement]:
+        """Return judgements for which every detector failed: the rules' `on_failure` decides."""
+        self._telemetry.count(catalogue.GATE_UNJUDGED, len(events))
+        return self._judged(self._hurried, events)
+
+    def _judged(self, judge: Judge, events: Sequence[Event]) -> list[Judgement]:
+        judged = judge.judge(events, self._policy.compiled)
+        observe(judged, self._telemetry)
+        raised = {each.row: each for each in judged.raised}
+        return [
+            Judgement(
+                decision=decision,
+                scores=scored.scores,
+                parcels=(
+                    Parcel(topics.DECISIONS, codec.partition_key(scored.event), codec.encode(decision)),
+                    Parcel(topics.SCORES, codec.segment_key(scored.event), codec.encode(scored)),
+                ),
+                raised=raised.get(row),
+                batch=judged.batch,
+                row=row,
+            )
+            for row, (decision, scored) in enumerate(zip(judged.decisions, judged.scored, strict=True))
+        ]
+
+    def alerts(self, judged: Sequence[Judgement], *, hurried: bool) -> list[Parcel]:
+        """Return the alerts of judged events; blocks while there is time for evidence."""
+        raised = [each.raised for each in judged if each.raised is not None]
+        return [Parcel(topics.ALERTS, *each) for each in self._alerting.alerts(raised, hurried)]
+
+    def explain(self, judged: Sequence[Judgement]) -> list[tuple[Evidence, ...]]:
+        """Return the evidence for every metric of each event, without words that are redacted."""
+        return [tuple(self._judge.evidence(each.batch, each.row, self._metrics)) for each in judged]

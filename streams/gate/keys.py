@@ -1,0 +1,67 @@
+"""API keys: who may call, and for which app and tenant. Only their hashes are kept."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from streams.errors import SettingsError
+
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_FIELDS: Final = ("app", "tenant", "name")
+
+
+class Caller(NamedTuple):
+    """Whose key it is; an empty field leaves to the caller what it is."""
+
+    app: str = ""
+    tenant: str = ""
+    name: str = ""
+
+
+class Keys:
+    """The keys of a file, one a line: the SHA-256 of the key, then `app=`, `tenant=`, `name=` as wanted.
+
+    `weir gate key` makes one. Without a file everybody may call.
+    """
+
+    def __init__(self, callers: Mapping[str, Caller] | None) -> None:
+        self._callers = callers
+
+    @classmethod
+    def load(cls, path: Path | None) -> "Keys":
+        """Read a file; raise `SettingsError`, which never repeats what a line holds."""
+        if path is None:
+            return cls(None)
+        callers = {}
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            words = line.split("#")[0].split()
+            if not words:
+                continue
+            fields = dict(word.partition("=")[::2] for word in words[1:])
+            if not _HASH.fullmatch(words[0]) or not set(fields) <= set(_FIELDS):
+                raise SettingsError(
+                    f"WEIR_GATE_KEYS: {path}:{number}: write the SHA-256 of a key in hex, then "
+                    "app=NAME tenant=NAME name=NAME as wanted; `weir gate key` makes such a line"
+                )
+            callers[words[0]] = Caller(**fields)
+        if not callers:
+            raise SettingsError(f"WEIR_GATE_KEYS: {path} holds no key: `weir gate key` makes one")
+        return cls(callers)
+
+    @property
+    def needed(self) -> bool:
+        """Whether a request needs a key."""
+        return self._callers is not None
+
+    def caller(self, key: str) -> Caller | None:
+        """Return whose key it is; None for a key that is none."""
+        if self._callers is None:
+            return Caller()
+        return self._callers.get(hash_of(key))
+
+
+def hash_of(key: str) -> str:
+    """Return what is kept of a key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,108 @@
+"""weir's own contract: `POST /v1/check` and the lines of `POST /v1/events`."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from schemas.events import Event, Kind, ToolCall
+from streams.gate.answers import Answer
+
+MOST_EVENTS: Final = 256
+
+
+class Check(msgspec.Struct, omit_defaults=True):
+    """An event to judge. Only `text` is required: an id is made, and the key may say the app."""
+
+    text: str
+    app: str = ""
+    kind: Kind = "prompt"
+    event_id: str = ""
+    request_id: str = ""
+    conversation_id: str = ""
+    tenant: str = ""
+    environment: str = ""
+    timestamp: str | int | None = None
+    model: str = ""
+    provider: str = ""
+    prompt_name: str = ""
+    prompt_version: str = ""
+    user: str = ""
+    chain: str = ""
+    step: str = ""
+    prompt: str = ""
+    system_prompt: str = ""
+    contexts: tuple[str, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    cost: float | None = None
+    finish_reason: str = ""
+    trace_id: str = ""
+    span_id: str = ""
+    metadata: dict[str, str] = {}
+
+
+class Request(Check, omit_defaults=True, kw_only=True):
+    """One event, or up to 256 in `events`, and what the answer should hold."""
+
+    text: str = ""
+    events: Annotated[list[Check], msgspec.Meta(min_length=1, max_length=MOST_EVENTS)] | None = None
+    scores: bool = False
+    evidence: bool = False
+    deadline_ms: Annotated[float, msgspec.Meta(gt=0, le=600_000)] | None = None
+
+
+_OPTIONS: Final = ("events", "scores", "evidence", "deadline_ms")
+
+
+def events(request: Request, app: str) -> list[Event]:
+    """Return the events of a request; those without an app have `app`."""
+    return [_event(check, app) for check in request.events or [request]]
+
+
+def _event(check: Check, app: str) -> Event:
+    given = msgspec.structs.asdict(check)
+    for name in _OPTIONS:
+        given.pop(name, None)
+    given["app"] = check.app or app or "default"
+    given["event_id"] = check.event_id or secrets.token_hex(16)
+    return Event(**given)
+
+
+def body(request: Request, answers: Sequence[Answer]) -> dict[str, Any]:
+    """Return the answer to one event, or `results` for those of `events`."""
+    results = [_result(answer, request) for answer in answers]
+    return results[0] if request.events is None else {"results": results}
+
+
+def _result(answer: Answer, request: Request) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(answer.decision)
+    found.pop("app")
+    found |= {
+        "recorded": answer.recorded,
+        "rules": found.get("rules", []),
+        "severity": answer.decision.severity,
+    }
+    if request.scores:
+        found["scores"] = answer.scores
+    if request.evidence:
+        found["evidence"] = msgspec.to_builtins(answer.evidence)
+    return found
+
+
+def lines(raw: bytes) -> list[bytes]:
+    """Return the events of a body as they are: JSON lines, or one object, or an array of them."""
+    if raw.lstrip()[:1] == b"[":
+        try:
+            return [bytes(each) for each in msgspec.json.decode(raw, type=list[msgspec.Raw])]
+        except (msgspec.DecodeError, RecursionError):
+            return [raw]
+    try:
+        msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return [line for line in raw.splitlines() if line.strip()]
+    return [raw]

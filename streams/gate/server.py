@@ -1,0 +1,247 @@
+"""The HTTP server of the gate: routes, keys, limits; each contract is an adapter of its own."""
+
+import json
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from schemas import codec
+from schemas.events import Event
+from streams.decisions.judge import wall_clock_ms
+from streams.gate import litellm, moderations, native, webhooks
+from streams.gate.answers import Answer
+from streams.gate.batcher import BusyError
+from streams.gate.keys import Caller, Keys
+from streams.gate.outbox import OutboxFullError
+from streams.gate.service import Service
+from streams.gate.settings import GateSettings
+from streams.telemetry import catalogue
+from streams.telemetry.metrics import Telemetry
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+DEADLINE: Final = "X-Weir-Deadline-Ms"
+APP: Final = "X-Weir-App"
+UNPROCESSABLE, UNAUTHORIZED, FORBIDDEN, TOO_LARGE, BUSY, UNAVAILABLE = 400, 401, 403, 413, 429, 503
+CALLER: Final = web.RequestKey("caller", Caller)
+LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
+
+
+class RefusedError(Exception):
+    """A request that is not served: status, a kind for programs, what to do about it."""
+
+    def __init__(self, status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.headers = headers or {}
+
+
+class Gate:
+    """The endpoints of the gate over one `Service`."""
+
+    def __init__(self, settings: GateSettings, service: Service, keys: Keys, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._service = service
+        self._keys = keys
+        self._telemetry = telemetry
+
+    def application(self) -> web.Application:
+        """Return the application with all routes."""
+        app = web.Application(middlewares=[self._guarded], client_max_size=self._settings.gate_max_bytes)
+        app.router.add_post("/v1/check", self._check)
+        app.router.add_post("/v1/moderations", self._moderations)
+        app.router.add_post("/v1/events", self._events)
+        app.router.add_post("/beta/litellm_basic_guardrail_api", self._litellm)
+        app.router.add_post("/request", self._agent("prompt"))
+        app.router.add_post("/response", self._agent("completion"))
+        app.router.add_post("/portkey", self._portkey)
+        return app
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let in who has a key; answer every failure in one form, and count all."""
+        began = time.perf_counter()
+        route = request.match_info.route.resource
+        endpoint = route.canonical if route is not None else "other"
+        try:
+            request[CALLER] = self._caller(request)
+            response = await handler(request)
+        except RefusedError as refused:
+            response = _failure(refused)
+        except web.HTTPRequestEntityTooLarge:
+            response = _failure(
+                RefusedError(
+                    TOO_LARGE,
+                    "too_large",
+                    f"the body is larger than {self._settings.gate_max_bytes} bytes (WEIR_GATE_MAX_BYTES)",
+                )
+            )
+        except web.HTTPException as error:
+            response = _failure(RefusedError(error.status, "http_error", error.reason, dict(_allow(error))))
+        except BusyError as busy:
+            retry = {"Retry-After": str(max(1, round(busy.retry_after_s)))}
+            response = _failure(RefusedError(BUSY, "busy", str(busy), retry))
+        except OutboxFullError as full:
+            response = _failure(RefusedError(UNAVAILABLE, "outbox_full", str(full), {"Retry-After": "5"}))
+        self._telemetry.count(catalogue.GATE_REQUESTS, 1, endpoint, str(response.status))
+        self._telemetry.observe(catalogue.GATE_REQUEST_SECONDS, time.perf_counter() - began, endpoint)
+        return response
+
+    def _caller(self, request: web.Request) -> Caller:
+        if not self._keys.needed and _of_a_page(request.headers, local=self._settings.is_local):
+            raise RefusedError(
+                FORBIDDEN, "web_page", "a web page may call with a key only: set WEIR_GATE_KEYS"
+            )
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        key = request.headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
+        caller = self._keys.caller(key)
+        if caller is None:
+            raise RefusedError(
+                UNAUTHORIZED,
+                "no_key",
+                "a key is needed: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return caller
+
+    def _app(self, request: web.Request, default: str) -> str:
+        caller: Caller = request[CALLER]
+        return caller.app or request.headers.get(APP, "") or default
+
+    def _within_s(self, request: web.Request, wanted_ms: float | None = None) -> float:
+        most = self._settings.gate_deadline_ms
+        given = request.headers.get(DEADLINE)
+        if given is not None:
+            try:
+                wanted_ms = float(given)
+            except ValueError:
+                wanted_ms = -1.0
+        if wanted_ms is None:
+            return most / 1000
+        if not 0 < wanted_ms <= 600_000:
+            raise RefusedError(
+                UNPROCESSABLE, "bad_deadline", f"{DEADLINE}: a number of milliseconds, at most 600000"
+            )
+        return min(wanted_ms, most) / 1000
+
+    async def _judged(
+        self,
+        request: web.Request,
+        events: Sequence[Event],
+        *,
+        within_ms: float | None = None,
+        explain: bool = False,
+    ) -> list[Answer]:
+        caller: Caller = request[CALLER]
+        checked = [self._checked(event, caller, number) for number, event in enumerate(events)]
+        return await self._service.answers(checked, self._within_s(request, within_ms), explain=explain)
+
+    def _checked(self, event: Event, caller: Caller, number: int) -> Event:
+        """Return the event as its key allows it, held to the limits that events on Kafka have."""
+        bound = {name: value for name in ("app", "tenant") if (value := getattr(caller, name))}
+        try:
+            payload = codec.encode(msgspec.structs.replace(event, **bound) if bound else event)
+            now = wall_clock_ms()
+            checked, _ = self._service.decoder.decode_event(payload, now, now)
+        except codec.Rejected as rejected:
+            raise RefusedError(
+                UNPROCESSABLE, str(rejected.reason), f"event {number}: {rejected.detail}"
+            ) from None
+        return checked
+
+    async def _check(self, request: web.Request) -> web.Response:
+        asked = await _body(request, native.Request)
+        events = native.events(asked, self._app(request, ""))
+        answers = await self._judged(request, events, within_ms=asked.deadline_ms, explain=asked.evidence)
+        return _answer(native.body(asked, answers))
+
+    async def _moderations(self, request: web.Request) -> web.Response:
+        asked = await _body(request, moderations.Request)
+        try:
+            events = moderations.events(asked, self._app(request, "moderations"))
+        except moderations.UnreadableInputError as error:
+            raise RefusedError(UNPROCESSABLE, "invalid_request_error", str(error)) from None
+        return _answer(moderations.body(asked, await self._judged(request, events)))
+
+    async def _litellm(self, request: web.Request) -> web.Response:
+        asked = await _body(request, litellm.Request)
+        events = litellm.events(asked, self._app(request, "litellm"))
+        return _answer(litellm.body(asked, await self._judged(request, events)))
+
+    def _agent(self, kind: Literal["prompt", "completion"]) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            asked = await _body(request, webhooks.AgentRequest)
+            texts = webhooks.texts_in(asked.body)
+            events = webhooks.events(texts, kind, self._app(request, "agentgateway"))
+            return _answer(webhooks.agent_body(asked, texts, await self._judged(request, events)))
+
+        return handle
+
+    async def _portkey(self, request: web.Request) -> web.Response:
+        asked = await _body(request, webhooks.PortkeyRequest)
+        before = asked.event_type == "beforeRequestHook"
+        side = (asked.request if before else asked.response) or webhooks.PortkeySide()
+        texts = webhooks.texts_in(side.json) or [([side.text or ""], 0, side.text or "")]
+        kind: Literal["prompt", "completion"] = "prompt" if before else "completion"
+        events = webhooks.events(texts, kind, self._app(request, "portkey"), provider=asked.provider or "")
+        answers = await self._judged(request, events)
+        return _answer(webhooks.portkey_body("request" if before else "response", side.json, texts, answers))
+
+    async def _events(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        return _answer(self._service.publish(native.lines(raw), request[CALLER]), status=202)
+
+
+def _of_a_page(headers: Mapping[str, str], *, local: bool) -> bool:
+    """Return whether a browser sent this for a page: any page may have it send requests to this machine."""
+    host = headers.get("Host", "")
+    name = host.rpartition(":")[0] or host
+    # A name that leads here though it is not ours: DNS rebinding, which lets a page read the answers.
+    rebound = local and name not in LOCAL_NAMES
+    return "Origin" in headers or headers.get("Sec-Fetch-Site", "none") != "none" or rebound
+
+
+def tls(settings: GateSettings) -> ssl.SSLContext | None:
+    """Return the context for TLS, None for plain HTTP."""
+    if settings.gate_cert_file is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(settings.gate_cert_file, settings.gate_key_file)
+    return context
+
+
+async def _body(request: web.Request, kind: type[T]) -> T:
+    """Return the JSON of a request; what is wrong with it is said without any of its text."""
+    raw = await request.read()
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        detail = str(error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        detail = "not JSON"
+    raise RefusedError(UNPROCESSABLE, "invalid_request_error", detail)
+
+
+def _answer(body: dict[str, Any], status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), content_type="application/json", status=status)
+
+
+def _failure(refused: RefusedError) -> web.Response:
+    error = {"message": str(refused), "type": refused.kind, "param": None, "code": refused.kind}
+    return web.Response(
+        text=json.dumps({"error": error}),
+        content_type="application/json",
+        status=refused.status,
+        headers=refused.headers,
+    )
+
+
+def _allow(error: web.HTTPException) -> dict[str, str]:
+    return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}

@@ -1,0 +1,117 @@
+"""The gate: a guard with HTTP in place of `llm.events`."""
+
+import asyncio
+import signal
+
+import structlog
+from aiohttp import web
+
+from streams.decisions.in_force import PolicyInForce
+from streams.decisions.scoring import make_runner
+from streams.errors import WeirError
+from streams.gate.batcher import Batcher
+from streams.gate.judging import GateJudge
+from streams.gate.keys import Keys
+from streams.gate.outbox import Outbox
+from streams.gate.server import Gate, tls
+from streams.gate.service import Service
+from streams.kafka.clients import BatchProducer
+from streams.settings import Settings
+from streams.telemetry.metrics import Telemetry
+from streams.telemetry.server import TelemetryServer
+
+log = structlog.get_logger(__name__)
+
+
+class GateRole:
+    """Loads detectors, policy, keys and outbox when it is made, so that a mistake in them is known."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        self._settings = settings
+        self._telemetry = telemetry
+        keys = Keys.load(settings.gate_keys)
+        if not keys.needed and not settings.is_local:
+            log.warning("everybody who reaches the gate may use it", setting="WEIR_GATE_KEYS")
+        self._runner = make_runner(settings)
+        self._policy = PolicyInForce(settings, self._runner, telemetry)
+        judge = GateJudge(self._runner, settings, telemetry, self._policy)
+        self._outbox = Outbox(settings.gate_outbox, settings.gate_outbox_bytes)
+        self._batcher = Batcher(judge.judge, judge.unjudged, settings.batch_events)
+        self._service = Service(settings, judge, self._batcher, self._outbox, telemetry)
+        self._application = Gate(settings, self._service, keys, telemetry).application()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; then answer what was asked and deliver what is recorded."""
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        telemetry = TelemetryServer(
+            self._telemetry,
+            self._settings.http_host,
+            self._settings.gate_port,
+            "WEIR_GATE_PORT",
+        )
+        await telemetry.start()
+        producer = BatchProducer(self._settings)
+        runner = web.AppRunner(
+            self._application, access_log=None, shutdown_timeout=self._settings.drain_timeout_s
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                work = [
+                    tasks.create_task(each)
+                    for each in (
+                        self._policy.watch(),
+                        self._batcher.run(),
+                        self._service.alert(),
+                        self._outbox.deliver(producer),
+                        self._look(),
+                    )
+                ]
+                await self._listen(runner)
+                await stopping.wait()
+                self._telemetry.ready = False
+                await runner.cleanup()
+                if not await self._outbox.flush(self._settings.drain_timeout_s):
+                    log.warning(
+                        "what is not with Kafka waits in the outbox", bytes=self._outbox.waiting_bytes
+                    )
+                for task in work:
+                    task.cancel()
+        finally:
+            await runner.cleanup()
+            await producer.stop()
+            await telemetry.stop()
+            self._outbox.close()
+            self._runner.close()
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        host, _, port = self._settings.gate_listen.rpartition(":")
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, int(port), ssl_context=tls(self._settings)).start()
+        except OSError as error:
+            raise WeirError(
+                f"{host}:{port} is in use or not ours to use ({error.strerror}): set WEIR_GATE_LISTEN"
+            ) from error
+        self._telemetry.ready = True
+        log.info("the gate is open", address=f"{host}:{port}")
+
+    async def _look(self) -> None:
+        """Keep the health up to date: whose outbox grows is degraded, who cannot judge has stalled."""
+        while True:
+            waiting = self._outbox.waiting_bytes
+            self._telemetry.degrade(
+                "broker", not self._outbox.delivering and waiting > 0, f"{waiting} bytes wait in the outbox"
+            )
+            self._telemetry.lag(self._batcher.waiting)
+            await asyncio.sleep(0.5)
+
+
+def run(settings: Settings, telemetry: Telemetry) -> None:
+    """Run the gate until it is told to stop; raise what ended it otherwise."""
+    role = GateRole(settings, telemetry)
+    try:
+        asyncio.run(role.run())
+    except* WeirError as group:
+        raise group.exceptions[0] from None

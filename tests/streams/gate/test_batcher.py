@@ -1,0 +1,110 @@
+"""What waits together is judged together; whose time is up is told so; too much is refused at once."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from schemas.events import Event
+from streams.gate.batcher import Batcher, BusyError
+
+
+def event(text: str = "x") -> Event:
+    return Event(event_id=text, app="a", kind="prompt", text=text)
+
+
+def late(events: Sequence[Event]) -> list[str]:
+    return ["late"] * len(events)
+
+
+@asynccontextmanager
+async def running(
+    judge: Callable[[Sequence[Event]], list[str]], most: int = 512
+) -> AsyncIterator[Batcher[str]]:
+    batcher = Batcher(judge, late, most)
+    task = asyncio.create_task(batcher.run())
+    try:
+        yield batcher
+    finally:
+        task.cancel()
+
+
+class Gatekeeper:
+    """A judge that waits until it may."""
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+        self.batches: list[list[str]] = []
+
+    def __call__(self, events: Sequence[Event]) -> list[str]:
+        self.may.wait(10)
+        self.batches.append([each.text for each in events])
+        return [each.text for each in events]
+
+
+async def test_what_waits_while_the_judge_is_busy_is_one_batch_and_each_gets_its_own() -> None:
+    judge = Gatekeeper()
+    async with running(judge) as batcher:
+        first = asyncio.create_task(batcher.judged([event("first")], 5))
+        await asyncio.sleep(0.05)
+        others = [asyncio.create_task(batcher.judged([event(f"{n}"), event(f"{n}b")], 5)) for n in range(20)]
+        await asyncio.sleep(0.05)
+        judge.may.set()
+        assert await first == ["first"]
+        assert [await other for other in others] == [[f"{n}", f"{n}b"] for n in range(20)]
+    assert [len(batch) for batch in judge.batches] == [1, 40]
+
+
+async def test_a_batch_is_bounded_in_events_and_in_bytes() -> None:
+    judge = Gatekeeper()
+    judge.may.set()
+    async with running(judge, most=10) as batcher:
+        sizes = (1, 1, 1, 300_000, 1, 300_000)
+        asked = [asyncio.create_task(batcher.judged([event("x" * size)] * 4, 5)) for size in sizes]
+        await asyncio.gather(*asked)
+    assert sum(map(len, judge.batches)) == 24
+    assert max(map(len, judge.batches)) <= 10
+    assert all(len(batch) == 4 for batch in judge.batches if any(len(text) > 1_000 for text in batch))
+
+
+async def test_whose_time_is_up_is_told_so_and_is_not_judged_for_nobody() -> None:
+    judge = Gatekeeper()
+    async with running(judge) as batcher:
+        first = asyncio.create_task(batcher.judged([event("first")], 0.1))
+        await asyncio.sleep(0.01)
+        second = asyncio.create_task(batcher.judged([event("second")], 0.1))
+        gone = asyncio.create_task(batcher.judged([event("gone")], 5))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        assert await first == await second == ["late"]
+        judge.may.set()
+        assert await batcher.judged([event("third")], 5) == ["third"]
+    assert judge.batches == [["first"], ["third"]]
+    assert batcher.waiting == 0
+    assert batcher._bytes == 0
+
+
+async def test_what_cannot_be_judged_in_time_is_refused_at_once() -> None:
+    judge = Gatekeeper()
+    async with running(judge) as batcher:
+        batcher._s_per_byte = 1e-3
+        waiting = [asyncio.create_task(batcher.judged([event(f"{n}")], 5)) for n in range(3)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(BusyError) as busy:
+            await batcher.judged([event("more")], 0.1)
+        assert 0.1 < busy.value.retry_after_s < 2
+        judge.may.set()
+        await asyncio.gather(*waiting)
+
+
+async def test_an_error_of_the_judge_ends_the_run_and_nobody_waits_for_ever() -> None:
+    def broken(_: Sequence[Event]) -> list[str]:
+        raise ZeroDivisionError
+
+    batcher = Batcher(broken, late, 10)
+    task = asyncio.create_task(batcher.run())
+    assert await batcher.judged([event()], 0.2) == ["late"]
+    with pytest.raises(ZeroDivisionError):
+        await task
