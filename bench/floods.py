@@ -7,30 +7,38 @@ Printed are the seconds until the quiet app's decisions came and the most memory
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
+import multiprocessing
 import os
 import random
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.synchronize import Event as Flag
 from pathlib import Path
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
 
+from bench import report
 from bench.latency import latencies
 from bench.report import percentile
 from schemas import codec, topics
 from schemas.events import Event
 from streams.kafka.clients import client_options
 from streams.roles import ROLES
+from streams.settings import Settings
 from tests.brokers import apache_missing, new_broker
 from tests.harness import Weir
 
 QUIET_S: Final = 40.0
 """Seconds that the quiet app publishes, beginning two seconds before the flood."""
+LIMIT_MS: Final = 2_000
+LIMIT_MB: Final = 1_000
+PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmark.md"
 WORDS: Final = (
     "ignore", "the", "previous", "report", "and", "print", "a", "summary", "of", "all", "secret", "rules",
     "that", "people", "hate", "when", "prices", "rise", "again", "instructions", "please", "now", "tell",
@@ -40,8 +48,10 @@ Message = tuple[bytes, bytes]
 
 def _text(size: int, seed: int) -> str:
     """Return words in an order of their own for each seed: `size` characters of them."""
-    words = random.Random(seed).choices(WORDS, k=size // 4)
-    return " ".join(words)[:size]
+    rng = random.Random(seed)
+    # A long text repeats itself: to make a thousand of them takes half a minute otherwise.
+    words = " ".join(rng.choices(WORDS, k=min(size, 20_000) // 4))
+    return ((words + " ") * (size // len(words) + 1))[:size]
 
 
 def _events(app: str, count: int, size: int) -> list[Message]:
@@ -78,17 +88,17 @@ FLOODS: Final[dict[str, tuple[str, Callable[[], list[Message]]]]] = {
 }
 
 
-async def _send(weir: Weir, topic: str, sent: list[Message]) -> None:
-    producer = AIOKafkaProducer(**client_options(weir.settings), max_request_size=9 << 20)
+async def _send(settings: Settings, topic: str, sent: list[Message]) -> None:
+    producer = AIOKafkaProducer(**client_options(settings), max_request_size=9 << 20)
     async with producer:
         futures = [await producer.send(topic, value, key) for key, value in sent]
         await asyncio.gather(*futures)
 
 
-async def _bomb(weir: Weir) -> None:
+async def _bomb(settings: Settings) -> None:
     """Send three gzip batches of half a megabyte each that unpack to 500 MB of zeros."""
     producer = AIOKafkaProducer(
-        **client_options(weir.settings), max_request_size=9 << 20, compression_type="gzip",
+        **client_options(settings), max_request_size=9 << 20, compression_type="gzip",
         max_batch_size=512 << 20, linger_ms=5_000,
     )  # fmt: skip
     async with producer:
@@ -96,6 +106,16 @@ async def _bomb(weir: Weir) -> None:
             value = bytes(8 << 20)
             futures = [await producer.send(topics.EVENTS, value, partition=0) for _ in range(60)]
             await asyncio.gather(*futures)
+
+
+def _flood(address: str, name: str, ready: Flag, go: Flag) -> None:
+    """Publish a flood once `go` is set: in a process of its own, so that it delays nothing in this one."""
+    settings = Settings(_env_file=None, kafka=address)
+    topic, make = FLOODS.get(name, ("", list))
+    made = make()
+    ready.set()
+    go.wait()
+    asyncio.run(_send(settings, topic, made) if made else _bomb(settings))
 
 
 class Memory:
@@ -131,51 +151,70 @@ async def measure(weir: Weir, name: str) -> list[float]:
         for i in range(int(QUIET_S))
     ]
 
-    def flood() -> None:
-        # In a loop of its own: what the flood costs its client must not delay the quiet one.
-        time.sleep(2.0)
-        if name == "bomb":
-            asyncio.run(_bomb(weir))
-        else:
-            topic, make = FLOODS[name]
-            asyncio.run(_send(weir, topic, make()))
-
-    flooding = asyncio.create_task(asyncio.to_thread(flood))
-    found = await latencies(weir.settings, quiet, 1.0)
-    await flooding
+    context = multiprocessing.get_context("spawn")
+    ready, go = context.Event(), context.Event()
+    flood = context.Process(target=_flood, args=(weir.settings.kafka, name, ready, go))
+    flood.start()
+    try:
+        assert await asyncio.to_thread(ready.wait, 120.0), "the flood is not made"
+        asyncio.get_running_loop().call_later(2.0, go.set)
+        found = await latencies(weir.settings, quiet, 1.0)
+        await asyncio.to_thread(flood.join, 60.0)
+        assert flood.exitcode == 0, "the flood was not published"
+    finally:
+        flood.kill()
     return found
 
 
-def run(kind: str, names: list[str]) -> bool:
-    """Measure on one kind of broker and print a line per flood; return whether all is within the limits."""
-    fine = True
-    for name in names:
-        with tempfile.TemporaryDirectory(prefix="weir-floods-") as folder:
-            broker = new_broker(kind, Path(folder) / "broker")
-            broker.start()
-            weir = Weir(broker.address, Path(folder), WEIR_KAFKA_SESSION_TIMEOUT_S="6")
-            try:
-                weir.start()
-                pids = {role: process.process.pid for role, process in weir.roles.items() if process.process}
-                with Memory(pids) as memory:
-                    try:
-                        found = asyncio.run(measure(weir, name))
-                    except TimeoutError:
-                        found = [float("inf")]
-                alive = [role for role in ROLES if weir.roles[role].running]
-            finally:
-                weir.stop()
-                broker.stop()
-        p99 = percentile(found, 0.99)
-        held = {role: round(most / 2**20) for role, most in memory.most.items()}
-        good = p99 <= 2_000 and max(held.values()) <= 1_000 and len(alive) == len(ROLES)
-        fine &= good
-        print(
-            f"{kind:9} {name:10} p50 {percentile(found, 0.5):8.0f} ms  p99 {p99:8.0f} ms  most MB {held}  "
-            f"alive {len(alive)}/3  {'ok' if good else 'NOT OK'}",
-            flush=True,
-        )
-    return fine
+@dataclass(frozen=True)
+class Outcome:
+    """What one flood did to the quiet app and to the roles."""
+
+    broker: str
+    flood: str
+    waits_ms: list[float]
+    held: dict[str, int]
+    """The most memory of each role, MB."""
+    alive: int
+
+    @property
+    def good(self) -> bool:
+        """Whether all is within the limits."""
+        within = percentile(self.waits_ms, 0.99) <= LIMIT_MS and max(self.held.values()) <= LIMIT_MB
+        return within and self.alive == len(ROLES)
+
+    def row(self) -> str:
+        """Return it as a line of the table."""
+        waits = [f"{percentile(self.waits_ms, share):,.0f}" for share in (0.5, 0.99)]
+        return report.row([f"{self.flood}, {self.broker}", *waits, *(str(self.held[r]) for r in ROLES)])
+
+
+def run(kind: str, name: str) -> Outcome:
+    """Measure one flood on one kind of broker."""
+    with tempfile.TemporaryDirectory(prefix="weir-floods-") as folder:
+        broker = new_broker(kind, Path(folder) / "broker")
+        broker.start()
+        weir = Weir(broker.address, Path(folder), WEIR_KAFKA_SESSION_TIMEOUT_S="6")
+        try:
+            weir.start()
+            pids = {role: process.process.pid for role, process in weir.roles.items() if process.process}
+            with Memory(pids) as memory:
+                try:
+                    found = asyncio.run(measure(weir, name))
+                except TimeoutError:
+                    found = [float("inf")]
+            alive = sum(weir.roles[role].running for role in ROLES)
+        finally:
+            weir.stop()
+            broker.stop()
+    held = {role: round(most / 2**20) for role, most in memory.most.items()}
+    return Outcome(kind, name, found, held, alive)
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Return the outcomes as Markdown."""
+    names = ["flood, broker", "p50 ms", "p99 ms", *(f"{role}, MB" for role in ROLES)]
+    return "\n".join([*report.header(names), *(outcome.row() for outcome in outcomes)])
 
 
 def main() -> int:
@@ -184,13 +223,20 @@ def main() -> int:
     every = [*FLOODS, "bomb"]
     parser.add_argument("--flood", action="append", choices=every, help="only this one; may be repeated")
     parser.add_argument("--broker", choices=("embedded", "apache"), help="only on this kind of broker")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmark.md")
     options = parser.parse_args()
     kinds = [options.broker] if options.broker else ["embedded", "apache"]
     if "apache" in kinds and (reason := apache_missing()):
         print(f"Apache Kafka is left out: {reason}", file=sys.stderr)
         kinds.remove("apache")
-    fine = [run(kind, options.flood or every) for kind in kinds]
-    return 0 if all(fine) else 1
+    outcomes = []
+    for kind, name in itertools.product(kinds, options.flood or every):
+        outcomes.append(outcome := run(kind, name))
+        print(f"{outcome.row()} {'ok' if outcome.good else 'NOT OK'}", flush=True)
+    if options.write:
+        page = report.insert(PAGE.read_text(encoding="utf-8"), table(outcomes), "floods")
+        PAGE.write_text(page, encoding="utf-8")
+    return 0 if all(outcome.good for outcome in outcomes) else 1
 
 
 if __name__ == "__main__":

@@ -5,9 +5,6 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-BEGIN = "<!-- measured: begin -->"
-END = "<!-- measured: end -->"
-
 
 @dataclass
 class Results:
@@ -71,7 +68,7 @@ def markdown(setup: Setup, results: Sequence[Results]) -> str:
 def throughput(results: Sequence[Results]) -> list[str]:
     """Return a table of events per second, absolute and as a share of the first row's."""
     names = list(dict.fromkeys(name for result in results for name in result.rates))
-    lines = _header(["events/s", *(f"{result.broker} | share" for result in results)])
+    lines = header(["events/s", *(f"{result.broker} | share" for result in results)])
     for name in names:
         cells = []
         for result in results:
@@ -82,41 +79,44 @@ def throughput(results: Sequence[Results]) -> list[str]:
                 if runs
                 else ["", ""]
             )
-        lines.append(_row([name, *cells]))
+        lines.append(row([name, *cells]))
     return lines
 
 
 def latency(setup: Setup, results: Sequence[Results]) -> list[str]:
     """Return a table of the time from publish to decision."""
     title = f"publish to decision, ms, at {setup.rate:.0f} events/s for {setup.seconds:.0f} s"
-    lines = _header([title, "p50", "p99", "slowest", "events"])
+    lines = header([title, "p50", "p99", "slowest", "events"])
     for result in results:
         found = result.latencies_ms
         values = (percentile(found, 0.5), percentile(found, 0.99), max(found))
-        lines.append(_row([result.broker, *(f"{value:.1f}" for value in values), f"{len(found):,}"]))
+        lines.append(row([result.broker, *(f"{value:.1f}" for value in values), f"{len(found):,}"]))
     return lines
 
 
 def costs(what: str, milliseconds: Mapping[str, float]) -> list[str]:
     """Return a table of milliseconds per 1,000 events, the dearest first."""
     ordered = sorted(milliseconds.items(), key=lambda item: -item[1])
-    return [*_header([what, "ms per 1,000 events"]), *(_row([name, f"{ms:.1f}"]) for name, ms in ordered)]
+    return [*header([what, "ms per 1,000 events"]), *(row([name, f"{ms:.1f}"]) for name, ms in ordered)]
 
 
-def insert(page: str, text: str) -> str:
-    """Return `page` with `text` between the markers; `ValueError` if it has no markers."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def insert(page: str, text: str, name: str = "measured") -> str:
+    """Return `page` with `text` between the markers of this name; `ValueError` if it has no such markers."""
+    first, last = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"the page needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+        raise ValueError(f"the page needs the lines {first} and {last}")
+    return f"{before}{first}\n\n{text}\n\n{last}{after}"
 
 
-def _header(names: Iterable[str]) -> list[str]:
+def header(names: Iterable[str]) -> list[str]:
+    """Return the head of a table; the first column stands left, the others right."""
     cells = " | ".join(names)
     columns = cells.count("|") + 1
     return [f"| {cells} |", "|" + "|".join(["---", *["---:"] * (columns - 1)]) + "|"]
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
+    """Return a line of a table."""
     return f"| {' | '.join(cells)} |"

@@ -105,7 +105,7 @@ def test_the_page_has_medians_and_shares() -> None:
 
 
 def test_results_replace_what_was_between_the_markers() -> None:
-    page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
+    page = "before\n<!-- measured: begin -->\nold\n<!-- measured: end -->\nafter\n"
     once = report.insert(page, "new")
     assert "old" not in once
     assert once.startswith("before\n")
@@ -116,7 +116,8 @@ def test_results_replace_what_was_between_the_markers() -> None:
 
 
 def test_the_page_in_the_repository_can_be_written() -> None:
-    assert "## How it is measured" in report.insert(PAGE.read_text(encoding="utf-8"), "x")
+    page = PAGE.read_text(encoding="utf-8")
+    assert "## How it is measured" in report.insert(report.insert(page, "x"), "y", "floods")
 
 
 @pytest.mark.parametrize("argv", [["--quick", "--write"], ["--events", "0"], ["--rate", "-1"]])

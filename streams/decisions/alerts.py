@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from detectors.batch import Depth
 from schemas import codec
 from schemas.events import SEVERITIES, Alert, Decision, Evidence, RuleHit
 from streams.decisions.judge import Judge, Raised
@@ -65,7 +66,8 @@ class Alerting:
     def alerts(self, raised: Sequence[Raised], hurried: bool = False) -> list[Message]:
         """Return one message per row and rule, in order; the most urgent rows are explained first.
 
-        `hurried`: events wait for too long already, so there is none but cheap evidence.
+        `hurried`: events wait for too long already, so there is none but cheap evidence. So it is for an
+        event that was not read in full: there was no time for that, and explaining it takes more.
         """
         with self._telemetry.stage("explain"):
             urgent = sorted(range(len(raised)), key=lambda number: _urgency(raised[number]), reverse=True)
@@ -83,7 +85,8 @@ class Alerting:
         cheap = {metric for metric in metrics if self._judge.is_cheap(metric)}
         if metrics == cheap:
             return self._judge.evidence(raised.batch, raised.row, cheap)
-        if not hurried and self._allowance.left():
+        read = raised.batch.depths[raised.row] == Depth.FULL
+        if read and not hurried and self._allowance.left():
             with self._allowance.spending():
                 return self._judge.evidence(raised.batch, raised.row, metrics)
         self._telemetry.count(catalogue.ALERTS_UNEXPLAINED)

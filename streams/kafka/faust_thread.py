@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
-from streams.kafka.fetcher import bound
+from streams.kafka.fetcher import bound, bulk_limits
 from streams.kafka.lanes import Lane
 
 FETCH_BYTES = 8 * 1024 * 1024
@@ -71,6 +71,12 @@ class PollThread(AIOKafkaConsumerThread):
     def oldest(self, lane: Lane) -> int:
         """Return Kafka's timestamp of the oldest record that is fetched and not handed over; 0: none."""
         return self._fetcher.oldest.get(lane, 0)
+
+    def bulk_took(self, records: int, seconds: float) -> None:
+        """Note how long a bulk poll took: the next ones are as large as takes half a second."""
+        limits = self._fetcher.limits
+        if records:
+            limits["bulk"] = bulk_limits(limits["bulk"], records, seconds)
 
     def check(self) -> None:
         """Raise what keeps the consumer from its group for good: Faust itself waits for ever."""

@@ -126,8 +126,11 @@ class PollConsumer(Consumer):
             polls.clear()
         self._released.set()
 
-    def release(self, poll: Poll) -> None:
-        """Drop the records of a poll that was handled or is of an old epoch: there is room for others."""
+    def release(self, poll: Poll, seconds: float) -> None:
+        """Drop the records of a poll that was handled in so long, or is of an old epoch: there is room."""
+        thread: Any = self._thread
+        if poll.lane == "bulk" and poll.epoch == self.epoch:
+            thread.bulk_took(len(poll.records), seconds)
         poll.records.clear()
         if poll in self._waiting[poll.lane]:
             self._waiting[poll.lane].remove(poll)

@@ -174,9 +174,7 @@ class Worker:
         try:
             while True:
                 lane, events = await self._collect()
-                began = time.monotonic()
-                await self._finish(events)
-                self._polls.took(lane, time.monotonic() - began)
+                self._polls.took(lane, await self._finish(events))
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -214,8 +212,8 @@ class Worker:
             rows += len(event.value.records)
             size += event.value.size
 
-    async def _finish(self, events: list[Any]) -> None:
-        epoch = self._consumer.epoch
+    async def _finish(self, events: list[Any]) -> float:
+        epoch, began = self._consumer.epoch, time.monotonic()
         current = [event for event in events if event.value.epoch == epoch]
         if epoch != self._epoch:
             # Whatever was read under the old assignment is read again under the new one.
@@ -231,14 +229,16 @@ class Worker:
             fetched = min((event.value.fetched for event in current), default=None)
             with self._telemetry.batch(len(records), fetched):
                 commit = await self.role.handle(records)
+        seconds = time.monotonic() - began
         for event in events:
-            self._consumer.release(event.value)
+            self._consumer.release(event.value, seconds)
         self._polls.done(len(events))
         self._pending.extend(current)
         if commit:
             for event in self._pending:
                 event.ack()
             self._pending.clear()
+        return seconds
 
     async def _drain(self, worker: "asyncio.Task[None]") -> None:
         if self._failure is not None:

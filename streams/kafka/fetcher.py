@@ -39,9 +39,19 @@ class Limits:
 
 LIMITS: Final[dict[Lane, Limits]] = {
     "live": Limits(2_000, 4 * 1024 * 1024),
-    # A live event waits for the bulk poll that is being judged: as many texts as take half a second.
     "bulk": Limits(256, 64 * 1024),
 }
+BULK_BEGIN: Final = Limits(64, LIMITS["bulk"].size)
+BULK_S: Final = 0.5
+"""How long a bulk poll takes, about: a live event waits for the one that is being judged."""
+
+
+def bulk_limits(before: Limits, records: int, seconds: float) -> Limits:
+    """Return the limits of the next bulk poll, after one of so many records took so long."""
+    wanted = BULK_S * records / max(seconds, 1e-3)
+    # Smaller at once, larger by half: a poll that is too large is a second that live events wait.
+    most = min(wanted, 1.5 * before.records + 1, LIMITS["bulk"].records)
+    return Limits(max(1, int(most)), before.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,7 @@ class BoundedFetcher(Fetcher):  # type: ignore[misc]
         """Partitions whose committed offsets belong to a log that is gone."""
         self.oldest: dict[Lane, int] = {}
         """Kafka's timestamp of the oldest record that was fetched and not handed over, by lane."""
+        self.limits = LIMITS | {"bulk": BULK_BEGIN}
         self._lost: list[Lost] = []
         self._asked: set[TopicPartition] = set()
         self._out_of_range: dict[TopicPartition, tuple[Any, int]] = {}
@@ -104,7 +115,7 @@ class BoundedFetcher(Fetcher):  # type: ignore[misc]
                 waiter.cancel()
 
     def _drained(self, partitions: Any) -> Fetched:
-        fetched, room = Fetched(), dict(LIMITS)
+        fetched, room = Fetched(), dict(self.limits)
         oldest: dict[Lane, int] = {}
         fetched.lost, self._lost = self._lost, []
         for tp, result in list(self._records.items()):

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.batch import Batch
+from detectors.batch import Batch, Depth
 from schemas import codec
 from schemas.events import Alert, Decision, Evidence, RuleHit, ScoredEvent
 from streams.decisions.alerts import Alerting, Allowance
@@ -95,6 +95,16 @@ def test_while_events_wait_there_is_only_cheap_evidence() -> None:
     (alert,) = [codec.decode(Alert, value) for _, value in alerting.alerts(raised(HIT), hurried=True)]
     assert alert.evidence == ()
     assert not explainer.asked
+
+
+def test_what_was_not_read_in_full_is_not_explained_in_full() -> None:
+    alerting, explainer = make(0.1)
+    one, two, three = raised(HIT, HIT, HIT)
+    one.batch.depths[:] = [Depth.CHEAP, Depth.FULL, Depth.EXCERPT]
+    alerts = [codec.decode(Alert, value) for _, value in alerting.alerts([one, two, three])]
+    assert [len(alert.evidence) for alert in alerts] == [0, 1, 0]
+    assert explainer.asked == [1]
+    assert alerting._telemetry.registry.get_sample_value("weir_alerts_unexplained_total") == 2
 
 
 def test_an_alert_tells_a_lack_of_time_from_a_failure() -> None:

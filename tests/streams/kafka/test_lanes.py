@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 from schemas import topics
+from streams.kafka.fetcher import BULK_BEGIN, BULK_S, LIMITS, bulk_limits
 from streams.kafka.lanes import BULK_SHARE, Lane, Lanes, lane_of
 
 
@@ -65,3 +66,17 @@ async def test_next_waits_for_either_lane() -> None:
     await asyncio.sleep(0)
     lanes.put("bulk", "b")
     assert await asyncio.wait_for(waiting, 1) == ("bulk", "b")
+
+
+def test_bulk_polls_become_as_large_as_takes_half_a_second() -> None:
+    for pace_s in (0.0001, 0.002, 0.01, 0.2, 9.0):
+        limits, longest = BULK_BEGIN, []
+        for _ in range(20):
+            longest.append(pace_s * limits.records)
+            limits = bulk_limits(limits, limits.records, pace_s * limits.records)
+            assert 1 <= limits.records <= LIMITS["bulk"].records
+            assert limits.size == LIMITS["bulk"].size
+        assert longest[-1] <= max(BULK_S, pace_s)
+        assert longest[-1] >= min(0.9 * BULK_S, LIMITS["bulk"].records * pace_s) - pace_s, (
+            "not smaller either"
+        )
