@@ -1,6 +1,8 @@
 """Rooms depend on each other in one direction: none imports one above it, so there is no circle."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,3 +118,14 @@ def test_the_root_of_a_package_holds_few_modules(package: str, most: int) -> Non
 def test_no_module_is_too_long_to_read_at_once() -> None:
     lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in MODULES.items()}
     assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
+
+
+@pytest.mark.parametrize("role", ["watch", "archive"])
+def test_only_the_guard_loads_detectors_and_what_they_need(role: str) -> None:
+    """They took 130 MB of the memory of watch."""
+    code = f"import sys, streams.roles.run, streams.roles.{role}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    names = set(loaded.split())
+    assert f"streams.roles.{role}" in names
+    assert not names & {"pandas", "scipy", "sklearn", "pyarrow", "onnxruntime", "tokenizers"}
+    assert {name for name in names if name.startswith("detectors.")} <= {"detectors.errors"}

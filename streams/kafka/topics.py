@@ -28,13 +28,13 @@ TOPIC_CONFIG: dict[str, dict[str, str]] = {
         "cleanup.policy": "compact",
         "max.message.bytes": str(8 * MIB),
         # Only closed segments are compacted; by default that is after a gigabyte or a week.
-        "segment.ms": str(MINUTE_MS),
+        "segment.ms": str(MINUTE_MS // 2),
         "segment.bytes": str(32 * MIB),
         "min.cleanable.dirty.ratio": "0.1",
         # A worker that is paused in the middle of a write may put an old snapshot after a new one. For so
-        # long both are there, and the newest is found.
-        "min.compaction.lag.ms": str(5 * MINUTE_MS),
-        "max.compaction.lag.ms": str(10 * MINUTE_MS),
+        # long both are there, and the newest is found: twenty session timeouts. Longer is more to read back.
+        "min.compaction.lag.ms": str(2 * MINUTE_MS),
+        "max.compaction.lag.ms": str(4 * MINUTE_MS),
         "delete.retention.ms": str(HOUR_MS),
     },
 }

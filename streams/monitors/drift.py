@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -59,7 +59,7 @@ class SegmentState:
     __slots__ = ("detectors", "offset", "partition", "samples", "timestamp")
 
     def __init__(self) -> None:
-        self.detectors: dict[str, Any] = {}
+        self.detectors: dict[str, adwin.Adwin] = {}
         self.partition = -1
         self.offset = -1
         self.samples = 0
@@ -147,7 +147,7 @@ class DriftMonitor:
             return None
         detector = state.detectors.get(metric)
         if detector is None:
-            detector = state.detectors[metric] = adwin.new_detector(self._delta)
+            detector = state.detectors[metric] = adwin.Adwin(self._delta)
         width, total = detector.width, detector.total
         detector.update(value)
         if not detector.drift_detected:
@@ -192,10 +192,10 @@ class DriftMonitor:
             recent.written()
 
     def restore(self, newest: Newest) -> None:
-        """Begin with these snapshots; one that cannot be read is left out, and counted there."""
+        """Begin with these snapshots, taking them out; one that cannot be read is left out and counted."""
         self.clear()
         blocks: defaultdict[int, list[Envelope]] = defaultdict(list)
-        for name, envelope in newest.found:
+        for name, envelope in newest.taken():
             if isinstance(name, Block):
                 blocks[name.partition].append(envelope)
                 continue

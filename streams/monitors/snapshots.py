@@ -5,6 +5,8 @@ has counted. Its content, MessagePack under zlib, is the state of a segment or a
 """
 
 import zlib
+from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -186,6 +188,13 @@ class Newest:
         """The newest snapshots, the segment that was idle longest first."""
         pairs = [(name, envelope) for name, (_, envelope) in self._found.items()]
         return sorted(pairs, key=lambda pair: pair[1].order)
+
+    def taken(self) -> Iterator[tuple[Segment | Block, Envelope]]:
+        """Yield what was found and let go of each: packed and unpacked they take memory together."""
+        left = deque(self.found)
+        self._found.clear()
+        while left:
+            yield left.popleft()
 
     def home(self, name: Segment | Block, envelope: Envelope) -> int:
         """Return the partition of `llm.scores` in which a segment goes on."""

@@ -132,7 +132,7 @@ class StateTopic:
             fetched = await consumer.getmany(timeout_ms=100)
             for tp, records in fetched.items():
                 await asyncio.to_thread(self._offer, tp.partition, records, newest)
-            # The embedded broker may tell an end that is too low: then records still come.
+            # What came after the end was asked for is read as well, while it comes.
             if not fetched and all([await consumer.position(tp) >= end for tp, end in ends.items()]):
                 return
             if time.monotonic() > deadline:

@@ -21,7 +21,7 @@ from streams.telemetry.metrics import Telemetry
 log = structlog.get_logger(__name__)
 
 STATE_BYTES_PER_S = 256 * 1024
-"""In the long run: snapshots become rarer rather than more. 0.9 GB an hour; embedded, all is kept."""
+"""In the long run: snapshots become rarer rather than more. 0.9 GB an hour, until it is compacted."""
 SNAPSHOT_MAX_S = 60.0
 """But not rarer than this: what came since the last one is read again after a rebalance."""
 

@@ -168,7 +168,9 @@ class Partition:
             self.end = batch.last + 1
 
     def _drop_compacted(self) -> None:
-        """Remove segments whose records a compaction has already put into the first one."""
+        """Remove what a compaction that was cut off has left, and segments that are in the first one."""
+        for left in self._folder.glob("*.compacted"):
+            left.unlink()  # of a compaction that was cut off
         if not self.config.compacts or len(self.segments) < 2:
             return
         last = max((batch.last for _, batch in self.segments[0].headers(0)), default=-1)

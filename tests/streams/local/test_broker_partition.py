@@ -2,6 +2,7 @@
 
 import os
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -172,3 +173,32 @@ def test_compaction_keeps_offsets_and_may_be_cut_off(tmp_path: Path) -> None:
     stale = tmp_path / paths[2].name
     stale.write_bytes(kept)
     assert values(opened(tmp_path, **config)) == found
+
+
+def test_a_compacted_log_that_is_written_for_ever_stays_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the settings of llm.state: what is younger than five minutes, and one record per key."""
+    log = opened(
+        tmp_path, cleanup_policy="compact", segment_ms="60000", min_cleanable_dirty_ratio="0.1",
+        min_compaction_lag_ms="300000", max_compaction_lag_ms="600000",
+    )  # fmt: skip
+    now, keys, sizes = time.time(), 10, []
+    for minute in range(60):
+        monkeypatch.setattr("time.time", lambda at=now + 61 * minute: at)
+        for key in range(keys):
+            log.append(batch(b"x" * 1_000 + b"%d" % minute, key=b"%d" % key))
+        os.utime(log.segments[-1].path, (now + 61 * minute,) * 2)
+        log.retain()
+        if paths := compaction.due(log):
+            compaction.take_over(log, paths, compaction.compacted(paths, 3_600.0))
+        sizes.append(sum(segment.size for segment in log.segments) / 1_000 / keys)
+    assert max(sizes) < 10, "minutes of writing that are kept"
+    assert values(log)[-keys:] == [b"x" * 1_000 + b"59"] * keys
+
+
+def test_what_a_compaction_left_that_was_cut_off_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / f"{0:020}.compacted"
+    left.write_bytes(b"half")
+    assert opened(tmp_path, cleanup_policy="compact").end == 0
+    assert not left.exists()
