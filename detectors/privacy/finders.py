@@ -65,8 +65,13 @@ class Found:
                 beat()
         return cls(by_text, frozenset(failed))
 
+    @property
+    def notable(self) -> frozenset[str]:
+        """Texts with findings, and those over which the finder stumbled."""
+        return self.failed.union(self._by_text)
+
     def __bool__(self) -> bool:
-        return bool(self._by_text or self.failed)
+        return bool(self.notable)
 
     def of(self, text: str) -> Sequence[Finding]:
         """Return what is in a text; raises `FinderError` where that is not known."""
@@ -83,28 +88,28 @@ class Found:
 class Findings:
     """What is to be protected in the texts of a batch, by all finders together.
 
-    `founds` are None where a finder failed as a whole: then nothing is known of any text.
+    `founds` are None where a finder failed as a whole, and nothing was `searched`: then nothing is known of
+    any text.
     """
 
     def __init__(self, founds: Sequence[Found] | None, searched: Mapping[str, Views]) -> None:
         self._founds = founds
         self._searched = searched
         self._merged: dict[str, Sequence[Finding]] = {}
+        # Most texts hold nothing: one look tells.
+        self._notable = frozenset[str]().union(*(found.notable for found in founds or ()))
 
     def of(self, text: str) -> Sequence[Finding] | None:
         """Return the findings, free of overlaps and of placeholders; None where they are not known."""
         if not text:
             return _NOTHING
-        if self._founds is None or text not in self._searched:
-            return None
+        if text not in self._notable:
+            return _NOTHING if text in self._searched else None
         if text not in self._merged:
             try:
-                found = [each.of(text) for each in self._founds]
+                self._merged[text] = together(text, [each.of(text) for each in self._founds or ()])
             except FinderError:
                 return None
-            if not any(found):
-                return _NOTHING
-            self._merged[text] = together(text, found)
         return self._merged[text]
 
     def kinds(self, event: Event) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 import msgspec
 import numpy as np
@@ -128,15 +129,14 @@ class Judge:
         """Fill in the decisions, the scored events and what is raised."""
         metrics, matrix = self.runner.metrics, judged.scores.matrix
         rounded = np.round(matrix.astype(np.float64), 6).tolist()
+        applies = (~np.isnan(matrix)).tolist()
         tripped = np.any(judged.outcome.hits, axis=1).tolist()
         alert_rules = {rule.id for rule in judged.policy.rules if rule.alert}
         degraded = left_out(judged.batch)
         for row in range(len(judged.batch)):
             hits = judged.outcome.rule_hits(row, matrix) if tripped[row] else ()
             decision = self._decision(judged, row, hits, degraded.get(row, ()), times.received[row])
-            scores = {
-                name: value for name, value in zip(metrics, rounded[row], strict=True) if value == value
-            }
+            scores = dict(compress(zip(metrics, rounded[row], strict=True), applies[row]))
             scored = self._scored(judged.batch, row, decision, scores, times.happened[row])
             judged.decisions.append(decision)
             judged.scored.append(scored)

@@ -92,6 +92,8 @@ def test_the_defaults_fit_together() -> None:
 def test_says_which_features_it_shares(detector: Detector) -> None:
     events = [Event(event_id="e", app="a", kind="completion", text=SAMPLES[2], contexts=(SAMPLES[3],))]
     batch = Batch(events, MODELS).prepare(*getattr(detector, "needs", ()))
+    if hasattr(detector, "find"):
+        batch.found(detector.find)
     before = set(vars(batch))
     detector.score(batch)
     assert set(vars(batch)) - before <= {"texts", "lengths", "is_completion"}, (

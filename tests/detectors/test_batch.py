@@ -1,9 +1,12 @@
 import base64
+import threading
 
 import numpy as np
 import pytest
 
 from detectors.batch import MAX_CONTEXTS, Batch, Depth
+from detectors.models.tokenizer import Encoder
+from detectors.models.weights import Models
 from schemas.events import Event
 from tests.models import MODELS
 
@@ -116,3 +119,28 @@ def test_the_transformer_stops_at_its_time_and_says_what_it_left_out() -> None:
     in_time = Batch(events, MODELS).prepare("head_probabilities", "passage_verdicts")
     assert not in_time.left_out().any()
     assert in_time.windows().tolist()[:3] == [1, 1, 1]
+
+
+def test_a_feature_that_hangs_in_one_batch_stops_no_other() -> None:
+    release, asked = threading.Event(), threading.Event()
+
+    class Stuck(Models):
+        @property
+        def encoder(self) -> Encoder:
+            asked.set()
+            release.wait(20)
+            return MODELS.encoder
+
+    stuck = Batch.of_texts(["hello"], Stuck())
+    first = threading.Thread(target=lambda: stuck.tokens, daemon=True)
+    first.start()
+    assert asked.wait(10)
+    other = Batch.of_texts(["hello there"], MODELS)
+    second = threading.Thread(target=lambda: other.tokens, daemon=True)
+    second.start()
+    second.join(5)
+    assert not second.is_alive()
+    assert first.is_alive()
+    release.set()
+    first.join(20)
+    assert len(stuck.tokens) == 1
