@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 
 from detectors.batch import Batch, Depth
 from detectors.excerpt import EXCERPT
+from detectors.limits import SCAN_LIMIT
 from detectors.privacy.redaction import Redactor
 from detectors.runner import Runner
 from schemas import codec
@@ -207,6 +208,14 @@ def test_without_text_nothing_of_it_is_kept(runner: Runner, policy: CompiledPoli
     assert scored.event.tool_calls == (ToolCall(name="mail"),)
     assert ADDRESS.encode() not in everything
     assert bool(scored.text_hash) == (storage == "hash")
+
+
+def test_the_hash_of_a_very_long_text_tells_its_beginning_and_its_length() -> None:
+    keeper = Keeper("redacted", b"k" * 16)
+    long = "x" * SCAN_LIMIT
+    hashes = [keeper.hash(text) for text in (long, f"{long}a", f"{long}b", f"{long}ab", f"y{long}")]
+    assert hashes[1] == hashes[2]
+    assert len(set(hashes)) == 4
 
 
 def test_the_hash_depends_on_the_key(runner: Runner, policy: CompiledPolicy) -> None:
