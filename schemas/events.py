@@ -167,8 +167,8 @@ class ScoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """Milliseconds since 1970 (UTC)."""
     storage: OpenStorage = "redacted"
     text_hash: str = ""
-    """Keyed BLAKE2b of the original text, to find the same text again without keeping it. Of more than 200,000
-    characters: of those and of their number."""
+    """Keyed BLAKE2b of the original text, to find the same text again without keeping it. Of more than
+    200,000 characters: of those and of their number."""
     pii_types: tuple[str, ...] = ()
 
 
