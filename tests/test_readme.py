@@ -19,6 +19,7 @@ from detectors.registry import ENTRY_POINTS
 from schemas.events import Event
 from streams.cli import COMMANDS
 from streams.decisions.scoring import make_runner, owners
+from streams.local.process import HOST, free_port
 from streams.policy.file import parse
 from streams.settings import Settings
 from tests.harness import Weir
@@ -54,6 +55,21 @@ def python(snippet: str, weir: Weir, timeout: float = 30.0) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@on_the_embedded_broker
+def test_guard_an_app(weir: Weir, tmp_path: Path) -> None:
+    port = free_port()
+    listens = {"WEIR_GATE_LISTEN": f"{HOST}:{port}", "WEIR_GATE_OUTBOX": str(tmp_path / "outbox")}
+    gate = weir.role("gate", **listens).start()
+    before = weir.rows("shop")
+    try:
+        said = python(block("python", "/v1/check").replace("9480", str(port)), weir).splitlines()
+    finally:
+        gate.stop()
+    assert said[0] == "None"
+    assert said[1].startswith("Do you ship to Norway? I am [EMAIL_")
+    weir.await_rows("shop", before + 2)
 
 
 @on_the_embedded_broker
