@@ -18,6 +18,7 @@ COMMANDS = {
     "watch": "Run watch: scores in; drift records and alerts out.",
     "archive": "Run the archive: everything into ClickHouse.",
     "gate": "Run the gate: judge what comes by HTTP, and answer at once.",
+    "desk": "Serve pages: what happens, why, and what waits for a review.",
     "topics": "Create the Kafka topics.",
     "migrate": "Create or update the ClickHouse tables.",
     "publish": "Publish events from a JSONL, CSV or Parquet file, or from stdin.",

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from streams.decisions.settings import DecisionSettings
+from streams.desk.settings import DeskSettings
 from streams.errors import SettingsError
 from streams.gate.settings import GateSettings
 from streams.kafka.settings import DeadLetterSettings, KafkaSettings
@@ -19,7 +20,7 @@ from streams.telemetry.settings import TelemetrySettings
 
 # The last comes first in docs/settings.md.
 class Settings(
-    TelemetrySettings, GateSettings, WatchSettings, ArchiveSettings, DeadLetterSettings,
+    TelemetrySettings, DeskSettings, GateSettings, WatchSettings, ArchiveSettings, DeadLetterSettings,
     DecisionSettings, StoreSettings, KafkaSettings, BaseSettings,
 ):  # fmt: skip
     """Everything that differs between two installations: the settings of every room, read together."""

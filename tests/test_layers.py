@@ -29,6 +29,7 @@ FLOORS = (
     "streams.decisions",
     "streams.monitors",
     "streams.gate",
+    "streams.desk",
     "streams.settings",
     "streams.roles",
     *("streams.local", "streams.doctor"),

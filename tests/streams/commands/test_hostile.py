@@ -148,6 +148,7 @@ CALLS: dict[str, Sequence[tuple[str, ...]]] = {
     "guard": [("guard", HOSTILE)],
     "watch": [("watch", HOSTILE)],
     "archive": [("archive", HOSTILE)],
+    "desk": [("desk", HOSTILE), ("desk", f"--{HOSTILE}")],
     "gate": [("gate", HOSTILE), ("gate", "--new-key", "--app", HOSTILE), ("gate", "--new-key")],
     "topics": [("topics",), ("topics", f"--{HOSTILE}")],
     "migrate": [("migrate", "--to", HOSTILE)],

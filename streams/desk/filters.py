@@ -1,0 +1,71 @@
+"""What of the events is asked for, as it stands in the address of a page."""
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, Self
+from urllib.parse import urlencode
+
+from streams.errors import UserError
+
+SPANS: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720, "all": 24 * 3653}
+"""Hours that each choice of time looks back."""
+EQUAL: Final = ("app", "kind", "model", "prompt_version", "user", "conversation_id", "tenant", "action")
+_METRIC: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_TIME: Final = "%Y-%m-%d %H:%M:%S.%f"
+
+
+class Filter(NamedTuple):
+    """Conditions on events; empty ones are none."""
+
+    since: str = "24h"
+    values: Mapping[str, str] = {}
+    """Of the fields in `EQUAL`."""
+    rule: str = ""
+    metric: str = ""
+    least: float = 0.5
+    before: str = ""
+    """For the next page: only events before this time."""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str], metrics: frozenset[str]) -> Self:
+        """Read the query of an address; raise `UserError` for what is none of it."""
+        since, metric, before = query.get("since", "24h"), query.get("metric", ""), query.get("before", "")
+        if since not in SPANS:
+            raise UserError(f"since: one of {', '.join(SPANS)}")
+        if metric and (not _METRIC.fullmatch(metric) or metric not in metrics):
+            raise UserError("metric: there is none of this name")
+        try:
+            least = float(query.get("least") or 0.5)
+            if before:
+                dt.datetime.strptime(before, _TIME)
+        except ValueError:
+            raise UserError("least is a number, before a time as the page writes it") from None
+        values = {name: query[name] for name in EQUAL if query.get(name)}
+        return cls(since, values, query.get("rule", ""), metric, least, before)
+
+    def where(self) -> tuple[str, dict[str, Any]]:
+        """Return the condition as SQL, and its parameters."""
+        hours = SPANS[self.since]
+        parts, given = [f"timestamp >= now64(3, 'UTC') - INTERVAL {hours} HOUR"], dict[str, Any]()
+        for name, value in self.values.items():
+            parts.append(f"{name} = {{{name}:String}}")
+            given[name] = value
+        if self.rule:
+            parts.append("has(rules, {rule:String})")
+            given["rule"] = self.rule
+        if self.metric:
+            parts.append(f"{self.metric} >= {{least:Float64}}")
+            given["least"] = self.least
+        if self.before:
+            parts.append("timestamp < toDateTime64({before:String}, 3, 'UTC')")
+            given["before"] = self.before
+        return " AND ".join(parts), given
+
+    def link(self, path: str, **changes: str) -> str:
+        """Return the address of a page with this filter, and changes to it."""
+        given = {"since": self.since, **self.values, "rule": self.rule, "metric": self.metric}
+        if self.metric:
+            given["least"] = f"{self.least:g}"
+        given |= changes
+        return f"{path}?{urlencode({name: value for name, value in given.items() if value})}"
