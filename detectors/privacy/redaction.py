@@ -52,15 +52,16 @@ class Redactor:
         wanted = merge(findings)
         if not wanted and len(text) <= SCAN_LIMIT:
             return text
-        redacted = self._replace(text, wanted, salt)
+        redacted = self.replace(text, wanted, salt)
         for _ in range(_PASSES):
             uncovered = find_all(redacted, self._finders)
             if not uncovered and len(redacted) <= SCAN_LIMIT:
                 return redacted
-            redacted = self._replace(redacted, uncovered, salt)
+            redacted = self.replace(redacted, uncovered, salt)
         return f"[WITHHELD {len(text)} characters]"
 
-    def _replace(self, text: str, findings: list[Finding], salt: str) -> str:
+    def replace(self, text: str, findings: list[Finding], salt: str = "") -> str:
+        """Return `text` with findings replaced, which are sorted and free of overlaps, and no more."""
         cut = len(text) if len(text) <= SCAN_LIMIT else SCAN_LIMIT - MARGIN
         parts: list[str] = []
         position = 0
