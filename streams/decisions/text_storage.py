@@ -7,14 +7,18 @@ from typing import Any
 import msgspec
 
 from detectors.limits import SCAN_LIMIT
-from detectors.privacy.finders import FINDERS, Findings
+from detectors.privacy.finders import FINDERS, Findings, find_all
 from detectors.privacy.findings import Finding
 from detectors.privacy.redaction import Redactor
+from detectors.privacy.tail import Tail
 from detectors.privacy.views import Find
 from schemas.events import Event, Evidence, Storage, ToolCall
 
 EVIDENCE_LENGTH = 200
 """Characters of a piece of evidence, at most: a phrase or a sentence may be a whole page."""
+UNKNOWN_REACH = 256
+"""Characters of a growing text that wait in any case, where there are finders besides the built-in ones: of
+those it is not known how a value begins."""
 Known = Sequence[Finding] | None
 """What was found in a text; None where it is not known, because a finder failed."""
 
@@ -32,6 +36,7 @@ class Keeper:
     def __init__(self, storage: Storage, key: bytes, finders: Sequence[Find] = FINDERS) -> None:
         self._storage = storage
         self._redactor = Redactor(key, finders)
+        self._finders = finders
         self._key = key[:64]
 
     def redacted(self, text: str, findings: Findings, salt: str) -> str:
@@ -43,6 +48,11 @@ class Keeper:
             return self._redactor.redact(text, known, salt)
         except Exception:  # whatever a finder stumbles over in what is left: it must not stop the stream
             return withheld
+
+    def tail(self, salt: str) -> Tail:
+        """Return what redacts a text while it grows, by the same finders and to the same end."""
+        reach = UNKNOWN_REACH if set(self._finders) - set(FINDERS) else 0
+        return Tail(self._redactor, salt, self._find, reach)
 
     def storage(self, known: Known) -> Storage:
         """Return what is kept of a text: what cannot be redacted is not kept."""
@@ -103,3 +113,9 @@ class Keeper:
         if len(text) > SCAN_LIMIT:
             text = f"{text[:SCAN_LIMIT]}\0{len(text)}"
         return hashlib.blake2b(text.encode(), digest_size=16, key=self._key).hexdigest()
+
+    def _find(self, text: str) -> Known:
+        try:
+            return find_all(text, self._finders)
+        except Exception:  # whatever a finder stumbles over: the rest of the text is withheld
+            return None

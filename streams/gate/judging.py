@@ -33,6 +33,16 @@ class Judgement:
     row: int
 
 
+class Part(Event, frozen=True, kw_only=True):
+    """A piece of a completion that is still being written: judged, and neither counted nor recorded."""
+
+    @classmethod
+    def of(cls, event: Event, text: str) -> "Part":
+        """Return the part of `event` that has this text."""
+        given = {name: getattr(event, name) for name in event.__struct_fields__}
+        return cls(**(given | {"text": text}))
+
+
 class _NoTime(Runner):
     """Gives no score: every detector failed, for lack of time."""
 
@@ -51,7 +61,7 @@ class GateJudge:
     def __init__(
         self, runner: Runner, settings: DecisionSettings, telemetry: Telemetry, policy: PolicyInForce
     ) -> None:
-        keeper = Keeper(settings.storage, settings.redaction_key_bytes, runner.finders)
+        self.keeper = keeper = Keeper(settings.storage, settings.redaction_key_bytes, runner.finders)
         self._judge = Judge(runner, keeper)
         # Of its own: it must answer while the other one is busy.
         self._hurried = Judge(_NoTime(runner.detectors, runner.models, runner.budget_s), keeper)
@@ -71,8 +81,14 @@ class GateJudge:
         return self._judged(self._hurried, events)
 
     def _judged(self, judge: Judge, events: Sequence[Event]) -> list[Judgement]:
+        parts = [event for event in events if isinstance(event, Part)]
+        if parts and len(parts) < len(events):
+            of_parts = iter(self._judged(judge, parts))
+            others = iter(self._judged(judge, [event for event in events if not isinstance(event, Part)]))
+            return [next(of_parts if isinstance(event, Part) else others) for event in events]
         judged = judge.judge(events, self._policy.compiled)
-        observe(judged, self._telemetry)
+        if not parts:
+            observe(judged, self._telemetry)
         raised = {each.row: each for each in judged.raised}
         return [
             Judgement(

@@ -13,6 +13,7 @@ import msgspec
 
 from schemas.events import Event, ToolCall
 from streams.gate.answers import BLOCKING, Answer, reason, strongest, text_of
+from streams.gate.holdback import Holdbacks
 
 
 class Function(msgspec.Struct):
@@ -100,8 +101,10 @@ def _roles(request: Request, texts: Sequence[str]) -> list[str]:
     return [""] * len(texts)
 
 
-def body(request: Request, answers: Sequence[Answer]) -> dict[str, Any]:
-    """Return the body of the response."""
+def body(
+    request: Request, events: Sequence[Event], answers: Sequence[Answer], holdbacks: Holdbacks
+) -> dict[str, Any]:
+    """Return the body of the response, of a streamed one also how much of each text may still change."""
     if not answers:
         return {"action": "NONE"}
     texts = request.texts or []
@@ -110,6 +113,9 @@ def body(request: Request, answers: Sequence[Answer]) -> dict[str, Any]:
     found: dict[str, Any] = {"action": "NONE", "texts": changed}
     if worst.decision.action in BLOCKING:
         return {"action": "BLOCKED", "blocked_reason": reason(worst)}
+    if request.input_type == "response" and texts:
+        pairs = zip(events, changed, strict=False)
+        found["stream_holdback_chars"] = [holdbacks.of(event, shown) for event, shown in pairs]
     if changed != texts:
         found["action"] = "GUARDRAIL_INTERVENED"
     return found

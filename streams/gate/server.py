@@ -3,7 +3,8 @@
 import json
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -13,13 +14,15 @@ from aiohttp import web
 from schemas import codec
 from schemas.events import Event
 from streams.decisions.judge import wall_clock_ms
-from streams.gate import litellm, moderations, native, webhooks
+from streams.gate import litellm, moderations, native, stream_http, webhooks
 from streams.gate.answers import Answer
 from streams.gate.batcher import BusyError
+from streams.gate.holdback import Holdbacks
 from streams.gate.keys import Caller, Keys
 from streams.gate.outbox import OutboxFullError
 from streams.gate.service import Service
 from streams.gate.settings import GateSettings
+from streams.gate.stream import Stream
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
@@ -51,6 +54,7 @@ class Gate:
         self._service = service
         self._keys = keys
         self._telemetry = telemetry
+        self._holdbacks = Holdbacks(service.tail)
 
     def application(self) -> web.Application:
         """Return the application with all routes."""
@@ -58,6 +62,8 @@ class Gate:
         app.router.add_post("/v1/check", self._check)
         app.router.add_post("/v1/moderations", self._moderations)
         app.router.add_post("/v1/events", self._events)
+        app.router.add_post("/v1/stream", self._stream)
+        app.router.add_get("/v1/stream", self._socket)
         app.router.add_post("/beta/litellm_basic_guardrail_api", self._litellm)
         app.router.add_post("/request", self._agent("prompt"))
         app.router.add_post("/response", self._agent("completion"))
@@ -173,7 +179,8 @@ class Gate:
     async def _litellm(self, request: web.Request) -> web.Response:
         asked = await _body(request, litellm.Request)
         events = litellm.events(asked, self._app(request, "litellm"))
-        return _answer(litellm.body(asked, await self._judged(request, events)))
+        answers = await self._judged(request, events)
+        return _answer(litellm.body(asked, events, answers, self._holdbacks))
 
     def _agent(self, kind: Literal["prompt", "completion"]) -> Handler:
         async def handle(request: web.Request) -> web.Response:
@@ -193,6 +200,35 @@ class Gate:
         events = webhooks.events(texts, kind, self._app(request, "portkey"), provider=asked.provider or "")
         answers = await self._judged(request, events)
         return _answer(webhooks.portkey_body("request" if before else "response", side.json, texts, answers))
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        lines = stream_http.body_lines(request.content, self._settings.gate_max_bytes)
+        try:
+            return await stream_http.answer_request(request, self._conversation(request, lines))
+        except stream_http.LineError as error:
+            raise RefusedError(UNPROCESSABLE, "invalid_request_error", str(error)) from None
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        return await stream_http.answer_socket(
+            request, partial(self._conversation, request), self._settings.gate_max_bytes
+        )
+
+    def _conversation(
+        self, request: web.Request, lines: AsyncIterator[list[bytes]]
+    ) -> stream_http.Conversation:
+        def open_stream(line: stream_http.Line) -> Stream:
+            event = stream_http.event_of(line, self._app(request, ""))
+            try:
+                checked = self._checked(event, request[CALLER], 0)
+                within_s = self._within_s(request, line.deadline_ms)
+            except RefusedError as refused:
+                raise stream_http.LineError(str(refused)) from None
+            drop = self._settings.gate_stream_tail == "drop"
+            return Stream(
+                self._service, checked, self._telemetry, within_s=within_s, drop=drop, redact=line.redact
+            )
+
+        return stream_http.Conversation(lines, open_stream, self._settings)
 
     async def _events(self, request: web.Request) -> web.Response:
         raw = await request.read()

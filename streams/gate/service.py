@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from detectors.privacy.tail import Tail
 from schemas import codec, topics
 from schemas.events import Event
 from streams.decisions.judge import wall_clock_ms
@@ -86,6 +87,22 @@ class Service:
         while len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
         return reserved
+
+    async def judged(self, event: Event, within_s: float) -> Judgement:
+        """Return the judgement of an event, which is not recorded by that."""
+        return (await self._batcher.judged([event], within_s))[0]
+
+    def unjudged(self, event: Event) -> Judgement:
+        """Return the judgement for which there is no time."""
+        return self._judge.unjudged([event])[0]
+
+    def recorded(self, judgement: Judgement) -> Answer:
+        """Record a judgement; return the answer."""
+        return Answer(judgement.decision, judgement.scores, self._record([judgement]))
+
+    def tail(self, conversation_id: str) -> Tail:
+        """Return what redacts a completion while it is written."""
+        return self._judge.keeper.tail(conversation_id)
 
     def _record(self, judged: Sequence[Judgement]) -> bool:
         """Put the decisions into the outbox; return whether they will be with Kafka in a moment."""

@@ -43,6 +43,18 @@ class GateSettings(BaseModel):
         "refuse", description="When no more can be kept: refuse requests (503), or answer without a record"
     )
 
+    gate_stream_tail: Literal["drop", "pass"] = Field(
+        "drop",
+        description="What becomes of the held end of a streamed completion that breaks off, or that is not "
+        "judged in time: drop it, or pass it redacted",
+    )
+    gate_stream_idle_s: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="A streamed completion of which nothing more comes for so long has broken off",
+    )
+
     @property
     def is_local(self) -> bool:
         """Whether only this machine reaches the gate."""

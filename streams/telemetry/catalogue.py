@@ -157,6 +157,16 @@ GATE_UNJUDGED = Metric(
     "counter",
     "Events that were not judged in time, and were answered by the `on_failure` of the rules",
 )
+GATE_STREAM_DELAY_SECONDS = Metric(
+    "weir_gate_stream_delay_seconds",
+    "histogram",
+    "From the coming of a piece of a streamed completion until it goes out; of several, the longest",
+)
+GATE_STREAM_HELD = Metric(
+    "weir_gate_stream_held_chars",
+    "histogram",
+    "Characters of a streamed completion that are held back, after each piece of it",
+)
 OUTBOX_BYTES = Metric("weir_outbox_bytes", "gauge", "What the gate has answered and is not with Kafka yet")
 
 ALL: tuple[Metric, ...] = tuple(each for each in globals().values() if isinstance(each, Metric))

@@ -1,0 +1,295 @@
+"""Streamed completions, over the real detectors: nothing raw goes out, and one decision is recorded."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, WSMsgType
+
+from detectors.privacy.finders import find_all
+from detectors.privacy.redaction import Redactor
+from schemas import codec, topics
+from schemas.events import Decision, ScoredEvent
+from streams.gate.keys import Keys
+from streams.gate.stream import Stream
+from streams.gate.stream_http import Conversation, Line, event_of
+from tests.streams.gate.test_server import Running
+
+HEAD = {"app": "shop", "event_id": "c1", "conversation_id": "talk"}
+ANSWER = (
+    "Of course. You can write to jane.doe@example.com or call +1 415 555 0132, and the card on file is "
+    "4111 1111 1111 1111. Your order 12 is due in 2 days: please be at home by 10:30. Anything else?"
+)
+VALUES = ("jane.doe", "415 555", "4111")
+INSULT = "You are a stupid worthless idiot and everybody hates you. "
+CALM = "The weather in the mountains is mild and the paths are dry at this time of the year. "
+PAUSE = b"a long pause"
+CLOSED = (
+    'version: "1"\nname: closed\nrules:\n  - id: closed\n    when: [toxicity >= 0.8]\n'
+    "    action: block\n    on_failure: closed\n"
+)
+
+
+@pytest.fixture
+async def gate(tmp_path: Path) -> AsyncIterator[Running]:
+    async with Running(tmp_path, Keys(None)) as running:
+        yield running
+
+
+@pytest.fixture
+async def strict(tmp_path: Path) -> AsyncIterator[Running]:
+    """Blocks what is toxic, and what was not judged in time."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(CLOSED)
+    async with Running(tmp_path, Keys(None), policy=policy) as running:
+        yield running
+
+
+def redaction(text: str) -> str:
+    return Redactor(b"k" * 32).redact(text, find_all(text), "talk")
+
+
+def lines(deltas: Iterable[str], **head: Any) -> list[bytes]:
+    return [
+        json.dumps(each).encode() + b"\n" for each in (HEAD | head, *({"delta": each} for each in deltas))
+    ]
+
+
+async def paced(given: Iterable[bytes], pause_s: float = 0.0) -> AsyncIterator[bytes]:
+    for each in given:
+        if each != PAUSE:
+            yield each
+        await asyncio.sleep(2 if each == PAUSE else pause_s)
+
+
+async def streamed(
+    http: ClientSession, given: Iterable[bytes], pause_s: float = 0.0, **headers: str
+) -> list[dict[str, Any]]:
+    """Return the messages that come back, from lines or server-sent events."""
+    async with http.post("/v1/stream", data=paced(given, pause_s), headers=headers) as response:
+        assert response.status == 200, await response.text()
+        raw = [line async for line in response.content]
+    return [json.loads(line.removeprefix(b"data: ")) for line in raw if line.strip()]
+
+
+def joined(messages: Iterable[dict[str, Any]]) -> str:
+    return "".join(message.get("delta", "") for message in messages)
+
+
+async def recorded(gate: Running) -> tuple[Decision, ScoredEvent]:
+    """Return what was recorded, once."""
+    [decision] = [codec.decode(Decision, value) for value in await gate.sent(topics.DECISIONS)]
+    [scored] = [codec.decode(ScoredEvent, value) for value in await gate.sent(topics.SCORES)]
+    return decision, scored
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson"])
+async def test_what_goes_out_is_redacted_and_the_whole_is_recorded_once(gate: Running, accept: str) -> None:
+    messages = await streamed(gate.http, lines(ANSWER), Accept=accept)
+    assert len(messages) > 5
+    assert not [m for m in messages if any(value in m.get("delta", "") for value in VALUES)]
+    assert joined(messages) == redaction(ANSWER)
+    assert messages[-1]["complete"]
+    answer = messages[-1]["decision"]
+    assert (answer["action"], answer["recorded"], answer["event_id"]) == ("redact", True, "c1")
+    assert answer["text"] == joined(messages)
+    decision, scored = await recorded(gate)
+    assert decision.decision_id == answer["decision_id"] == codec.decision_id("shop", "c1")
+    assert scored.event.text == redaction(ANSWER)
+    assert scored.event.kind == "completion"
+
+
+async def test_over_a_websocket_the_same_goes_out(gate: Running) -> None:
+    async with gate.http.ws_connect("/v1/stream") as socket:
+        for line in lines([ANSWER[place : place + 7] for place in range(0, len(ANSWER), 7)]):
+            await socket.send_bytes(line)
+        await socket.send_str('{"done": true, "finish_reason": "stop", "completion_tokens": 60}')
+        messages = [json.loads(m.data) async for m in socket if m.type == WSMsgType.TEXT]
+    assert joined(messages) == redaction(ANSWER)
+    assert messages[-1]["decision"]["action"] == "redact"
+    _, scored = await recorded(gate)
+    assert (scored.event.finish_reason, scored.event.completion_tokens) == ("stop", 60)
+
+
+async def test_text_comes_while_the_completion_is_still_being_written(gate: Running) -> None:
+    waiting: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def body() -> AsyncIterator[bytes]:
+        while line := await waiting.get():
+            yield line
+
+    for line in lines([CALM]):
+        waiting.put_nowait(line)
+    async with gate.http.post("/v1/stream", data=body()) as response:
+        first = json.loads(await asyncio.wait_for(response.content.readline(), 5))
+        assert CALM.startswith(first["delta"])
+        assert len(first["delta"]) > len(CALM) - 40
+        waiting.put_nowait(b"")
+        assert b"decision" in (await response.content.read())
+
+
+async def test_a_stream_is_stopped_while_it_is_written(strict: Running) -> None:
+    pieces = [CALM] * 6 + [INSULT] * 12 + [CALM] * 200
+    messages = await streamed(strict.http, lines(pieces), 0.005)
+    assert messages[-1]["decision"]["action"] == "block"
+    assert joined(messages).startswith(CALM * 6)
+    assert len(joined(messages)) < len(CALM) * 100
+    decision, _ = await recorded(strict)
+    assert decision.action == "block"
+
+
+async def test_rounds_are_no_events(gate: Running) -> None:
+    rounds = []
+    judged = gate.service.judged
+
+    async def counting(event: Any, within_s: float) -> Any:
+        rounds.append(type(event).__name__)
+        return await judged(event, within_s)
+
+    gate.service.judged = counting  # type: ignore[method-assign]
+    await streamed(gate.http, lines([CALM] * 60), 0.005)
+    assert rounds.count("Part") >= 2
+    assert rounds[-1] == "Event"
+    await recorded(gate)
+    sample = gate.telemetry.registry.get_sample_value
+    actions = ("allow", "flag", "redact", "block")
+    assert sum(sample("weir_decisions_total", {"action": each}) or 0 for each in actions) == 1
+    assert (sample("weir_gate_stream_held_chars_count") or 0) > 10
+    assert (sample("weir_gate_stream_delay_seconds_count") or 0) > 10
+
+
+async def test_a_client_that_leaves_is_recorded_all_the_same(gate: Running) -> None:
+    given = [*lines([CALM, ANSWER, ANSWER]), PAUSE]
+    leaving = asyncio.create_task(streamed(gate.http, given, 0.2))
+    await asyncio.sleep(0.7)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    for _ in range(200):
+        if gate.sender.sent:
+            break
+        await asyncio.sleep(0.02)
+    decision, scored = await recorded(gate)
+    assert decision.action == "redact"
+    assert scored.event.text.startswith(CALM)
+
+
+@pytest.mark.parametrize("tail", ["drop", "pass"])
+@pytest.mark.parametrize("broken", ["garbage", "idle"])
+async def test_what_breaks_off_ends_as_the_setting_says(tmp_path: Path, tail: str, broken: str) -> None:
+    async with Running(tmp_path, Keys(None), gate_stream_tail=tail, gate_stream_idle_s=0.3) as gate:
+        text = CALM + "Write to jane.doe@exam"
+        given = lines([CALM, text[len(CALM) :]])
+        given += [b'{"delta": 7, "jane.doe@example.com"}\n'] if broken == "garbage" else [PAUSE]
+        messages = await streamed(gate.http, given)
+    assert "error" in messages[-2 if tail == "drop" else -3]
+    assert not messages[-1]["complete"]
+    assert "jane.doe@example.com" not in json.dumps(messages)
+    if tail == "drop":
+        assert "exam" not in joined(messages)
+    else:
+        assert joined(messages) == text
+
+
+async def test_when_nothing_more_can_be_recorded_the_stream_says_so(gate: Running) -> None:
+    gate.sender.failures = 10_000
+    gate.outbox._max_bytes = 10
+    messages = await streamed(gate.http, lines([CALM, ANSWER]))
+    assert messages[-1]["error"]["type"] == "outbox_full"
+    assert "home by 10:30. Anything else" not in joined(messages)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [b"{", b"[]\n", b'{"kind": "jane"}\n', b'{"text": "x"}\n', b"\xff\n", b'{"deadline_ms": -1}\n', b""],
+)
+async def test_a_first_line_that_is_wrong_is_refused(gate: Running, first: bytes) -> None:
+    async with gate.http.post("/v1/stream", data=first) as response:
+        assert response.status == 400
+        assert "jane" not in json.dumps(await response.json())
+    async with gate.http.ws_connect("/v1/stream") as socket:
+        await socket.send_bytes(first)
+        await socket.send_bytes(b"{")
+        messages = [json.loads(m.data) async for m in socket if m.type == WSMsgType.TEXT]
+    assert "error" in messages[0]
+    assert not [m for m in messages if m.get("delta")]
+
+
+async def test_pieces_of_a_megabyte(tmp_path: Path) -> None:
+    large = (CALM * 9_000)[:700_000] + ANSWER
+    async with Running(tmp_path, Keys(None), gate_deadline_ms=30_000) as gate:
+        messages = await streamed(gate.http, lines([large]))
+        assert joined(messages) == redaction(large)
+        messages = await streamed(gate.http, lines(["a " * 300_000] * 4, event_id="c2"))
+    assert "larger than an event" in messages[-2]["error"]["message"]
+    assert not messages[-1]["complete"]
+
+
+async def test_a_hundred_thousand_pieces(gate: Running) -> None:
+    text = (CALM + ANSWER) * 400
+    data = b"".join(lines(text[:100_000]))
+    messages = await asyncio.wait_for(streamed(gate.http, [data]), 60)
+    assert joined(messages) == redaction(text[:100_000])
+
+
+async def test_what_is_not_judged_in_time_is_decided_by_the_rules(strict: Running) -> None:
+    messages = await streamed(strict.http, lines([CALM], deadline_ms=0.001))
+    answer = messages[-1]["decision"]
+    assert answer["action"] == "block"
+    assert "toxicity" in answer["failed"]
+    assert joined(messages) != CALM
+
+
+async def test_text_may_go_out_as_it_is(gate: Running) -> None:
+    messages = await streamed(gate.http, lines(ANSWER, redact=False))
+    assert joined(messages) == ANSWER
+
+
+async def test_litellm_is_told_how_much_of_a_stream_may_still_change(gate: Running) -> None:
+    """As its `incremental_diff` does it: what was sent must be the beginning of every later text."""
+    asked = {"input_type": "response", "litellm_call_id": "c9", "request_data": {}}
+    sent = ""
+    for end in (*range(9, len(ANSWER), 9), len(ANSWER)):
+        answer = await gate.ask(
+            "/beta/litellm_basic_guardrail_api", asked | {"texts": [ANSWER[:end], CALM[:end]]}
+        )
+        [text, calm], [holdback, of_calm] = answer["texts"], answer["stream_holdback_chars"]
+        assert text.startswith(sent)
+        sent = text[: max(len(sent), len(text) - holdback)]
+        assert not any(value in sent for value in VALUES)
+        assert 0 <= of_calm <= len(calm)
+    redacted = Redactor(b"k" * 32).redact(ANSWER, find_all(ANSWER), "c9")
+    assert text == redacted
+    assert len(sent) > len(redacted) - 60
+
+
+async def test_a_reader_that_is_slow_slows_down_the_writer(gate: Running) -> None:
+    """No more is read than was sent: what waits is in nobody's memory."""
+    read = 0
+
+    async def source() -> AsyncIterator[list[bytes]]:
+        nonlocal read
+        for line in lines([CALM] * 1000):
+            read += 1
+            yield [line]
+
+    async def stuck(_: dict[str, Any]) -> None:
+        await asyncio.Event().wait()
+
+    opened = _opener(gate)
+    conversation = Conversation(source(), opened, gate.settings)
+    stream, first = await conversation.begin()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(conversation.run(stream, first, stuck), 0.5)
+    stream.close()
+    assert read <= 3
+
+
+def _opener(gate: Running) -> Callable[[Line], Stream]:
+    def opened(line: Line) -> Stream:
+        return Stream(gate.service, event_of(line, "a"), gate.telemetry, within_s=2, drop=True)
+
+    return opened
