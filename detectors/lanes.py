@@ -115,7 +115,8 @@ class Lane:
 
     def join(self, timeout: float) -> None:
         """Wait for the thread after `close`."""
-        if self._thread is not None:
+        # One that another thread is only about to start has nothing to end.
+        if self._thread is not None and self._thread.ident is not None:
             self._thread.join(timeout)
 
     def _hangs(self, step: str) -> bool:
