@@ -9,18 +9,22 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer, normalizers
+from tokenizers import Tokenizer
 
 from detectors.limits import SCAN_LIMIT
 
 MAX_CHARACTERS = SCAN_LIMIT
 """Characters of a text that count; what comes after is not tokenised, so that the cost is bounded."""
 
+KNOWN_WORDS = 100_000
+"""Words that are remembered, some 25 MB; then the memory begins anew."""
+LONGEST_KNOWN = 32
+"""Characters of a word that is remembered."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_CONTROLS = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127))
-_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
-_ASCII = {**_CONTROLS, **dict.fromkeys(map(ord, "\t\n\r"), " "), **_LOWER}
-"""What BERT's normalisation does to ASCII: control characters go, white space is a space, lower case."""
+_CONTROLS = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
+"""White space for Python, and nothing at all for the tokenizers: read as another such, which is none."""
+_NOTHING = "\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +64,44 @@ class Words:
         return slice(int(self.start[begin]), int(self.end[end]))
 
 
-class Encoder:
-    """The shared tokenizer. Lone surrogates, which no UTF-8 text can hold, are read as U+FFFD.
+class WordCache:
+    """A tokenizer whose tokens never cross white space: words repeat, and are looked up."""
 
-    For ASCII texts Python's `str.translate` does what the tokenizer's own normalisation does, in a
-    fraction of the time.
-    """
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[str, list[int]] = {}
+
+    def encode(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of the first `MAX_CHARACTERS` characters of each text."""
+        split = [readable(text).split() for text in texts]
+        words = self._words(list(chain.from_iterable(split)))
+        ends = np.append(0, np.cumsum(np.fromiter(map(len, words), np.int64, len(words))))
+        last = np.append(0, np.cumsum(np.fromiter(map(len, split), np.int64, len(split))))
+        return Tokens(np.fromiter(chain.from_iterable(words), np.int32, int(ends[-1])), ends[last])
+
+    def _words(self, words: list[str]) -> list[list[int]]:
+        known = self._known
+        try:
+            return list(map(known.__getitem__, words))
+        except KeyError:
+            new = list({word for word in words if word not in known})
+        encodings = self._tokenizer.encode_batch_fast(new, add_special_tokens=False)
+        fresh = {word: encoding.ids for word, encoding in zip(new, encodings, strict=True)}
+        found = [fresh[word] if word in fresh else known[word] for word in words]
+        if len(known) + len(fresh) > KNOWN_WORDS:
+            # Another thread may still read the old one.
+            known = self._known = {}
+        known.update((word, ids) for word, ids in fresh.items() if len(word) <= LONGEST_KNOWN)
+        return found
+
+
+class Encoder:
+    """The shared tokenizer. Lone surrogates, which no UTF-8 text can hold, are read as U+FFFD."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         tokenizer.encode_special_tokens = True  # "[CLS]" in a text is text
         self._tokenizer = tokenizer
-        self._normalised = Tokenizer.from_str(tokenizer.to_str())
-        self._normalised.normalizer = normalizers.Sequence([])
-        self._normalised.encode_special_tokens = True
+        self.encode = WordCache(tokenizer).encode
         self.vocabulary_size: int = tokenizer.get_vocab_size()
 
     @classmethod
@@ -84,23 +113,9 @@ class Encoder:
         """Return token ids by token."""
         return dict(self._tokenizer.get_vocab())
 
-    def encode(self, texts: Sequence[str]) -> Tokens:
-        """Return the tokens of the first `MAX_CHARACTERS` characters of each text."""
-        cut = [_readable(text) for text in texts]
-        ascii_texts = [text.translate(_ASCII) for text in cut if text.isascii()]
-        other_texts = [text for text in cut if not text.isascii()]
-        plain = iter(self._normalised.encode_batch_fast(ascii_texts, add_special_tokens=False))
-        other = iter(self._tokenizer.encode_batch_fast(other_texts, add_special_tokens=False))
-        rows = [next(plain if text.isascii() else other).ids for text in cut]
-        counts = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-        np.cumsum(counts, out=offsets[1:])
-        ids = np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(offsets[-1]))
-        return Tokens(ids, offsets)
-
     def words(self, text: str) -> Words:
         """Return the words of a text with their spans; slower than `encode`, for evidence only."""
-        encoding = self._tokenizer.encode(_readable(text), add_special_tokens=False)
+        encoding = self._tokenizer.encode(readable(text), add_special_tokens=False)
         numbers = np.array(encoding.word_ids, dtype=np.int64)
         offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
         first = np.flatnonzero(np.diff(numbers, prepend=-1))
@@ -108,6 +123,7 @@ class Encoder:
         return Words(first, last, offsets[first, 0], offsets[last - 1, 1])
 
 
-def _readable(text: str) -> str:
-    cut = text[:MAX_CHARACTERS]
+def readable(text: str) -> str:
+    """Return the part of a text that counts, place by place, without what no UTF-8 text can hold."""
+    cut = _CONTROLS.sub(_NOTHING, text[:MAX_CHARACTERS])
     return cut if cut.isascii() else _SURROGATE.sub("\ufffd", cut)
