@@ -25,7 +25,7 @@ from schemas.events import Event, Kind
 MAX_CONTEXTS = 16
 """Contexts of an event that are judged by themselves, so that its cost is bounded."""
 ASIDE = 2
-"""Windows that the transformer reads, at most, of a context or of another reading of a text."""
+"""Windows that are read, at most, of a context or of another reading of a text."""
 
 RESERVE_S = 0.1
 """Before a deadline, for the windows that are being read (some 50 ms) and all that rests on them."""
@@ -34,7 +34,7 @@ FEATURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "tokens": (),
         "embeddings": ("tokens",),
-        "verdicts": ("tokens",),
+        "verdicts": (),
         "hidden": (),
         "views": ("hidden",),
         "hidden_verdicts": ("hidden",),
@@ -55,9 +55,9 @@ class Depth(IntEnum):
 
     FULL = 0
     CHEAP = 1
-    """Not by the transformer."""
+    """One window by the sentence encoder, and none by the transformer."""
     EXCERPT = 2
-    """Not by the transformer, and only the first characters of each text (see `detectors.excerpt`)."""
+    """The same, and only the first characters of each text (see `detectors.excerpt`)."""
 
 
 class Batch:
@@ -67,10 +67,10 @@ class Batch:
         events: the N events.
         models: what tokens, embeddings and verdicts come from.
         depths: how closely each is to be read; all of them in full if not given.
-        reading_s: seconds that the transformer may take for one feature; what it has not read then is judged
-            by the linear heads alone. Without a limit scores do not depend on what else is in the batch.
+        reading_s: seconds that the cascade may take for one feature; what a tier has not read then is judged
+            by those before it. Without a limit scores do not depend on what else is in the batch.
         deadline: by `time.monotonic`, for all features and detectors together: what is not there by then has
-            failed. The transformer stops before, so that what it has read still counts.
+            failed. The cascade stops before, so that what it has read still counts.
 
     """
 
@@ -155,7 +155,7 @@ class Batch:
     @lazy
     def verdicts(self) -> Verdicts:
         """What the cascade says about the texts as they stand."""
-        return self._judge(self.tokens, range(len(self)), MAX_WINDOWS)
+        return self._judge(self.texts, range(len(self)), MAX_WINDOWS)
 
     @property
     def in_doubt(self) -> int:
@@ -170,10 +170,9 @@ class Batch:
         return self._words[row]
 
     def occlusion(self, row: int, start: int) -> Occlusion:
-        """What the phrases of a row's window at token `start` add; read once for all who explain the row."""
+        """What the phrases of a row's window at piece `start` add; read once for all who explain the row."""
         if (row, start) not in self._occlusions:
-            tokens, words = self.tokens.of(row), self.words(row)
-            self._occlusions[row, start] = occlude(self.models.cascade, tokens, words, start)
+            self._occlusions[row, start] = occlude(self.models.cascade, self.texts[row], start)
         return self._occlusions[row, start]
 
     @lazy
@@ -216,9 +215,8 @@ class Batch:
     @lazy
     def hidden_verdicts(self) -> Verdicts:
         """What the cascade says about each of `hidden`."""
-        return self._judge_aside(
-            [reading.text for _, reading in self.hidden], [row for row, _ in self.hidden]
-        )
+        rows = [row for row, _ in self.hidden]
+        return self._judge([reading.text for _, reading in self.hidden], rows, ASIDE)
 
     @lazy
     def head_probabilities(self) -> npt.NDArray[np.float32]:
@@ -247,11 +245,11 @@ class Batch:
     def passage_verdicts(self) -> Verdicts:
         """What the cascade says about each of `passages`: as it stands or, if higher, what it hides."""
         texts, rows = [text for _, _, text in self.passages], [row for row, _, _ in self.passages]
-        found = self._judge_aside(texts, rows)
+        found = self._judge(texts, rows, ASIDE)
         hidden = {number: others for number, text in enumerate(texts) if (others := readings(text))}
         if hidden:
             joined = ["\n".join(other.text for other in others) for others in hidden.values()]
-            found.raise_to(list(hidden), self._judge_aside(joined, [rows[number] for number in hidden]))
+            found.raise_to(list(hidden), self._judge(joined, [rows[number] for number in hidden], ASIDE))
         return found
 
     def windows(self) -> npt.NDArray[np.int64]:
@@ -285,10 +283,7 @@ class Batch:
             found.append(([row for row, _, _ in self.passages], self.passage_verdicts))
         return found
 
-    def _judge_aside(self, texts: list[str], rows: Sequence[int]) -> Verdicts:
-        return self._judge(self.models.encoder.encode(texts), rows, ASIDE)
-
-    def _judge(self, tokens: Tokens, rows: Sequence[int], limit: int) -> Verdicts:
+    def _judge(self, texts: Sequence[str], rows: Sequence[int], limit: int) -> Verdicts:
         cheaply = self.depths[list(rows)] > Depth.FULL
         deadline = min(time.monotonic() + self._reading_s, self._read_until)
-        return self.models.cascade.judge(tokens, limit, cheaply, deadline)
+        return self.models.cascade.judge(texts, limit, cheaply, deadline)

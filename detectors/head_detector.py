@@ -6,7 +6,7 @@ import numpy as np
 
 from detectors.base import SHARE, UNLIKELY, FloatMatrix, strength
 from detectors.batch import Batch
-from detectors.models.occlusion import Phrase, contributions
+from detectors.models.occlusion import Phrase
 from detectors.models.weights import Models
 from schemas.events import Evidence, Kind
 
@@ -63,18 +63,14 @@ class HeadDetector:
         return sorted(found, key=strength, reverse=True)
 
     def _phrases(self, batch: Batch, row: int, columns: list[int]) -> Iterator[Evidence]:
-        if batch.verdicts.by_transformer[row]:
-            tier, deciding = "transformer", batch.verdicts.deciding[row].tolist()
-            by_column = [batch.occlusion(row, deciding[column]).phrases(column) for column in columns]
-        else:
-            tier, words = "linear", batch.words(row)
-            by_column = contributions(self._cascade, batch.tokens.of(row), words, columns)
+        deciding = np.maximum(batch.verdicts.deciding[row], 0).tolist()
+        by_column = [batch.occlusion(row, deciding[column]).phrases(column) for column in columns]
         for column, parts in zip(columns, by_column, strict=True):
             for part in _strongest(parts):
                 yield Evidence(
                     detector=self.name,
                     metric=self._cascade.names[column],
-                    label=tier,
+                    label="encoder",
                     start=part.start,
                     end=part.end,
                     weight=round(part.weight, 4),

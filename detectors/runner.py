@@ -45,7 +45,7 @@ class ScoreMatrix:
     seconds: Mapping[str, float]
     """Wall-clock seconds that the batch waited for each detector, and for `FEATURES`."""
     unsure: Bools
-    """Shape (N, M): the score rests on less than it should, on the linear heads alone or on an excerpt."""
+    """Shape (N, M): the score rests on less than it should, on the first tiers alone or on an excerpt."""
 
 
 class Runner:

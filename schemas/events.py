@@ -139,7 +139,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Detectors that raised or overran their time budget."""
     degraded: tuple[str, ...] = ()
     """What was left out, for lack of time, because the app exceeded its share: `transformer` (the text was in
-    doubt, and the linear heads alone judged it), `long_text` (only the first characters were read)."""
+    doubt, and the first tiers alone judged it), `long_text` (only the first characters were read)."""
     text: str | None = None
     """The redacted text to use in place of the original, where `action` is `redact`."""
     policy_version: str = ""
@@ -178,13 +178,13 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     detector: str
     metric: str
     label: str = ""
-    """The kind of finding, for example `EMAIL`; the reference set; the tier that decided (`linear`,
-    `transformer`); or how the text was hidden, for example `base64`."""
+    """The kind of finding, for example `EMAIL`; the reference set; `encoder`, whose log-odds
+    rest on the words; or how the text was hidden, for example `base64`."""
     start: Long = -1
     """First character of the span in the original text; -1 where there is no span."""
     end: Long = -1
     weight: float | None = None
-    """How much it adds: log-odds of the words (linear), their fall without the words (transformer), the
+    """How much it adds: the fall of the log-odds without the words (encoder), the
     log-odds themselves of a decoded text or a context, the similarity of a reference."""
     text: str = ""
     """The span or the reference. Never the value of a PII or secret finding."""

@@ -1,9 +1,11 @@
-"""Two tiers: linear heads judge every text, a small transformer those that are not plainly ordinary.
+"""Three tiers, each for what the one before leaves in doubt.
 
-The linear heads read every token. A text whose gate, itself a linear head, or any of whose heads is above
-a low threshold goes to the transformer; both tiers' log-odds are then combined and calibrated (Platt
-scaling with two inputs, a stacked generalisation: Wolpert 1992). So nothing scores high unless the
-transformer has read it, and ordinary traffic pays for one sparse product.
+1. The screen reads every text by the meaning of its single tokens, in any language of the vocabulary.
+2. The sentence encoder reads the windows that the screen does not find plainly ordinary.
+3. A small transformer, which knows English only, reads the English ones of these that the encoder is not sure
+   of; both log-odds are combined (Platt scaling with two inputs, a stacked generalisation: Wolpert 1992).
+
+So nothing scores high unless the encoder has read it, and most ordinary traffic pays for one sparse product.
 """
 
 import math
@@ -16,16 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.models.embeddings import Floats
-from detectors.models.linear import BLOCK, LinearHeads, highest, windows
-from detectors.models.tokenizer import Tokens
-from detectors.models.transformer import STRIDE, WINDOW, Transformer, window, window_starts
+from detectors.models.network import Network
+from detectors.models.pieces import Pieces
+from detectors.models.screen import ENGLISH, GATE, Screen
+from detectors.models.sentence_encoder import Ids, SentenceEncoder
+from detectors.models.tokenizer import Encoder, Tokens
+from detectors.models.transformer import WINDOW, Transformer
+from detectors.models.windows import Windows, highest, windows
 
-GATE = "gate"
-"""The linear head that says whether a text needs the transformer."""
 MAX_WINDOWS = 6
-"""Windows of one text that the transformer reads, at most: those that are above a threshold themselves."""
+"""Windows of one text that the encoder reads, at most: the most suspicious ones."""
 
 Bools = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +39,22 @@ class Verdicts:
 
     probabilities: Floats
     """Shape (N, heads), in the order of `Cascade.names`; 0 for a text without tokens."""
-    deciding: npt.NDArray[np.int64]
-    """Shape (N, heads): first token of the window where the transformer's head is highest; -1 unread."""
-    windows: npt.NDArray[np.int64]
+    deciding: Rows
+    """Shape (N, heads): first piece of the window where the head is highest; -1 where no window was read."""
+    windows: Rows
     """Shape (N,): windows that the transformer has read."""
     left_out: Bools
-    """Shape (N,): in doubt, and yet judged by the linear heads alone."""
+    """Shape (N,): in doubt, and yet a tier has not read it."""
+
+    @property
+    def by_encoder(self) -> Bools:
+        """Shape (N,): the encoder has read the text."""
+        return self.deciding[:, 0] >= 0
 
     @property
     def by_transformer(self) -> Bools:
-        """Shape (N,): the transformer has read the text."""
-        return self.deciding[:, 0] >= 0
+        """Shape (N,): the transformer has read the text, too."""
+        return self.windows > 0
 
     def raise_to(self, places: Sequence[int], other: "Verdicts") -> None:
         """Let the texts at `places` have the higher of their own and the other probabilities."""
@@ -54,149 +64,191 @@ class Verdicts:
 
 
 @dataclass(frozen=True, slots=True)
-class Tiers:
-    """Log-odds of both tiers for N texts, each of shape (N, heads)."""
+class Reading:
+    """What the tiers say about the windows of N texts that the encoder has read, before they are joined."""
 
-    linear: Floats
-    """-inf for a text without tokens."""
+    spans: Windows
+    first: Floats
+    """Shape (windows, outputs of the screen)."""
+    rows: Rows
+    """Shape (read,): the windows that the encoder has read, ascending."""
+    encoder: Floats
+    """Shape (read, heads): log-odds."""
     transformer: Floats
-    """The highest of the windows that were read; NaN for a text that was not."""
-    deciding: npt.NDArray[np.int64]
-    """First token of the window where the transformer's head is highest; -1 unread."""
-    windows: npt.NDArray[np.int64]
-    """Shape (N,): windows that were read."""
+    """Shape (read, heads); NaN where it has not read the window."""
     left_out: Bools
-    """Shape (N,): the text was in doubt, and was not read."""
+    """Shape (N,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From which log-odds on the next tier reads."""
+
+    gate: float
+    """Of the screen's gate."""
+    doubt: float
+    """Of any head of the screen, whatever its gate says."""
+    unsure: Floats
+    """Shape (heads,): of a head of the encoder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """Both tiers. For a text that the transformer has read,
-    P(head) = sigmoid(weights[0] * transformer + weights[1] * linear + weights[2]), of log-odds."""
+    """All tiers. For a window that the transformer has read,
+    P(head) = sigmoid(weights[0] * transformer + weights[1] * encoder + weights[2]), of log-odds."""
 
-    linear: LinearHeads
+    tokenizer: Encoder
+    """The transformer's."""
+    pieces: Pieces
+    screen: Screen
+    encoder: SentenceEncoder
+    heads: Network
+    """On the encoder's features."""
     transformer: Transformer
     weights: Floats
     """Shape (3, heads)."""
-    gate: float
-    """Log-odds of the gate from which on the transformer reads a text."""
-    doubt: float
-    """Log-odds of any head from which on it does, whatever the gate says."""
+    thresholds: Thresholds
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 1) -> Self:
-        """Return the cascade of the files in `folder`; its transformer reads `threads` windows at once."""
+    def load(cls, folder: Path, tokenizer: Encoder, threads: int = 1) -> Self:
+        """Return the cascade of the files in `folder`; `threads` windows are read at once."""
+        encoder = SentenceEncoder.load(folder, threads)
         with np.load(folder / "cascade.npz", allow_pickle=False) as arrays:
             return cls(
-                LinearHeads.load(folder / "heads.npz"),
+                tokenizer,
+                Pieces.load(folder / "pieces.json"),
+                Screen(Network.load(folder / "screen.npz"), encoder),
+                encoder,
+                Network.load(folder / "judge.npz"),
                 Transformer.load(folder / "transformer.onnx", threads),
                 arrays["weights"],
-                float(arrays["gate"]),
-                float(arrays["doubt"]),
+                Thresholds(float(arrays["gate"]), float(arrays["doubt"]), arrays["unsure"]),
             )
 
     @property
     def names(self) -> tuple[str, ...]:
         """The heads, in the order of the columns."""
-        return self.transformer.names
+        return self.heads.names
 
     def judge(
         self,
-        tokens: Tokens,
+        texts: Sequence[str],
         limit: int = MAX_WINDOWS,
         cheaply: Bools | None = None,
         deadline: float = math.inf,
     ) -> Verdicts:
-        """Return the verdicts on each text; none depends on the other texts.
+        """Return the verdicts on N texts; none depends on the other texts.
 
         Args:
-            tokens: of N texts.
-            limit: windows of one text that the transformer reads, at most.
-            cheaply: shape (N,): texts that it does not read even if they are in doubt.
-            deadline: by `time.monotonic`; it reads no text that it cannot finish before, in order.
+            texts: are read as far as `tokenizer.MAX_CHARACTERS`.
+            limit: windows of one text that the encoder reads, at most.
+            cheaply: shape (N,): texts of which the encoder reads one window, and the transformer none.
+            deadline: by `time.monotonic`; no tier reads a text that it cannot finish before, in order.
 
         """
-        tiers = self.read(tokens, limit, cheaply, deadline)
-        read = tiers.deciding[:, 0] >= 0
-        both = self.weights[0] * tiers.transformer[read] + self.weights[1] * tiers.linear[read]
-        log_odds = tiers.linear.copy()
-        log_odds[read] = both + self.weights[2]
-        probabilities = 1.0 / (1.0 + np.exp(-log_odds))
-        return Verdicts(probabilities.astype(np.float32), tiers.deciding, tiers.windows, tiers.left_out)
+        found = self.read(texts, limit, cheaply, deadline)
+        joined = self.weights[0] * found.transformer + self.weights[1] * found.encoder + self.weights[2]
+        by_transformer = ~np.isnan(found.transformer[:, 0])
+        by_window = np.where(by_transformer[:, None], joined, found.encoder)
+        owners = found.spans.texts[found.rows]
+        log_odds = highest(found.first[:, self.columns], found.spans.texts, len(texts))
+        read = np.unique(owners)
+        log_odds[read] = highest(by_window, owners, len(texts))[read]
+        counted = np.bincount(owners[by_transformer], minlength=len(texts))
+        return Verdicts(
+            _probabilities(log_odds), _deciding(found, by_window, len(texts)), counted, found.left_out
+        )
 
     def read(
         self,
-        tokens: Tokens,
+        texts: Sequence[str],
         limit: int = MAX_WINDOWS,
         cheaply: Bools | None = None,
         deadline: float = math.inf,
-    ) -> Tiers:
-        """Return what each tier says about each text, before they are joined; arguments as of `judge`."""
-        heads, doubtful = self._first(tokens, limit)
-        found = np.full(heads.shape, np.nan, dtype=np.float32)
-        deciding = np.full(heads.shape, -1, dtype=np.int64)
-        windows = np.zeros(len(tokens), dtype=np.int64)
-        left_out = np.zeros(len(tokens), dtype=bool)
-        if cheaply is not None:
-            left_out[[row for row in doubtful if cheaply[row]]] = True
-        wanted = {row: starts for row, starts in doubtful.items() if not left_out[row]}
-        places = [(row, start) for row, starts in wanted.items() for start in starts]
-        logits = self.transformer.logits([window(tokens, row, start) for row, start in places], deadline)
-        done = 0
-        for row, starts in wanted.items():
-            own = logits[done : done + len(starts)]
-            done += len(starts)
-            if len(own) < len(starts):
-                left_out[row] = True
-                continue
-            windows[row] = len(starts)
-            found[row], deciding[row] = own.max(axis=0), np.array(starts)[own.argmax(axis=0)]
-        return Tiers(heads, found, deciding, windows, left_out)
-
-    def _first(self, tokens: Tokens, limit: int) -> tuple[Floats, dict[int, list[int]]]:
-        """Return the linear log-odds (N, heads), and the windows to read of each text that is in doubt."""
+    ) -> Reading:
+        """Return what each tier says about each window, before they are joined; arguments as of `judge`."""
+        tokens = self.pieces.encode(texts)
         spans = windows(tokens)
-        by_window = self.linear.window_logits(tokens, spans)
-        suspicion = self.suspicion(by_window)
-        begins = np.searchsorted(spans.texts, np.arange(len(tokens) + 1))
-        doubtful = {}
-        for row in np.unique(spans.texts[suspicion >= 0]).tolist():
-            count = len(window_starts(int(tokens.counts[row])))
-            places = worth_reading(suspicion[begins[row] : begins[row + 1]], count, limit)
-            doubtful[row] = [place * STRIDE for place in places]
-        return highest(by_window, spans.texts, len(tokens))[:, self.columns], doubtful
+        cheap = np.zeros(len(texts), dtype=bool) if cheaply is None else cheaply
+        first = self.screen.window_logits(tokens, spans)
+        wanted = worth_reading(self.suspicion(first), spans.texts, np.where(cheap, 1, limit))
+        features = self.encoder.features([spans.ids(tokens, row) for row in wanted], deadline)
+        rows = _whole(wanted, len(features), spans.texts)
+        encoder = self.heads.logits(features[: len(rows)])
+        left_out = np.zeros(len(texts), dtype=bool)
+        left_out[spans.texts[wanted[len(rows) :]]] = True
+        doubtful = np.flatnonzero(
+            (encoder >= self.thresholds.unsure).any(axis=1) & self._english(first[rows])
+        )
+        left_out[spans.texts[rows[doubtful]]] |= cheap[spans.texts[rows[doubtful]]]
+        doubtful = doubtful[~cheap[spans.texts[rows[doubtful]]]]
+        logits = self.transformer.logits(self._retold(texts, tokens, spans, rows[doubtful]), deadline)
+        left_out[spans.texts[rows[doubtful[len(logits) :]]]] = True
+        transformer = np.full(encoder.shape, np.nan, np.float32)
+        transformer[doubtful[: len(logits)]] = logits
+        return Reading(spans, first, rows, encoder, transformer, left_out)
 
     def suspicion(self, logits: Floats) -> Floats:
-        """Return by how much log-odds of all linear heads, shape (N, linear heads), exceed a threshold."""
-        gate = logits[:, self.linear.names.index(GATE)] - self.gate
-        heads = logits[:, self.columns].max(axis=1, initial=-np.inf) - self.doubt
+        """Return by how much the screen's log-odds, shape (N, outputs), exceed a threshold."""
+        gate = logits[:, self.screen.names.index(GATE)] - self.thresholds.gate
+        heads = logits[:, self.columns].max(axis=1, initial=-np.inf) - self.thresholds.doubt
         return np.asarray(np.maximum(gate, heads))
 
     @property
     def columns(self) -> list[int]:
-        """Where the heads of `names` are among those of `linear`."""
-        return [self.linear.names.index(name) for name in self.names]
+        """Where the heads of `names` are among the outputs of the screen."""
+        return [self.screen.names.index(name) for name in self.names]
+
+    def _english(self, logits: Floats) -> Bools:
+        return np.asarray(logits[:, self.screen.names.index(ENGLISH)] >= 0)
+
+    def _retold(self, texts: Sequence[str], tokens: Tokens, spans: Windows, rows: Rows) -> list[Ids]:
+        """Return the transformer's tokens for some windows, as many as it reads at once."""
+        told = []
+        for row in rows.tolist():
+            owner, ids = int(spans.texts[row]), spans.ids(tokens, row)
+            told.append(texts[owner] if len(ids) == tokens.counts[owner] else self.pieces.text(ids))
+        encoded = self.tokenizer.encode(told)
+        return [encoded.of(number).ids[:WINDOW] for number in range(len(told))]
 
 
-def worth_reading(suspicion: Floats, count: int, limit: int = MAX_WINDOWS) -> list[int]:
-    """Return which of the transformer's `count` windows to read, at most `limit`, in order.
+def worth_reading(suspicion: Floats, texts: Rows, limits: Rows) -> Rows:
+    """Return which windows to read, ascending: those above zero, of each text the most suspicious ones.
 
-    `suspicion` is by how much each of the linear windows, which begin every half stride, exceeds its
-    threshold. Windows are taken, the most suspicious first, until every linear window above zero is covered.
+    Args:
+        suspicion: shape (windows,).
+        texts: shape (windows,): the text of each, ascending.
+        limits: shape (texts,): windows of a text, at most.
+
     """
-    left = np.where(suspicion >= 0, suspicion, -np.inf)
-    found: list[int] = []
-    while len(found) < limit and np.isfinite(left.max()):
-        at = int(left.argmax()) * BLOCK // STRIDE
-        # Of the two windows that hold it, the one that covers most of what is left.
-        held = [place for place in (at, at - 1) if 0 <= place < count]
-        best = max(held, key=lambda place: int((left[_covered(place)] >= 0).sum()))
-        found.append(best)
-        left[_covered(best)] = -np.inf
-    return sorted(found) or [0]
+    above = np.flatnonzero(suspicion >= 0)
+    order = above[np.lexsort((-suspicion[above], texts[above]))]
+    owners = texts[order]
+    rank = np.arange(len(order)) - np.searchsorted(owners, owners)
+    return np.sort(order[rank < limits[owners]])
 
 
-def _covered(place: int) -> slice:
-    """Return the linear windows that lie in a window of the transformer, but for its last two tokens."""
-    first = place * STRIDE // BLOCK
-    return slice(first, first + WINDOW // BLOCK)
+def _whole(wanted: Rows, count: int, texts: Rows) -> Rows:
+    """Return the first `count` of the windows wanted, without those of a text that is only read in part."""
+    if count < len(wanted):
+        count = int(np.searchsorted(texts[wanted], texts[wanted[count]]))
+    return wanted[:count]
+
+
+def _probabilities(log_odds: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.asarray(1.0 / (1.0 + np.exp(-log_odds)), dtype=np.float32)
+
+
+def _deciding(found: Reading, by_window: Floats, count: int) -> Rows:
+    """Return the first piece of the window where each head is highest, shape (count, heads); -1 unread."""
+    spans = found.spans
+    begins = spans.blocks[spans.first]
+    deciding = np.full((count, by_window.shape[1]), -1, dtype=np.int64)
+    texts, starts = np.unique(spans.texts[found.rows], return_index=True)
+    for text, scores, rows in zip(
+        texts.tolist(), np.split(by_window, starts[1:]), np.split(found.rows, starts[1:]), strict=False
+    ):
+        text_begins = begins[np.searchsorted(spans.texts, text)]
+        deciding[text] = begins[rows[scores.argmax(axis=0)]] - text_begins
+    return deciding

@@ -34,7 +34,7 @@ class Pieces:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Return the tokenizer of a `pieces.json`."""
-        return cls(Tokenizer.from_file(str(path)))
+        return cls(Tokenizer.from_buffer(path.read_bytes()))
 
     def encode(self, texts: Sequence[str]) -> Tokens:
         """Return the pieces of the first `MAX_CHARACTERS` characters of each text, framed."""

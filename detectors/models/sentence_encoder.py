@@ -168,4 +168,6 @@ def _session(model: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # An arena keeps what its largest chunk took, for each session: memory that others need.
+    options.enable_cpu_mem_arena = False
     return onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])

@@ -107,7 +107,7 @@ class Encoder:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Return the encoder of a `tokenizer.json`."""
-        return cls(Tokenizer.from_file(str(path)))
+        return cls(Tokenizer.from_buffer(path.read_bytes()))
 
     def vocabulary(self) -> dict[str, int]:
         """Return token ids by token."""

@@ -1,4 +1,4 @@
-"""The second tier: a small transformer, int8, that reads one window of tokens at a time.
+"""The third tier: a small transformer, int8, that reads one window of tokens at a time.
 
 Window by window, because the activations are quantised with one scale per call: in a batch a text would
 score a little differently beside other texts. On one core it costs nothing, and no padding is computed.
@@ -24,8 +24,6 @@ from detectors.models.tokenizer import Tokens
 CLS, SEP = 101, 102
 WINDOW = 126
 """Tokens that are read at once, beside `[CLS]` and `[SEP]`."""
-STRIDE = 64
-"""Tokens from one window to the next, two of the linear heads' blocks."""
 
 CHUNK = 8
 """Windows between two looks at the clock, some 50 ms of one core."""
@@ -84,11 +82,6 @@ class Transformer:
         framed[0, 0], framed[0, 1:-1], framed[0, -1] = CLS, ids, SEP
         logits: Floats = self._session.run(None, {"ids": framed})[0][0]
         return logits
-
-
-def window_starts(length: int) -> npt.NDArray[np.int64]:
-    """Return the first token of each window of a text of `length` tokens; the last window reaches the end."""
-    return np.arange(max(1, -(-(length - WINDOW) // STRIDE) + 1)) * STRIDE
 
 
 def window(tokens: Tokens, row: int, start: int) -> Ids:

@@ -19,7 +19,7 @@ class Models:
 
     Args:
         folder: holds the files of `SHIPPED`, or those of the parts that are asked for.
-        threads: windows that the transformer reads at once; scores are the same.
+        threads: that read at once; scores are the same.
 
     """
 
@@ -42,7 +42,7 @@ class Models:
 
     @property
     def cascade(self) -> Cascade:
-        """The linear heads, and the transformer behind them."""
+        """The screen, the sentence encoder and the transformer, with the heads on them."""
         return self.part(_cascade)
 
     @property
@@ -69,12 +69,16 @@ def _embeddings(models: Models) -> Embeddings:
 
 
 def _cascade(models: Models) -> Cascade:
-    return Cascade.load(models.folder, models.threads)
+    return Cascade.load(models.folder, models.encoder, models.threads)
 
 
 def _digest(models: Models) -> bytes:
     digest = hashlib.sha256()
     for path in sorted(models.folder.iterdir()):
-        if path.suffix in {".npz", ".onnx"} or path.name in {"groundedness.json", "tokenizer.json"}:
+        if path.suffix in {".npz", ".onnx"} or path.name in {
+            "groundedness.json",
+            "pieces.json",
+            "tokenizer.json",
+        }:
             digest.update(path.read_bytes())
     return digest.digest()

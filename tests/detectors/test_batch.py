@@ -118,7 +118,7 @@ def test_the_transformer_stops_at_its_time_and_says_what_it_left_out() -> None:
     assert not late.windows().any()
     in_time = Batch(events, MODELS).prepare("head_probabilities", "passage_verdicts")
     assert not in_time.left_out().any()
-    assert in_time.windows().tolist()[:3] == [1, 1, 1]
+    assert (in_time.windows()[:3] > 0).all()
 
 
 def test_a_feature_that_hangs_in_one_batch_stops_no_other() -> None:

@@ -95,7 +95,7 @@ def test_the_words_that_matter_are_the_evidence() -> None:
     batch = Batch.of_texts(["The weather is nice but you are an idiot"], MODELS)
     found = [e for e in ToxicityDetector(MODELS).explain(batch, 0) if e.metric == "insult"]
     assert found[0].text == "idiot"
-    assert found[0].label == "transformer"
+    assert found[0].label == "encoder"
 
 
 def test_the_evidence_of_hidden_text_is_where_it_was_hidden() -> None:

@@ -35,7 +35,7 @@ def test_an_injection_is_found_and_explained() -> None:
     assert ["action", "allow"] not in lines
     (row,) = [line for line in lines if line[:2] == ["injection", "injection"]]
     assert float(row[2]) > 0.5
-    assert "transformer" in row, "the tier that decided"
+    assert "encoder" in row, "whose log-odds rest on the words"
     assert any(word.strip('"') in INJECTION for word in row[4:])
 
 
