@@ -26,7 +26,7 @@ from detectors.models.tokenizer import Encoder, Tokens
 from detectors.models.transformer import WINDOW, Transformer
 from detectors.models.windows import Windows, highest, windows
 
-MAX_WINDOWS = 6
+MAX_WINDOWS = 4
 """Windows of one text that the encoder reads, at most: the most suspicious ones."""
 
 Bools = npt.NDArray[np.bool_]

@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from detectors.models.embeddings import Floats
 from detectors.models.tokenizer import Tokens
 
-BLOCK = 64
+BLOCK = 16
 """Tokens in half a window."""
 
 

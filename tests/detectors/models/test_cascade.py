@@ -152,7 +152,7 @@ def test_the_most_suspicious_windows_of_each_text_are_read(
 
 
 def test_phrases_cover_the_window() -> None:
-    text = "You are a stupid idiot and " + "nobody likes you at all " * 10
+    text = "You are a stupid idiot and " + "nobody likes you at all " * 3
     batch = Batch.of_texts([text], MODELS)
     insult = SHIPPED_CASCADE.names.index("insult")
     assert batch.verdicts.by_encoder[0]
