@@ -15,14 +15,14 @@ from detectors.training.corpus import texts
 from detectors.training.files import write_json
 
 if TYPE_CHECKING:
-    from detectors.training.pool import Pool
+    from detectors.training.corpus import Example
 
 log = logging.getLogger("detectors.training")
 
 SEED = 7
 PAGE = SHIPPED.parents[1] / "docs" / "evaluation.md"
 """The page that takes the tables of the shipped models."""
-STAGES = ("embeddings", "heads", "transformer", "transfer", "groundedness", "eval", "cards")
+STAGES = ("embeddings", "encoder", "transformer", "judges", "groundedness", "eval", "cards")
 COUNTED = (
     "toxicity",
     "injection",
@@ -38,7 +38,9 @@ COUNTED = (
 def main() -> None:
     """Run the stages that were asked for, all by default, and write weights and metrics."""
     parser = argparse.ArgumentParser(prog="python -m detectors.training", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the labelled *.csv.gz files")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder that holds train/ and more/, each of *.csv.gz"
+    )
     parser.add_argument(
         "--out", type=Path, default=SHIPPED, help="where the weights go (default: %(default)s)"
     )
@@ -48,13 +50,13 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     stages = arguments.stage or STAGES
     if "embeddings" in stages:
-        _embeddings(arguments.data, arguments.out)
-    if {"heads", "transformer", "transfer", "eval"} & set(stages):
-        _judges(arguments.data, arguments.out, stages, arguments.checkpoints)
+        _embeddings(arguments.data / "train", arguments.out)
+    if {"encoder", "transformer", "judges", "eval"} & set(stages):
+        _cascade(arguments.data, arguments.out, stages, arguments.checkpoints)
     if "groundedness" in stages:
         from detectors.training import groundedness
 
-        groundedness.train(arguments.data, arguments.out)
+        groundedness.train(arguments.data / "train", arguments.out)
     if "cards" in stages:
         from detectors.training.cards import write_cards
 
@@ -75,46 +77,46 @@ def _embeddings(data: Path, out: Path) -> None:
     write_json(out / "embeddings.json", found, sort_keys=True)
 
 
-def _judges(data: Path, out: Path, stages: Sequence[str], checkpoints: Path | None) -> None:
+def _cascade(data: Path, out: Path, stages: Sequence[str], checkpoints: Path | None) -> None:
+    examples = datasets.examples(data, SEED)
+    log.info("%d examples", len(examples))
+    if "encoder" in stages:
+        from detectors.training import sentence_encoder
+
+        pairs = ((example.lang, example.text) for example in examples if example.second_pool)
+        sentence_encoder.convert(sentence_encoder.sample(pairs), out)
+    if "transformer" in stages:
+        _transformer(examples, out, checkpoints)
+    if "judges" in stages:
+        from detectors.training import judges
+
+        with TemporaryDirectory() as folder:
+            judges.train(examples, out, SEED, checkpoints or Path(folder))
+    if "eval" in stages:
+        _evaluate(examples, out)
+
+
+def _transformer(examples: list["Example"], out: Path, checkpoints: Path | None) -> None:
+    """Train the transformer on the first pool and our own texts: the second tells what its voice is worth."""
     from detectors.models.tokenizer import Encoder
+    from detectors.training import neural
+    from detectors.training.curriculum import PHASES
     from detectors.training.pool import Pool
 
-    pool = Pool(datasets.examples(data, SEED), Encoder.load(out / "tokenizer.json"))
-    log.info("%d examples", len(pool))
-    if "heads" in stages or "transfer" in stages:
-        from detectors.training.heads import Trainer, train
-
-        trainer = Trainer(pool, out)
-        if "heads" in stages:
-            train(trainer, out)
-        if "transfer" in stages:
-            from detectors.training.transfer import leave_sources_out
-
-            with TemporaryDirectory() as folder:
-                found = leave_sources_out(trainer, Path(folder), SEED)
-            write_json(out / "transfer.json", found, sort_keys=True)
-    if "transformer" in stages:
-        _cascade(pool, out, checkpoints)
-    if "eval" in stages:
-        _evaluate(pool, out)
-
-
-def _cascade(pool: "Pool", out: Path, checkpoints: Path | None) -> None:
-    from detectors.models.linear import LinearHeads
-    from detectors.training import neural, stack
-    from detectors.training.curriculum import PHASES
-
+    known = [example for example in examples if not example.second_pool]
+    pool = Pool(known, Encoder.load(out / "tokenizer.json"))
     chosen = (pool.split == "fit") & ~pool.held_out
-    transformer = neural.fit_transformer(pool, chosen, out, PHASES, SEED, checkpoints)
-    stack.join(pool, LinearHeads.load(out / "heads.npz"), transformer, out, SEED)
+    neural.fit_transformer(pool, chosen, out, PHASES, SEED, checkpoints)
 
 
-def _evaluate(pool: "Pool", out: Path) -> None:
+def _evaluate(examples: list["Example"], out: Path) -> None:
     from detectors.models.weights import Models
     from detectors.training import cards, fairness, table
     from detectors.training.machine import machine
+    from detectors.training.pool import Pool
 
     models = Models(out)
+    pool = Pool(examples, models.encoder)
     judged = table.judge(pool, models, SEED)
     by_term = fairness.report(models)
     rows = table.measure(judged)
@@ -123,7 +125,7 @@ def _evaluate(pool: "Pool", out: Path) -> None:
         "table": rows,
         "heads": table.sections(judged),
         "over_defence": table.over_defence(judged),
-        "passed_to_transformer": table.passed(judged),
+        "passed": table.passed(judged),
         "fairness": fairness.summary(by_term),
         "by_term": by_term,
         "texts_per_second": table.speed(pool, models, SEED),

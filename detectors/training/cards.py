@@ -8,7 +8,7 @@ from typing import Any
 
 from detectors.training.datasets import BIAS, TOXICITY
 from detectors.training.files import write_bytes
-from detectors.training.targets import targets
+from detectors.training.targets import MEANS, targets
 
 CARDS = {
     "toxicity": TOXICITY,
@@ -35,34 +35,39 @@ MIN_TEXTS = 60
 
 def write_cards(models: Path, page: Path | None = None) -> None:
     """Put the tables of the JSON files of `models` into the cards beside them, and all of it into `page`."""
-    metrics, transfer, embeddings = (
+    metrics, rotations, embeddings = (
         json.loads((models / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("metrics", "transfer", "embeddings")
+        for name in ("metrics", "rotations", "embeddings")
     )
     heads = metrics["heads"]
     for card, names in CARDS.items():
         inside = "\n".join(_held_out(head, heads[head]) for head in names)
-        outside = "\n".join(_left_out(head, transfer[head]) for head in names if head in transfer)
+        outside = "\n".join(
+            _left_out(head, rotations["heads"]) for head in names if head in rotations["heads"]
+        )
         fill(models / f"{card}.md", {"held-out": inside, "left-out": outside})
     lines = [f"| {name} | {' | '.join(map(str, row.values()))} |" for name, row in embeddings.items()]
     head = list(next(iter(embeddings.values())))
     fill(models / "embeddings.md", {"intents": "\n".join([_header(["table", *head]), *lines])})
     if page is not None:
-        fill(page, _page(metrics, transfer))
+        fill(page, _page(metrics, rotations))
 
 
-def _page(metrics: dict[str, Any], transfer: dict[str, Any]) -> dict[str, str]:
+def _page(metrics: dict[str, Any], rotations: dict[str, Any]) -> dict[str, str]:
     """Return the tables of the page on evaluation."""
     fairness = {head: dict(row) for head, row in metrics["fairness"].items()}
     shares = {
-        "ordinary texts that the transformer reads": metrics["passed_to_transformer"]["ordinary"],
-        "positive texts that the transformer reads": metrics["passed_to_transformer"]["positive"],
+        f"{kind} texts that the {tier} reads": share
+        for tier, kinds in metrics["passed"].items()
+        for kind, share in kinds.items()
     } | {f"over-defence: flagged for {head}": share for head, share in metrics["over_defence"].items()}
     return {
         "machine": metrics["machine"],
-        "targets": _rows(targets(metrics, transfer), {name: name for name in TARGET_COLUMNS}),
+        "targets": _rows(targets(metrics, rotations), {name: name for name in TARGET_COLUMNS}),
         "table": measured(metrics["table"]),
-        "transfer": "\n".join(_left_out(head, groups) for head, groups in transfer.items()),
+        "rotations": "\n".join(_left_out(head, rotations["heads"]) for head in rotations["heads"]),
+        "false-alarms": _plain(rotations["false_alarms"]["cascade"]),
+        "found": _plain(rotations["found"]),
         "speed": _wide({"texts per second, one core": metrics["texts_per_second"]}),
         "shares": _rows(
             [{"share": name, "value": value} for name, value in shares.items()],
@@ -91,11 +96,19 @@ def _wide(rows: dict[str, dict[str, Any]]) -> str:
     )
 
 
-def _left_out(head: str, groups: dict[str, dict[str, dict[str, Any]]]) -> str:
+def _left_out(head: str, heads: dict[str, Any]) -> str:
+    """Return the means of each tier, and the families and rotations of the cascade."""
     rows = [
-        {"set": group, "tier": tier} | row for group, tiers in groups.items() for tier, row in tiers.items()
+        {"set": mean, "tier": tier} | found[mean] for mean in MEANS for tier, found in heads[head].items()
     ]
+    for part in ("rotations", "families"):
+        rows += [{"set": name, "tier": "cascade"} | row for name, row in heads[head]["cascade"][part].items()]
     return _rows(rows, {"set": f"{head}, left out", "tier": "tier"} | COLUMNS) + "\n"
+
+
+def _plain(rows: list[dict[str, Any]]) -> str:
+    names = {name: name.replace("_", " ") for row in rows for name in row}
+    return _rows(rows, names)
 
 
 def table(title: str, groups: Mapping[str, Mapping[str, Any]]) -> str:

@@ -4,8 +4,8 @@ import csv
 import gzip
 import hashlib
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,17 @@ class Example:
     """Texts of one group (a pair, a shared context) stay in one split; by default the text itself."""
     held_out: bool = False
     """In the split `test` whatever the group."""
+    lang: str = ""
+    """ISO 639-1, where the source says it."""
+    weak: bool = False
+    """The label is assumed, by rule or by machine."""
+    tables: frozenset[str] = frozenset()
+    """The subjects that state a label; what other heads' labels say is implied."""
+
+    @property
+    def second_pool(self) -> bool:
+        """It is of the pool `more`, whose tables say the language of every text."""
+        return bool(self.tables and self.lang)
 
     @property
     def key(self) -> str:
@@ -54,3 +65,8 @@ def rows(folder: Path, subject: str) -> Iterator[dict[str, str]]:
 def texts(folder: Path, *subjects: str) -> list[str]:
     """Return all texts of the subjects, for counting tokens."""
     return [row["text"] for subject in subjects for row in rows(folder, subject)]
+
+
+def stated(examples: Iterable[Example], *tables: str) -> Iterator[Example]:
+    """Yield the examples as stated by these tables."""
+    yield from (replace(example, tables=frozenset(tables)) for example in examples)

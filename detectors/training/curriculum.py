@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.training.corpus import NATURAL
-from detectors.training.datasets import HEADS
 from detectors.training.pool import Pool
 from detectors.training.written import WRITTEN
 
@@ -104,7 +103,7 @@ def _begun_alike(pool: Pool, rows: Ints, window: int) -> npt.NDArray[np.bool_]:
         alike.setdefault(first, []).append(place)
     found = np.zeros(len(rows), dtype=bool)
     for places in alike.values():
-        labels = pool.labels[rows[places], : len(HEADS)]
+        labels = pool.labels[rows[places]]
         contradicted = (labels == 1) & (labels == 0).any(axis=0)
         found[places] = contradicted.any(axis=1) & (counts[places] > window)
     return found

@@ -1,11 +1,11 @@
 """Which texts teach which head."""
 
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from detectors.training import grammars, written
-from detectors.training.corpus import NATURAL, Example, rows
+from detectors.models.tokenizer import Encoder
+from detectors.training import buried, grammars, more, noise, written
+from detectors.training.corpus import NATURAL, Example, rows, stated
 
 TOXICITY = ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack")
 BIAS = ("bias_identity_attack", "bias_stereotype")
@@ -15,15 +15,6 @@ HARMLESS = (*TOXICITY, *BIAS, "injection", "harmful_request")
 HATE = frozenset({"1. threats, plans to harm and incitement", "2. derogation"})
 """Kinds of sexism (EDOS) that attack; the others prejudge, and say nothing on attacks either way."""
 ORDINARY_PROMPTS = frozenset({"dolly_part", "gsm8k_train", "self_instruct_seeds", "spikee_investment_fp"})
-CARRIERS = ("documents_", "arena_hard", "dolly_responses", "bipia_")
-"""Sources of harmless documents in which attacks are hidden."""
-BURIED = 2500
-MIN_DOCUMENT = 300
-"""Characters of a text that can hide something."""
-AROUND = (15, 75)
-"""Words of the document that are kept around the place where something is hidden."""
-MAX_HIDDEN = 250
-"""Characters of what is hidden."""
 CHAT_SHARE = 8
 """One in so many chat lines is taken as ordinary text."""
 STATES = Path(__file__).parent / "states.txt"
@@ -33,23 +24,31 @@ MIN_VOTES = 2
 
 
 def examples(folder: Path, seed: int) -> list[Example]:
-    """Return all examples, each text once per source, in a fixed order."""
-    found = list(_labelled(folder))
+    """Return all examples of the pools `train` and `more`, each text once per source, in a fixed order."""
+    found = list(_labelled(folder / "train"))
+    found += more.examples(folder / "more")
     found += grammars.examples(seed)
     found += written.examples()
-    found += _buried(found, random.Random(seed))  # noqa: S311 (no secret)
+    found += buried.examples(found, seed)
+    found += noise.examples(found, _words(), seed)
     found += written.challenges()
     return list({(example.text, example.source): example for example in found}.values())
 
 
+def _words() -> list[str]:
+    """Return the vocabulary of the English tokenizer, without its special tokens."""
+    encoder = Encoder.load(Path(__file__).parents[1] / "models" / "tokenizer.json")
+    return sorted(word for word in encoder.vocabulary() if word.isascii() and not word.startswith("["))
+
+
 def _labelled(folder: Path) -> list[Example]:
     return [
-        *_toxicity(folder),
-        *_injection(folder),
-        *_bias(folder),
+        *stated(_toxicity(folder), "toxicity"),
+        *stated(_injection(folder), "injection"),
+        *stated(_bias(folder), "bias"),
         *_lexicon(folder),
-        *_refusal(folder),
-        *_harmful(folder),
+        *stated(_refusal(folder), "refusal"),
+        *stated(_harmful(folder), "harmful_requests"),
         *_intents(folder),
         *_chat(folder),
         *_documents(folder),
@@ -135,31 +134,3 @@ def _documents(folder: Path) -> Iterator[Example]:
         if row["context"].strip():
             labels = dict.fromkeys((*HARMLESS, "refusal"), 0.0)
             yield Example(row["context"], "documents_" + row["source"], labels)
-
-
-def _buried(found: list[Example], chance: random.Random) -> Iterator[Example]:
-    """Yield parts of documents, each with an attack between two of its words and as it was before.
-
-    Both, and the attack, are in the split of the document.
-    """
-    carriers = [
-        e
-        for e in found
-        if e.source.startswith(CARRIERS) and len(e.text) >= MIN_DOCUMENT and e.labels.get("injection") == 0
-    ]
-    attacks: dict[str, list[str]] = {"fit": [], "calibrate": [], "test": []}
-    for e in found:
-        own = e.source.startswith((grammars.ATTACKS, written.WRITTEN))
-        if own and e.labels.get("injection") == 1 and len(e.text) <= MAX_HIDDEN:
-            attacks[e.split].append(e.text)
-    for carrier in chance.sample(carriers, min(BURIED, len(carriers))):
-        if not attacks[carrier.split]:
-            continue
-        words = carrier.text.split(" ")
-        size = chance.randint(*AROUND)
-        start = chance.randint(0, max(0, len(words) - size))
-        part = words[start : start + size]
-        place = chance.randint(0, len(part))
-        text = " ".join([*part[:place], chance.choice(attacks[carrier.split]), *part[place:]])
-        yield Example(text, grammars.SOURCE + "buried", {"injection": 1.0}, carrier.key)
-        yield Example(" ".join(part), grammars.SOURCE + "not_buried", {"injection": 0.0}, carrier.key)

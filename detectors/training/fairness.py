@@ -31,7 +31,7 @@ def report(models: Models, path: Path = PATTERNS) -> list[dict[str, Any]]:
         shares: dict[str, Any] = {"kind": kind, "term": term}
         for section in ("neutral", "hostile"):
             texts = [_fill(pattern, term) for pattern in lines[section]]
-            verdicts = models.cascade.judge(models.encoder.encode(texts))
+            verdicts = models.cascade.judge(texts)
             flagged = verdicts.probabilities[:, columns] >= THRESHOLD
             shares |= {
                 f"{section} {head}": round(float(share), 3)

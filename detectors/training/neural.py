@@ -1,4 +1,4 @@
-"""The second tier: fine-tune the transformer in phases, and export it."""
+"""The third tier: fine-tune the transformer in phases, and export it."""
 
 import hashlib
 import io
@@ -18,8 +18,7 @@ from detectors.training.curriculum import Phase, Reading
 from detectors.training.datasets import HEADS
 from detectors.training.export import write_onnx
 from detectors.training.files import write_bytes
-from detectors.training.matrix import subset
-from detectors.training.pool import Pool
+from detectors.training.pool import Pool, subset
 from detectors.training.transformer import Judge, Schedule, fine_tune
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ def fit_transformer(
 
     With a folder of `checkpoints` each finished phase is kept there, and one that is there is not run again.
     """
-    labels = pool.labels[:, : len(HEADS)]
+    labels = pool.labels
     rows = np.flatnonzero(chosen & (pool.tokens.counts > 0))
     plan = Schedule(seed=seed)
     torch.manual_seed(seed)

@@ -3,14 +3,12 @@
 import numpy as np
 import numpy.typing as npt
 
-from detectors.models.cascade import GATE
-from detectors.models.tokenizer import Encoder
-from detectors.training.corpus import NATURAL, Example
+from detectors.models.tokenizer import Encoder, Tokens
+from detectors.training.corpus import Example
 from detectors.training.datasets import HEADS, ORDINARY_PROMPTS
 from detectors.training.grammars import SOURCE as GRAMMAR
 from detectors.training.written import CHALLENGE, WRITTEN
 
-COLUMNS = (*HEADS, GATE)
 TRAFFIC = (
     *ORDINARY_PROMPTS,
     *(
@@ -27,16 +25,12 @@ TRAFFIC = (
     *(WRITTEN + "_short_plain_say_plain", WRITTEN + "_short_plain_titles_plain"),
 )
 """Sources, by prefix, whose harmless texts are what ordinary traffic of a model looks like."""
-ORDINARY = (*TRAFFIC, NATURAL)
-"""Those that the gate learns to let by: traffic, and comments of people to each other."""
-
 Mask = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 
 class Pool:
-    """N examples; `labels` has the shape (N, len(COLUMNS)) and is NaN where a label is unknown."""
+    """N examples; `labels` has the shape (N, heads) and is NaN where a label is unknown."""
 
     def __init__(self, examples: list[Example], encoder: Encoder) -> None:
         self.texts = [example.text for example in examples]
@@ -46,24 +40,23 @@ class Pool:
         self.held_out = np.array([example.held_out for example in examples])
         self.real = ~_starts(self.source, (GRAMMAR, WRITTEN, CHALLENGE))
         heads = [[example.labels.get(head, np.nan) for head in HEADS] for example in examples]
-        labels = np.array(heads, dtype=np.float32)
-        self.positive: Mask = np.nan_to_num(labels).max(axis=1) > 0.5
-        gate = np.where(_starts(self.source, ORDINARY), 0.0, np.nan)
-        gate[self.positive] = 1.0
-        self.labels: Floats = np.column_stack([labels, gate.astype(np.float32)])
+        self.labels: Floats = np.array(heads, dtype=np.float32)
+        self.positive: Mask = np.nan_to_num(self.labels).max(axis=1) > 0.5
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def known(self, head: str, mask: Mask) -> tuple[Ints, Floats]:
-        """Return the rows of `mask` whose label of `head` is known, and those labels."""
-        labels = self.labels[:, COLUMNS.index(head)]
-        rows = np.flatnonzero(mask & ~np.isnan(labels))
-        return rows, labels[rows]
-
     def of(self, *prefixes: str) -> Mask:
         """Return which examples are from sources that begin with one of the prefixes."""
         return _starts(self.source, prefixes)
+
+
+def subset(tokens: Tokens, rows: npt.NDArray[np.int64]) -> Tokens:
+    """Return the tokens of some of the texts."""
+    starts, counts = tokens.offsets[rows], tokens.counts[rows]
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    place = np.repeat(starts - offsets[:-1], counts) + np.arange(offsets[-1])
+    return Tokens(tokens.ids[place], offsets)
 
 
 def _starts(sources: npt.NDArray[np.str_], prefixes: tuple[str, ...]) -> Mask:

@@ -1,4 +1,4 @@
-"""How the two tiers are joined: the gate between them, and the weights of their log-odds."""
+"""What one tier of the cascade leaves to the next, and how the log-odds of the last two are joined."""
 
 import logging
 from pathlib import Path
@@ -6,97 +6,120 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from detectors.models.cascade import GATE, Cascade
-from detectors.models.linear import LinearHeads, highest, windows
-from detectors.models.tokenizer import Tokens
-from detectors.models.transformer import Transformer, window, window_starts
+from detectors.models.screen import GATE
+from detectors.models.tokenizer import Encoder
+from detectors.models.transformer import WINDOW, Transformer
+from detectors.training.calibration import BLOCKED, FLAGGED, LOG_ODDS_OF_BLOCKED
 from detectors.training.datasets import HEADS
 from detectors.training.files import write_arrays
 from detectors.training.fit import bounded
-from detectors.training.matrix import subset
-from detectors.training.pool import TRAFFIC, Pool
+from detectors.training.rotations import LeftOut, ordinary
 
 log = logging.getLogger(__name__)
 
-PASSED = 0.07
-"""Share of harmless traffic that the gate sends to the transformer."""
-DOUBT = -1.4
-"""Log-odds (a probability of 0.2) of a linear head that sends a text to the transformer."""
-WINDOWS_READ = 3
-"""Windows of a text, its first, that the transformer reads where sources are left out."""
-JOINED = 16_000
-"""Texts that the stacking weights are fitted on, at most."""
-PRIOR = np.array([1.0, 0.0, 0.0])
+PASSED = 0.2
+"""Share of ordinary texts that the screen's gate sends to the encoder."""
+DOUBTED = 0.03
+"""Share of ordinary texts of which a head of the screen is in doubt."""
+READ = 0.025
+"""Share of ordinary English texts that the encoder leaves to the transformer, at least."""
+UNREAD = -4.0
+"""Log-odds, at most, of a text that the screen finds plainly ordinary."""
+PRIOR = np.array([0.3, 0.7, 0.0])
 STRENGTH = np.full(3, 3.0)
-"""Gaussian prior on the weights, that of a head which needs no correction: few labels change little."""
-LOWEST = (0.05, 0.0, None)
+"""Gaussian prior on the weights of transformer, encoder and intercept: few labels change little."""
+LOWEST = (0.0, 0.3, None)
 """Of each weight."""
 
 Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
 
 
-def join(pool: Pool, linear: LinearHeads, transformer: Transformer, out: Path, seed: int) -> None:
-    """Fit the gate and the stacking weights on the split `calibrate` and write `cascade.npz`.
+def join(found: LeftOut, log_odds: Floats, screened: Floats, names: tuple[str, ...], out: Path) -> Floats:
+    """Write `cascade.npz` into `out`; returns the joined log-odds, shape (N, heads), NaN as `log_odds`.
 
-    The weights are fitted on the texts that the gate leaves in doubt, since they judge no others.
+    Args:
+        found: all examples.
+        log_odds: shape (N, heads): of the encoder's heads where their family was left out, calibrated.
+        screened: shape (N, outputs of the screen), calibrated.
+        names: of these outputs.
+        out: where the weights go, and tokenizer and transformer lie.
+
     """
-    kept = np.flatnonzero((pool.split == "calibrate") & ~pool.held_out & (pool.tokens.counts > 0))
-    first = linear_logits(linear, pool.tokens, kept)
-    positive = pool.positive[kept]
-    gates = first[:, linear.names.index(GATE)]
-    threshold = gate(gates, pool.of(*TRAFFIC)[kept] & ~positive, positive)
-    cascade = Cascade(linear, transformer, np.zeros((3, len(HEADS)), np.float32), threshold, DOUBT)
-    doubtful = np.flatnonzero(cascade.suspicion(first) >= 0)
-    rows = kept[np.sort(np.random.default_rng(seed).permutation(doubtful)[:JOINED])]
-    log.info("the tiers are joined on %d texts of the %d in doubt", len(rows), len(doubtful))
-    tiers = cascade.read(subset(pool.tokens, rows))
-    write(out, weights(tiers.transformer, tiers.linear, pool.labels[rows, : len(HEADS)]), threshold)
-
-
-def read(transformer: Transformer, tokens: Tokens, rows: npt.NDArray[np.int64], limit: int) -> Floats:
-    """Return the highest log-odds over the first `limit` windows of each row, shape (rows, heads)."""
-    found = np.zeros((len(rows), len(transformer.names)), dtype=np.float32)
-    for number, row in enumerate(rows.tolist()):
-        starts = window_starts(int(tokens.counts[row]))[:limit].tolist()
-        found[number] = transformer.logits([window(tokens, row, start) for start in starts]).max(axis=0)
-        if number % 5000 == 4999:
-            log.info("read %d of %d texts", number + 1, len(rows))
-    return found
-
-
-def linear_logits(linear: LinearHeads, tokens: Tokens, rows: npt.NDArray[np.int64]) -> Floats:
-    """Return the highest log-odds of each linear head for some texts, shape (rows, heads)."""
-    chosen = subset(tokens, rows)
-    spans = windows(chosen)
-    return highest(linear.window_logits(chosen, spans), spans.texts, len(rows))
-
-
-def weights(transformer: Floats, linear: Floats, labels: Floats) -> Floats:
-    """Return the stacking weights of each head, shape (3, heads): transformer, linear, intercept.
-
-    All arguments have the shape (texts, heads): the tiers' log-odds, and labels that are NaN where unknown.
-    Neither tier's weight is negative.
-    """
-    columns = []
-    for head in range(labels.shape[1]):
-        known = ~np.isnan(labels[:, head])
-        inputs = np.stack([transformer[known, head], linear[known, head], np.ones(known.sum())], axis=1)
-        columns.append(
-            bounded(
-                inputs.astype(np.float64), labels[known, head], np.ones(known.sum()), PRIOR, STRENGTH, LOWEST
-            )
+    plain = ordinary(found.examples)
+    heads = screened[:, [names.index(head) for head in HEADS]].max(axis=1)
+    gate = _exceeded(screened[plain, names.index(GATE)], PASSED)
+    doubt = _exceeded(heads[plain], DOUBTED)
+    english = np.array([example.lang == "en" and example.second_pool for example in found.examples])
+    judged = english & (found.rotation >= 0) & np.isfinite(log_odds).all(axis=1)
+    unsure = min(_exceeded(log_odds[plain & judged].max(axis=1), READ), 0.0)
+    rows = np.flatnonzero(judged & (log_odds.max(axis=1) >= unsure))
+    log.info("the transformer reads %d of %d left-out texts", len(rows), judged.sum())
+    transformer = _read(found, rows, out)
+    alone = log_odds[plain & judged]
+    columns = [
+        weights_of(
+            transformer[:, head], log_odds[rows, head], found.labels[rows, head], plain[rows], alone[:, head]
         )
-    return np.stack(columns, axis=1).astype(np.float32)
+        for head in range(len(HEADS))
+    ]
+    weights = np.stack(columns, axis=1).astype(np.float32)
+    write_arrays(
+        out / "cascade.npz",
+        weights=weights,
+        gate=np.array(gate),
+        doubt=np.array(doubt),
+        unsure=np.full(len(HEADS), unsure, np.float32),
+    )
+    joined = log_odds.copy()
+    joined[rows] = weights[0] * transformer + weights[1] * log_odds[rows] + weights[2]
+    passed = (screened[:, names.index(GATE)] >= gate) | (heads >= doubt)
+    joined[~passed] = np.minimum(joined[~passed], UNREAD)
+    return joined
 
 
-def gate(scores: Floats, ordinary: npt.NDArray[np.bool_], positive: npt.NDArray[np.bool_]) -> float:
-    """Return the gate's log-odds that `PASSED` of the ordinary texts exceed; says what of the others does."""
-    threshold = float(np.quantile(scores[ordinary], 1 - PASSED))
-    share = float((scores[positive] >= threshold).mean())
-    log.info("the gate passes %.1f %% of ordinary and %.1f %% of positive texts", 100 * PASSED, 100 * share)
-    return threshold
+def _exceeded(values: Floats, share: float) -> float:
+    return float(np.quantile(values, 1 - share))
 
 
-def write(out: Path, stacked: Floats, threshold: float) -> None:
-    """Write `cascade.npz`."""
-    write_arrays(out / "cascade.npz", weights=stacked, gate=np.array(threshold), doubt=np.array(DOUBT))
+def _read(found: LeftOut, rows: Rows, folder: Path) -> Floats:
+    tokens = Encoder.load(folder / "tokenizer.json").encode(
+        [found.examples[row].text for row in rows.tolist()]
+    )
+    transformer = Transformer.load(folder / "transformer.onnx")
+    return transformer.logits([tokens.of(number).ids[:WINDOW] for number in range(len(rows))])
+
+
+def weights_of(
+    transformer: Floats, encoder: Floats, labels: Floats, plain: npt.NDArray[np.bool_], alone: Floats
+) -> Floats:
+    """Return the weights of transformer, encoder and intercept of one head, shape (3,).
+
+    They are fitted on texts that neither has seen, and then moved so that ordinary texts exceed 0.5 and 0.9
+    no oftener than where the encoder judges alone: a better ranking finds more, and flags no more.
+
+    Args:
+        transformer: its log-odds of the texts in doubt, shape (n,).
+        encoder: its own of these.
+        labels: of these, NaN where unknown.
+        plain: which of these are ordinary.
+        alone: the encoder's log-odds of all ordinary texts.
+
+    """
+    known = ~np.isnan(labels)
+    inputs = np.stack([transformer, encoder, np.ones(len(labels))], axis=1).astype(np.float64)
+    fitted = bounded(inputs[known], labels[known], np.ones(int(known.sum())), PRIOR, STRENGTH, LOWEST)
+    fitted[2] = 0.0
+    joined = (inputs @ fitted)[plain]
+    levels = ((0.0, FLAGGED), (LOG_ODDS_OF_BLOCKED, BLOCKED))
+    shifts = [
+        level - _tail(joined, min(int((alone >= level).sum()), int(most * len(alone))))
+        for level, most in levels
+    ]
+    return np.asarray([fitted[0], fitted[1], min(shifts) - 1e-3], dtype=np.float32)
+
+
+def _tail(values: npt.NDArray[np.float64], count: int) -> float:
+    """Return the value that only the `count` highest exceed; the lowest if there are fewer."""
+    order = np.sort(values)[::-1]
+    return float(order[min(count, len(order) - 1)]) if len(order) else 0.0

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,25 +11,23 @@ import numpy.typing as npt
 from scipy import special
 
 from detectors.batch import Batch
-from detectors.models.cascade import MAX_WINDOWS
+from detectors.models.cascade import Cascade
 from detectors.models.weights import Models
+from detectors.models.windows import highest, windows
 from detectors.registry import build
 from detectors.runner import Runner
-from detectors.training import evaluate, stack
+from detectors.training import evaluate
 from detectors.training.datasets import HEADS
-from detectors.training.matrix import subset
 from detectors.training.pool import TRAFFIC, Mask, Pool
 from detectors.training.written import CHALLENGE, WRITTEN
 
 log = logging.getLogger(__name__)
 
-TIERS = ("linear", "transformer", "cascade")
+TIERS = ("encoder", "cascade")
 HELD_OUT_TEXTS = 12_000
 """Texts of the split `test` that are judged, drawn at random."""
 SPEED_TEXTS = 2000
 SPEED_BATCH = 200
-SPEED_ALONE = 40
-"""Texts of a batch that the transformer reads where it runs alone."""
 ROUNDS = 3
 CHALLENGES = tuple(f"{CHALLENGE}_{name}" for name in ("toxicity", "groups", "injection", "harmful"))
 FEWEST = 15
@@ -45,31 +43,35 @@ class Judged:
     pool: Pool
     rows: npt.NDArray[np.int64]
     by_tier: Mapping[str, Floats]
+    by_encoder: Mask
     by_transformer: Mask
 
 
 def judge(pool: Pool, models: Models, seed: int) -> Judged:
     """Judge a sample of the split `test`, and all texts that never train, with each tier by itself."""
-    cascade = models.cascade
     challenge = pool.of(CHALLENGE)
     filled = pool.tokens.counts > 0
     held = np.flatnonzero((pool.split == "test") & ~challenge & filled)
     sample = np.random.default_rng(seed).permutation(held)[:HELD_OUT_TEXTS]
     rows = np.sort(np.concatenate([sample, np.flatnonzero(challenge & filled)]))
-    first = stack.linear_logits(cascade.linear, pool.tokens, rows)[:, cascade.columns]
-    second = stack.read(cascade.transformer, pool.tokens, rows, MAX_WINDOWS)
-    read = [
-        Batch.of_texts([pool.texts[row] for row in part], models)
-        for part in np.array_split(rows, len(rows) // SPEED_BATCH + 1)
-    ]
-    both = np.concatenate([batch.head_probabilities for batch in read])
-    by_transformer = np.concatenate([batch.verdicts.by_transformer for batch in read])
-    tiers = {
-        "linear": special.expit(first),
-        "transformer": special.expit(second),
-        "cascade": both,
-    }
-    return Judged(pool, rows, tiers, by_transformer)
+    tiers: dict[str, list[Floats]] = {tier: [] for tier in TIERS}
+    by_encoder, by_transformer = [], []
+    for part in np.array_split(rows, len(rows) // SPEED_BATCH + 1):
+        batch = Batch.of_texts([pool.texts[row] for row in part], models)
+        tiers["encoder"].append(special.expit(encoder_log_odds(models.cascade, batch.texts)))
+        tiers["cascade"].append(batch.head_probabilities)
+        by_encoder.append(batch.verdicts.by_encoder)
+        by_transformer.append(batch.verdicts.by_transformer)
+    joined = {tier: np.concatenate(parts) for tier, parts in tiers.items()}
+    return Judged(pool, rows, joined, np.concatenate(by_encoder), np.concatenate(by_transformer))
+
+
+def encoder_log_odds(cascade: Cascade, texts: Sequence[str]) -> Floats:
+    """Return the log-odds of the heads on the encoder if it read all windows of each text, (texts, heads)."""
+    tokens = cascade.pieces.encode(texts)
+    spans = windows(tokens)
+    features = cascade.encoder.features([spans.ids(tokens, row) for row in range(len(spans))])
+    return highest(cascade.heads.logits(features), spans.texts, len(texts))
 
 
 def sets(pool: Pool) -> Iterator[tuple[str, str, Mask]]:
@@ -134,13 +136,14 @@ def over_defence(
     return {head: round(float((scores[:, HEADS.index(head)] >= 0.5).mean()), 4) for head in heads}
 
 
-def passed(judged: Judged) -> dict[str, float]:
-    """Return the share of ordinary and of other texts that reach the transformer."""
-    ordinary = judged.pool.of(*TRAFFIC)[judged.rows] & ~judged.pool.positive[judged.rows]
+def passed(judged: Judged) -> dict[str, dict[str, float]]:
+    """Return the share of ordinary and of other texts that the encoder and the transformer read."""
     positive = judged.pool.positive[judged.rows]
+    kinds = {"ordinary": judged.pool.of(*TRAFFIC)[judged.rows] & ~positive, "positive": positive}
+    tiers = {"encoder": judged.by_encoder, "transformer": judged.by_transformer}
     return {
-        "ordinary": round(float(judged.by_transformer[ordinary].mean()), 4),
-        "positive": round(float(judged.by_transformer[positive].mean()), 4),
+        tier: {kind: round(float(read[mask].mean()), 4) for kind, mask in kinds.items()}
+        for tier, read in tiers.items()
     }
 
 
@@ -148,28 +151,21 @@ def speed(pool: Pool, models: Models, seed: int) -> dict[str, float]:
     """Return texts per second of ordinary traffic on this machine, best of `ROUNDS`, one thread.
 
     The texts are harmless ones of the ordinary sources, in batches of `SPEED_BATCH`. `detectors` runs
-    everything that the guard runs by default, from the text on; the tiers start from tokens.
+    everything that the guard runs by default; all start from the text.
     """
     rows = np.flatnonzero(
         pool.of(*TRAFFIC) & ~pool.positive & (pool.split == "test") & (pool.tokens.counts > 0)
     )
     rows = np.random.default_rng(seed).permutation(rows)[:SPEED_TEXTS]
     parts = [rows[start : start + SPEED_BATCH] for start in range(0, len(rows), SPEED_BATCH)]
-    tokens = [subset(pool.tokens, part) for part in parts]
     texts = [[pool.texts[row] for row in part.tolist()] for part in parts]
-    cascade, runner = models.cascade, Runner(build(models), models, budget_s=60.0)
+    runner = Runner(build(models), models, budget_s=60.0)
     ways: dict[str, Callable[[int], object]] = {
-        "linear tier": lambda i: cascade.linear.probabilities(tokens[i]),
-        "transformer alone": lambda i: stack.read(
-            cascade.transformer, tokens[i], np.arange(min(SPEED_ALONE, len(parts[i]))), MAX_WINDOWS
-        ),
-        "cascade": lambda i: cascade.judge(tokens[i]),
+        "encoder, every text": lambda i: encoder_log_odds(models.cascade, texts[i]),
+        "cascade": lambda i: models.cascade.judge(texts[i]),
         "all detectors": lambda i: runner.score(Batch.of_texts(texts[i], models)),
     }
-    found = {
-        name: _rate(way, range(len(parts)), SPEED_ALONE if name == "transformer alone" else SPEED_BATCH)
-        for name, way in ways.items()
-    }
+    found = {name: _rate(way, range(len(parts)), SPEED_BATCH) for name, way in ways.items()}
     runner.close()
     return found | {"mean tokens": round(float(pool.tokens.counts[rows].mean()), 1)}
 

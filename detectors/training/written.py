@@ -18,6 +18,13 @@ HARMLESS = (
     *("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack"),
     *("bias_identity_attack", "bias_stereotype", "injection", "harmful_request"),
 )
+LANGUAGES = frozenset(
+    [
+        *("ar", "cs", "de", "el", "en", "es", "fa", "fr", "hi", "id", "it", "ja"),
+        *("ko", "nl", "pl", "pt", "ru", "sv", "th", "tr", "uk", "vi", "zh"),
+    ]
+)
+"""As a part of the name of a file or a section: its texts are in that language."""
 LABELS = frozenset((*HARMLESS, "refusal"))
 
 
@@ -36,15 +43,16 @@ def challenges() -> Iterator[Example]:
 
 def read(path: Path, *, held_out: bool = False) -> Iterator[Example]:
     """Yield the texts of one file, with the source `<folder>_<file>_<section>`."""
-    source, labels = "", dict[str, float]()
+    source, lang, labels = "", "", dict[str, float]()
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("@ "):
             name, *words = line[2:].split()
             source = f"{path.parent.name}_{path.stem}_{name}"
+            lang = next((part for part in source.split("_") if part in LANGUAGES), "")
             labels = _labels(words, f"{path.name}:{number}")
         elif line.strip():
             text = line.strip().replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\")
-            yield Example(text, source, labels, held_out=held_out)
+            yield Example(text, source, labels, held_out=held_out, lang=lang)
 
 
 def _labels(words: list[str], where: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ from detectors.training.cards import CARDS, fill, write_cards
 
 RESULT = {"n": 500, "positive": 20, "auroc": 0.9, "recall_at_1pct_fpr": 0.5, "ece": 0.01}
 PAGE = SHIPPED.parents[1] / "docs" / "evaluation.md"
-UNSEEN = ("toxicity", "injection")
+UNSEEN = ("toxicity", "injection", "harmful_request", "refusal")
 SETS = {
     "Jigsaw, held-out part": "toxicity",
     "challenge: functional tests of hate": "toxicity",
@@ -30,9 +30,29 @@ def metrics() -> dict[str, Any]:
             for head in group
         },
         "over_defence": {"injection": 0.04},
-        "passed_to_transformer": {"ordinary": 0.08, "positive": 0.95},
+        "passed": {"encoder": {"ordinary": 0.25, "positive": 0.95}},
         "fairness": {"toxicity": {"neutral flagged, mean": 0.01}},
         "texts_per_second": {"all detectors": 1400.0},
+    }
+
+
+def rotations() -> dict[str, Any]:
+    tier = {
+        "families": {"outside": RESULT},
+        "rotations": {"rotation 1": RESULT},
+        "mean of families": {"auroc": 0.91, "recall_at_1pct_fpr": 0.3},
+        "mean of rotations": {"auroc": 0.95, "recall_at_1pct_fpr": 0.7},
+    }
+    alarms = [
+        {"language": "de", "texts": 900, "injection 0.5": 0.01, "injection 0.9": 0.001, "toxicity 0.5": 0.0},
+        {"language": "zh", "texts": 900, "injection 0.5": 0.03, "injection 0.9": 0.0, "toxicity 0.5": 0.0},
+        {"language": "sw", "texts": 900, "injection 0.5": 0.4, "injection 0.9": 0.2, "toxicity 0.5": 0.0},
+        {"language": "nl", "texts": 60, "injection 0.5": 0.3, "injection 0.9": 0.2, "toxicity 0.5": 0.0},
+    ]
+    return {
+        "heads": {head: {"encoder": tier, "cascade": tier} for head in UNSEEN},
+        "false_alarms": {"cascade": alarms},
+        "found": [{"language": "de", "injection": 0.6, "injection n": 40}],
     }
 
 
@@ -40,7 +60,7 @@ def metrics() -> dict[str, Any]:
 def models(tmp_path: Path) -> Path:
     files = {
         "metrics": metrics(),
-        "transfer": {head: {key: {"both": RESULT} for key in ("outside", "together")} for head in UNSEEN},
+        "rotations": rotations(),
         "embeddings": {"int8": {"n": 10, "intent_accuracy": 0.8}},
     }
     for name, content in files.items():
@@ -60,7 +80,7 @@ def test_tables_take_the_place_of_the_old_ones(models: Path) -> None:
     assert card.endswith("after\n")
     assert "old" not in card
     assert "| large | 500 | 20 | 0.9 | 0.5 | 0.01 |" in card
-    assert "| outside | both | 500 | 20 | 0.9 | 0.5 | 0.01 |" in card
+    assert "| outside | cascade | 500 | 20 | 0.9 | 0.5 | 0.01 |" in card
     assert "small" not in card
     assert "| int8 | 10 | 0.8 |" in (models / "embeddings.md").read_text(encoding="utf-8")
 
@@ -68,7 +88,7 @@ def test_tables_take_the_place_of_the_old_ones(models: Path) -> None:
 def test_the_page_says_which_targets_are_met(models: Path) -> None:
     page = models / "page.md"
     page.write_text(
-        re.sub(r"(?s)(<!-- (\w+) -->\n).*?(<!-- /\2 -->)", r"\1\3", PAGE.read_text(encoding="utf-8"))
+        re.sub(r"(?s)(<!-- ([\w-]+) -->\n).*?(<!-- /\2 -->)", r"\1\3", PAGE.read_text(encoding="utf-8"))
     )
     write_cards(models, page)
     text = page.read_text(encoding="utf-8")
@@ -76,6 +96,12 @@ def test_the_page_says_which_targets_are_met(models: Path) -> None:
     assert "| injection, flagged at 0.5 | challenge: trigger words | ≤ 0.05 | 0.04 | yes |" in text
     assert "| all detectors, texts per second | ordinary texts | ≥ 1500 | 1400.0 | **no** |" in text
     assert "| challenge: requests | harmful_request | cascade | 500 |" in text
+    assert "| injection, AUROC | families left out, mean | ≥ 0.93 | 0.91 | **no** |" in text
+    assert "| injection, AUROC | rotations, mean | ≥ 0.93 | 0.95 | yes |" in text
+    worst = "ordinary texts of the encoder's worst language"
+    assert f"| injection, over 0.5 | {worst} (zh), left out | ≤ 0.02 | 0.03 | **no** |" in text
+    assert f"| injection, over 0.9 | {worst} (de), left out | ≤ 0.003 | 0.001 | yes |" in text
+    assert "| de | 900 | 0.01 |" in text
 
 
 def test_writing_twice_changes_nothing(models: Path) -> None:
@@ -119,4 +145,4 @@ def test_marks_may_stand_in_any_order(tmp_path: Path) -> None:
 
 
 def test_the_shipped_models_stay_small() -> None:
-    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 32_000_000
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 68_000_000
