@@ -80,7 +80,8 @@ def test_nothing_harmless_in_a_context_hides_what_else_is_hidden(before: str) ->
 
 
 def test_a_flood_of_contexts_is_judged_as_few() -> None:
-    contexts = (*["the river is long"] * 40, ATTACK)
+    orders = (f"Order {number} was shipped on Monday and arrives in {number} days." for number in range(40))
+    contexts = (*orders, ATTACK)
     batch = Batch([Event(event_id="1", app="a", kind="prompt", text="x", contexts=contexts)], MODELS)
     assert len(batch.passages) == MAX_CONTEXTS
     assert ATTACK in batch.passages[-1][2]
