@@ -14,7 +14,7 @@ from aiohttp import web
 from schemas import codec
 from schemas.events import Event
 from streams.decisions.judge import wall_clock_ms
-from streams.gate import litellm, moderations, native, stream_http, webhooks
+from streams.gate import litellm, moderations, native, otlp, stream_http, webhooks
 from streams.gate.answers import Answer
 from streams.gate.batcher import BusyError
 from streams.gate.holdback import Holdbacks
@@ -23,6 +23,7 @@ from streams.gate.outbox import OutboxFullError
 from streams.gate.service import Service
 from streams.gate.settings import GateSettings
 from streams.gate.stream import Stream
+from streams.ingest.otlp import Signal
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
@@ -33,6 +34,7 @@ DEADLINE: Final = "X-Weir-Deadline-Ms"
 APP: Final = "X-Weir-App"
 UNPROCESSABLE, UNAUTHORIZED, FORBIDDEN, TOO_LARGE, BUSY, UNAVAILABLE = 400, 401, 403, 413, 429, 503
 CALLER: Final = web.RequestKey("caller", Caller)
+UNREADABLE: Final = "the body is not what its Content-Encoding says, or its end is missing"
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -55,6 +57,7 @@ class Gate:
         self._keys = keys
         self._telemetry = telemetry
         self._holdbacks = Holdbacks(service.tail)
+        self._intake = otlp.Intake(service, telemetry)
 
     def application(self) -> web.Application:
         """Return the application with all routes."""
@@ -68,6 +71,8 @@ class Gate:
         app.router.add_post("/request", self._agent("prompt"))
         app.router.add_post("/response", self._agent("completion"))
         app.router.add_post("/portkey", self._portkey)
+        for path, signal in otlp.PATHS.items():
+            app.router.add_post(path, self._otlp(signal))
         return app
 
     @web.middleware
@@ -80,22 +85,29 @@ class Gate:
             request[CALLER] = self._caller(request)
             response = await handler(request)
         except RefusedError as refused:
-            response = _failure(refused)
+            response = _failure(request, refused)
         except web.HTTPRequestEntityTooLarge:
             response = _failure(
+                request,
                 RefusedError(
                     TOO_LARGE,
                     "too_large",
                     f"the body is larger than {self._settings.gate_max_bytes} bytes (WEIR_GATE_MAX_BYTES)",
-                )
+                ),
             )
+        except web.RequestPayloadError:
+            request.content.feed_eof()  # or the rest is waited for
+            response = _failure(request, RefusedError(UNPROCESSABLE, "unreadable_body", UNREADABLE))
+            response.force_close()
         except web.HTTPException as error:
-            response = _failure(RefusedError(error.status, "http_error", error.reason, dict(_allow(error))))
+            said = RefusedError(error.status, "http_error", error.reason, dict(_allow(error)))
+            response = _failure(request, said)
         except BusyError as busy:
             retry = {"Retry-After": str(max(1, round(busy.retry_after_s)))}
-            response = _failure(RefusedError(BUSY, "busy", str(busy), retry))
+            response = _failure(request, RefusedError(BUSY, "busy", str(busy), retry))
         except OutboxFullError as full:
-            response = _failure(RefusedError(UNAVAILABLE, "outbox_full", str(full), {"Retry-After": "5"}))
+            said = RefusedError(UNAVAILABLE, "outbox_full", str(full), {"Retry-After": "5"})
+            response = _failure(request, said)
         self._telemetry.count(catalogue.GATE_REQUESTS, 1, endpoint, str(response.status))
         self._telemetry.observe(catalogue.GATE_REQUEST_SECONDS, time.perf_counter() - began, endpoint)
         return response
@@ -107,6 +119,8 @@ class Gate:
             )
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         key = request.headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
+        if request.path in otlp.PATHS:
+            key = key or otlp.key_in(request.headers.get("Authorization", ""))
         caller = self._keys.caller(key)
         if caller is None:
             raise RefusedError(
@@ -234,6 +248,19 @@ class Gate:
         raw = await request.read()
         return _answer(self._service.publish(native.lines(raw), request[CALLER]), status=202)
 
+    def _otlp(self, signal: Signal) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            media_type, caller = request.content_type, request[CALLER]
+            try:
+                otlp.readable(media_type)
+                raw = await request.read()
+                return await self._intake.take(signal, media_type, raw, caller, self._app(request, ""))
+            except codec.Rejected as rejected:
+                status = TOO_LARGE if rejected.reason is codec.Reason.TOO_LARGE else UNPROCESSABLE
+                raise RefusedError(status, str(rejected.reason), rejected.detail) from None
+
+        return handle
+
 
 def _of_a_page(headers: Mapping[str, str], *, local: bool) -> bool:
     """Return whether a browser sent this for a page: any page may have it send requests to this machine."""
@@ -269,7 +296,9 @@ def _answer(body: dict[str, Any], status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(body), content_type="application/json", status=status)
 
 
-def _failure(refused: RefusedError) -> web.Response:
+def _failure(request: web.Request, refused: RefusedError) -> web.Response:
+    if request.path in otlp.PATHS:
+        return otlp.failure(refused.status, str(refused), request.content_type, refused.headers)
     error = {"message": str(refused), "type": refused.kind, "param": None, "code": refused.kind}
     return web.Response(
         text=json.dumps({"error": error}),

@@ -138,19 +138,28 @@ class Service:
 
     def publish(self, lines: Sequence[bytes], caller: Caller) -> dict[str, Any]:
         """Take events for the guard; return how many, and what is wrong with the others."""
-        parcels, rejected, now = [], [], wall_clock_ms()
+        parcels, rejected = [], []
         for number, line in enumerate(lines):
             try:
-                event, _ = self.decoder.decode_event(line, now, now)
+                parcels.append(self.parcel(line, caller))
             except codec.Rejected as problem:
                 rejected.append({"index": number, "reason": str(problem.reason), "detail": problem.detail})
-                continue
-            bound = {name: value for name in ("app", "tenant") if (value := getattr(caller, name))}
-            if bound:
-                event = msgspec.structs.replace(event, **bound)
-            parcels.append(Parcel(topics.EVENTS, codec.partition_key(event), codec.encode(event)))
-        self._outbox.append(parcels)
+        self.send(parcels)
         return {"accepted": len(parcels), "rejected": rejected}
+
+    def parcel(self, payload: bytes, caller: Caller) -> Parcel:
+        """Return the message of an event for the guard, as its key allows it; raise `Rejected`."""
+        now = wall_clock_ms()
+        event, _ = self.decoder.decode_event(payload, now, now)
+        bound = {name: value for name in ("app", "tenant") if (value := getattr(caller, name))}
+        if bound:
+            event = msgspec.structs.replace(event, **bound)
+        return Parcel(topics.EVENTS, codec.partition_key(event), codec.encode(event))
+
+    def send(self, parcels: Sequence[Parcel]) -> None:
+        """Keep messages until they are delivered: all, or none and `OutboxFullError`."""
+        self._outbox.append(parcels)
+        self._telemetry.gauge(catalogue.OUTBOX_BYTES, self._outbox.waiting_bytes)
 
 
 def _fingerprint(event: Event) -> Fingerprint:

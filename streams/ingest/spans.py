@@ -2,7 +2,8 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -15,6 +16,8 @@ from schemas.otel.spans import events_from_span
 from schemas.rejection import Reason, Rejected
 
 _DETAILS: Final = "gen_ai.client.inference.operation.details"
+_MALFORMED: Final = (AttributeError, TypeError, ValueError, OverflowError, RecursionError)
+_MOST_NS: Final = 2**64 - 1
 
 
 class ExportedSpan(NamedTuple):
@@ -30,6 +33,8 @@ class ExportedSpan(NamedTuple):
     """It holds reasoning, which is left out."""
     problem: Rejected | None = None
     """Why it could not be read."""
+    records: int = 1
+    """Log records that it was read from; 1 for a span."""
 
 
 def spans_from_line(line: bytes) -> list[ExportedSpan]:
@@ -59,12 +64,39 @@ def spans_from_line(line: bytes) -> list[ExportedSpan]:
 def _entry(entry: dict[str, Any]) -> list[ExportedSpan]:
     try:
         if "resourceSpans" in entry or "resourceLogs" in entry:
-            return [*_otlp_spans(entry), *_otlp_logs(entry)]
+            return list(spans_from_export(entry))
         if "resourceMetrics" in entry:
             return [ExportedSpan(Kind.OTHER)]
         return [_flat_log(entry) if "body" in entry and "attributes" in entry else _flat(entry)]
-    except (AttributeError, TypeError, ValueError, OverflowError):
-        raise Rejected(Reason.WRONG_TYPE, "not a span as OpenTelemetry exports it") from None
+    except _MALFORMED:
+        raise _malformed() from None
+
+
+def spans_from_export(export: Mapping[str, Any]) -> Iterator[ExportedSpan]:
+    """Yield what is in the spans and log records of an export in the form of OTLP/JSON.
+
+    Raises `Rejected` where the export has not that form; a span that has not it has a `problem`.
+    """
+    try:
+        yield from _otlp_spans(export)
+        yield from _otlp_logs(export)
+    except _MALFORMED:
+        raise _malformed() from None
+
+
+def _malformed() -> Rejected:
+    return Rejected(Reason.WRONG_TYPE, "not a span as OpenTelemetry exports it")
+
+
+def _read(read: Callable[[], ExportedSpan], records: int = 1) -> ExportedSpan:
+    """Return what is read, or what is wrong with it: one bad span is no reason to refuse an export."""
+    try:
+        return read()
+    except Rejected as rejected:
+        problem = rejected
+    except _MALFORMED:
+        problem = _malformed()
+    return ExportedSpan(Kind.OTHER, problem=problem, records=records)
 
 
 def _span(
@@ -74,6 +106,8 @@ def _span(
     times: tuple[int, int],
     events: Sequence[SpanEvent],
 ) -> ExportedSpan:
+    if not all(0 <= moment <= _MOST_NS for moment in times):
+        raise Rejected(Reason.INVALID_TIMESTAMP, "expected nanoseconds since 1970")
     kind = kind_of(attributes)
     made = events_from_span(
         attributes, trace_id=ids[0], span_id=ids[1], start_ns=times[0], end_ns=times[1], resource=resource,
@@ -97,44 +131,51 @@ def _timed(event: Event) -> Event:
 
 
 def _otlp_spans(export: Mapping[str, Any]) -> Iterator[ExportedSpan]:
-    for of_resource in export.get("resourceSpans", []):
-        resource = _attributes(of_resource.get("resource", {}).get("attributes", []))
-        for of_scope in of_resource.get("scopeSpans", of_resource.get("instrumentationLibrarySpans", [])):
-            for span in of_scope.get("spans", []):
-                try:
-                    yield _otlp_span(span, resource)
-                except Rejected as rejected:
-                    yield ExportedSpan(Kind.OTHER, problem=rejected)
+    for of_resource in export.get("resourceSpans") or ():
+        resource = _attributes((of_resource.get("resource") or {}).get("attributes"))
+        for of_scope in of_resource.get("scopeSpans") or of_resource.get("instrumentationLibrarySpans") or ():
+            for span in of_scope.get("spans") or ():
+                yield _read(partial(_otlp_span, span, resource))
 
 
 def _otlp_span(span: Mapping[str, Any], resource: Mapping[str, Any]) -> ExportedSpan:
-    start = int(span.get("startTimeUnixNano", 0))
+    start = int(span.get("startTimeUnixNano") or 0)
     ids = _identifier(span, "traceId"), _identifier(span, "spanId")
     events = [
-        SpanEvent(str(e.get("name")), _attributes(e.get("attributes", []))) for e in span.get("events", [])
+        SpanEvent(str(e.get("name")), _attributes(e.get("attributes"))) for e in span.get("events") or ()
     ]
-    times = start, int(span.get("endTimeUnixNano", start))
-    return _span(_attributes(span.get("attributes", [])), resource, ids, times, events)
+    times = start, int(span.get("endTimeUnixNano") or start)
+    return _span(_attributes(span.get("attributes")), resource, ids, times, events)
 
 
 def _otlp_logs(export: Mapping[str, Any]) -> Iterator[ExportedSpan]:
     """Log records about one call of a model are read together: its messages are records of their own."""
-    for of_resource in export.get("resourceLogs", []):
-        resource = _attributes(of_resource.get("resource", {}).get("attributes", []))
+    for of_resource in export.get("resourceLogs") or ():
+        resource = _attributes((of_resource.get("resource") or {}).get("attributes"))
         calls: dict[tuple[str, str], list[tuple[SpanEvent, int]]] = {}
-        for of_scope in of_resource.get("scopeLogs", []):
-            for record in of_scope.get("logRecords", []):
-                attributes = _attributes(record.get("attributes", []))
-                name = str(record.get("eventName") or attributes.get("event.name"))
-                event = SpanEvent(name, attributes, _value(record.get("body") or {}))
-                if not _tells(event):
-                    yield ExportedSpan(Kind.OTHER)
-                    continue
-                moment = int(record.get("timeUnixNano") or record.get("observedTimeUnixNano") or 0)
-                ids = _ids(record.get("traceId"), record.get("spanId"), event, moment)
-                calls.setdefault(ids, []).append((event, moment))
+        for of_scope in of_resource.get("scopeLogs") or ():
+            for record in of_scope.get("logRecords") or ():
+                yield from _sorted_in(record, calls)
         for ids, records in calls.items():
-            yield _from_logs(records, resource, ids)
+            yield _read(partial(_from_logs, records, resource, ids), len(records))
+
+
+def _sorted_in(
+    record: Mapping[str, Any], calls: dict[tuple[str, str], list[tuple[SpanEvent, int]]]
+) -> list[ExportedSpan]:
+    """Put a log record to the others of its call; return it where it is of none, or not readable."""
+    try:
+        attributes = _attributes(record.get("attributes"))
+        name = str(record.get("eventName") or attributes.get("event.name"))
+        event = SpanEvent(name, attributes, _value(record.get("body") or {}))
+        if not _tells(event):
+            return [ExportedSpan(Kind.OTHER)]
+        moment = int(record.get("timeUnixNano") or record.get("observedTimeUnixNano") or 0)
+        ids = _ids(record.get("traceId"), record.get("spanId"), event, moment)
+    except _MALFORMED:
+        return [ExportedSpan(Kind.OTHER, problem=_malformed())]
+    calls.setdefault(ids, []).append((event, moment))
+    return []
 
 
 def _from_logs(
@@ -142,7 +183,8 @@ def _from_logs(
 ) -> ExportedSpan:
     attributes = {name: value for event, _ in records for name, value in event.attributes.items()}
     moments = [moment for _, moment in records]
-    return _span(attributes, resource, ids, (min(moments), max(moments)), [event for event, _ in records])
+    span = _span(attributes, resource, ids, (min(moments), max(moments)), [event for event, _ in records])
+    return span._replace(records=len(records))
 
 
 def _tells(event: SpanEvent) -> bool:
@@ -155,14 +197,20 @@ def _tells(event: SpanEvent) -> bool:
 
 def _ids(trace_id: object, span_id: object, event: SpanEvent, moment: int) -> tuple[str, str]:
     """Return the ids of a log record; where it has none, they follow from what it says."""
-    if trace_id and span_id:
-        return str(trace_id).removeprefix("0x"), str(span_id).removeprefix("0x")
+    if (trace := _hex(trace_id)) and (span := _hex(span_id)):
+        return trace, span
     digest = hashlib.blake2b(repr((event, moment)).encode("utf-8", "replace"), digest_size=24).hexdigest()
     return digest[:32], digest[32:]
 
 
-def _attributes(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {pair["key"]: _value(pair.get("value", {})) for pair in pairs if "key" in pair}
+def _hex(identifier: object) -> str:
+    """Return an id as it is compared; empty where there is none: that of zeros stands for none."""
+    found = str(identifier or "").removeprefix("0x").lower()
+    return found if found.strip("0") else ""
+
+
+def _attributes(pairs: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
+    return {pair["key"]: _value(pair.get("value") or {}) for pair in pairs or () if "key" in pair}
 
 
 def _value(value: Mapping[str, Any]) -> Any:
@@ -171,9 +219,9 @@ def _value(value: Mapping[str, Any]) -> Any:
         if kind == "intValue":
             return int(content)
         if kind == "arrayValue":
-            return [_value(item) for item in content.get("values", [])]
+            return [_value(item) for item in content.get("values") or ()]
         if kind == "kvlistValue":
-            return _attributes(content.get("values", []))
+            return _attributes(content.get("values"))
         return content
     return None
 
@@ -215,10 +263,9 @@ def _flat_log(record: Mapping[str, Any]) -> ExportedSpan:
 
 
 def _identifier(context: Mapping[str, Any], name: str) -> str:
-    value = context.get(name)
-    if not value:
+    if not (value := _hex(context.get(name))):
         raise Rejected(Reason.MISSING_FIELD, f"required field `{name}` is missing")
-    return str(value).removeprefix("0x")
+    return value
 
 
 def _nanoseconds(span: Mapping[str, Any], name: str) -> int:

@@ -167,6 +167,14 @@ GATE_STREAM_HELD = Metric(
     "histogram",
     "Characters of a streamed completion that are held back, after each piece of it",
 )
+GATE_SPANS = Metric(
+    "weir_gate_spans_total",
+    "counter",
+    "Spans and log records that came by OTLP, by what became of them: `published`; `without_text`, a call of "
+    "a model whose instrumentation left out its texts; `wrapper`, an agent, chain or workflow, which repeats "
+    "the calls in it; `other`, no call of a model; `rejected`",
+    labels=("outcome",),
+)
 OUTBOX_BYTES = Metric("weir_outbox_bytes", "gauge", "What the gate has answered and is not with Kafka yet")
 
 ALL: tuple[Metric, ...] = tuple(each for each in globals().values() if isinstance(each, Metric))

@@ -16,7 +16,7 @@ NOW_MS = 1_700_000_000_000
 
 
 def line(number: int, attributes: dict[str, Any], trace: str = "t", **more: Any) -> bytes:
-    span = {"trace_id": trace, "span_id": f"{number:016x}", "attributes": attributes}
+    span = {"trace_id": trace, "span_id": f"{number + 1:016x}", "attributes": attributes}
     return json.dumps(span | more).encode()
 
 
