@@ -4,8 +4,6 @@ Source: https://github.com/open-telemetry/opentelemetry-proto/blob/main/docs/spe
 """
 
 import asyncio
-import base64
-import binascii
 from collections import Counter
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -158,17 +156,6 @@ def readable(media_type: str) -> None:
     """Raise `Rejected` for the media type of no export."""
     if media_type not in (PROTOBUF, JSON):
         raise Rejected(Reason.INVALID_VALUE, f"Content-Type: expected {PROTOBUF} or {JSON}")
-
-
-def key_in(authorization: str) -> str:
-    """Return the key in the header of Basic authentication, as Langfuse's SDKs send it: its password."""
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(token, validate=True).decode("utf-8", "surrogateescape").partition(":")[2]
-    except (binascii.Error, ValueError):
-        return ""
 
 
 def failure(status: int, message: str, media_type: str, headers: Mapping[str, str]) -> web.Response:

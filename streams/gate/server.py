@@ -1,9 +1,8 @@
 """The HTTP server of the gate: routes, keys, limits; each contract is an adapter of its own."""
 
 import json
-import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
@@ -15,6 +14,7 @@ from schemas import codec
 from schemas.events import Event
 from streams.decisions.judge import wall_clock_ms
 from streams.gate import litellm, moderations, native, otlp, stream_http, webhooks
+from streams.gate.access import key_in, of_a_page
 from streams.gate.answers import Answer
 from streams.gate.batcher import BusyError
 from streams.gate.holdback import Holdbacks
@@ -35,7 +35,6 @@ APP: Final = "X-Weir-App"
 UNPROCESSABLE, UNAUTHORIZED, FORBIDDEN, TOO_LARGE, BUSY, UNAVAILABLE = 400, 401, 403, 413, 429, 503
 CALLER: Final = web.RequestKey("caller", Caller)
 UNREADABLE: Final = "the body is not what its Content-Encoding says, or its end is missing"
-LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
 class RefusedError(Exception):
@@ -113,15 +112,11 @@ class Gate:
         return response
 
     def _caller(self, request: web.Request) -> Caller:
-        if not self._keys.needed and _of_a_page(request.headers, local=self._settings.is_local):
+        if not self._keys.needed and of_a_page(request.headers, local=self._settings.is_local):
             raise RefusedError(
                 FORBIDDEN, "web_page", "a web page may call with a key only: set WEIR_GATE_KEYS"
             )
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        key = request.headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
-        if request.path in otlp.PATHS:
-            key = key or otlp.key_in(request.headers.get("Authorization", ""))
-        caller = self._keys.caller(key)
+        caller = self._keys.caller(key_in(request.headers, basic=request.path in otlp.PATHS))
         if caller is None:
             raise RefusedError(
                 UNAUTHORIZED,
@@ -260,24 +255,6 @@ class Gate:
                 raise RefusedError(status, str(rejected.reason), rejected.detail) from None
 
         return handle
-
-
-def _of_a_page(headers: Mapping[str, str], *, local: bool) -> bool:
-    """Return whether a browser sent this for a page: any page may have it send requests to this machine."""
-    host = headers.get("Host", "")
-    name = host.rpartition(":")[0] or host
-    # A name that leads here though it is not ours: DNS rebinding, which lets a page read the answers.
-    rebound = local and name not in LOCAL_NAMES
-    return "Origin" in headers or headers.get("Sec-Fetch-Site", "none") != "none" or rebound
-
-
-def tls(settings: GateSettings) -> ssl.SSLContext | None:
-    """Return the context for TLS, None for plain HTTP."""
-    if settings.gate_cert_file is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(settings.gate_cert_file, settings.gate_key_file)
-    return context
 
 
 async def _body(request: web.Request, kind: type[T]) -> T:

@@ -9,11 +9,12 @@ from aiohttp import web
 from streams.decisions.in_force import PolicyInForce
 from streams.decisions.scoring import make_runner
 from streams.errors import WeirError
+from streams.gate.access import tls
 from streams.gate.batcher import Batcher
 from streams.gate.judging import GateJudge
 from streams.gate.keys import Keys
 from streams.gate.outbox import Outbox
-from streams.gate.server import Gate, tls
+from streams.gate.server import Gate
 from streams.gate.service import Service
 from streams.kafka.clients import BatchProducer
 from streams.settings import Settings

@@ -1,12 +1,17 @@
 """Events in; decisions, alerts and rows out: on every broker, each event once."""
 
+import json
+import urllib.request
+
 import msgspec
 import pytest
 
 from schemas import codec, topics
 from schemas.events import Alert, DeadLetter, ScoredEvent
+from streams.local.process import HOST, free_port
 from tests.harness import EVENTS, PATIENCE_S, Weir, make_events, pii, wait_until
 from tests.malformed import malformed_payloads
+from tests.streams.gate.test_otlp import AGENT, CHAT, JSON, PROTOBUF, packed, span, traces
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(2 * PATIENCE_S)]
 
@@ -111,3 +116,20 @@ def test_scores_are_kept_as_the_policy_of_storage_says(weir: Weir) -> None:
     sql = "SELECT event_id, text, text_hash FROM events WHERE app = {app:String}"
     rows = {row[0]: row[1:] for row in weir.query(sql, app=app)}
     assert rows == {i: (s.event.text, s.text_hash) for i, s in mine.items()}
+
+
+def test_an_export_of_spans_that_is_sent_again_counts_once(weir: Weir) -> None:
+    app, calls, address = "otlp", 20, f"{HOST}:{free_port()}"
+    box = weir.directory / "outbox"
+    gate = weir.role("gate", WEIR_GATE_LISTEN=address, WEIR_GATE_OUTBOX=str(box)).start()
+    spans = [span(CHAT, number) for number in range(1, calls + 1)]
+    export = traces(span(AGENT, calls + 1), *spans, service=app)
+    for body, media_type in ((packed(export), PROTOBUF), (json.dumps(export).encode(), JSON)):
+        asked = urllib.request.Request(f"http://{address}/v1/traces", body, {"Content-Type": media_type})
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            assert answer.status == 200
+    wait_until(lambda: len(weir.decisions(app)) == 4 * calls, "both exports are judged")
+    weir.await_rows(app, 2 * calls)
+    assert len({decision.decision_id for decision in weir.decisions(app)}) == 2 * calls
+    assert gate.metric("weir_gate_spans_total") == 2 * (calls + 1)
+    assert gate.stop() == 0
