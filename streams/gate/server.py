@@ -95,9 +95,7 @@ class Gate:
                 ),
             )
         except web.RequestPayloadError:
-            request.content.feed_eof()  # or the rest is waited for
             response = _failure(request, RefusedError(UNPROCESSABLE, "unreadable_body", UNREADABLE))
-            response.force_close()
         except web.HTTPException as error:
             said = RefusedError(error.status, "http_error", error.reason, dict(_allow(error)))
             response = _failure(request, said)
@@ -107,6 +105,9 @@ class Gate:
         except OutboxFullError as full:
             said = RefusedError(UNAVAILABLE, "outbox_full", str(full), {"Retry-After": "5"})
             response = _failure(request, said)
+        if request.content.exception() is not None:
+            request.content.feed_eof()  # or aiohttp reads on, and logs what it finds as a fault of ours
+            response.force_close()
         self._telemetry.count(catalogue.GATE_REQUESTS, 1, endpoint, str(response.status))
         self._telemetry.observe(catalogue.GATE_REQUEST_SECONDS, time.perf_counter() - began, endpoint)
         return response

@@ -296,10 +296,10 @@ async def test_what_is_no_export_is_a_status_with_what_is_wrong(
 async def test_what_cannot_be_unpacked_is_refused(
     gate: Running, caplog: pytest.LogCaptureFixture, encoding: str
 ) -> None:
-    for path in ("/v1/traces", "/v1/check"):
+    for path, status in (("/v1/traces", 400), ("/v1/check", 400), ("/v1/nothing", 404)):
         headers = {"Content-Encoding": encoding, "Content-Type": JSON}
         async with gate.http.post(path, data=b"\x01nothing", headers=headers) as response:
-            assert response.status == 400
+            assert response.status == status
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
 
 
