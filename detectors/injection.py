@@ -16,7 +16,7 @@ class InjectionDetector(HeadDetector):
     """
 
     name = "injection"
-    version = "2"
+    version = "3"
     metrics = ("injection", "injection_context")
     only = "prompt"
     needs = ("head_probabilities", "passage_verdicts")
