@@ -34,3 +34,14 @@ def test_variables_exist(page: Path) -> None:
     known = {f"WEIR_{name.upper()}" for name in Settings.model_fields} | {"WEIR_SECRETS_DIR"}
     named = set(re.findall(r"\bWEIR_[A-Z][A-Z_]*[A-Z]\b", page.read_text("utf-8")))
     assert {name for name in named if not name.startswith("WEIR_TEST_")} <= known
+
+
+PLACES = re.findall(
+    r"`((?:schemas|detectors|streams)/[\w/]+\.py)`(?: `(\w+)`)?", (ROOT / "docs/architecture.md").read_text()
+)
+
+
+@pytest.mark.parametrize(("path", "name"), PLACES)
+def test_what_the_floor_plan_names_is_there(path: str, name: str) -> None:
+    text = (ROOT / path).read_text("utf-8")
+    assert not name or re.search(rf"^(?:(?:async )?def |class )?{name}\b", text, re.MULTILINE), name

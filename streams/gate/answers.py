@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from schemas.events import Decision, Evidence
+from schemas.events import VERDICTS, Decision, Evidence
 
-STRENGTH: Final = ("allow", "flag", "redact", "escalate", "block")
 BLOCKING: Final = frozenset({"block", "escalate"})
 """What must not go on: an escalated text waits for a person."""
 
@@ -28,7 +27,7 @@ def text_of(answer: Answer, original: str) -> str:
 
 def strongest(answers: Sequence[Answer]) -> Answer:
     """Return the answer with the strongest action."""
-    return max(answers, key=lambda answer: STRENGTH.index(answer.decision.action))
+    return max(answers, key=lambda answer: VERDICTS.index(answer.decision.action))
 
 
 def reason(answer: Answer) -> str:
