@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import msgspec
 
-from schemas.events import Event
+from schemas.events import Event, Name
 from schemas.mending import mended
 from schemas.rejection import Reason, Rejected, explain
 
@@ -69,7 +69,7 @@ def encode(message: msgspec.Struct) -> bytes:
 
 
 class _App(msgspec.Struct):
-    app: str = ""
+    app: Name = ""
 
 
 _APP: Final = msgspec.json.Decoder(_App)

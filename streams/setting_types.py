@@ -21,5 +21,5 @@ def _split(value: object) -> object:
 
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-"""Comma-separated in the environment."""
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Names; in the environment one text."""

@@ -24,7 +24,7 @@ STRONG: Final = frozenset({
 })  # fmt: skip
 """Kinds that give access to money or stand for a person at an office."""
 
-KINDS: Final = ("EMAIL", *sorted(STRONG), "IP_ADDRESS", "MAC_ADDRESS", "CRYPTO_ADDRESS", "PHONE")
+PII_KINDS: Final = ("EMAIL", *sorted(STRONG), "IP_ADDRESS", "MAC_ADDRESS", "CRYPTO_ADDRESS", "PHONE")
 
 _DIGIT = re.compile(r"\d")
 _MANY_DIGITS = re.compile(r"\d(?:[^A-Za-z0-9\n]{0,3}+\d){5}")

@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from schemas.otel.chat_messages import NAME_LENGTH, clean, structure
+from schemas.events import NAME_LENGTH
+from schemas.otel.chat_messages import clean, structure
 
 _MAX_COUNT: Final = 2**32 - 1
 

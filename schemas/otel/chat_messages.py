@@ -10,10 +10,9 @@ import json
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
-from schemas.events import ToolCall
+from schemas.events import NAME_LENGTH, ToolCall
 from schemas.mending import mended_text, parse
 
-NAME_LENGTH: Final = 256
 _SYSTEM_ROLES: Final = ("system", "developer")
 _MODEL_ROLES: Final = ("assistant", "model", "ai")
 _TOOL_ROLES: Final = ("tool", "function")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 
-class Kind(enum.StrEnum):
+class SpanKind(enum.StrEnum):
     """What a span is, as messages for people name it."""
 
     GENERATION = "generation"
@@ -21,16 +21,16 @@ class Kind(enum.StrEnum):
     OTHER = "no model call"
 
 
-_G, _W, _T, _R, _C = Kind.GENERATION, Kind.WRAPPER, Kind.TOOL, Kind.RETRIEVAL, Kind.CHECK
+_G, _W, _T, _R, _C = SpanKind.GENERATION, SpanKind.WRAPPER, SpanKind.TOOL, SpanKind.RETRIEVAL, SpanKind.CHECK
 
-_VALUES: Final[dict[str, dict[str, Kind]]] = {
+_VALUES: Final[dict[str, dict[str, SpanKind]]] = {
     "openinference.span.kind": {
         "llm": _G, "agent": _W, "chain": _W, "tool": _T, "retriever": _R, "reranker": _R, "embedding": _R,
         "guardrail": _C, "evaluator": _C,
     },
     "langfuse.observation.type": {
         "generation": _G, "span": _W, "agent": _W, "chain": _W, "tool": _T, "retriever": _R, "embedding": _R,
-        "guardrail": _C, "evaluator": _C, "event": Kind.OTHER,
+        "guardrail": _C, "evaluator": _C, "event": SpanKind.OTHER,
     },
     "gen_ai.operation.name": {
         "chat": _G, "generate_content": _G, "text_completion": _G, "completion": _G,
@@ -57,18 +57,18 @@ _CALLS: Final = ("gen_ai.", "llm.", "ai.", "langfuse.observation.", "mlflow.span
 """How the attributes begin of which a span of a model call has some."""
 
 
-def kind_of(attributes: Mapping[str, object]) -> Kind | None:
+def kind_of(attributes: Mapping[str, object]) -> SpanKind | None:
     """Return what a span says that it is; None where it does not say."""
     if isinstance(operation := attributes.get("ai.operationId"), str):
         first, _, detail = operation.lower().removeprefix("ai.").partition(".")
         if found := _VERCEL.get(f"ai.{first}"):
-            return Kind.GENERATION if found is Kind.WRAPPER and detail else found
+            return SpanKind.GENERATION if found is SpanKind.WRAPPER and detail else found
     for name, kinds in _VALUES.items():
         value = attributes.get(name)
         if isinstance(value, str) and (kind := kinds.get(value.strip('"').lower())):
             return kind
     if any(name in attributes for name in _AGENTS):
-        return Kind.WRAPPER
+        return SpanKind.WRAPPER
     return None
 
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Container, Mapping
 from typing import Any, Final
 
-from schemas.otel.chat_messages import NAME_LENGTH, clean, structure
+from schemas.events import NAME_LENGTH
+from schemas.otel.chat_messages import clean, structure
 
 _CONTENT: Final = re.compile(
     r"gen_ai\.(?:(?:prompt|completion)\.\d|(?:tool|retrieval|evaluation|content|memory|input|output)\."

@@ -16,7 +16,7 @@ from schemas.events import Event, ToolCall
 from schemas.otel.attributes import ATTRIBUTES, DETAILS, name_of
 from schemas.otel.chat_messages import ChatMessage, latest_turn, split_answer, structure, tool_call
 from schemas.otel.content import SpanEvent, documents, from_events, messages_at
-from schemas.otel.kinds import Kind, kind_of
+from schemas.otel.kinds import SpanKind, kind_of
 from schemas.otel.metadata import metadata
 
 _NS_PER_MS: Final = 1_000_000
@@ -56,7 +56,7 @@ def events_from_span(
         events: within the span, and log records that belong to it.
 
     """
-    if kind_of(attributes) not in (Kind.GENERATION, Kind.WRAPPER, None):
+    if kind_of(attributes) not in (SpanKind.GENERATION, SpanKind.WRAPPER, None):
         return []
     told, whole = from_events(attributes, events)
     sources = (attributes, told)

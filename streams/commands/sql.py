@@ -89,7 +89,7 @@ def _print(result: "Stream", format_: "ResultFormat") -> None:
     if not result.columns:
         click.echo("ok")
         return
-    rows = Count(result.rows)
+    rows = CountedRows(result.rows)
     lines = render(format_, result.columns, rows, columns())
     # In parts: one call per line would take as long as the query.
     while part := "".join(itertools.islice(lines, PART)):
@@ -98,7 +98,7 @@ def _print(result: "Stream", format_: "ResultFormat") -> None:
         click.secho(counted(rows.taken, "row"), err=True, dim=True)
 
 
-class Count:
+class CountedRows:
     """Counts rows while they are taken."""
 
     def __init__(self, rows: "Iterator[Sequence[Any]]") -> None:

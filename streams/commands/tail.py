@@ -15,7 +15,7 @@ from streams.terminal.command import Command, columns, plain, write
 
 if TYPE_CHECKING:
     from streams.settings import Settings
-    from streams.terminal.messages import Filter, Stream
+    from streams.terminal.messages import Filter, Tail
 
 NAMES = tuple(dict.fromkeys(each.tail for each in CHANNELS if each.tail))
 POLL_MS = 200
@@ -50,19 +50,19 @@ def command(
       weir tail dlq --no-follow
     """
     from streams.settings import load
-    from streams.terminal.messages import STREAMS, Filter
+    from streams.terminal.messages import TAILS, Filter
 
-    stream, filter_ = STREAMS[what], Filter(**conditions)
+    stream, filter_ = TAILS[what], Filter(**conditions)
     for name in filter_.wanted():
         if name not in stream.filters:
-            suited = [other for other, each in STREAMS.items() if name in each.filters]
+            suited = [other for other, each in TAILS.items() if name in each.filters]
             raise click.UsageError(f"--{name} does not go with {what}: it goes with {', '.join(suited)}")
     asyncio.run(_tail(load(), stream, filter_, from_start or no_follow, not no_follow, limit, as_json))
 
 
 async def _tail(
     settings: "Settings",
-    stream: "Stream",
+    stream: "Tail",
     filter_: "Filter",
     from_start: bool,
     follow: bool,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, SecretStr, model_validator
 from schemas.events import Storage
 from streams.kafka.settings import EventLimits
 from streams.policy import DEFAULT_POLICY
-from streams.setting_types import Words
+from streams.setting_types import CommaSeparated
 
 MIN_KEY_BYTES = 16
 
@@ -22,7 +22,7 @@ class JudgingSettings(BaseModel):
     policy_reload_s: float = Field(
         5.0, ge=0.1, description="Within so long a new version of the policy is taken up"
     )
-    detectors: Words = Field(
+    detectors: CommaSeparated = Field(
         (), description="Detectors to run, comma-separated, in place of the default ones; +name adds to those"
     )
     detector_budget_ms: float = Field(

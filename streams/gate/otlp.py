@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from schemas import codec
 from schemas.events import Event
-from schemas.otel.kinds import Kind
+from schemas.otel.kinds import SpanKind
 from schemas.rejection import Reason, Rejected
 from streams.gate.batcher import BusyError
 from streams.gate.keys import Caller
@@ -118,7 +118,7 @@ class Intake:
     def _parcels(self, span: ExportedSpan, caller: Caller, app: str) -> list[Parcel]:
         if span.problem is not None:
             raise span.problem
-        if span.kind is not Kind.GENERATION:
+        if span.kind is not SpanKind.GENERATION:
             return []
         return [self._service.parcel(codec.encode(_named(event, app)), caller) for event in span.events]
 
@@ -130,9 +130,9 @@ def _named(event: Event, app: str) -> Event:
 
 
 def _outcome(span: ExportedSpan) -> str:
-    if span.kind is Kind.GENERATION:
+    if span.kind is SpanKind.GENERATION:
         return "published" if span.events else "without_text"
-    return "wrapper" if span.kind is Kind.WRAPPER else "other"
+    return "wrapper" if span.kind is SpanKind.WRAPPER else "other"
 
 
 def _response(signal: Signal, taken: _Taken) -> Message:

@@ -5,7 +5,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -15,7 +15,7 @@ from schemas.mending import parse
 from schemas.rejection import Reason, Rejected
 from streams.ingest.field_map import FieldMap
 from streams.ingest.files import InputRow, RowSource
-from streams.kafka.records import Message
+from streams.kafka.records import Message, Producer
 
 BATCH: Final = 1_000
 SHOWN: Final = 20
@@ -35,14 +35,6 @@ _EXPORTS: Final = ("resourceSpans", "resourceLogs", "resourceMetrics")
 _SPANS: Final = ("context", "trace_id", "span_id", "traceId")
 _SYNTAX: Final = (Reason.INVALID_JSON, Reason.TRUNCATED_JSON)
 _ENCODER: Final = msgspec.json.Encoder()
-
-
-class Producer(Protocol):
-    """What sends: `streams.kafka.clients.BatchProducer`."""
-
-    async def send(self, topic: str, messages: Sequence[Message]) -> None:
-        """Send all and return when every one is acknowledged."""
-        ...
 
 
 class BadRowError(Exception):

@@ -9,7 +9,7 @@ import msgspec
 
 from schemas import codec
 from schemas.events import Event
-from schemas.otel.kinds import Kind
+from schemas.otel.kinds import SpanKind
 from schemas.rejection import Rejected
 from streams.ingest.field_map import FieldMap
 from streams.ingest.files import InputRow
@@ -43,7 +43,7 @@ class SpanTally:
     refused: int = 0
     switches: Counter[str] = field(default_factory=Counter)
     """Settings that would make the instrumentations write texts, with the spans that lacked them."""
-    others: Counter[Kind] = field(default_factory=Counter)
+    others: Counter[SpanKind] = field(default_factory=Counter)
 
 
 class _Held(NamedTuple):
@@ -103,7 +103,7 @@ class SpanPreparer(Preparer):
         return messages
 
     def _of_span(self, span: ExportedSpan) -> list[Message]:
-        if span.kind not in (Kind.GENERATION, Kind.WRAPPER):
+        if span.kind not in (SpanKind.GENERATION, SpanKind.WRAPPER):
             self.spans.others[span.kind] += 1
             return []
         self.spans.with_reasoning += span.reasoning
@@ -113,7 +113,7 @@ class SpanPreparer(Preparer):
                 self.spans.switches[span.switch] += 1
             return []
         prepared = [self._prepared(event) for event in span.events]
-        if span.kind is Kind.WRAPPER:
+        if span.kind is SpanKind.WRAPPER:
             self._held.append(_Held(span.trace_id, prepared))
             return []
         _remember(self._generations, span.trace_id)
@@ -159,13 +159,13 @@ def summary(tally: SpanTally) -> list[str]:
     """Return lines that say what became of the spans, the published ones first."""
     found = [
         (tally.published, "published" + _incomplete(tally)),
-        (tally.repeats, f"{Kind.WRAPPER}: not published, for the calls in it were"),
-        (tally.without_content, f"{Kind.GENERATION} without a text{_switches(tally)}"),
+        (tally.repeats, f"{SpanKind.WRAPPER}: not published, for the calls in it were"),
+        (tally.without_content, f"{SpanKind.GENERATION} without a text{_switches(tally)}"),
         *((count, kind.value) for kind, count in sorted(tally.others.items())),
         (tally.refused, "not readable, or over a limit"),
     ]
     waiting = tally.read - sum(count for count, _ in found)
-    found.append((waiting, f"{Kind.WRAPPER}: not reached"))
+    found.append((waiting, f"{SpanKind.WRAPPER}: not reached"))
     found.append((tally.with_reasoning, "of these with reasoning, which nobody is shown: not published"))
     return [f"spans {tally.read:>15,}"] + [f"  {count:>18,}  {what}" for count, what in found if count]
 

@@ -11,7 +11,7 @@ import msgspec
 from schemas.events import Event
 from schemas.mending import parse
 from schemas.otel.content import SpanEvent
-from schemas.otel.kinds import Kind, content_switch, has_reasoning, is_model_call, kind_of
+from schemas.otel.kinds import SpanKind, content_switch, has_reasoning, is_model_call, kind_of
 from schemas.otel.spans import events_from_span
 from schemas.rejection import Reason, Rejected
 
@@ -23,7 +23,7 @@ _MOST_NS: Final = 2**64 - 1
 class ExportedSpan(NamedTuple):
     """What was found in one span, or in the log records of one."""
 
-    kind: Kind
+    kind: SpanKind
     trace_id: str = ""
     events: tuple[Event, ...] = ()
     """Its prompt and its completion, as far as it has their text."""
@@ -66,7 +66,7 @@ def _entry(entry: dict[str, Any]) -> list[ExportedSpan]:
         if "resourceSpans" in entry or "resourceLogs" in entry:
             return list(spans_from_export(entry))
         if "resourceMetrics" in entry:
-            return [ExportedSpan(Kind.OTHER)]
+            return [ExportedSpan(SpanKind.OTHER)]
         return [_flat_log(entry) if "body" in entry and "attributes" in entry else _flat(entry)]
     except _MALFORMED:
         raise _malformed() from None
@@ -96,7 +96,7 @@ def _read(read: Callable[[], ExportedSpan], records: int = 1) -> ExportedSpan:
         problem = rejected
     except _MALFORMED:
         problem = _malformed()
-    return ExportedSpan(Kind.OTHER, problem=problem, records=records)
+    return ExportedSpan(SpanKind.OTHER, problem=problem, records=records)
 
 
 def _span(
@@ -115,9 +115,9 @@ def _span(
     )  # fmt: skip
     if kind is None:
         asked = made or is_model_call(attributes) or any(event.name.startswith("gen_ai.") for event in events)
-        kind = Kind.GENERATION if asked else Kind.OTHER
-    without = kind is Kind.GENERATION and not made
-    reasoning = kind is Kind.GENERATION and any(
+        kind = SpanKind.GENERATION if asked else SpanKind.OTHER
+    without = kind is SpanKind.GENERATION and not made
+    reasoning = kind is SpanKind.GENERATION and any(
         map(has_reasoning, (attributes, *(event.attributes for event in events)))
     )
     return ExportedSpan(
@@ -169,11 +169,11 @@ def _sorted_in(
         name = str(record.get("eventName") or attributes.get("event.name"))
         event = SpanEvent(name, attributes, _value(record.get("body") or {}))
         if not _tells(event):
-            return [ExportedSpan(Kind.OTHER)]
+            return [ExportedSpan(SpanKind.OTHER)]
         moment = int(record.get("timeUnixNano") or record.get("observedTimeUnixNano") or 0)
         ids = _ids(record.get("traceId"), record.get("spanId"), event, moment)
     except _MALFORMED:
-        return [ExportedSpan(Kind.OTHER, problem=_malformed())]
+        return [ExportedSpan(SpanKind.OTHER, problem=_malformed())]
     calls.setdefault(ids, []).append((event, moment))
     return []
 
@@ -255,7 +255,7 @@ def _flat_log(record: Mapping[str, Any]) -> ExportedSpan:
     name = str(record.get("event_name") or attributes.get("event.name"))
     event = SpanEvent(name, attributes, record["body"])
     if not _tells(event):
-        return ExportedSpan(Kind.OTHER)
+        return ExportedSpan(SpanKind.OTHER)
     resource = record.get("resource") or {}
     moment = _nanoseconds(record, "timestamp")
     ids = _ids(record.get("trace_id"), record.get("span_id"), event, moment)

@@ -6,15 +6,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-import msgspec
 import structlog
 
 from schemas import codec, topics
-from schemas.events import Alert, DeadLetter, Name
+from schemas.events import Alert, DeadLetter
 from streams.errors import DEAD_LETTERS, WeirError
-from streams.kafka.records import Message, Record
+from streams.kafka.records import Producer, Record
 from streams.kafka.settings import DeadLetterSettings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
@@ -37,14 +35,6 @@ class TooManyDeadLetters(WeirError):  # noqa: N818 (reads as what happened)
     exit_code = DEAD_LETTERS
 
 
-class Producer(Protocol):
-    """What sends: `streams.kafka.clients.BatchProducer`."""
-
-    async def send(self, topic: str, messages: Sequence[Message]) -> None:
-        """Send all and return when every one is acknowledged."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A record that becomes a dead letter, and why."""
@@ -52,21 +42,6 @@ class Refused:
     record: Record
     reason: str
     detail: str
-
-
-class _App(msgspec.Struct):
-    app: Name = ""
-
-
-_APP = msgspec.json.Decoder(_App)
-
-
-def app_of(payload: bytes | None) -> str:
-    """Return the app that a refused payload names, empty where it cannot be read."""
-    try:
-        return _APP.decode(payload or b"").app
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
 
 
 def dead_letter(
@@ -96,7 +71,7 @@ def dead_letter(
 
 
 @dataclass
-class Letters:
+class LettersAndAlerts:
     """What a batch of refused records becomes."""
 
     letters: list[DeadLetter] = field(default_factory=list)
@@ -149,18 +124,18 @@ class DeadLetters:
         if made.flood:
             self._degrade()
 
-    def letters(self, refused: Sequence[Refused]) -> Letters:
+    def letters(self, refused: Sequence[Refused]) -> LettersAndAlerts:
         """Return letters and alerts of a batch, in order."""
         now = self._clock()
         if now >= self._ends:
             self._ends = now + self._window_s
             self._counts.clear()
             self._kept_bytes = 0
-        made = Letters()
+        made = LettersAndAlerts()
         kinds: dict[tuple[str, int, str, str], list[Refused]] = {}
         for each in refused:
             self._telemetry.count(catalogue.DEAD_LETTERS, 1, each.reason)
-            app = self._known(each.reason, app_of(each.record.value))
+            app = self._known(each.reason, codec.app_of(each.record.value))
             self._counts[each.reason, app] += 1
             if self._counts[each.reason, app] <= self._flood:
                 made.letters.append(self._whole(each, app))

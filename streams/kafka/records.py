@@ -1,5 +1,6 @@
-"""What weir needs of a Kafka record."""
+"""What weir needs of a Kafka record, and of what sends them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,6 +8,14 @@ from schemas.rejection import Reason, Rejected
 
 Message = tuple[bytes | None, bytes | None]
 """Key and value; no value deletes the key in a compacted topic."""
+
+
+class Producer(Protocol):
+    """What sends: `streams.kafka.clients.BatchProducer`."""
+
+    async def send(self, topic: str, messages: Sequence[Message]) -> None:
+        """Send all and return when every one is acknowledged."""
+        ...
 
 
 class Record(Protocol):

@@ -15,9 +15,8 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from schemas import codec, topics
 from schemas.events import DeadLetter, Event
 from streams.kafka.clients import consuming
-from streams.kafka.dead_letters import Producer
 from streams.kafka.dlq import REPUBLISHED, marked
-from streams.kafka.records import Message
+from streams.kafka.records import Message, Producer
 from streams.kafka.settings import EventLimits, KafkaSettings
 
 BATCH_BYTES: Final = 4 << 20

@@ -25,7 +25,7 @@ from streams.store.token import FILE_HEADER, PROOF_HEADER, proof
 MAX_BODY = 256 << 20
 _BUFFER = 4 << 20
 _CONTENT_TYPES = {"json": "application/json", "tabseparated": "text/tab-separated-values", "csv": "text/csv"}
-LANE_THREADS = 4
+SHORT_THREADS = 4
 _NOT_FOUND = {16, 46, 47, 60, 81}
 _FORBIDDEN = {497, 516}
 _BAD_REQUEST = {
@@ -46,22 +46,22 @@ class BadRequestError(Exception):
     """The request cannot be understood; the message says what this interface wants."""
 
 
-class Lanes:
+class Pools:
     """Two pools of threads: what people ask may take long, inserts and questions about tables do not wait."""
 
     def __init__(self, engine: Engine, threads: int) -> None:
         self._engine = engine
         self._queries = ThreadPoolExecutor(threads, thread_name_prefix="query")
-        self._short = ThreadPoolExecutor(LANE_THREADS, thread_name_prefix="short")
+        self._short = ThreadPoolExecutor(SHORT_THREADS, thread_name_prefix="short")
 
     async def prepare(self, asked: Request) -> Prepared:
         """Read a statement."""
         return await asyncio.get_running_loop().run_in_executor(self._short, self._engine.prepare, asked)
 
     async def execute(self, prepared: Prepared, write: Callable[[bytes], None]) -> QueryOutcome:
-        """Run it in its lane, when a thread is free."""
-        lane = self._short if prepared.is_short else self._queries
-        return await asyncio.get_running_loop().run_in_executor(lane, self._engine.execute, prepared, write)
+        """Run it in its pool, when a thread is free."""
+        pool = self._short if prepared.is_short else self._queries
+        return await asyncio.get_running_loop().run_in_executor(pool, self._engine.execute, prepared, write)
 
 
 def application(engine: Engine, token: str, token_file: Path, threads: int = 8) -> web.Application:
@@ -70,7 +70,7 @@ def application(engine: Engine, token: str, token_file: Path, threads: int = 8) 
     At most `threads` statements of people run at a time, the others wait; inserts have threads of their own.
     """
     app = web.Application(client_max_size=MAX_BODY, middlewares=[admit(token)])
-    lanes = Lanes(engine, threads)
+    pools = Pools(engine, threads)
 
     async def statement(request: web.Request) -> web.StreamResponse:
         if request.method == "GET" and "query" not in request.query:
@@ -82,7 +82,7 @@ def application(engine: Engine, token: str, token_file: Path, threads: int = 8) 
         except (ConnectionError, web.RequestPayloadError) as error:
             _LOG.warning("A request ended before its body did (%s); nothing of it was run.", error)
             return web.Response(status=400, text="The body of the request is not complete.\n")
-        return await _answer(request, engine, lanes, asked)
+        return await _answer(request, engine, pools, asked)
 
     async def ping(request: web.Request) -> web.Response:
         port = request.transport.get_extra_info("sockname")[1] if request.transport else 0
@@ -149,7 +149,7 @@ async def _body(request: web.Request, values: Mapping[str, str]) -> bytes:
         raise BadRequestError(str(error)) from None
 
 
-async def _answer(request: web.Request, engine: Engine, lanes: Lanes, asked: Request) -> web.StreamResponse:
+async def _answer(request: web.Request, engine: Engine, pools: Pools, asked: Request) -> web.StreamResponse:
     headers = {
         "X-ClickHouse-Query-Id": request.query.get("query_id") or str(uuid.uuid4()),
         "X-ClickHouse-Timezone": engine.timezone,
@@ -157,7 +157,7 @@ async def _answer(request: web.Request, engine: Engine, lanes: Lanes, asked: Req
     }
     reply = _Reply(request, headers)
     try:
-        outcome = await lanes.execute(await lanes.prepare(asked), reply.write)
+        outcome = await pools.execute(await pools.prepare(asked), reply.write)
     except ConnectionError:
         return reply.response  # the client left; nobody is there to be told
     except EngineError as error:

@@ -15,7 +15,7 @@ from streams.local.process import HOST, LocalServiceError, port_problem
 SETTLE_S: Final = 5.0
 """An embedded broker dies with its `weir up`: one that is still there then belongs to one that runs."""
 LOOK_S: Final = 0.2
-LOCAL_HOSTS: Final = (HOST, "localhost")
+_ACCEPTED: Final = (HOST, "localhost")
 
 
 class NeededPort(NamedTuple):
@@ -93,7 +93,7 @@ def _message(taken: Sequence[NeededPort], *, weir: bool) -> str:
 def local_port(address: str, setting: str) -> int:
     """Return the port of an address on this machine; `SettingsError` for any other."""
     parts = urlsplit(address if "//" in address else f"//{address}")
-    if parts.hostname not in LOCAL_HOSTS or not parts.port:
+    if parts.hostname not in _ACCEPTED or not parts.port:
         flag = "--no-broker" if setting == "WEIR_KAFKA" else "--no-store"
         raise SettingsError(
             f"{setting} is {address}, which is not on this machine: use {flag} to work with it, "

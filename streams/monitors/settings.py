@@ -6,13 +6,13 @@ from pydantic import BaseModel, Field
 
 from schemas.fields import NUMBER_FIELDS
 from streams.errors import did_you_mean
-from streams.setting_types import Words
+from streams.setting_types import CommaSeparated
 
 
 class WatchSettings(BaseModel):
     """What is watched for drift, and how closely."""
 
-    watch_metrics: Words = Field(
+    watch_metrics: CommaSeparated = Field(
         (
             "toxicity", "injection", "harmful_request", "bias_identity_attack", "pii", "refusal",
             "ungrounded", "text_tokens", "distance_assistant", "latency_ms", "completion_tokens", "cost",

@@ -17,7 +17,7 @@ from streams.kafka.clients import BatchProducer
 from streams.kafka.dead_letters import DeadLetters, Refused
 from streams.kafka.records import Record, require_readable
 from streams.settings import Settings
-from streams.store.blocks import Blocks, Rejected
+from streams.store.blocks import Blocks, RefusedRow
 from streams.store.client import Store
 from streams.store.ddl import check_metrics
 from streams.store.errors import RetryableStoreError
@@ -118,7 +118,7 @@ class Archive:
                 reason=each.reason, problem=each.detail,
             )  # fmt: skip
 
-    async def _write(self, topic: str, rows: list[Decoded]) -> list[Rejected[Decoded]]:
+    async def _write(self, topic: str, rows: list[Decoded]) -> list[RefusedRow[Decoded]]:
         """Insert until it succeeds: only the store's word on a row itself ever drops one."""
         blocks = Blocks(rows, _token([record for record, _ in rows]), _size)
         delay = FIRST_DELAY_S

@@ -17,7 +17,7 @@ SUSPICIOUS = 16
 
 
 @dataclass(frozen=True)
-class Rejected(Generic[T]):
+class RefusedRow(Generic[T]):
     """A row that the store refuses, and why."""
 
     row: T
@@ -49,7 +49,7 @@ class Blocks(Generic[T]):
 
     def __init__(self, rows: Sequence[T], token: str, size: Callable[[T], int]) -> None:
         """`token` names the block; `size` returns the bytes of a row."""
-        self.refused: list[Rejected[T]] = []
+        self.refused: list[RefusedRow[T]] = []
         self.taken = 0
         """Rows that went in."""
         self._size = size
@@ -104,7 +104,7 @@ class Blocks(Generic[T]):
         if len(block.rows) > 1:
             self._waiting += block.halves()
             return
-        self.refused.append(Rejected(block.rows[0], reason, certain))
+        self.refused.append(RefusedRow(block.rows[0], reason, certain))
         if not self.taken and len(self.refused) >= SUSPICIOUS:
             self._keep_all()
 

@@ -79,7 +79,7 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Stream:
+class Tail:
     """Topics of one message that can be followed."""
 
     topics: tuple[str, ...]
@@ -246,9 +246,9 @@ _LINES: Final[Mapping[type[msgspec.Struct], Line]] = MappingProxyType(
         Event: _event,
     }
 )
-STREAMS: Final[Mapping[str, Stream]] = MappingProxyType(
+TAILS: Final[Mapping[str, Tail]] = MappingProxyType(
     {
-        name: Stream(tuple(each.topic for each in channels), channels[0].message)
+        name: Tail(tuple(each.topic for each in channels), channels[0].message)
         for name in dict.fromkeys(each.tail for each in topics.CHANNELS if each.tail)
         if (channels := [each for each in topics.CHANNELS if each.tail == name])
     }

@@ -353,6 +353,7 @@ def test_keys() -> None:
     [
         (b'{"text": "x", "app": "shop"}', "shop"),
         (b'{"app": 5}', ""),
+        (b'{"app": "%s"}' % (b"x" * 257), ""),
         (b'{"app": "shop", "text": ', ""),
         (b"[" * 100_000, ""),
         (b"\xff", ""),

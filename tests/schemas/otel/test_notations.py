@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.events import ToolCall
 from schemas.otel.chat_messages import parse_messages
 from schemas.otel.content import SpanEvent
-from schemas.otel.kinds import Kind, kind_of
+from schemas.otel.kinds import SpanKind, kind_of
 from schemas.otel.spans import events_from_span
 from tests.schemas.otel.test_spans import SPAN, START, TEXTS, TRACE, convert, pair
 
@@ -284,7 +284,7 @@ RUN_EVENTS = [
 )
 def test_the_run_of_an_agent_is_its_users_text_and_its_answer(attributes: dict[str, object]) -> None:
     assert read(attributes) == BOTH | {"contexts": ("in Rome",)}
-    assert kind_of(attributes) is Kind.WRAPPER
+    assert kind_of(attributes) is SpanKind.WRAPPER
 
 
 def test_events_of_a_call_as_json() -> None:
@@ -354,29 +354,29 @@ def test_a_span_without_a_duration_has_no_latency() -> None:
     [
         (
             {"gen_ai.operation.name": "chat", "gen_ai.tool.name": "t", "gen_ai.agent.name": "a"},
-            Kind.GENERATION,
+            SpanKind.GENERATION,
         ),
-        ({"gen_ai.operation.name": "invoke_agent"}, Kind.WRAPPER),
-        ({"gen_ai.operation.name": "execute_tool"}, Kind.TOOL),
-        ({"gen_ai.operation.name": "embeddings"}, Kind.RETRIEVAL),
-        ({"openinference.span.kind": "LLM"}, Kind.GENERATION),
-        ({"openinference.span.kind": "CHAIN"}, Kind.WRAPPER),
-        ({"langfuse.observation.type": "span"}, Kind.WRAPPER),
-        ({"langfuse.observation.type": "evaluator"}, Kind.CHECK),
-        ({"traceloop.span.kind": "workflow"}, Kind.WRAPPER),
-        ({"ai.operationId": "ai.streamText"}, Kind.WRAPPER),
-        ({"ai.operationId": "ai.streamText.doStream"}, Kind.GENERATION),
-        ({"ai.operationId": "ai.toolCall"}, Kind.TOOL),
-        ({"ai.operationId": "ai.embedMany.doEmbed"}, Kind.RETRIEVAL),
-        ({"mlflow.spanType": '"CHAT_MODEL"'}, Kind.GENERATION),
+        ({"gen_ai.operation.name": "invoke_agent"}, SpanKind.WRAPPER),
+        ({"gen_ai.operation.name": "execute_tool"}, SpanKind.TOOL),
+        ({"gen_ai.operation.name": "embeddings"}, SpanKind.RETRIEVAL),
+        ({"openinference.span.kind": "LLM"}, SpanKind.GENERATION),
+        ({"openinference.span.kind": "CHAIN"}, SpanKind.WRAPPER),
+        ({"langfuse.observation.type": "span"}, SpanKind.WRAPPER),
+        ({"langfuse.observation.type": "evaluator"}, SpanKind.CHECK),
+        ({"traceloop.span.kind": "workflow"}, SpanKind.WRAPPER),
+        ({"ai.operationId": "ai.streamText"}, SpanKind.WRAPPER),
+        ({"ai.operationId": "ai.streamText.doStream"}, SpanKind.GENERATION),
+        ({"ai.operationId": "ai.toolCall"}, SpanKind.TOOL),
+        ({"ai.operationId": "ai.embedMany.doEmbed"}, SpanKind.RETRIEVAL),
+        ({"mlflow.spanType": '"CHAT_MODEL"'}, SpanKind.GENERATION),
         ({"gen_ai.operation.name": "something new"}, None),
         ({}, None),
     ],
 )
-def test_what_a_span_is(attributes: dict[str, object], kind: Kind | None) -> None:
+def test_what_a_span_is(attributes: dict[str, object], kind: SpanKind | None) -> None:
     assert kind_of(attributes) is kind
     texts = read(attributes | TEXTS)
-    assert bool(texts) is (kind in (Kind.GENERATION, Kind.WRAPPER, None))
+    assert bool(texts) is (kind in (SpanKind.GENERATION, SpanKind.WRAPPER, None))
 
 
 PLACES = ["gen_ai.prompt", "input.value", "gen_ai.prompt.0.content", "langfuse.observation.input"]

@@ -9,7 +9,7 @@ import pytest
 
 from schemas import codec
 from schemas.events import Event
-from schemas.otel.kinds import Kind
+from schemas.otel.kinds import SpanKind
 from streams.ingest.field_map import FieldMap
 from streams.ingest.files import InputRow, RowSource
 from streams.ingest.publish import BATCH, BadRowError, Preparer, Publication, Tally, raw
@@ -192,7 +192,7 @@ def test_spans_become_events_with_constants_and_those_without_content_are_counte
     content = b"\n".join(json.dumps(each).encode() for each in (span, span | {"attributes": {}}))
     producer, _, _ = publish(tmp_path / "a.jsonl", content + b"\n\n", prepare)
     assert [(event.app, event.text) for event in producer.events] == [("shop", "How deep?")]
-    assert (prepare.spans.read, prepare.spans.published, prepare.spans.others) == (2, 1, {Kind.OTHER: 1})
+    assert (prepare.spans.read, prepare.spans.published, prepare.spans.others) == (2, 1, {SpanKind.OTHER: 1})
 
 
 def test_options_that_spans_cannot_have_are_not_advised(tmp_path: Path) -> None:

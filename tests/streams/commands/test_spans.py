@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import Event
-from schemas.otel.kinds import Kind
+from schemas.otel.kinds import SpanKind
 from schemas.rejection import Rejected
 from streams.ingest.spans import ExportedSpan, spans_from_line
 
@@ -152,7 +152,7 @@ def test_log_records_of_one_call_are_read_together() -> None:
             record("some.other.event", "text"),
         )
     )
-    assert [span.kind for span in read] == [Kind.OTHER, Kind.GENERATION]
+    assert [span.kind for span in read] == [SpanKind.OTHER, SpanKind.GENERATION]
     prompt, completion = read[1].events
     assert (prompt.event_id, prompt.app, prompt.text) == (f"{TRACE}-{SPAN}-prompt", "shop", "How deep?")
     assert (prompt.system_prompt, prompt.provider, prompt.timestamp) == ("Be brief", "openai", START // 10**6)
@@ -182,19 +182,19 @@ def test_a_log_record_with_everything_in_its_attributes() -> None:
 @pytest.mark.parametrize(
     ("attributes", "kind", "switch"),
     [
-        ({"http.method": "GET"}, Kind.OTHER, ""),
+        ({"http.method": "GET"}, SpanKind.OTHER, ""),
         (
             {"gen_ai.request.model": "m"},
-            Kind.GENERATION,
+            SpanKind.GENERATION,
             "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
         ),
-        ({"llm.request.type": "chat", "gen_ai.system": "x"}, Kind.GENERATION, "TRACELOOP_TRACE_CONTENT"),
-        ({"openinference.span.kind": "LLM"}, Kind.GENERATION, "OPENINFERENCE_HIDE_INPUTS"),
-        ({"ai.operationId": "ai.generateText.doGenerate"}, Kind.GENERATION, "recordInputs"),
-        ({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.result": "x"}, Kind.TOOL, ""),
+        ({"llm.request.type": "chat", "gen_ai.system": "x"}, SpanKind.GENERATION, "TRACELOOP_TRACE_CONTENT"),
+        ({"openinference.span.kind": "LLM"}, SpanKind.GENERATION, "OPENINFERENCE_HIDE_INPUTS"),
+        ({"ai.operationId": "ai.generateText.doGenerate"}, SpanKind.GENERATION, "recordInputs"),
+        ({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.result": "x"}, SpanKind.TOOL, ""),
     ],
 )
-def test_what_a_span_without_events_was(attributes: dict[str, Any], kind: Kind, switch: str) -> None:
+def test_what_a_span_without_events_was(attributes: dict[str, Any], kind: SpanKind, switch: str) -> None:
     (span,) = spans(FLAT | {"attributes": attributes})
     assert (span.kind, span.events) == (kind, ())
     assert switch in span.switch

@@ -18,7 +18,7 @@ from schemas.events import (
     RuleHit,
     ScoredEvent,
 )
-from streams.terminal.messages import STREAMS, Filter, Stream, as_json, hit, moment
+from streams.terminal.messages import TAILS, Filter, Tail, as_json, hit, moment
 from streams.terminal.progress import Progress
 from streams.terminal.table import Aligner
 from tests.streams.records import Clock
@@ -62,7 +62,7 @@ LINES = {
 
 @pytest.mark.parametrize("name", LINES)
 def test_a_line_tells_what_matters_and_never_a_text(name: str) -> None:
-    stream = STREAMS[name]
+    stream = TAILS[name]
     message = stream.decode(codec.encode(MESSAGES[name]))
     line = click.unstyle(Aligner().line(stream.line(message, 60_000)))
     date, time, *rest = line.split()
@@ -74,7 +74,7 @@ def test_a_line_tells_what_matters_and_never_a_text(name: str) -> None:
 @pytest.mark.parametrize("name", MESSAGES)
 def test_filters_suit_the_messages(name: str) -> None:
     """A filter that is offered works; the codec would raise AttributeError for one that does not."""
-    wanted = dict.fromkeys(STREAMS[name].filters, "critical")
+    wanted = dict.fromkeys(TAILS[name].filters, "critical")
     assert Filter(**wanted).matches(MESSAGES[name]) is (not wanted)
     assert Filter().matches(MESSAGES[name])
 
@@ -90,7 +90,7 @@ class Note(msgspec.Struct):
 
 
 def test_a_message_without_a_line_of_its_own_shows_ids_and_names() -> None:
-    stream = Stream(("notes",), Note)
+    stream = Tail(("notes",), Note)
     [_, *cells] = stream.line(Note("n1", "shop", SECRET), 1)
     assert [cell.text for cell in cells] == ["n1", "shop", "-"]
     assert stream.filters == ("app",)
@@ -100,14 +100,14 @@ def test_a_word_of_tomorrow_is_shown_and_passes_the_filters_that_it_may() -> Non
     alert = decode(Alert, codec.encode(MESSAGES["alerts"]).replace(b'"high"', b'"fatal"'))
     assert Filter(severity="critical").matches(alert)
     assert not Filter(action="block").matches(alert)
-    assert "fatal" in Aligner().line(STREAMS["alerts"].line(alert, 1))
+    assert "fatal" in Aligner().line(TAILS["alerts"].line(alert, 1))
 
 
 def test_moments() -> None:
     assert moment(1_700_000_000_123) == "2023-11-14 22:13:20.123Z"
     assert moment(10**17) == str(10**17)
     event = msgspec.structs.replace(EVENT, timestamp=dt.datetime(2026, 1, 2))
-    assert STREAMS["events"].line(event, 0)[0].text == "2026-01-02 00:00:00.000Z"
+    assert TAILS["events"].line(event, 0)[0].text == "2026-01-02 00:00:00.000Z"
 
 
 @pytest.mark.parametrize(

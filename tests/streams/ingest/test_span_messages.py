@@ -5,7 +5,7 @@ import pytest
 
 from schemas import codec
 from schemas.events import Event
-from schemas.otel.kinds import Kind
+from schemas.otel.kinds import SpanKind
 from streams.ingest import span_messages
 from streams.ingest.field_map import FieldMap
 from streams.ingest.files import InputRow
@@ -81,7 +81,7 @@ def test_every_span_is_accounted_for() -> None:
     spans = [call("Hi"), around("Hi"), tool, silent, silent, {"http.method": "GET"}, only]
     prepared(preparer, *(line(i, each) for i, each in enumerate(spans)))
     tally = preparer.spans
-    assert tally.others == {Kind.TOOL: 1, Kind.OTHER: 1}
+    assert tally.others == {SpanKind.TOOL: 1, SpanKind.OTHER: 1}
     assert [" ".join(text.split()) for text in summary(tally)] == [
         "spans 7",
         "2 published, 1 without a prompt",

@@ -20,7 +20,6 @@ from streams.kafka.dead_letters import (
     DeadLetters,
     Refused,
     TooManyDeadLetters,
-    app_of,
     dead_letter,
 )
 from streams.settings import Settings
@@ -43,22 +42,6 @@ def test_a_dead_letter_points_to_its_record() -> None:
 def test_a_record_without_value_is_a_letter_too() -> None:
     letter = dead_letter(Refused(FakeRecord(None), "null_value", ""), 10)
     assert (letter.size, letter.payload) == (0, b"")
-
-
-@pytest.mark.parametrize(
-    ("payload", "app"),
-    [
-        (b'{"app": "shop", "kind": 7}', "shop"),
-        (b'{"app": 7}', ""),
-        (b'{"app": "%s"}' % (b"x" * 257), ""),
-        (b'{"app": "shop"', ""),
-        (b"\xff", ""),
-        (b"[" * 100_000, ""),
-        (None, ""),
-    ],
-)
-def test_the_app_is_told_where_it_can_be_read(payload: bytes | None, app: str) -> None:
-    assert app_of(payload) == app
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.store.blocks import LEAST_BYTES, PATIENCE, SUSPICIOUS, Blocks, Rejected
+from streams.store.blocks import LEAST_BYTES, PATIENCE, SUSPICIOUS, Blocks, RefusedRow
 from streams.store.errors import BlockTooLargeError, DoubtfulRowError, RetryableStoreError, RowError
 
 
@@ -59,7 +59,7 @@ def test_when_every_row_is_refused_it_is_the_table(error: type[RowError]) -> Non
     assert table.attempts < 3 * (SUSPICIOUS * 2 + 20), "and that is found soon"
     table.bad = {7}
     waiting.insert(table)
-    assert waiting.refused == [Rejected(7, "no", error is RowError)]
+    assert waiting.refused == [RefusedRow(7, "no", error is RowError)]
     assert table.kept == [row for row in range(200) if row != 7]
 
 
@@ -82,7 +82,7 @@ def test_a_table_that_is_mended_meanwhile_loses_no_row() -> None:
 def test_a_row_alone_is_only_given_up_when_it_is_surely_to_blame() -> None:
     alone = blocks(1)
     alone.insert(Table({0}))
-    assert alone.refused == [Rejected(0, "no")]
+    assert alone.refused == [RefusedRow(0, "no")]
     doubtful = blocks(1)
     with pytest.raises(RetryableStoreError):
         doubtful.insert(Table({0}, error=DoubtfulRowError))
@@ -123,7 +123,7 @@ def test_a_row_that_is_too_large_alone_does_not_hold_up_the_others() -> None:
 
     table, waiting = Table(), blocks(10, 10**9)
     waiting.insert(insert)
-    assert waiting.refused == [Rejected(5, "HTTP status 413")]
+    assert waiting.refused == [RefusedRow(5, "HTTP status 413")]
     assert table.kept == [0, 1, 2, 3, 4, 6, 7, 8, 9]
 
 

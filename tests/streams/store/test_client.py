@@ -25,7 +25,7 @@ from schemas.events import (
 from streams.local.clickhouse import start_clickhouse
 from streams.local.process import free_port
 from streams.store import tables
-from streams.store.blocks import Blocks, Rejected
+from streams.store.blocks import Blocks, RefusedRow
 from streams.store.client import Store
 from streams.store.ddl import EVENTS_VIEW, column_types, expected_types
 from streams.store.errors import (
@@ -259,7 +259,7 @@ def test_a_batch_may_span_more_months_than_clickhouse_likes(store: Store) -> Non
     assert store.query(f"SELECT count(), {extremes} FROM alerts").rows == [(120, moments[0], moments[-1])]
 
 
-def inserted(insert: Callable[[Any, str], None], batch: list[Any]) -> list[Rejected[Any]]:
+def inserted(insert: Callable[[Any, str], None], batch: list[Any]) -> list[RefusedRow[Any]]:
     blocks = Blocks(batch, "t", lambda _: 1)
     blocks.insert(insert)
     assert blocks.done
