@@ -65,6 +65,7 @@ def events_from_span(
     instructions = [message.text for message in _messages(sources, "system_prompt", "system")]
     contexts = turn.contexts + _documents(sources)
     text, tool_calls = _answer(sources, split_answer(asked)[1] if whole else [])
+    # The nearest word counts: what the span itself says, then its events, then its resource.
     known = {**(resource or {}), **told, **attributes}
     common: dict[str, Any] = {
         "app": _UNKNOWN_SERVICE,
@@ -104,6 +105,7 @@ def _fields(attributes: Mapping[str, object], on: str) -> dict[str, Any]:
     for name, target in (*ATTRIBUTES.items(), *several):
         if target.convert is None or target.on not in ("both", on) or target.field in fields:
             continue
+        # The first name with a usable value counts: exporters write old and new names side by side.
         if (given := attributes.get(name)) is not None and (value := target.convert(given)) not in (None, ""):
             fields[target.field] = value
     return fields

@@ -197,6 +197,7 @@ async def _republish(
     left = {letter.dead_letter_id: letter for letter in letters}
     async with producing(settings) as producer, reading_again(settings) as source:
         republisher = Republisher(settings, producer, checked=checked)
+        # Mended ones first: what was kept of them is not to be looked for any more.
         for id_ in mended.keys() & left.keys():
             await republisher.publish(left.pop(id_), mended[id_], None)
         with counting("dead letters read") as seen:
@@ -204,6 +205,7 @@ async def _republish(
                 if whole:
                     letter = left.pop(id_)
                     await republisher.publish(letter, payload, source if letter.repeats else None)
+        # Their payloads were cut: those are read again from where the messages were.
         for letter in left.values():
             await republisher.publish(letter, None, source)
         await republisher.flush()

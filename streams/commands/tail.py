@@ -95,6 +95,7 @@ async def _tail(
                 continue
             if as_json:
                 write(messages.as_json(record.value) + "\n")
+                # Whoever reads this from a pipe waits for the line.
                 sys.stdout.flush()
             else:
                 click.echo(aligner.line(stream.line(message, record.timestamp)))
@@ -134,6 +135,7 @@ async def _merged(consumer: Any, ends: Mapping[Any, int]) -> AsyncGenerator[Any,
         for part in empty:
             if await consumer.position(part) >= ends[part]:
                 del waiting[part]
+        # The oldest is known only once every partition that goes on has shown one.
         if lacking := [part for part in empty if part in waiting]:
             for part, records in (await consumer.getmany(*lacking, timeout_ms=POLL_MS)).items():
                 waiting[part].extend(records)

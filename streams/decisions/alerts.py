@@ -70,6 +70,7 @@ class Alerting:
         event that was not read in full: there was no time for that, and explaining it takes more.
         """
         with self._telemetry.stage("explain"):
+            # Explained by urgency, published in order: the allowance may end before the batch does.
             urgent = sorted(range(len(raised)), key=lambda number: _urgency(raised[number]), reverse=True)
             evidence = {number: self._evidence(raised[number], hurried) for number in urgent}
         for severity, count in Counter(hit.severity for each in raised for hit in each.hits).items():

@@ -23,8 +23,10 @@ UNPACKED_BYTES: Final = 32 * 1024 * 1024
 """Of one batch, at most: four times the largest that a topic of weir takes; producers make them of 16 kB to
 1 MB. A role holds one or two of them at a time."""
 _FIRST_BYTES: Final = 256 * 1024
+"""The smallest buffer that is tried: most batches unpack into less, so once is enough."""
 _XERIAL: Final = b"\x82SNAPPY\x00"
 _XERIAL_HEADER: Final = 16
+"""The mark and two version numbers, which say nothing about the blocks."""
 _BLOCK: Final = struct.Struct(">i")
 
 
@@ -60,6 +62,7 @@ def snappy(payload: Any) -> bytes:
     data = bytes(payload)
     try:
         blocks = _xerial_blocks(data) if data.startswith(_XERIAL) else [data]
+        # Asked before anything is unpacked: unlike the other formats, this one says how long it will be.
         if sum(cramjam.snappy.decompress_raw_len(block) for block in blocks) > UNPACKED_BYTES:
             raise UnpackedTooLarge
         return b"".join(bytes(cramjam.snappy.decompress_raw(block)) for block in blocks)
@@ -87,6 +90,7 @@ def _unpacked(into: Callable[[Any, bytearray], int], payload: Any) -> bytes:
         try:
             return bytes(memoryview(buffer)[: into(data, buffer)])
         except cramjam.DecompressionError as error:
+            # cramjam has no error of its own for a buffer that is too small.
             if str(error) != "failed to write whole buffer":
                 raise Undecodable(type(error).__name__) from None
         if size == UNPACKED_BYTES:

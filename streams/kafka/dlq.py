@@ -51,6 +51,7 @@ class Letters:
 
     def find(self, prefix: str) -> list[DeadLetter]:
         """Return the letters whose id begins with `prefix`."""
+        # A whole id means that letter, whatever else begins with it.
         if prefix in self._by_id:
             return [self._by_id[prefix]]
         return [letter for id_, letter in self._by_id.items() if id_.startswith(prefix)]
@@ -79,6 +80,7 @@ async def scan(settings: KafkaSettings, seen: Callable[[int, int], None]) -> Asy
     """Yield what is in the topic now, in order within each partition; tells `seen` how many of how many."""
     async with consuming(settings, topics.DEAD_LETTERS) as consumer:
         parts = consumer.assignment()
+        # What comes while this reads is for the next time: with a flood of letters it would never end.
         begins, ends = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
         total, count = sum(ends.values()) - sum(begins.values()), 0
         for part, end in ends.items():
@@ -108,6 +110,7 @@ async def payloads(
             continue
         with contextlib.suppress(codec.Rejected):
             letter = codec.decode(DeadLetter, record.value)
+            # A record that says what was done about a letter has no payload; an earlier one of that id does.
             if letter.payload:
                 left.discard(letter.dead_letter_id)
                 yield letter.dead_letter_id, letter.payload, len(letter.payload) == letter.size

@@ -15,11 +15,10 @@ from streams.policy.contradictions import contradiction
 from streams.policy.rules import Policy, Rule
 from streams.policy.yaml_subset import MAX_BYTES, Document, Problem, YamlError, read
 
-"""The policy that ships with weir."""
-
 Ranges = Mapping[str, Range]
 _NO_RANGES: Ranges = MappingProxyType({})
 _SHOWN = 50
+"""Problems that are told, at most: a file that is no policy may have one in each line."""
 _CONDITION = "a condition is text such as: injection >= 0.9, or a list under any: or all:"
 _EXPECTED = {
     "string_type": "must be text",
@@ -69,6 +68,7 @@ def load(path: Path | str, metrics: Mapping[str, str], ranges: Ranges = _NO_RANG
     """
     try:
         with Path(path).open("rb") as file:
+            # One more than allowed shows that there is more, without reading all of a wrong file.
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -89,12 +89,14 @@ def parse(
         model = _PolicyDocument.model_validate(document.value, context={"metrics": metrics, "ranges": ranges})
     except ValidationError as error:
         details = [each for each in error.errors(include_url=False) if not _follows_from_another(each)]
+        # One mistake, a detector that does not run, shows in many rules: it is told once.
         missing = [each for each in details if _missing_detector(each)]
         wrong = [each for each in details if each not in missing]
         problems += [Problem(document.line_of(each["loc"]), _explain(each)) for each in wrong]
         if missing:
             problems.append(_of_missing_detectors(missing, document))
         raise PolicyError(source, problems) from None
+    # Of rules that are valid by themselves: what excludes what can only be asked of those.
     problems += _contradictions(model, document, FIELD_RANGES | dict(ranges))
     if problems:
         raise PolicyError(source, problems)

@@ -63,6 +63,7 @@ def read(data: bytes) -> Document:
     if len(data) > MAX_BYTES:
         raise YamlError(0, f"the file is larger than {MAX_BYTES // 1024} KiB, the most a policy may have")
     try:
+        # Editors on Windows put a mark before the first character.
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
@@ -130,6 +131,7 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent) -> Value:
         if any("\ud800" <= character <= "\udfff" for character in event.value):
             raise YamlError(_line(event), "half of a surrogate pair: write the character itself")
+        # A word in quotes is text: "null" is a name, null is nothing.
         plain = event.style is None
         return _WORDS.get(event.value, event.value) if plain else str(event.value)
 
@@ -151,6 +153,7 @@ class _Builder:
                 self._result.problems.append(
                     Problem(line, f"the key '{key}' stands twice (first in line {first})")
                 )
+                # Read all the same, to get past it, under a path that nobody asks for.
                 self._node(next(self._events), (*path, f"{key}\0{line}"))
                 continue
             self._result.lines[*path, key] = line

@@ -27,6 +27,7 @@ from streams.telemetry.metrics import Telemetry
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY_S, LAST_DELAY_S = 0.2, 10.0
+"""Between attempts, doubled from one to the other; with jitter, so that archives do not come all at once."""
 Decoded = tuple[Record, Any]
 
 
@@ -66,6 +67,7 @@ class Archive:
             # One that cannot be kept must not become another one, which would come round for ever.
             letters = [each for each in refused if each.record.topic != topics.DEAD_LETTERS]
             self._drop([each for each in refused if each.record.topic == topics.DEAD_LETTERS])
+            # Delivered before the offsets are committed: a crash in between repeats letters and loses none.
             await self._dead.deliver(self._producer, letters)
             bad = {(each.record.topic, each.record.partition, each.record.offset) for each in refused}
             self._dead.limit.check((r.topic, r.partition, r.offset) not in bad for r in piece)
@@ -139,6 +141,7 @@ class Archive:
                 )
                 await asyncio.sleep(wait)
                 delay = min(delay * 2, LAST_DELAY_S)
+        # Only rows that went in show that the store is well: all may have been refused.
         if blocks.taken:
             self._telemetry.degrade("store", False)
         self._telemetry.count(catalogue.ROWS, blocks.taken, topics.BY_TOPIC[topic].table)

@@ -36,6 +36,7 @@ def run_role(name: str, make: Callable[[Settings, Telemetry], Role]) -> None:
 
 async def _run(settings: Settings, telemetry: Telemetry, role: Role, port: int) -> None:
     server = TelemetryServer(telemetry, settings.http_host, port, f"WEIR_{role.name.upper()}_PORT")
+    # First: whoever probes a role that waits for its broker must find it alive.
     await server.start()
     try:
         await _wait_for_topics(settings)

@@ -21,6 +21,7 @@ EVENTS_VIEW = _VIEW.format(EVENTS.name)
 _METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TTL = re.compile(r"\bTTL inserted_at \+ toIntervalDay\((\d+)\)")
 _WAIT = {"alter_sync": 2}
+"""Every replica has a column before a row with it comes."""
 _METRIC_TYPE = "Nullable(Float32)"
 _COLUMNS = re.compile(
     r"CREATE TABLE IF NOT EXISTS (?P<made>\w+)\s*\((?P<all>.*)\)\s*ENGINE"
@@ -114,6 +115,7 @@ def changed_column(types: Mapping[str, str], table: Table, written: Sequence[str
 
 
 def _plain(type_: str) -> str:
+    # How a column is stored is up to whoever runs the store: it takes the same values.
     match = _LOW_CARDINALITY.fullmatch(type_)
     return match[1] if match else type_
 

@@ -70,12 +70,14 @@ def migrate(client: Client, migrations: list[Migration] | None = None) -> Change
     done = _history(client)
     _verify(migrations, done)
     if lost := missing(client, migrations):
+        # All that was applied, in order, not the lost ones alone: later migrations build on earlier ones.
         for migration in migrations:
             if migration.version in done:
                 _run(client, migration.up)
     pending = [migration for migration in migrations if migration.version not in done]
     for migration in pending:
         _run(client, migration.up)
+        # Noted last: after a crash in between it is run once more, which is harmless.
         row = (migration.version, migration.name, migration.checksum)
         client.insert("schema_migrations", [row], column_names=["version", "name", "checksum"])
     return Changes(pending, lost)
@@ -90,6 +92,7 @@ def rollback(client: Client, to: int, migrations: list[Migration] | None = None)
     undone = [m for m in reversed(migrations) if m.version in done and m.version > to]
     for migration in undone:
         _run(client, migration.down)
+        # Waited for: a `migrate` right after this must not find the row.
         client.command(
             "ALTER TABLE schema_migrations DELETE WHERE version = {version:UInt32}",
             parameters={"version": migration.version},
@@ -141,4 +144,5 @@ def _verify(migrations: list[Migration], done: dict[int, tuple[str, str]]) -> No
 
 def _run(client: Client, sql: str) -> None:
     for statement in parts(sql):
+        # Every replica has the change before the next statement builds on it.
         client.command(statement, settings={"alter_sync": 2})

@@ -4,7 +4,9 @@ import re
 from typing import Final
 
 _COMMENT: Final = r"--[^\n]*|/\*.*?(?:\*/|\Z)"
+"""One that nobody ends goes to the end of the text."""
 _QUOTED: Final = r"""'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*\""""
+# Comments and quotes in one pass, whichever begins first: a quote in a comment opens nothing.
 _NOT_CODE: Final = re.compile(rf"{_COMMENT}|{_QUOTED}", re.DOTALL)
 _COMMENT_OR_QUOTED: Final = re.compile(rf"(?P<comment>{_COMMENT})|{_QUOTED}", re.DOTALL)
 _FORMAT: Final = re.compile(r"\bFORMAT\s+\w+\s*(?:\bSETTINGS\b.*)?\Z", re.IGNORECASE | re.DOTALL)
@@ -22,6 +24,7 @@ def split(text: str, separator: str) -> list[str]:
 
 def without_comments(text: str) -> str:
     """Return SQL with a blank in place of each comment."""
+    # A blank, so that the words on both sides stay two.
     return _COMMENT_OR_QUOTED.sub(lambda found: " " if found["comment"] else found[0], text).strip()
 
 

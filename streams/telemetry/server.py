@@ -22,6 +22,7 @@ class TelemetryServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
+        # Probes come every few seconds: a line for each would hide all else in the log.
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         host, port = self._address

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 TERMINAL_S = 0.2
 ELSEWHERE_S = 5.0
+"""In a log lines stay, so they come seldom."""
 
 
 class Progress:
@@ -35,6 +36,7 @@ class Progress:
         self._shown = now
         line = self.line(now)
         if self._terminal:
+            # Padded, since the line before may have been longer.
             sys.stderr.write("\r" + line.ljust(self._width))
             self._width = len(line)
         else:

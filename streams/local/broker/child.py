@@ -9,6 +9,7 @@ from typing import Self
 
 from streams.local.process import HOST, Child, require_port
 
+# The request by which a client learns what a broker speaks; version 0 is answered by each.
 _API_VERSIONS = struct.Struct(">ihhih")
 _KEY, _VERSION, _CORRELATION, _NO_CLIENT_ID = 18, 0, 1, -1
 

@@ -15,6 +15,7 @@ def each_partition(
 ) -> list[Answer]:
     """Return the answers of all partitions, with the fault of those that have one."""
 
+    # A partition that fails must not keep the answers of the others back.
     def one(topic: str, part: Request) -> Answer:
         try:
             return {"index": part["index"], "error": Code.NONE, **answer(topic, part)}

@@ -41,6 +41,7 @@ class LogSegment:
             if written != len(data):
                 raise OSError(f"{written} of {len(data)} bytes written")  # noqa: TRY301
         except OSError:
+            # Half a batch must not stay: those behind it would not be found.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self.size)
             raise
@@ -52,6 +53,7 @@ class LogSegment:
         good = 0
         for position, batch in self.headers(0):
             data = self.read(position, batch.size)
+            # Where one is damaged, its length says nothing about where the next one begins.
             if not intact(data, batch):
                 break
             good = position + batch.size
@@ -72,6 +74,7 @@ class LogSegment:
 
     def position(self, offset: int) -> int:
         """Return where the first batch is that ends at an offset or after it; the size where none is."""
+        # The index is sparse: from the entry before it headers are read on.
         entry = bisect.bisect_right(self._offsets, offset) - 1
         start = self._positions[entry] if entry >= 0 else 0
         for position, batch in self.headers(start):

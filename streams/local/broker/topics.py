@@ -14,8 +14,10 @@ from streams.local.broker.config import Config
 from streams.local.broker.partition import Partition, write_atomically
 
 MOST_PARTITIONS = 1_000
+"""Of a topic: each holds a file open, and a client can ask for any number."""
 _NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,200}")
 _DELETED = "deleted-"
+"""A folder that is being deleted; what a crash has left of it goes at the next start."""
 
 
 class Topics:
@@ -106,6 +108,7 @@ class Topics:
     def delete(self, name: str) -> None:
         """Delete a topic with its records; raises `Fault`."""
         logs = self.partitions(name)
+        # Forgotten first: a crash in between leaves files without a topic, not a topic without files.
         del self._topics[name], self._configs[name], self._ids[name]
         self._save()
         for index, log in enumerate(logs):

@@ -12,6 +12,7 @@ from streams.local.broker.partition import write_atomically
 from streams.local.broker.topics import Topics
 
 _LAST_EPOCH = 32_767
+"""An epoch has 16 bits on the wire: after the last one the name gets another producer id."""
 
 
 class Transactions:
@@ -25,6 +26,7 @@ class Transactions:
         self._next: int = state.get("next", 1)
         self._ids: dict[str, list[int]] = state.get("ids", {})  # producer, epoch, time-out in ms
         self._pending: dict[str, dict[str, list[list[Any]]]] = state.get("pending", {})  # by id and group
+        # When they began is not kept: after a restart each has its whole time-out again.
         now = time.monotonic()
         self._begun = {name: now for name, (producer, *_) in self._ids.items() if self._open(producer)}
 
@@ -65,6 +67,7 @@ class Transactions:
         now = time.monotonic()
         for name, begun in list(self._begun.items()):
             if now > begun + self._ids[name][2] / 1000:
+                # A producer that was merely slow must not go on in a transaction that is gone.
                 self._ids[name][1] += 1
                 self._end(name, commit=False)
                 self._save()

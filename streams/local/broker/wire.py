@@ -87,6 +87,7 @@ def _array(item: Codec, size: Codec) -> Codec:
 
 def _read_varint(reader: Reader) -> int:
     value = 0
+    # Five bytes hold 32 bits; more would be a length that nothing has.
     for shift in range(0, 35, 7):
         (byte,) = reader.take(1)
         value |= (byte & 0x7F) << shift
@@ -132,6 +133,7 @@ def _types(text_size: Codec, size: Codec) -> dict[str, Codec]:
 
 
 _I32 = _number("i")
+# Compact lengths are one more than they are, so that 0 can mean none.
 _VARINT = Codec(
     lambda reader: _read_varint(reader) - 1, lambda value, out: _write_varint(value + 1, out), None
 )
