@@ -1,7 +1,4 @@
-"""The files of a deployment agree with the program: settings, commands, ports, secrets.
-
-There is no Docker engine in the tests: nothing here builds or runs an image.
-"""
+"""The files of a deployment agree with the program: settings, commands, ports, secrets. No image is built."""
 
 import fnmatch
 import json

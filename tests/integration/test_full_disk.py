@@ -13,7 +13,7 @@ from schemas import codec, topics
 from streams.local.broker import Broker
 from streams.local.process import free_port
 from tests.harness import PATIENCE_S, Weir, wait_until
-from tests.streams.store.test_client import scored
+from tests.streams.store.rows import scored
 
 COUNT, TEXT = 2000, 4000
 """Rows, and characters of each; drawn at random, they shrink by a third at most."""

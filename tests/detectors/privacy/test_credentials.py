@@ -1,12 +1,8 @@
 import random
 import string
-import time
-from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from detectors.batch import Batch
 from detectors.limits import EVIDENCE_LIMIT, SCAN_LIMIT
@@ -248,53 +244,6 @@ def test_evidence_names_kind_and_place_and_never_the_value() -> None:
 
 def test_what_is_beyond_the_limit_is_not_searched() -> None:
     assert find("x" * SCAN_LIMIT + " pwd=abc123") == []
-
-
-@given(st.text(st.sampled_from("password=:key is'\"\nsk-1eyJ.ghp_A/@\ud800é"), max_size=120))
-def test_findings_are_sorted_and_within_the_text(text: str) -> None:
-    found = find(text)
-    assert all(0 <= f.start < f.end <= len(text) for f in found)
-    assert all(left.end <= right.start for left, right in pairwise(found))
-
-
-@pytest.mark.parametrize(
-    "unit",
-    [
-        "password=",
-        "password: aaaa1a ",
-        "key is ",
-        "eyJ",
-        "eyJaaaaaaaa.",
-        "://a:",
-        "://",
-        "sk-",
-        "sk-a",
-        "bearer ",
-        "AKIA",
-        "-----BEGIN PRIVATE KEY-----",
-        KEY,
-        "token:'",
-        "password\n",
-        "pwd" + "-" * 24,
-        "gh",
-        "ghp_",
-        "xoxb-",
-        "SG.",
-        "password: ['a1b2c3',",
-        "passwords:\n- ab12cd34\n",
-        "cookie: a=b; ",
-        "authorization: digest a=b ",
-        "wifi:P:aaaa",
-        "role password '",
-        "token: " + "{" * 100,
-        "a",
-    ],
-)
-def test_a_hostile_text_ends_in_bounded_time(unit: str) -> None:
-    text = unit * (1_000_000 // len(unit))
-    started = time.perf_counter()
-    find(text)
-    assert time.perf_counter() - started < 3.0
 
 
 def test_many_mentions_of_secrets_are_none() -> None:

@@ -9,8 +9,7 @@ from schemas.events import ToolCall
 from schemas.otel.attributes import ATTRIBUTES
 from schemas.otel.content import SpanEvent
 from schemas.otel.kinds import has_reasoning
-from tests.schemas.otel.test_notations import ANSWER, BOTH, CALL, USER, read
-from tests.schemas.otel.test_spans import convert
+from tests.schemas.otel.samples import ANSWER, BOTH, CALL, USER, convert, read
 
 ASKED = "Where is my parcel?"
 SAID = "On its way"

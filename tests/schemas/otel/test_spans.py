@@ -1,5 +1,4 @@
 import json
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -9,30 +8,8 @@ from hypothesis import strategies as st
 from schemas.codec import Decoder, decode, encode
 from schemas.events import Event, ToolCall
 from schemas.otel.attributes import ATTRIBUTES
-from schemas.otel.content import SpanEvent
 from schemas.otel.spans import events_from_span
-
-TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-START, END = 1_800_000_000_000_000_000, 1_800_000_001_250_000_000
-TEXTS = {"gen_ai.prompt": "Hello?", "gen_ai.completion": "Hi."}
-
-
-def convert(
-    attributes: Mapping[str, object],
-    resource: Mapping[str, object] | None = None,
-    events: Sequence[SpanEvent] = (),
-) -> list[Event]:
-    return events_from_span(
-        attributes, trace_id=TRACE, span_id=SPAN, start_ns=START, end_ns=END, resource=resource, events=events
-    )
-
-
-def pair(
-    attributes: Mapping[str, object], resource: Mapping[str, object] | None = None
-) -> tuple[Event, Event]:
-    prompt, completion = convert({**TEXTS, **attributes}, resource)
-    return prompt, completion
-
+from tests.schemas.otel.samples import END, SPAN, TEXTS, TRACE, convert, pair
 
 NEW = {
     "gen_ai.operation.name": "chat",

@@ -12,25 +12,12 @@ from schemas import codec, topics
 from schemas.events import DeadLetter, Event
 from streams.kafka.clients import producing, read_to_end
 from streams.kafka.dead_letters import Refused, dead_letter
-from streams.kafka.topics import create_topics
 from streams.settings import load
 from tests.streams.records import FakeRecord
-from tests.streams.weir import forget_settings, run
+from tests.streams.weir import run
 
+pytestmark = pytest.mark.usefixtures("on_broker")
 AT = 1_790_000_000_000
-
-
-@pytest.fixture(autouse=True)
-def kafka(broker: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    forget_settings(monkeypatch, tmp_path)
-    monkeypatch.setenv("WEIR_KAFKA", broker)
-    asyncio.run(create_topics(load()))
-
-
-@pytest.fixture
-def app() -> str:
-    """An app of this test alone: the broker's topics are shared."""
-    return f"app-{uuid.uuid4()}"
 
 
 def send(topic: str, *messages: tuple[bytes | None, bytes]) -> None:

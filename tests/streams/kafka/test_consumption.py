@@ -2,132 +2,30 @@
 
 import asyncio
 import contextlib
-import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import NewPartitions, NewTopic, RecordsToDelete
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas import topics
 from schemas.rejection import Reason
-from streams.kafka.clients import client_options, consuming
+from streams.kafka.clients import client_options
 from streams.kafka.decompression import UNPACKED_BYTES
-from streams.kafka.faust_worker import Worker
-from streams.kafka.records import Record, RefusedBatch
-from streams.kafka.topics import administering, create_topics
-from streams.local.broker import Broker
+from streams.kafka.records import RefusedBatch
+from streams.kafka.topics import administering
 from streams.settings import Settings
-from streams.telemetry.metrics import Telemetry
-from tests.brokers import KafkaBroker
+from tests.streams.kafka.working import (
+    CODECS,
+    Recorder,
+    create,
+    numbers,
+    producing,
+    publish,
+    until,
+    working,
+)
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
-CODECS = ("gzip", "lz4", "snappy", "zstd")
-SOON_S = 30.0
-
-
-class Recorder:
-    """A role that notes what it is given."""
-
-    name = "guard"
-    batch_records = 500
-    linger_s = 0.0
-
-    def __init__(self, topic: str) -> None:
-        self.topics: tuple[str, ...] = (topic,)
-        self.records: list[Record] = []
-        self.sizes: list[int] = []
-        """Bytes of each batch."""
-        self.telemetry = Telemetry("guard")
-
-    async def start(self) -> None: ...
-
-    async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None: ...
-
-    async def handle(self, records: Sequence[Record]) -> bool:
-        self.records += records
-        self.sizes.append(sum(len(record.value or b"") for record in records))
-        return True
-
-    async def stop(self) -> None: ...
-
-    @property
-    def values(self) -> list[bytes | None]:
-        return [record.value for record in self.records]
-
-    def metric(self, name: Any) -> float:
-        found: float | None = self.telemetry.registry.get_sample_value(name)
-        return found or 0.0
-
-
-@pytest.fixture
-def settings(kafka: KafkaBroker) -> Settings:
-    """Settings with a group of the test's own."""
-    group = uuid.uuid4().hex
-    return Settings(
-        kafka=kafka.address, group_prefix=group, kafka_session_timeout_s=2, drain_timeout_s=5, _env_file=None
-    )
-
-
-@pytest.fixture
-async def topic(settings: Settings) -> str:
-    """A topic of the test's own, with one partition."""
-    name = f"t{uuid.uuid4().hex}"
-    await create(settings, name)
-    return name
-
-
-async def create(settings: Settings, name: str, **configs: str) -> None:
-    options = {"max.message.bytes": str(8 << 20)} | configs
-    async with administering(settings) as admin:
-        created = await admin.create_topics([NewTopic(name, 1, 1, topic_configs=options)])
-        assert not created.topic_errors[0][1], created
-
-
-@contextlib.asynccontextmanager
-async def working(settings: Settings, what: "str | Recorder") -> AsyncIterator[Any]:
-    role = Recorder(what) if isinstance(what, str) else what
-    worker = Worker(settings, role, role.telemetry)
-    running = asyncio.create_task(worker.run())
-    try:
-        yield role
-    finally:
-        worker.request_stop()
-        await running
-
-
-@contextlib.asynccontextmanager
-async def producing(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(
-        **client_options(settings), max_batch_size=64 << 20, max_request_size=64 << 20, **options
-    )
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
-
-
-async def publish(settings: Settings, topic: str, values: Sequence[bytes], **options: Any) -> None:
-    async with producing(settings, **options) as producer:
-        await asyncio.gather(*[await producer.send(topic, value, partition=0) for value in values])
-
-
-async def until(condition: Any, seconds: float = SOON_S) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (conditions of many kinds)
-            await asyncio.sleep(0.05)
-
-
-def skip_embedded(kafka: KafkaBroker, why: str) -> None:
-    if isinstance(kafka, Broker):
-        pytest.skip(f"the embedded broker {why}")
-
-
-def numbers(start: int, end: int) -> list[bytes]:
-    return [b"%d" % i for i in range(start, end)]
 
 
 @contextlib.asynccontextmanager
@@ -249,113 +147,3 @@ async def test_a_position_beyond_the_end_is_mended(settings: Settings, topic: st
         await until(lambda: "lost_records" in role.telemetry.health()[1]["degraded"])
         await asyncio.sleep(1.5)
     assert await committed(settings, topic) == 10
-
-
-async def test_records_gone_before_they_were_read_are_counted(
-    settings: Settings, topic: str, kafka: KafkaBroker
-) -> None:
-    skip_embedded(kafka, "deletes no records")
-    await publish(settings, topic, numbers(0, 10))
-    async with working(settings, topic) as role:
-        await until(lambda: len(role.records) == 10)
-        await asyncio.sleep(1.5)
-    await publish(settings, topic, numbers(10, 40))
-    async with administering(settings) as admin:
-        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(30)})
-    async with working(settings, topic) as role:
-        await until(lambda: role.values == numbers(30, 40))
-        await until(lambda: role.metric("weir_lost_records_total") == 20)
-        assert role.telemetry.health()[1]["degraded"] == ["lost_records"]
-
-
-async def test_new_partitions_are_read_soon(settings: Settings, topic: str, kafka: KafkaBroker) -> None:
-    skip_embedded(kafka, "adds no partitions")
-    async with working(settings, topic) as role:
-        await until(lambda: role.telemetry.ready)
-        async with administering(settings) as admin:
-            await admin.create_partitions({topic: NewPartitions(2)})
-        async with producing(settings) as producer:
-            await producer.send_and_wait(topic, b"new", partition=1)
-        await until(lambda: role.values == [b"new"])
-
-
-class Slow(Recorder):
-    """Takes its time for each record, and notes how late each live one is."""
-
-    def __init__(self, *names: str, pace_s: float = 0.002) -> None:
-        super().__init__(names[0])
-        self.pace_s = pace_s
-        self.topics = names
-        self.late: dict[bytes, float] = {}
-        self.bulk: set[bytes] = set()
-
-    async def handle(self, records: Sequence[Record]) -> bool:
-        await asyncio.sleep(self.pace_s * len(records))
-        for record in records:
-            value = record.value or b""
-            if record.topic == topics.EVENTS_BULK:
-                self.bulk.add(value)
-            else:
-                self.late[value] = time.time() - record.timestamp / 1000
-        return await super().handle(records)
-
-
-@pytest.mark.parametrize("pace_s", [0.002, 0.01])
-async def test_live_records_do_not_wait_for_bulk_ones(settings: Settings, pace_s: float) -> None:
-    await create_topics(settings)
-    bulk = {f"{settings.group_prefix}-{i}".encode() for i in range(int(4 / pace_s))}
-    live = [f"{settings.group_prefix}-live-{i}".encode() for i in range(15)]
-    await publish(settings, topics.EVENTS_BULK, sorted(bulk))
-    role = Slow(topics.EVENTS, topics.EVENTS_BULK, pace_s=pace_s)
-    async with working(settings, role) as role:
-        await until(lambda: role.bulk)
-        async with producing(settings) as producer:
-            for value in live:
-                await producer.send_and_wait(topics.EVENTS, value, partition=0)
-                await asyncio.sleep(0.1)
-        await until(lambda: set(live) <= set(role.late))
-        assert not bulk <= role.bulk, "bulk still waits"
-        assert max(role.late[value] for value in live) < 1.5
-        await until(lambda: bulk <= role.bulk)
-        await until(lambda: role.telemetry.health()[1]["lag_messages"] == 0)
-
-
-async def test_the_age_of_what_waits_is_told(settings: Settings) -> None:
-    await create_topics(settings)
-    await publish(settings, topics.EVENTS, numbers(0, 2_000))
-    patient = settings.model_copy(update={"max_wait_s": 1.5})
-    async with working(patient, Slow(topics.EVENTS)) as role:
-        await until(lambda: "waiting" in role.telemetry.health()[1]["degraded"])
-        assert role.telemetry.health()[0], "starting it again would help nobody"
-        assert role.telemetry.health()[1]["oldest_seconds"]["live"] > 1.5
-        await until(lambda: not role.telemetry.health()[1]["degraded"])
-        assert role.telemetry.health()[1]["oldest_seconds"] == {"live": 0.0, "bulk": 0.0}
-
-
-async def test_clients_read_the_same(settings: Settings, topic: str) -> None:
-    """What commands and watch read is bounded in the same way, and nothing of it is left out."""
-    for codec in CODECS:
-        await publish(settings, topic, numbers(0, 50), compression_type=codec)
-    await publish(settings, topic, [b"0" * (UNPACKED_BYTES + 1_000)], compression_type="zstd")
-    await publish(settings, topic, [b"%07d" % i * 200_000 for i in range(9)], compression_type="gzip")
-    records: list[Record] = []
-    async with consuming(settings, topic) as consumer, asyncio.timeout(SOON_S):
-        while len(records) < 210:
-            records += [
-                record for part in (await consumer.getmany(timeout_ms=200)).values() for record in part
-            ]
-    assert [record.offset for record in records] == list(range(210))
-    assert [record.offset for record in records if isinstance(record, RefusedBatch)] == [200]
-
-
-async def test_a_topic_that_comes_later_is_read_then(settings: Settings, topic: str) -> None:
-    """A worker of a new version may start before `weir topics` has made its topics."""
-    late = f"{topic}-late"
-    role = Recorder(topic)
-    role.topics = (topic, late)
-    async with working(settings, role) as role:
-        await publish(settings, topic, [b"now"])
-        await until(lambda: role.values == [b"now"])
-        await create(settings, late)
-        await publish(settings, late, [b"then"])
-        await until(lambda: role.values == [b"now", b"then"])

@@ -15,7 +15,7 @@ from streams.local.process import HOST, Child, free_port
 from streams.store.client import Store
 from streams.store.errors import RetryableStoreError, RowError
 from tests.streams.embedded_store import ask
-from tests.streams.store.test_client import scored
+from tests.streams.store.rows import scored
 
 SLOW = "SELECT count(sleepEachRow(1)) FROM numbers(30) SETTINGS max_block_size = 1, max_threads = 1"
 

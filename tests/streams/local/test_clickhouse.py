@@ -7,9 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +21,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from streams.local.clickhouse import main, start_clickhouse
 from streams.local.process import HOST, LocalServiceError, free_port
 from streams.store.token import find_token
+from tests.streams.embedded_store import ask
 
 
 def connect(url: str, **options: Any) -> Client:
@@ -42,63 +40,42 @@ def client(clickhouse: str) -> Iterator[Client]:
     client.close()
 
 
-def ask(
-    url: str,
-    path: str = "/",
-    *,
-    body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-    params: dict[str, str] | None = None,
-    **named: str,
-) -> tuple[int, str, dict[str, str]]:
-    """Status, text and headers of a request as curl would send it, with the token."""
-    request = urllib.request.Request(
-        f"{url}{path}?{urllib.parse.urlencode({**(params or {}), **named})}",
-        data=body,
-        headers={"X-ClickHouse-Key": find_token(url), **(headers or {})},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as reply:
-            return reply.status, reply.read().decode(), dict(reply.headers)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode(), dict(error.headers)
-
-
 def test_health(clickhouse: str) -> None:
     for path in ("/", "/ping", "/replicas_status"):
-        assert ask(clickhouse, path)[:2] == (200, "Ok.\n")
+        assert ask(clickhouse, get=True, path=path)[:2] == (200, "Ok.\n")
 
 
 def test_a_query_in_the_url_in_the_body_and_in_both(clickhouse: str) -> None:
-    assert ask(clickhouse, query="SELECT 1")[:2] == (200, "1\n")
-    assert ask(clickhouse, body=b"SELECT 2")[:2] == (200, "2\n")
-    assert ask(clickhouse, body=b"+ 2", query="SELECT 1")[:2] == (200, "3\n")
+    assert ask(clickhouse, get=True, query="SELECT 1")[:2] == (200, "1\n")
+    assert ask(clickhouse, statement=b"SELECT 2")[:2] == (200, "2\n")
+    assert ask(clickhouse, statement=b"+ 2", query="SELECT 1")[:2] == (200, "3\n")
 
 
 def test_the_format_comes_from_the_query_the_url_or_a_header(clickhouse: str) -> None:
-    assert ask(clickhouse, query="SELECT 1 AS a FORMAT JSONEachRow")[1] == '{"a":1}\n'
-    assert ask(clickhouse, query="SELECT 1 AS a", default_format="JSONEachRow")[1] == '{"a":1}\n'
-    _, text, headers = ask(clickhouse, query="SELECT 1 AS a", headers={"X-ClickHouse-Format": "CSVWithNames"})
+    assert ask(clickhouse, get=True, query="SELECT 1 AS a FORMAT JSONEachRow")[1] == '{"a":1}\n'
+    assert ask(clickhouse, get=True, query="SELECT 1 AS a", default_format="JSONEachRow")[1] == '{"a":1}\n'
+    _, text, headers = ask(
+        clickhouse, get=True, query="SELECT 1 AS a", headers={"X-ClickHouse-Format": "CSVWithNames"}
+    )
     assert text == '"a"\n1\n'
     assert headers["X-ClickHouse-Format"] == "CSVWithNames"
 
 
 def test_parameters_and_settings_in_the_url(clickhouse: str) -> None:
-    assert ask(clickhouse, query="SELECT {x:String}", param_x="a'b;--")[1] == "a\\'b;--\n"
-    assert ask(clickhouse, query="SELECT getSetting('max_threads')", max_threads="1")[1] == "1\n"
-    _, _, headers = ask(clickhouse, query="SELECT 1", query_id="mine", database="system", user="u")
+    assert ask(clickhouse, get=True, query="SELECT {x:String}", param_x="a'b;--")[1] == "a\\'b;--\n"
+    assert ask(clickhouse, get=True, query="SELECT getSetting('max_threads')", max_threads="1")[1] == "1\n"
+    _, _, headers = ask(clickhouse, get=True, query="SELECT 1", query_id="mine", database="system", user="u")
     assert headers["X-ClickHouse-Query-Id"] == "mine"
     summary = json.loads(headers["X-ClickHouse-Summary"])
     assert summary["read_rows"] == "1"
 
 
 def test_settings_and_use_last_for_one_request(clickhouse: str) -> None:
-    assert ask(clickhouse, body=b"USE system")[0] == 200
-    assert ask(clickhouse, query="SELECT currentDatabase()")[1] == "main\n"
-    before = ask(clickhouse, query="SELECT getSetting('max_threads')")[1]
-    assert ask(clickhouse, query="SELECT 1", max_threads="1")[0] == 200
-    assert ask(clickhouse, query="SELECT getSetting('max_threads')")[1] == before
+    assert ask(clickhouse, statement=b"USE system")[0] == 200
+    assert ask(clickhouse, get=True, query="SELECT currentDatabase()")[1] == "main\n"
+    before = ask(clickhouse, get=True, query="SELECT getSetting('max_threads')")[1]
+    assert ask(clickhouse, get=True, query="SELECT 1", max_threads="1")[0] == 200
+    assert ask(clickhouse, get=True, query="SELECT getSetting('max_threads')")[1] == before
 
 
 @pytest.mark.parametrize(
@@ -114,7 +91,7 @@ def test_settings_and_use_last_for_one_request(clickhouse: str) -> None:
 def test_errors_have_the_status_the_code_and_the_text(
     clickhouse: str, query: str, status: int, code: str, text: str
 ) -> None:
-    answer, body, headers = ask(clickhouse, query=query)
+    answer, body, headers = ask(clickhouse, get=True, query=query)
     assert (answer, headers["X-ClickHouse-Exception-Code"]) == (status, code)
     assert body.startswith(f"Code: {code}. DB::Exception: ")
     assert text in body
@@ -131,7 +108,7 @@ def test_errors_have_the_status_the_code_and_the_text(
     ],
 )
 def test_what_is_wrong_beside_the_query(clickhouse: str, params: dict[str, str], text: str) -> None:
-    status, body, _ = ask(clickhouse, body=b"SELECT 1", params=params)
+    status, body, _ = ask(clickhouse, statement=b"SELECT 1", params=params)
     assert 400 <= status < 500
     assert text in body
 
@@ -139,19 +116,21 @@ def test_what_is_wrong_beside_the_query(clickhouse: str, params: dict[str, str],
 def test_an_insert_like_curl_does_it(client: Client, clickhouse: str) -> None:
     client.command("CREATE TABLE t (a UInt32, b String) ENGINE = MergeTree ORDER BY a")
     where = client.database or ""
-    assert ask(clickhouse, body=b"1\tx\n2\ty\n", query="INSERT INTO t FORMAT TSV", database=where)[0] == 200
-    assert ask(clickhouse, body=b"INSERT INTO t VALUES (3, 'a;b')", database=where)[0] == 200
+    assert (
+        ask(clickhouse, statement=b"1\tx\n2\ty\n", query="INSERT INTO t FORMAT TSV", database=where)[0] == 200
+    )
+    assert ask(clickhouse, statement=b"INSERT INTO t VALUES (3, 'a;b')", database=where)[0] == 200
     packed = gzip.compress(b'{"a": 4}\n') + gzip.compress(b'{"a": 5}\n')
     answer = ask(
         clickhouse,
-        body=packed,
+        statement=packed,
         headers={"Content-Encoding": "gzip"},
         query="INSERT INTO t FORMAT JSONEachRow",
         database=where,
     )
     assert answer[0] == 200
     assert json.loads(answer[2]["X-ClickHouse-Summary"])["written_rows"] == "2"
-    assert ask(clickhouse, body=b"x", query="INSERT INTO t FORMAT TSV", database=where)[0] == 400
+    assert ask(clickhouse, statement=b"x", query="INSERT INTO t FORMAT TSV", database=where)[0] == 400
     assert client.query("SELECT a, b FROM t ORDER BY a").result_rows == [
         *[(1, "x"), (2, "y"), (3, "a;b")],
         *[(4, ""), (5, "")],
@@ -197,7 +176,7 @@ def test_a_large_result_is_streamed(client: Client, clickhouse: str) -> None:
     with client.query_column_block_stream("SELECT number FROM numbers(3000000)") as stream:
         assert sum(sum(block[0]) for block in stream) == 3_000_000 * 2_999_999 // 2
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
-        ask(clickhouse, query="SELECT throwIf(number = 5000000) FROM numbers(10000000)")
+        ask(clickhouse, get=True, query="SELECT throwIf(number = 5000000) FROM numbers(10000000)")
 
 
 def test_a_retry_under_the_same_token_adds_nothing(client: Client) -> None:
@@ -219,7 +198,7 @@ def test_reads_while_rows_arrive(client: Client, clickhouse: str) -> None:
         own.close()
 
     def read(_: int) -> bool:
-        return ask(clickhouse, query=f"SELECT count() FROM {client.database}.t")[0] == 200
+        return ask(clickhouse, get=True, query=f"SELECT count() FROM {client.database}.t")[0] == 200
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         writes, reads = pool.map(write, range(12)), pool.map(read, range(24))
@@ -239,7 +218,7 @@ def test_clients_that_leave_early_block_nobody(tmp_path: Path) -> None:
             with socket.create_connection((HOST, port)) as leaver:
                 leaver.sendall(head.encode() + query)
                 assert leaver.recv(1000).startswith(b"HTTP/1.1 200")
-        assert ask(f"http://{HOST}:{port}", query="SELECT 1")[:2] == (200, "1\n")
+        assert ask(f"http://{HOST}:{port}", get=True, query="SELECT 1")[:2] == (200, "1\n")
         assert store.stop() == 0
         assert store.log_tail() == ""
     finally:
@@ -252,16 +231,16 @@ def test_rows_survive_a_stop_and_a_kill(tmp_path: Path) -> None:
     create = b"CREATE TABLE t (a UInt32) ENGINE = MergeTree ORDER BY a"
     store = start_clickhouse(tmp_path, port)
     try:
-        assert ask(url, body=create)[0] == 200
-        assert ask(url, body=b"INSERT INTO t VALUES (1)")[0] == 200
+        assert ask(url, statement=create)[0] == 200
+        assert ask(url, statement=b"INSERT INTO t VALUES (1)")[0] == 200
         assert store.stop() == 0
         store = start_clickhouse(tmp_path, port)
-        assert ask(url, query="SELECT a FROM t")[1] == "1\n"
-        assert ask(url, body=b"INSERT INTO t VALUES (2)")[0] == 200
+        assert ask(url, get=True, query="SELECT a FROM t")[1] == "1\n"
+        assert ask(url, statement=b"INSERT INTO t VALUES (2)")[0] == 200
         os.kill(store.pid, signal.SIGKILL)
         store.stop()
         store = start_clickhouse(tmp_path, port)
-        assert ask(url, query="SELECT a FROM t ORDER BY a")[1] == "1\n2\n"
+        assert ask(url, get=True, query="SELECT a FROM t ORDER BY a")[1] == "1\n2\n"
         with pytest.raises(LocalServiceError, match=f"{tmp_path} is in use by process {store.pid}"):
             start_clickhouse(tmp_path, free_port())
         with pytest.raises(LocalServiceError, match=f"port {port} .* WEIR_CLICKHOUSE"):
