@@ -22,7 +22,7 @@ from streams.telemetry.metrics import Telemetry
 
 
 @dataclass(frozen=True)
-class Judgement:
+class JudgedEvent:
     """A judged event, with what is to be recorded of it."""
 
     decision: Decision
@@ -71,16 +71,16 @@ class GateJudge:
         self._policy = policy
         self.decoder = settings.decoder
 
-    def judge(self, events: Sequence[Event]) -> list[Judgement]:
+    def judge(self, events: Sequence[Event]) -> list[JudgedEvent]:
         """Return the judgement of each event; blocks for as long as the detectors take."""
         return self._judged(self._judge, events)
 
-    def unjudged(self, events: Sequence[Event]) -> list[Judgement]:
+    def unjudged(self, events: Sequence[Event]) -> list[JudgedEvent]:
         """Return judgements for which every detector failed: the rules' `on_failure` decides."""
         self._telemetry.count(catalogue.GATE_UNJUDGED, len(events))
         return self._judged(self._hurried, events)
 
-    def _judged(self, judge: Judge, events: Sequence[Event]) -> list[Judgement]:
+    def _judged(self, judge: Judge, events: Sequence[Event]) -> list[JudgedEvent]:
         parts = [event for event in events if isinstance(event, Part)]
         if parts and len(parts) < len(events):
             of_parts = iter(self._judged(judge, parts))
@@ -91,7 +91,7 @@ class GateJudge:
             observe(judged, self._telemetry)
         raised = {each.row: each for each in judged.raised}
         return [
-            Judgement(
+            JudgedEvent(
                 decision=decision,
                 scores=scored.scores,
                 parcels=(
@@ -105,11 +105,11 @@ class GateJudge:
             for row, (decision, scored) in enumerate(zip(judged.decisions, judged.scored, strict=True))
         ]
 
-    def alerts(self, judged: Sequence[Judgement], *, hurried: bool) -> list[Parcel]:
+    def alerts(self, judged: Sequence[JudgedEvent], *, hurried: bool) -> list[Parcel]:
         """Return the alerts of judged events; blocks while there is time for evidence."""
         raised = [each.raised for each in judged if each.raised is not None]
         return [Parcel(topics.ALERTS, *each) for each in self._alerting.alerts(raised, hurried)]
 
-    def explain(self, judged: Sequence[Judgement]) -> list[tuple[Evidence, ...]]:
+    def explain(self, judged: Sequence[JudgedEvent]) -> list[tuple[Evidence, ...]]:
         """Return the evidence for every metric of each event, without words that are redacted."""
         return [tuple(self._judge.evidence(each.batch, each.row, self._metrics)) for each in judged]

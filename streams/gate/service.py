@@ -15,7 +15,7 @@ from schemas.events import Event
 from streams.decisions.judge import wall_clock_ms
 from streams.gate.answers import Answer
 from streams.gate.batcher import Batcher
-from streams.gate.judging import GateJudge, Judgement
+from streams.gate.judging import GateJudge, JudgedEvent
 from streams.gate.keys import Caller
 from streams.gate.outbox import Outbox, OutboxFullError, Parcel
 from streams.gate.settings import GateSettings
@@ -39,7 +39,7 @@ class Service:
         self,
         settings: GateSettings,
         judge: GateJudge,
-        batcher: Batcher[Judgement],
+        batcher: Batcher[JudgedEvent],
         outbox: Outbox,
         telemetry: Telemetry,
     ) -> None:
@@ -50,7 +50,7 @@ class Service:
         self._outbox = outbox
         self._telemetry = telemetry
         self._answers: OrderedDict[Fingerprint, asyncio.Future[Answer]] = OrderedDict()
-        self._alerting: asyncio.Queue[list[Judgement]] = asyncio.Queue(maxsize=100)
+        self._alerting: asyncio.Queue[list[JudgedEvent]] = asyncio.Queue(maxsize=100)
 
     async def answers(
         self, events: Sequence[Event], within_s: float, *, explain: bool = False
@@ -88,15 +88,15 @@ class Service:
             self._answers.popitem(last=False)
         return reserved
 
-    async def judged(self, event: Event, within_s: float) -> Judgement:
+    async def judged(self, event: Event, within_s: float) -> JudgedEvent:
         """Return the judgement of an event, which is not recorded by that."""
         return (await self._batcher.judged([event], within_s))[0]
 
-    def unjudged(self, event: Event) -> Judgement:
+    def unjudged(self, event: Event) -> JudgedEvent:
         """Return the judgement for which there is no time."""
         return self._judge.unjudged([event])[0]
 
-    def recorded(self, judgement: Judgement) -> Answer:
+    def recorded(self, judgement: JudgedEvent) -> Answer:
         """Record a judgement; return the answer."""
         return Answer(judgement.decision, judgement.scores, self._record([judgement]))
 
@@ -104,7 +104,7 @@ class Service:
         """Return what redacts a completion while it is written."""
         return self._judge.keeper.tail(conversation_id)
 
-    def _record(self, judged: Sequence[Judgement]) -> bool:
+    def _record(self, judged: Sequence[JudgedEvent]) -> bool:
         """Put the decisions into the outbox; return whether they will be with Kafka in a moment."""
         parcels = [parcel for judgement in judged for parcel in judgement.parcels]
         try:

@@ -13,7 +13,7 @@ from schemas import codec
 from schemas.events import Event
 from streams.gate.answers import BLOCKING, Answer
 from streams.gate.batcher import BusyError
-from streams.gate.judging import Judgement, Part
+from streams.gate.judging import JudgedEvent, Part
 from streams.gate.service import Service
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
@@ -83,7 +83,7 @@ class Stream:
         """How much had come when, of what is held back."""
         self.round: asyncio.Task[None] | None = None
         """The detectors look at it in this moment."""
-        self.blocked: Judgement | None = None
+        self.blocked: JudgedEvent | None = None
         """Why nothing more goes out."""
 
     def takes(self, *more: object) -> bool:
