@@ -64,7 +64,7 @@ class Rejected(Exception):  # noqa: N818 (a verdict on a message that the caller
         self.detail = detail
 
 
-_PATH: Final = re.compile(r" - at `(?:key in )?(\$[a-z0-9_.\[\]]*)`$")
+_PATH: Final = re.compile(r" - at `(?:key in )?(\$[A-Za-z0-9_.\[\]]*)`$")
 _MALFORMED: Final = re.compile(r"JSON is malformed: ([a-z0-9 -]+) \(byte (\d+)\)")
 _WRONG_TYPE: Final = re.compile(r"Expected `[a-z |]+`, got `[a-z]+`")
 _LENGTH: Final = re.compile(r"Expected `(?:str|array|object)` of length [<>]= \d+")

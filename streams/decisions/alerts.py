@@ -76,10 +76,13 @@ class Alerting:
         for severity, count in Counter(hit.severity for each in raised for hit in each.hits).items():
             self._telemetry.count(catalogue.ALERTS, count, severity)
         return [
-            (codec.partition_key(each.scored.event), codec.encode(alert))
-            for number, each in enumerate(raised)
-            for alert in _of(each, evidence[number])
+            message for number, each in enumerate(raised) for message in _messages(each, evidence[number])
         ]
+
+    @staticmethod
+    def bare(raised: Sequence[Raised]) -> list[Message]:
+        """Return the same messages without evidence; they take no time, and are not counted."""
+        return [message for each in raised for message in _messages(each, ())]
 
     def _evidence(self, raised: Raised, hurried: bool) -> list[Evidence]:
         metrics = {hit.metric for hit in raised.hits if hit.metric}
@@ -92,6 +95,11 @@ class Alerting:
                 return self._judge.evidence(raised.batch, raised.row, metrics)
         self._telemetry.count(catalogue.ALERTS_UNEXPLAINED)
         return self._judge.evidence(raised.batch, raised.row, cheap)
+
+
+def _messages(raised: Raised, evidence: Sequence[Evidence]) -> list[Message]:
+    key = codec.partition_key(raised.scored.event)
+    return [(key, codec.encode(alert)) for alert in _of(raised, evidence)]
 
 
 def _of(raised: Raised, evidence: Sequence[Evidence]) -> list[Alert]:

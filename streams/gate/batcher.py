@@ -12,11 +12,16 @@ from streams.errors import WeirError
 
 T = TypeVar("T")
 SMOOTHING: Final = 0.1
-"""How much the last batch counts in the pace."""
+"""How much the last batch counts in the pace, beside those before it and by its size."""
 UNKNOWN_PACE: Final = 2e-6
 """Seconds per character until the first batches have told: ordinary texts on one core."""
-BATCH_BYTES: Final = 256 << 10
-"""Of text in one batch: one long request must not hold up many short ones for long."""
+BATCH_BYTES: Final = (16 << 10, 256 << 10)
+"""Of text in one batch, at least and at most, whatever `BATCH_S` says."""
+BATCH_S: Final = 0.1
+"""Of judging in one batch, about: a long request must not hold up many short ones, nor they each other."""
+ADMITTED: Final = 0.5
+"""Of its time a request may wait, as far as can be foreseen; the rest is for what cannot. Whoever is answered
+without having been judged costs time too, and under load that would make others late."""
 
 
 class BusyError(WeirError):
@@ -62,6 +67,7 @@ class Batcher(Generic[T]):
         self._bytes = 0
         """Of all that waits or is being judged."""
         self._s_per_byte = UNKNOWN_PACE
+        self._judged_bytes, self._judged_s = float(BATCH_BYTES[0]), BATCH_BYTES[0] * UNKNOWN_PACE
         self._more = asyncio.Event()
         self.free_at = 0.0
 
@@ -75,14 +81,18 @@ class Batcher(Generic[T]):
         """How long a request that comes now will wait, as far as the pace of the last ones tells."""
         return self._bytes * self._s_per_byte
 
+    def admit(self, within_s: float, size: int = 0) -> None:
+        """Raise `BusyError` when it is clear at once that the time will not do for `size` more characters."""
+        if self._bytes and self.waits_s + size * self._s_per_byte > within_s * ADMITTED:
+            raise BusyError(self.waits_s)
+
     async def judged(self, events: Sequence[Event], within_s: float) -> list[T]:
         """Return the judgements of a request, or after `within_s` those that say that there was no time.
 
         Raises `BusyError` when it is clear at once that the time will not do.
         """
         size = sum(_size(event) for event in events)
-        if self._bytes and self.waits_s + size * self._s_per_byte > within_s:
-            raise BusyError(self.waits_s)
+        self.admit(within_s, size)
         waiting: _Waiting[T] = _Waiting(events, size, self._clock() + within_s)
         self._waiting.append(waiting)
         self._bytes += size
@@ -110,21 +120,29 @@ class Batcher(Generic[T]):
                 found = await asyncio.to_thread(self._judge, events)
             finally:
                 self._bytes -= size
-            self._s_per_byte += SMOOTHING * ((self._clock() - began) / size - self._s_per_byte)
+            self._keep_pace(size, self._clock() - began)
             for waiting in batch:
                 own, found = found[: len(waiting.events)], found[len(waiting.events) :]
                 if not waiting.answer.done():
                     waiting.answer.set_result(own)
 
+    def _keep_pace(self, size: int, seconds: float) -> None:
+        """Learn from a batch; a small one, most of whose time is not its size, tells little of large ones."""
+        self._judged_bytes += size - SMOOTHING * self._judged_bytes
+        self._judged_s += seconds - SMOOTHING * self._judged_s
+        self._s_per_byte = self._judged_s / self._judged_bytes
+
     def _take(self) -> list[_Waiting[T]]:
         """Take what fits into one batch and is still waited for; the first one in any case."""
         batch: list[_Waiting[T]] = []
         count = size = 0
+        least, most = BATCH_BYTES
+        most = min(most, max(least, round(BATCH_S / self._s_per_byte)))
         while self._waiting:
             first = self._waiting[0]
             if not first.answer.done():
                 count, size = count + len(first.events), size + first.size
-                if batch and (count > self._most or size > BATCH_BYTES):
+                if batch and (count > self._most or size > most):
                     break
                 batch.append(first)
             else:

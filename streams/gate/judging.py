@@ -110,6 +110,11 @@ class GateJudge:
         raised = [each.raised for each in judged if each.raised is not None]
         return [Parcel(topics.ALERTS, *each) for each in self._alerting.alerts(raised, hurried)]
 
+    def bare_alerts(self, judged: Sequence[JudgedEvent]) -> list[Parcel]:
+        """Return the same alerts without evidence, at once and uncounted."""
+        raised = [each.raised for each in judged if each.raised is not None]
+        return [Parcel(topics.ALERTS, *each) for each in self._alerting.bare(raised)]
+
     def explain(self, judged: Sequence[JudgedEvent]) -> list[tuple[Evidence, ...]]:
         """Return the evidence for every metric of each event, without words that are redacted."""
         return [tuple(self._judge.evidence(each.batch, each.row, self._metrics)) for each in judged]

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
+from schemas.events import Event
 from streams.errors import SettingsError
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
@@ -18,6 +21,11 @@ class Caller(NamedTuple):
     app: str = ""
     tenant: str = ""
     name: str = ""
+
+    def binds(self, event: Event) -> Event:
+        """Return the event as one of the key's app and tenant."""
+        bound = {name: value for name in ("app", "tenant") if (value := getattr(self, name))}
+        return msgspec.structs.replace(event, **bound) if bound else event
 
 
 class Keys:

@@ -61,7 +61,7 @@ _OPTIONS: Final = ("events", "scores", "evidence", "deadline_ms")
 
 def events(request: Request, app: str) -> list[Event]:
     """Return the events of a request; those without an app have `app`."""
-    return [_event(check, app) for check in request.events or [request]]
+    return [_event(check, request.app or app) for check in request.events or [request]]
 
 
 def _event(check: Check, app: str) -> Event:
@@ -94,15 +94,26 @@ def _result(answer: Answer, request: Request) -> dict[str, Any]:
     return found
 
 
+def with_app(line: bytes, app: str) -> bytes:
+    """Return the JSON of an event that says its app; as it was where it says one, or is no event."""
+    if not app:
+        return line
+    try:
+        given = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return line
+    return line if "app" in given else msgspec.json.encode(given | {"app": app})
+
+
 def lines(raw: bytes) -> list[bytes]:
     """Return the events of a body as they are: JSON lines, or one object, or an array of them."""
     if raw.lstrip()[:1] == b"[":
         try:
             return [bytes(each) for each in msgspec.json.decode(raw, type=list[msgspec.Raw])]
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return [raw]
     try:
         msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return [line for line in raw.splitlines() if line.strip()]
     return [raw]

@@ -5,7 +5,9 @@ restart the messages of unfinished files go out again; their ids are the same, s
 """
 
 import asyncio
+import contextlib
 import fcntl
+import itertools
 import os
 import struct
 import zlib
@@ -37,6 +39,8 @@ class Parcel(NamedTuple):
     topic: str
     key: bytes | None
     value: bytes | None
+    stand_in: bool = False
+    """A fuller one will follow: it is sent only where the process was killed before that."""
 
 
 class Sender(Protocol):
@@ -72,13 +76,21 @@ class Outbox:
         self._number = 0
         self._descriptor = -1
         self._more = asyncio.Event()
+        self._stand_ins: dict[int, list[Parcel]] = {}
+        """What the fuller parcels have not come for yet, by ticket."""
+        self._tickets = itertools.count()
         self._lock = self._locked()
         self.delivering = False
         """The last attempt succeeded: what is appended now is with Kafka in a moment."""
-        for path in sorted(folder.glob("*.log")):
+        for path in sorted(folder.glob("[0-9]*.log")):
             self._number = int(path.stem)
             self._waiting.append((path, path.stat().st_size))
-        self._begin()
+        self._first = folder / f"{self._number + 1:012d}.log"
+        """Files from this one on are written by this process."""
+        try:
+            self._begin()
+        except OSError as error:
+            raise WeirError(f"{folder} cannot be used ({error.strerror}): set WEIR_GATE_OUTBOX") from None
 
     def _locked(self) -> int:
         try:
@@ -98,11 +110,12 @@ class Outbox:
         return lock
 
     def _begin(self) -> None:
+        """Write to a new file from now on; `OSError` where there is no room for it: the old one is kept."""
+        path = self._folder / f"{self._number + 1:012d}.log"
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         if self._descriptor >= 0:
             os.close(self._descriptor)
-        self._number += 1
-        path = self._folder / f"{self._number:012d}.log"
-        self._descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        self._number, self._descriptor = self._number + 1, descriptor
         self._waiting.append((path, 0))
 
     @property
@@ -110,8 +123,25 @@ class Outbox:
         """Bytes that are not delivered."""
         return sum(size for _, size in self._waiting) - self._position
 
-    def append(self, parcels: Sequence[Parcel]) -> None:
-        """Keep all of them, or none: `OutboxFullError`, also when the disk is full."""
+    def append(self, parcels: Sequence[Parcel], stand_ins: Sequence[Parcel] = ()) -> int:
+        """Keep all of them, or none: `OutboxFullError`, also when the disk is full.
+
+        `stand_ins` are delivered only by the next process, and only where this one ends before it calls
+        `settle` with the ticket that is returned.
+        """
+        ticket = next(self._tickets)
+        marked = [parcel._replace(stand_in=True) for parcel in stand_ins]
+        self._write([*parcels, *marked])
+        if marked:
+            self._stand_ins[ticket] = marked
+        return ticket
+
+    def settle(self, ticket: int, parcels: Sequence[Parcel]) -> None:
+        """Keep the parcels that the stand-ins of a ticket stood for; errors as of `append`."""
+        self._write(parcels)
+        self._stand_ins.pop(ticket, None)
+
+    def _write(self, parcels: Sequence[Parcel]) -> None:
         packed = [msgspec.msgpack.encode(parcel) for parcel in parcels]
         data = b"".join(_HEAD.pack(len(each), zlib.crc32(each)) + each for each in packed)
         if self.waiting_bytes + len(data) > self._max_bytes:
@@ -126,7 +156,8 @@ class Outbox:
             raise OutboxFullError("the disk of the outbox is full")
         self._waiting[-1] = (path, size + len(data))
         if size + len(data) >= FILE_BYTES:
-            self._begin()
+            with contextlib.suppress(OSError):  # with what is left of the disk, the file grows on
+                self._begin()
         self._more.set()
 
     async def deliver(self, sender: Sender) -> None:
@@ -138,6 +169,8 @@ class Outbox:
                 await self._more.wait()
             path, size = self._waiting[0]
             parcels, end = _read(path, self._position, size)
+            if path >= self._first:
+                parcels = [parcel for parcel in parcels if not parcel.stand_in]
             for topic in dict.fromkeys(parcel.topic for parcel in parcels):
                 messages = [(each.key, each.value) for each in parcels if each.topic == topic]
                 await self._trying(sender.send, topic, messages)
@@ -163,8 +196,14 @@ class Outbox:
         path, now = self._waiting[0]
         if self._position < now or (len(self._waiting) == 1 and now < TIDY_BYTES):
             return
-        if len(self._waiting) == 1:
-            self._begin()
+        try:
+            if len(self._waiting) == 1:
+                self._begin()
+            if open_ones := [parcel for each in self._stand_ins.values() for parcel in each]:
+                self._write(open_ones)
+        except (OSError, OutboxFullError):
+            if len(self._waiting) == 1:
+                return
         self._waiting.popleft()
         self._position = 0
         path.unlink()
@@ -178,7 +217,7 @@ class Outbox:
 
     def close(self) -> None:
         """Leave the folder to the next process; what is not delivered stays there."""
-        if not self.waiting_bytes:
+        if not self.waiting_bytes and not self._stand_ins:
             for path, _ in self._waiting:
                 path.unlink()
         os.close(self._descriptor)

@@ -1,6 +1,5 @@
 """The HTTP server of the gate: routes, keys, limits; each contract is an adapter of its own."""
 
-import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
@@ -17,9 +16,11 @@ from streams.gate import litellm, moderations, native, otlp, stream_http, webhoo
 from streams.gate.access import key_in, of_a_page
 from streams.gate.answers import Answer
 from streams.gate.batcher import BusyError
+from streams.gate.connections import failure
 from streams.gate.holdback import Holdbacks
 from streams.gate.keys import Caller, Keys
 from streams.gate.outbox import OutboxFullError
+from streams.gate.reading import TOO_SLOW, UNPROCESSABLE, RefusedError, body_of, read
 from streams.gate.service import Service
 from streams.gate.settings import GateSettings
 from streams.gate.stream import Stream
@@ -32,19 +33,13 @@ T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 DEADLINE: Final = "X-Weir-Deadline-Ms"
 APP: Final = "X-Weir-App"
-UNPROCESSABLE, UNAUTHORIZED, FORBIDDEN, TOO_LARGE, BUSY, UNAVAILABLE = 400, 401, 403, 413, 429, 503
+UNAUTHORIZED, FORBIDDEN, TOO_LARGE, BUSY, UNAVAILABLE = 401, 403, 413, 429, 503
+MOST_TEXTS: Final = 1024
+"""Of one request, whatever the contract: a conversation, not a data set."""
+MOST_LINES: Final = 20_000
+"""Of one body of `/v1/events`: reading more of them would hold up the others."""
 CALLER: Final = web.RequestKey("caller", Caller)
 UNREADABLE: Final = "the body is not what its Content-Encoding says, or its end is missing"
-
-
-class RefusedError(Exception):
-    """A request that is not served: status, a kind for programs, what to do about it."""
-
-    def __init__(self, status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.kind = kind
-        self.headers = headers or {}
 
 
 class Gate:
@@ -129,7 +124,9 @@ class Gate:
 
     def _app(self, request: web.Request, default: str) -> str:
         caller: Caller = request[CALLER]
-        return caller.app or request.headers.get(APP, "") or default
+        # Bytes that are not UTF-8 come as half surrogates, which have no place in an event.
+        given = request.headers.get(APP, "").encode("utf-8", "replace").decode()
+        return caller.app or given or default
 
     def _within_s(self, request: web.Request, wanted_ms: float | None = None) -> float:
         most = self._settings.gate_deadline_ms
@@ -155,15 +152,16 @@ class Gate:
         within_ms: float | None = None,
         explain: bool = False,
     ) -> list[Answer]:
+        if len(events) > MOST_TEXTS:
+            raise RefusedError(TOO_LARGE, "too_many", f"{len(events)} texts, where {MOST_TEXTS} are allowed")
         caller: Caller = request[CALLER]
         checked = [self._checked(event, caller, number) for number, event in enumerate(events)]
         return await self._service.answers(checked, self._within_s(request, within_ms), explain=explain)
 
     def _checked(self, event: Event, caller: Caller, number: int) -> Event:
         """Return the event as its key allows it, held to the limits that events on Kafka have."""
-        bound = {name: value for name in ("app", "tenant") if (value := getattr(caller, name))}
         try:
-            payload = codec.encode(msgspec.structs.replace(event, **bound) if bound else event)
+            payload = codec.encode(caller.binds(event))
             now = wall_clock_ms()
             checked, _ = self._service.decoder.decode_event(payload, now, now)
         except codec.Rejected as rejected:
@@ -172,14 +170,19 @@ class Gate:
             ) from None
         return checked
 
+    async def _asked(self, request: web.Request, kind: type[T]) -> T:
+        """Return the body of a request that is to be judged; when that is hopeless nothing of it is read."""
+        self._service.admit(self._within_s(request))
+        return await body_of(request, kind)
+
     async def _check(self, request: web.Request) -> web.Response:
-        asked = await _body(request, native.Request)
+        asked = await self._asked(request, native.Request)
         events = native.events(asked, self._app(request, ""))
         answers = await self._judged(request, events, within_ms=asked.deadline_ms, explain=asked.evidence)
         return _answer(native.body(asked, answers))
 
     async def _moderations(self, request: web.Request) -> web.Response:
-        asked = await _body(request, moderations.Request)
+        asked = await self._asked(request, moderations.Request)
         try:
             events = moderations.events(asked, self._app(request, "moderations"))
         except moderations.UnreadableInputError as error:
@@ -187,14 +190,14 @@ class Gate:
         return _answer(moderations.body(asked, await self._judged(request, events)))
 
     async def _litellm(self, request: web.Request) -> web.Response:
-        asked = await _body(request, litellm.Request)
+        asked = await self._asked(request, litellm.Request)
         events = litellm.events(asked, self._app(request, "litellm"))
         answers = await self._judged(request, events)
         return _answer(litellm.body(asked, events, answers, self._holdbacks))
 
     def _agent(self, kind: Literal["prompt", "completion"]) -> Handler:
         async def handle(request: web.Request) -> web.Response:
-            asked = await _body(request, webhooks.AgentRequest)
+            asked = await self._asked(request, webhooks.AgentRequest)
             texts = webhooks.texts_in(asked.body)
             events = webhooks.events(texts, kind, self._app(request, "agentgateway"))
             return _answer(webhooks.agent_body(asked, texts, await self._judged(request, events)))
@@ -202,7 +205,7 @@ class Gate:
         return handle
 
     async def _portkey(self, request: web.Request) -> web.Response:
-        asked = await _body(request, webhooks.PortkeyRequest)
+        asked = await self._asked(request, webhooks.PortkeyRequest)
         before = asked.event_type == "beforeRequestHook"
         side = (asked.request if before else asked.response) or webhooks.PortkeySide()
         texts = webhooks.texts_in(side.json) or [([side.text or ""], 0, side.text or "")]
@@ -241,15 +244,17 @@ class Gate:
         return stream_http.Conversation(lines, open_stream, self._settings)
 
     async def _events(self, request: web.Request) -> web.Response:
-        raw = await request.read()
-        return _answer(self._service.publish(native.lines(raw), request[CALLER]), status=202)
+        lines = native.lines(await read(request))
+        if len(lines) > MOST_LINES:
+            raise RefusedError(TOO_LARGE, "too_many", f"{len(lines)} events, where {MOST_LINES} are allowed")
+        return _answer(self._service.publish(lines, request[CALLER], self._app(request, "")), status=202)
 
     def _otlp(self, signal: Signal) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             media_type, caller = request.content_type, request[CALLER]
             try:
                 otlp.readable(media_type)
-                raw = await request.read()
+                raw = await read(request)
                 return await self._intake.take(signal, media_type, raw, caller, self._app(request, ""))
             except codec.Rejected as rejected:
                 status = TOO_LARGE if rejected.reason is codec.Reason.TOO_LARGE else UNPROCESSABLE
@@ -258,32 +263,18 @@ class Gate:
         return handle
 
 
-async def _body(request: web.Request, kind: type[T]) -> T:
-    """Return the JSON of a request; what is wrong with it is said without any of its text."""
-    raw = await request.read()
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError as error:
-        detail = str(error)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        detail = "not JSON"
-    raise RefusedError(UNPROCESSABLE, "invalid_request_error", detail)
-
-
 def _answer(body: dict[str, Any], status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(body), content_type="application/json", status=status)
 
 
 def _failure(request: web.Request, refused: RefusedError) -> web.Response:
     if request.path in otlp.PATHS:
-        return otlp.failure(refused.status, str(refused), request.content_type, refused.headers)
-    error = {"message": str(refused), "type": refused.kind, "param": None, "code": refused.kind}
-    return web.Response(
-        text=json.dumps({"error": error}),
-        content_type="application/json",
-        status=refused.status,
-        headers=refused.headers,
-    )
+        response = otlp.failure(refused.status, str(refused), request.content_type, refused.headers)
+    else:
+        response = failure(refused.status, refused.kind, str(refused), refused.headers)
+    if refused.status in (TOO_SLOW, TOO_LARGE):
+        response.force_close()  # or the rest of the body would be waited for
+    return response
 
 
 def _allow(error: web.HTTPException) -> dict[str, str]:

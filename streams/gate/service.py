@@ -1,38 +1,39 @@
 """What every endpoint shares: judge events in time, record the decisions, answer."""
 
 import asyncio
+import contextlib
 import hashlib
-from collections import OrderedDict
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
 import structlog
 
 from detectors.privacy.tail import Tail
 from schemas import codec, topics
 from schemas.events import Event
 from streams.decisions.judge import wall_clock_ms
+from streams.gate import native
 from streams.gate.answers import Answer
 from streams.gate.batcher import Batcher
 from streams.gate.judging import GateJudge, JudgedEvent
 from streams.gate.keys import Caller
 from streams.gate.outbox import Outbox, OutboxFullError, Parcel
+from streams.gate.remembered import Fingerprint, Remembered
 from streams.gate.settings import GateSettings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
-REMEMBERED: Final = 10_000
-"""Answers that a repeated event gets again, instead of a second judgement."""
-Fingerprint = tuple[str, str, bytes]
+FULL_S: Final = 1.0
+"""Between two attempts to record an alert in an outbox that is full."""
 
 
 class Service:
     """Answers events and records what was decided.
 
-    A decision is in the outbox before its answer is given: whatever is answered ends as a row. Alerts, whose
-    evidence takes time, follow.
+    A decision is in the outbox before its answer is given: whatever is answered ends as a row. So are its
+    alerts, bare: those with evidence, which takes time, stand in for them unless the process is killed.
     """
 
     def __init__(
@@ -49,8 +50,12 @@ class Service:
         self._batcher = batcher
         self._outbox = outbox
         self._telemetry = telemetry
-        self._answers: OrderedDict[Fingerprint, asyncio.Future[Answer]] = OrderedDict()
-        self._alerting: asyncio.Queue[list[JudgedEvent]] = asyncio.Queue(maxsize=100)
+        self._answers = Remembered()
+        self._alerting: asyncio.Queue[tuple[int, list[JudgedEvent]]] = asyncio.Queue(maxsize=100)
+
+    def admit(self, within_s: float) -> None:
+        """Raise `BusyError` when a request will not be judged in time, whatever it holds."""
+        self._batcher.admit(within_s)
 
     async def answers(
         self, events: Sequence[Event], within_s: float, *, explain: bool = False
@@ -62,31 +67,43 @@ class Service:
         keys = [_fingerprint(event) for event in events]
         new = {key: event for key, event in zip(keys, events, strict=True) if key not in self._answers}
         waiting = {key: self._answers[key] for key in keys if key in self._answers}
-        if new:
-            waiting |= self._reserved(new)
-            try:
-                judged = await self._batcher.judged(list(new.values()), within_s)
-                recorded = self._record(judged)
-                for key, judgement in zip(new, judged, strict=True):
-                    waiting[key].set_result(Answer(judgement.decision, judgement.scores, recorded))
-            except BaseException:
-                for key in new:  # or a repetition would wait for what never comes
-                    self._answers.pop(key, None)
-                    waiting[key].cancel()
-                raise
-            if explain:
-                evidence = await asyncio.to_thread(self._judge.explain, judged)
-                shown = dict(zip(new, evidence, strict=True))
-                return [(await waiting[key])._replace(evidence=shown.get(key, ())) for key in keys]
-        return [await asyncio.shield(waiting[key]) for key in keys]
+        if not new:
+            return await self._repeated(events, [waiting[key] for key in keys], within_s)
+        began = time.monotonic()
+        waiting |= self._answers.reserve(new)
+        try:
+            judged = await self._batcher.judged(list(new.values()), within_s)
+            recorded = self._record(judged)
+        except BaseException as error:
+            self._answers.forget(new, error)
+            raise
+        for key, judgement in zip(new, judged, strict=True):
+            self._answers.settle(key, Answer(judgement.decision, judgement.scores, recorded))
+        left_s = max(0.0, within_s - (time.monotonic() - began))
+        answers = await self._repeated(events, [waiting[key] for key in keys], left_s)
+        if not explain:
+            return answers
+        evidence = await asyncio.to_thread(self._judge.explain, judged)
+        shown = dict(zip(new, evidence, strict=True))
+        return [
+            answer._replace(evidence=shown.get(key, ())) for key, answer in zip(keys, answers, strict=True)
+        ]
 
-    def _reserved(self, new: dict[Fingerprint, Event]) -> "dict[Fingerprint, asyncio.Future[Answer]]":
-        loop = asyncio.get_running_loop()
-        reserved = {key: loop.create_future() for key in new}
-        self._answers |= reserved
-        while len(self._answers) > REMEMBERED:
-            self._answers.popitem(last=False)
-        return reserved
+    async def _repeated(
+        self, events: Sequence[Event], waiting: "Sequence[asyncio.Future[Answer]]", within_s: float
+    ) -> list[Answer]:
+        """Return the answers that another request may still wait for; its time is not that of this one."""
+        if late := [future for future in waiting if not future.done()]:
+            await asyncio.wait(late, timeout=within_s)
+        return [
+            self._late(event) if not future.done() else future.result()
+            for event, future in zip(events, waiting, strict=True)
+        ]
+
+    def _late(self, event: Event) -> Answer:
+        """Return what the rules say of an event without scores; the request that came first records it."""
+        [judgement] = self._judge.unjudged([event])
+        return Answer(judgement.decision, judgement.scores, self._outbox.delivering)
 
     async def judged(self, event: Event, within_s: float) -> JudgedEvent:
         """Return the judgement of an event, which is not recorded by that."""
@@ -107,41 +124,49 @@ class Service:
     def _record(self, judged: Sequence[JudgedEvent]) -> bool:
         """Put the decisions into the outbox; return whether they will be with Kafka in a moment."""
         parcels = [parcel for judgement in judged for parcel in judgement.parcels]
+        raised = [judgement for judgement in judged if judgement.raised is not None]
         try:
-            self._outbox.append(parcels)
+            if raised and not self._alerting.full():
+                ticket = self._outbox.append(parcels, self._judge.bare_alerts(raised))
+                self._alerting.put_nowait((ticket, raised))
+            else:
+                alerts = self._judge.alerts(raised, hurried=True) if raised else []
+                self._outbox.append([*parcels, *alerts])
         except OutboxFullError:
             if self._refuses:
                 raise
             self._telemetry.count(catalogue.GATE_UNRECORDED, len(judged))
             return False
         self._telemetry.gauge(catalogue.OUTBOX_BYTES, self._outbox.waiting_bytes)
-        if raised := [judgement for judgement in judged if judgement.raised is not None]:
-            try:
-                self._alerting.put_nowait(raised)
-            except asyncio.QueueFull:
-                self._telemetry.count(catalogue.ALERTS_UNEXPLAINED, len(raised))
-                self._append_alerts(self._judge.alerts(raised, hurried=True))
         return self._outbox.delivering
 
     async def alert(self) -> None:
         """Record alerts with their evidence, for ever."""
         while True:
-            raised = await self._alerting.get()
+            ticket, raised = await self._alerting.get()
             alerts = await asyncio.to_thread(self._judge.alerts, raised, hurried=self._alerting.qsize() > 10)
-            self._append_alerts(alerts)
+            while True:
+                try:
+                    self._outbox.settle(ticket, alerts)
+                    break
+                except OutboxFullError:
+                    await asyncio.sleep(FULL_S)
+            self._alerting.task_done()
 
-    def _append_alerts(self, alerts: Sequence[Parcel]) -> None:
-        try:
-            self._outbox.append(alerts)
-        except OutboxFullError:
-            log.exception("alerts are lost", alerts=len(alerts))
+    async def drain(self, within_s: float) -> None:
+        """Wait until the alerts of all that was answered are recorded with their evidence."""
+        with contextlib.suppress(TimeoutError):  # the next process sends them without
+            await asyncio.wait_for(self._alerting.join(), within_s)
 
-    def publish(self, lines: Sequence[bytes], caller: Caller) -> dict[str, Any]:
-        """Take events for the guard; return how many, and what is wrong with the others."""
+    def publish(self, lines: Sequence[bytes], caller: Caller, app: str = "") -> dict[str, Any]:
+        """Take events for the guard; return how many, and what is wrong with the others.
+
+        Those without an app are of `app`, or of that of the key.
+        """
         parcels, rejected = [], []
         for number, line in enumerate(lines):
             try:
-                parcels.append(self.parcel(line, caller))
+                parcels.append(self.parcel(native.with_app(line, app), caller))
             except codec.Rejected as problem:
                 rejected.append({"index": number, "reason": str(problem.reason), "detail": problem.detail})
         self.send(parcels)
@@ -151,9 +176,7 @@ class Service:
         """Return the message of an event for the guard, as its key allows it; raise `Rejected`."""
         now = wall_clock_ms()
         event, _ = self.decoder.decode_event(payload, now, now)
-        bound = {name: value for name in ("app", "tenant") if (value := getattr(caller, name))}
-        if bound:
-            event = msgspec.structs.replace(event, **bound)
+        event = caller.binds(event)
         return Parcel(topics.EVENTS, codec.partition_key(event), codec.encode(event))
 
     def send(self, parcels: Sequence[Parcel]) -> None:

@@ -11,6 +11,7 @@ from streams.decisions.scoring import make_runner
 from streams.errors import WeirError
 from streams.gate.access import tls
 from streams.gate.batcher import Batcher
+from streams.gate.connections import Runner
 from streams.gate.judging import GateJudge
 from streams.gate.keys import Keys
 from streams.gate.outbox import Outbox
@@ -54,9 +55,7 @@ class GateRole:
         )
         await telemetry.start()
         producer = BatchProducer(self._settings)
-        runner = web.AppRunner(
-            self._application, access_log=None, shutdown_timeout=self._settings.drain_timeout_s
-        )
+        runner = Runner(self._application, access_log=None, shutdown_timeout=self._settings.drain_timeout_s)
         try:
             async with asyncio.TaskGroup() as tasks:
                 work = [
@@ -73,6 +72,7 @@ class GateRole:
                 await stopping.wait()
                 self._telemetry.ready = False
                 await runner.cleanup()
+                await self._service.drain(self._settings.drain_timeout_s)
                 if not await self._outbox.flush(self._settings.drain_timeout_s):
                     log.warning(
                         "what is not with Kafka waits in the outbox", bytes=self._outbox.waiting_bytes

@@ -62,11 +62,21 @@ async def test_a_batch_is_bounded_in_events_and_in_bytes() -> None:
     judge.may.set()
     async with running(judge, most=10) as batcher:
         sizes = (1, 1, 1, 300_000, 1, 300_000)
-        asked = [asyncio.create_task(batcher.judged([event("x" * size)] * 4, 5)) for size in sizes]
+        asked = [asyncio.create_task(batcher.judged([event("x" * size)] * 4, 60)) for size in sizes]
         await asyncio.gather(*asked)
     assert sum(map(len, judge.batches)) == 24
     assert max(map(len, judge.batches)) <= 10
     assert all(len(batch) == 4 for batch in judge.batches if any(len(text) > 1_000 for text in batch))
+
+
+async def test_batches_are_short_so_that_their_answers_do_not_wait_for_each_other() -> None:
+    judge = Gatekeeper()
+    judge.may.set()
+    async with running(judge) as batcher:
+        batcher._s_per_byte = 1e-5
+        asked = [asyncio.create_task(batcher.judged([event("x" * 2_000)], 600)) for _ in range(50)]
+        await asyncio.gather(*asked)
+    assert len(judge.batches[0]) == 7, "what takes a sixth of a second, and not the whole second"
 
 
 async def test_whose_time_is_up_is_told_so_and_is_not_judged_for_nobody() -> None:
@@ -108,3 +118,11 @@ async def test_an_error_of_the_judge_ends_the_run_and_nobody_waits_for_ever() ->
     assert await batcher.judged([event()], 0.2) == ["late"]
     with pytest.raises(ZeroDivisionError):
         await task
+
+
+def test_the_pace_is_that_of_large_batches_not_of_many_small_ones() -> None:
+    batcher = Batcher(lambda _: [], late, 10)
+    for _ in range(100):
+        batcher._keep_pace(400, 0.006)
+    batcher._keep_pace(40_000, 0.1)
+    assert batcher._s_per_byte < 5e-6

@@ -138,3 +138,64 @@ def test_two_gates_do_not_share_a_folder(tmp_path: Path) -> None:
         Outbox(tmp_path, 1_000)
     box.close()
     Outbox(tmp_path, 1_000).close()
+
+
+async def test_no_room_for_another_file_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "FILE_BYTES", 200)
+    monkeypatch.setattr(outbox, "TIDY_BYTES", 100)
+    box, sender, opened = Outbox(tmp_path, 1 << 20), Sender(), os.open
+
+    def full(path: Path, *given: int) -> int:
+        if str(path).endswith(".log"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(path, *given)
+
+    monkeypatch.setattr(os, "open", full)
+    for _ in range(5):
+        box.append(parcels(3))
+    await delivered(box, sender)
+    assert len(sender.sent) == 15
+    monkeypatch.setattr(os, "open", opened)
+    box.append(parcels(3))
+    await delivered(box, sender)
+    assert len(sender.sent) == 18
+    box.close()
+    assert files(tmp_path) == []
+
+
+async def test_a_stand_in_is_sent_only_where_its_process_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "TIDY_BYTES", 100)
+    box, sender = Outbox(tmp_path, 1 << 20), Sender()
+    settled, full = Parcel("t", b"settled", b""), Parcel("t", b"full", b"")
+    ticket = box.append(parcels(3), [settled])
+    box.settle(ticket, [full])
+    box.append(parcels(20), [Parcel("t", b"open", b"")])
+    await delivered(box, sender)
+    assert b"open" not in [key for _, (key, _) in sender.sent]
+    assert [key for _, (key, _) in sender.sent[:4]] == [b"0", b"1", b"2", b"full"]
+    assert sum(path.stat().st_size for path in files(tmp_path)) < 100, "the delivered file is gone"
+    box.close()
+    again, sender = Outbox(tmp_path, 1 << 20), Sender()
+    await delivered(again, sender)
+    assert [key for _, (key, _) in sender.sent] == [b"open"]
+    again.close()
+    assert files(tmp_path) == []
+
+
+def test_a_disk_without_room_for_a_file_is_told_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def full(path: Path, *given: int) -> int:
+        if str(path).endswith(".log"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(path, *given)
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(WeirError, match=r"No space left on device.*WEIR_GATE_OUTBOX"):
+        Outbox(tmp_path, 1_000)

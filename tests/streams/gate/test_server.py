@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientResponse, ClientSession
-from aiohttp.test_utils import TestServer
+from aiohttp.web import TCPSite
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +20,7 @@ from schemas.events import Alert, Decision, Event, ScoredEvent
 from streams.decisions.in_force import PolicyInForce
 from streams.decisions.scoring import make_runner
 from streams.gate.batcher import Batcher
+from streams.gate.connections import Runner
 from streams.gate.judging import GateJudge
 from streams.gate.keys import Keys, hash_of
 from streams.gate.outbox import Outbox
@@ -49,20 +50,24 @@ class Running:
         self.batcher = Batcher(judge.judge, judge.unjudged, self.settings.batch_events)
         self.service = Service(self.settings, judge, self.batcher, self.outbox, self.telemetry)
         self.sender = Sender()
-        self._server = TestServer(Gate(self.settings, self.service, keys, self.telemetry).application())
+        self.application = Gate(self.settings, self.service, keys, self.telemetry).application()
+        self._http_runner = Runner(self.application)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Running":
-        await self._server.start_server()
+        await self._http_runner.setup()
+        await TCPSite(self._http_runner, "127.0.0.1", 0).start()
+        self.port = self._http_runner.addresses[0][1]
         work = (self.batcher.run(), self.service.alert(), self.outbox.deliver(self.sender))
         self._tasks = [asyncio.create_task(each) for each in work]
-        self.http = ClientSession(self._server.make_url("/"))
+        self.alerting = self._tasks[1]
+        self.http = ClientSession(f"http://127.0.0.1:{self.port}/")
         await asyncio.sleep(0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.http.close()
-        await self._server.close()
+        await self._http_runner.cleanup()
         for task in self._tasks:
             task.cancel()
         self.outbox.close()

@@ -1,0 +1,260 @@
+"""What a hostile or a clumsy client sends costs it its answer, and nobody else anything."""
+
+import asyncio
+import gzip
+import json
+import logging
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from schemas import codec, topics
+from schemas.events import Event, ScoredEvent
+from streams.gate import connections, reading, remembered, server
+from streams.gate.batcher import BusyError
+from streams.gate.keys import Keys, hash_of
+from tests.streams.gate.test_server import ATTACK, HARMLESS, LITELLM_PATH, PERSON, Running
+
+CANARY = "canary text of a request"
+
+
+@pytest.fixture
+async def gate(tmp_path: Path) -> AsyncIterator[Running]:
+    async with Running(tmp_path, Keys(None)) as running:
+        yield running
+
+
+async def raw(gate: Running, data: bytes, *, more: bytes = b"", within_s: float = 10) -> bytes:
+    """Send bytes as they are; return all that comes until the server closes or is silent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+    try:
+        writer.write(data + more)
+        return await asyncio.wait_for(reader.read(), within_s)
+    finally:
+        writer.close()
+
+
+def post(path: str, body: bytes, *headers: str, version: str = "1.1") -> bytes:
+    lines = [f"POST {path} HTTP/{version}", "Host: localhost", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+BODY = json.dumps({"app": "a", "text": HARMLESS}).encode()
+
+
+@pytest.mark.parametrize("path", ["/v1/check", "/portkey", LITELLM_PATH])
+async def test_a_value_that_is_not_allowed_is_not_repeated(gate: Running, path: str) -> None:
+    body = dict.fromkeys(("kind", "eventType", "input_type"), CANARY) | {"text": "a", "texts": []}
+    error = (await gate.ask(path, body, 400))["error"]
+    assert "value is not allowed" in error["message"]
+    assert CANARY not in json.dumps(error)
+
+
+async def test_a_header_that_is_not_utf_8_is_no_fault_of_ours(gate: Running) -> None:
+    head = post("/v1/check", b'{"text": "a"}', "Connection: close")
+    answer = await raw(gate, head.replace(b"Host:", b"X-Weir-App: a\xff\r\nHost:"))
+    assert b" 200 " in answer.splitlines()[0]
+
+
+async def test_one_request_holds_so_many_texts_and_no_more(gate: Running) -> None:
+    many = ["a"] * (server.MOST_TEXTS + 1)
+    for path, body in (
+        ("/v1/moderations", {"input": many}),
+        (LITELLM_PATH, {"input_type": "request", "texts": many}),
+        ("/request", {"body": {"messages": [{"content": each} for each in many]}}),
+    ):
+        assert (await gate.ask(path, body, 413))["error"]["type"] == "too_many"
+    lines = b"{}\n" * (server.MOST_LINES + 1)
+    assert (await gate.ask("/v1/events", lines, 413))["error"]["type"] == "too_many"
+
+
+async def test_a_body_that_never_comes_ends(gate: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "READ_S", 0.2)
+    answer = await raw(gate, post("/v1/check", BODY)[:-5])
+    assert b" 408 " in answer.splitlines()[0]
+    assert b"too_slow" in answer
+    dripping = [raw(gate, post("/v1/events", BODY)[: -1 - n]) for n in range(20)]
+    others = [gate.ask("/v1/check", {"text": f"{HARMLESS} {n}"}) for n in range(20)]
+    answers = asyncio.gather(*dripping)
+    await asyncio.gather(*others)
+    assert all(b" 408 " in each.splitlines()[0] for each in await answers)
+
+
+async def test_broken_and_endless_encodings(gate: Running, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        bomb = gzip.compress(gzip.compress(bytes(200 << 20)))
+        for encoding, body in (
+            ("gzip", b"not gzip " + CANARY.encode()),
+            ("gzip", gzip.compress(BODY)[:-9]),
+            ("deflate", zlib.compress(BODY)[:-6]),
+            ("deflate", CANARY.encode()),
+            ("br", CANARY.encode()),
+            ("unknown", CANARY.encode()),
+            ("gzip, gzip", bomb),
+            ("gzip", gzip.compress(bytes(100 << 20))),
+        ):
+            answer = await raw(
+                gate, post("/v1/check", body, f"Content-Encoding: {encoding}", "Connection: close")
+            )
+            assert 400 <= int(answer.split(b" ")[1]) < 500, (encoding, answer)
+            assert b"canary" not in answer, (encoding, answer)
+            json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /v1/check HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 10_000 + b"\r\n",
+        b"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"POST /" + b"v" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nX canary text\r\n\r\n",
+        b"canary text of a request\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+    ids=["headers", "header", "path", "lengths", "smuggling", "chunk", "no-colon", "no-http", "tls"],
+)
+async def test_a_head_that_is_no_http_is_refused_and_not_repeated(
+    gate: Running, caplog: pytest.LogCaptureFixture, head: bytes
+) -> None:
+    with caplog.at_level(logging.INFO):
+        answer = await raw(gate, head)
+        assert 400 <= int(answer.split(b" ")[1]) < 500, answer
+        assert b"canary" not in answer
+        assert (await gate.ask("/v1/check", {"text": HARMLESS}))["action"] == "allow"
+    assert "canary" not in caplog.text
+
+
+async def test_who_sends_no_head_is_not_waited_for(gate: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 0.2)
+    assert await raw(gate, b"POST /v1/check HTTP/1.1\r\nHost: loc", within_s=5) == b""
+
+
+async def test_pipelines_http_1_0_and_an_early_end(gate: Running) -> None:
+    answer = await raw(gate, post("/v1/check", BODY) * 3, more=post("/v1/check", BODY, "Connection: close"))
+    assert answer.count(b"HTTP/1.1 200") == 4
+    old = await raw(gate, post("/v1/check", BODY, version="1.0"))
+    assert old.split(b" ")[1] == b"200"
+    for _ in range(20):  # gone before the answer
+        _, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+        writer.write(post("/v1/check", BODY))
+        writer.transport.abort()
+    assert (await gate.ask("/v1/check", {"text": HARMLESS}))["action"] == "allow"
+
+
+async def test_deep_bodies_come_back_or_are_refused(gate: Running) -> None:
+    for depth in (100, 900, 970, 1000, 5000):
+        message = {"messages": [{"role": "user", "content": PERSON}]}
+        deep = b'{"x": ' * depth + b"1" + b"}" * depth
+        body = b'{"body": ' + json.dumps(message).encode()[:-1] + b', "x": ' + deep + b"}}"
+        async with gate.http.post("/request", data=body) as response:
+            assert response.status in (200, 400), depth
+
+
+async def test_ids_that_differ_in_case_are_two_and_one_id_has_one_decision(gate: Running) -> None:
+    def ask(number: int, event_id: str) -> dict[str, str]:
+        return {"event_id": event_id, "text": f"{HARMLESS} {number}"}
+
+    events = [ask(0, "one"), ask(0, "ONE"), *(ask(number, "same") for number in range(200))]
+    answers = (await gate.ask("/v1/check", {"app": "a", "events": events}))["results"]
+    assert len({answer["decision_id"] for answer in answers}) == 3
+    again = await asyncio.gather(*(gate.ask("/v1/check", {"app": "a", **ask(0, "same")}) for _ in range(20)))
+    assert all(answer == answers[2] for answer in again)
+    assert len(await gate.sent(topics.SCORES)) == 202
+
+
+async def test_who_repeats_a_request_that_is_refused_is_told_so_too(
+    gate: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = asyncio.Event()
+
+    async def busy(*_: object) -> None:
+        began.set()
+        await asyncio.sleep(0.1)
+        raise BusyError(1.0)
+
+    monkeypatch.setattr(gate.batcher, "judged", busy)
+    body = {"app": "a", "event_id": "twice", "text": HARMLESS}
+    asked = [asyncio.create_task(gate.ask("/v1/check", body, 429)) for _ in range(2)]
+    await began.wait()
+    for error in await asyncio.wait_for(asyncio.gather(*asked), 5):
+        assert error["error"]["type"] == "busy"
+
+
+async def test_who_repeats_a_request_keeps_a_deadline_of_its_own(
+    gate: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged, body = gate.batcher.judged, {"app": "a", "event_id": "late", "text": HARMLESS}
+
+    async def slow(*given: object) -> object:
+        await asyncio.sleep(1.0)
+        return await judged(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(gate.batcher, "judged", slow)
+    first = asyncio.create_task(gate.ask("/v1/check", body))
+    await asyncio.sleep(0.1)
+    answer = await asyncio.wait_for(gate.ask("/v1/check", body | {"deadline_ms": 100}), 0.7)
+    assert answer["failed"], "by the rules, as for whoever has no time"
+    assert not (await first).get("failed")
+    assert len(await gate.sent(topics.SCORES)) == 1
+
+
+async def test_long_answers_are_not_all_remembered(gate: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "MOST_CHARS", 5_000)
+    for number in range(20):
+        await gate.ask("/v1/check", {"app": "a", "text": f"{PERSON} {'and so on ' * 100} {number}"})
+    kept = gate.service._answers
+    assert 0 < kept._chars <= 5_000
+    assert len(kept._answers) < 20
+
+
+async def test_a_key_of_one_tenant_reads_nothing_of_another(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(
+        f"{hash_of('a')} tenant=acme\n{hash_of('b')} tenant=bolt\n{hash_of('c')} app=c tenant=c\n"
+    )
+    async with Running(tmp_path, Keys.load(file)) as gate:
+
+        async def ask(key: str, **more: object) -> dict[str, object]:
+            body = {"app": "shop", "event_id": "1", "text": PERSON, **more}
+            answer: dict[str, object] = await gate.ask("/v1/check", body, headers={"x-api-key": key})
+            return answer
+
+        await ask("a", conversation_id="c", scores=True)
+        await ask("b", conversation_id="c", tenant="acme")
+        await ask("c", tenant="acme")
+        scored = [codec.decode(ScoredEvent, value).event for value in await gate.sent(topics.SCORES)]
+        assert [event.tenant for event in scored] == ["acme", "bolt", "c"], (
+            "each is judged and kept as its own"
+        )
+        broken = b'{"app": "shop", "tenant": "acme", "event_id": "1", "kind": "prompt", "text": "\\ud800"}'
+        lines = [broken, b'{"event_id": "2", "kind": "prompt", "text": "no app"}']
+        for line in lines:
+            await gate.ask("/v1/events", line, 202, {"x-api-key": "c"})
+        events = [codec.decode(Event, value) for value in await gate.sent(topics.EVENTS)]
+        assert [(event.app, event.tenant) for event in events] == [("c", "c"), ("c", "c")]
+
+
+async def test_alerts_of_what_was_answered_outlive_a_kill(tmp_path: Path) -> None:
+    async with Running(tmp_path, Keys(None)) as gate:
+        gate.alerting.cancel()  # the process is killed before there is evidence
+        await gate.ask("/v1/check", {"app": "a", "event_id": "1", "text": ATTACK})
+        assert await gate.sent(topics.SCORES)
+        assert not await gate.sent(topics.ALERTS)
+    async with Running(tmp_path, Keys(None)) as gate:
+        assert len(await gate.sent(topics.ALERTS)) == 2
+
+
+async def test_when_it_is_hopeless_the_body_is_not_even_read(gate: Running) -> None:
+    gate.batcher._bytes, gate.batcher._s_per_byte = 1_000_000, 1e-5
+    for path in ("/v1/check", "/v1/moderations", LITELLM_PATH, "/request", "/response", "/portkey"):
+        async with gate.http.post(path, data=b"{no JSON") as response:
+            assert (response.status, response.headers["Retry-After"]) == (429, "10"), path
+    gate.batcher._bytes = 0
+    assert (await gate.ask("/v1/check", b"{no JSON", 400))["error"]
