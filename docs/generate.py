@@ -1,5 +1,6 @@
 """Writes the parts of the documentation that are made from the code: `make docs`."""
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from schemas.topics import CHANNELS, STATE, Channel
+from streams.gate.openapi import document
 from streams.policy import DEFAULT_POLICY
 from streams.settings import Settings
 from streams.telemetry import catalogue
@@ -77,6 +79,13 @@ def page(part: str) -> tuple[Path, str, str]:
     return FOLDER / name, before, after
 
 
+def openapi() -> tuple[Path, str, str]:
+    """Return the file that describes the gate, its text as it is and as it should be."""
+    path = FOLDER / "openapi.json"
+    before = path.read_text("utf-8") if path.exists() else ""
+    return path, before, json.dumps(document(), indent=1) + "\n"
+
+
 def _table(head: tuple[str, ...], rows: list[str]) -> str:
     return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows]) + "\n"
 
@@ -95,8 +104,7 @@ def _default(field: FieldInfo) -> str:
 def main() -> int:
     """Write the pages, or with `--check` say whether they are up to date."""
     stale = False
-    for part in PARTS:
-        path, before, after = page(part)
+    for path, before, after in [*(page(part) for part in PARTS), openapi()]:
         stale |= before != after
         if "--check" not in sys.argv:
             path.write_text(after, "utf-8")

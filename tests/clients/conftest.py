@@ -24,27 +24,36 @@ def client_python() -> Path:
 
 
 @pytest.fixture(scope="module")
-def gate_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Role, str]]:
     """A gate of its own, without a broker: what it decides waits in its outbox."""
     folder, port = tmp_path_factory.mktemp("gate"), free_port()
     weir = Weir(f"{HOST}:{free_port()}", folder, WEIR_GATE_LISTEN=f"{HOST}:{port}")
     role: Role = weir.role("gate", WEIR_GATE_OUTBOX=str(folder / "outbox")).start()
-    yield f"http://{HOST}:{port}"
+    yield role, f"http://{HOST}:{port}"
     role.stop()
+
+
+@pytest.fixture
+def gate_url(gate: tuple[Role, str]) -> str:
+    return gate[1]
 
 
 @pytest.fixture
 def run(gate_url: str) -> Run:
     """Run a program of examples/clients against the gate."""
 
-    def call(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    examples = ROOT / "examples" / "clients"
+
+    def call(
+        *command: str, within_s: float = 60, cwd: Path = examples, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             command,
-            cwd=ROOT / "examples" / "clients",
+            cwd=cwd,
             env={**os.environ, "WEIR_URL": gate_url, **environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=within_s,
         )
 
     return call

@@ -1,0 +1,29 @@
+"""The OpenAPI file is made from the code, and describes every endpoint."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+from streams.gate.keys import Keys
+from streams.gate.openapi import NOT_DESCRIBED, document
+from tests.streams.gate.test_server import Running
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_file_is_up_to_date() -> None:
+    _, before, after = runpy.run_path(str(ROOT / "docs" / "generate.py"))["openapi"]()
+    assert before == after, "run `make docs`"
+
+
+async def test_every_endpoint_is_described(tmp_path: Path) -> None:
+    async with Running(tmp_path, Keys(None)) as gate:
+        paths = {resource.canonical for resource in gate.application.router.resources()}
+        assert set(document()["paths"]) == paths - NOT_DESCRIBED
+
+
+@pytest.mark.parametrize("word", ["$defs", "streams/", "/home"])
+def test_it_refers_to_nothing_outside(word: str) -> None:
+    assert word not in json.dumps(document())
