@@ -1,7 +1,7 @@
-"""Columns of a batch, and where a comparison holds in them."""
+"""Events as columns, and where a comparison holds in them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
@@ -36,6 +36,33 @@ class Texts:
         """Return (N,): the texts that are chosen; each different text is asked about once."""
         return np.fromiter(map(chosen, self.different), bool, len(self.different))[self.codes]
 
+    def at(self, row: int) -> str:
+        """Return one text."""
+        return self.different[int(self.codes[row])]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N events as columns: all that a policy asks of them."""
+
+    count: int
+    scores: Mapping[str, Numbers]
+    """(N,) by metric; NaN means "does not apply"."""
+    fields: Mapping[str, Texts | Numbers]
+    """By event field."""
+    failed: Mapping[str, Bools] = field(default_factory=dict)
+    """(N,) by detector: it gave no scores; whatever stands in their columns is not looked at."""
+    unsure: Mapping[str, Bools] = field(default_factory=dict)
+    """(N,) by metric: the score rests on less than it should."""
+    unknown: Mapping[str, Bools] = field(default_factory=dict)
+    """(N,) by metric or event field: what the event had is not known; what stands there is not looked at."""
+    unsaid: Mapping[str, Bools] = field(default_factory=dict)
+    """(N,) by event field: the event had what stands there, or nothing."""
+
+    def column(self, comparison: Comparison) -> Texts | Numbers:
+        """Return what a comparison compares."""
+        return (self.scores if comparison.subject == "metric" else self.fields)[comparison.name]
+
 
 def field_column(name: str, events: Sequence[Event]) -> Texts | Numbers:
     """Return an event field as a column: float64 with NaN for "not given", or texts."""
@@ -44,13 +71,14 @@ def field_column(name: str, events: Sequence[Event]) -> Texts | Numbers:
         return np.array([np.nan if number is None else number for number in numbers], np.float64)
     if name.startswith(METADATA):
         key = name.removeprefix(METADATA)
-        return _texts([event.metadata.get(key, "") for event in events])
-    return _texts(list(map(attrgetter(name), events)))
+        return texts([event.metadata.get(key, "") for event in events])
+    return texts(list(map(attrgetter(name), events)))
 
 
-def _texts(texts: list[str]) -> Texts:
-    index = {text: code for code, text in enumerate(dict.fromkeys(texts))}
-    return Texts(np.fromiter(map(index.__getitem__, texts), np.intp, len(texts)), tuple(index))
+def texts(column: Sequence[str]) -> Texts:
+    """Return texts as a column."""
+    index = {text: code for code, text in enumerate(dict.fromkeys(column))}
+    return Texts(np.fromiter(map(index.__getitem__, column), np.intp, len(column)), tuple(index))
 
 
 def holds(comparison: Comparison, column: Texts | Numbers) -> Bools:

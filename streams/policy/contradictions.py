@@ -12,19 +12,30 @@ from streams.policy.conditions import AllOf, Comparison, Condition
 _ANY = Range()
 
 
-def contradiction(conditions: Iterable[Condition], ranges: Mapping[str, Range]) -> str:
-    """Return those of the `conditions` of a rule that no value meets together; empty where there are none.
+def contradiction(
+    when: Iterable[Condition], ranges: Mapping[str, Range], unless: Iterable[Condition] = ()
+) -> str:
+    """Return those of the conditions of a rule that no value meets together; empty where there are none.
 
-    What stands under `any:` is not looked at.
+    What stands under `any:` is not looked at, nor what stands under `all:` of an exception.
     """
     groups: dict[str, list[Comparison]] = {}
-    for comparison in _joined(conditions):
+    for comparison in _joined(when):
         groups.setdefault(comparison.name, []).append(comparison)
+    exceptions = [each for each in unless if isinstance(each, Comparison)]
     for name, group in groups.items():
-        values = _texts(group) if group[0].subject == "text" else _numbers(group, ranges.get(name, _ANY))
-        if not np.logical_and.reduce([holds(comparison, values) for comparison in group]).any():
-            return ", ".join(map(str, group))
+        excepted = [each for each in exceptions if each.name == name]
+        values = _values([*group, *excepted], ranges.get(name, _ANY))
+        met = np.logical_and.reduce([holds(comparison, values) for comparison in group])
+        for each in excepted:
+            met &= ~holds(each, values)
+        if not met.any():
+            return ", ".join([*map(str, group), *(f"unless {each}" for each in excepted)])
     return ""
+
+
+def _values(group: Sequence[Comparison], allowed: Range) -> Numbers | Texts:
+    return _texts(group) if group[0].subject == "text" else _numbers(group, allowed)
 
 
 def _joined(conditions: Iterable[Condition]) -> Iterator[Comparison]:

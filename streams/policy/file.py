@@ -76,6 +76,17 @@ def load(path: Path | str, metrics: Mapping[str, str], ranges: Ranges = _NO_RANG
     return parse(data, metrics, ranges, source=str(path))
 
 
+def rule_ids(path: Path | str) -> list[str]:
+    """Return the ids of the rules in a file, right or wrong: none where it cannot be read."""
+    try:
+        document = read(Path(path).read_bytes()[: MAX_BYTES + 1])
+    except (OSError, ValueError, YamlError):
+        return []
+    rules = document.value.get("rules") if isinstance(document.value, dict) else None
+    named = [rule.get("id") for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
+    return [name for name in named if isinstance(name, str)]
+
+
 def parse(
     data: bytes | str, metrics: Mapping[str, str], ranges: Ranges = _NO_RANGES, *, source: str = "policy"
 ) -> Policy:
@@ -107,7 +118,7 @@ def _contradictions(model: _PolicyDocument, document: Document, ranges: Ranges) 
     return [
         Problem(document.line_of(("rules", number, "when")), f"no event can meet all of these: {excluding}")
         for number, rule in enumerate(model.rules)
-        if (excluding := contradiction(rule.when, ranges))
+        if (excluding := contradiction(rule.when, ranges, rule.unless))
     ]
 
 

@@ -8,14 +8,14 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from schemas.events import SEVERITIES, VERDICTS, Action, Event, Mode, RuleHit, RuleSeverity
-from streams.policy.columns import field_column, holds
+from streams.policy.columns import Rows, field_column, holds
 from streams.policy.conditions import AnyOf, Comparison, Condition, comparisons
 
 RuleMode = Literal[Mode, "off"]
@@ -23,22 +23,31 @@ OnFailure = Literal["open", "closed"]
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
 FloatMatrix = npt.NDArray[np.float32]
+Truth = Mapping[Comparison, Bools]
+"""(N,) per comparison: where it holds."""
 
 
 class Rule(BaseModel):
-    """One rule of a policy: where all of `when` holds, `action` is due."""
+    """One rule of a policy: where all of `when` and nothing of `unless` holds, `action` is due."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=128)]
     description: Annotated[str, Field(max_length=1000)] = ""
     when: Annotated[tuple[Condition, ...], Field(min_length=1)]
+    unless: Annotated[tuple[Condition, ...], Field(min_length=1)] = ()
     action: Action
     severity: RuleSeverity = "medium"
     mode: RuleMode = "enforce"
     on_failure: OnFailure = "open"
     on_degraded: OnFailure = "open"
     alert: StrictBool = Field(default_factory=lambda rule: rule.get("action") in ("block", "escalate"))
+
+
+def meaning(rule: Rule) -> dict[str, Any]:
+    """Return what a rule says, key by key: conditions in one spelling, `unless` only where it is there."""
+    conditions = {"when": [*map(str, rule.when)], "unless": [*map(str, rule.unless)]}
+    return rule.model_dump(exclude={*conditions}) | {key: said for key, said in conditions.items() if said}
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,7 @@ class Policy:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of what the file means, 64 hex digits: comments and written-out defaults do not count."""
-        rules = [
-            {**rule.model_dump(exclude={"when"}), "when": [str(c) for c in rule.when]} for rule in self.rules
-        ]
-        content = {"version": self.version, "name": self.name, "rules": rules}
+        content = {"version": self.version, "name": self.name, "rules": list(map(meaning, self.rules))}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -90,8 +96,11 @@ class Outcome:
     """(N,): index into SEVERITIES of the gravest rule that hit, shadow rules included."""
     alert: Bools
     """(N,): a rule that hits wants an alert."""
-    truth: Mapping[Comparison, Bools] = field(repr=False)
-    """(N,) per comparison: where it holds."""
+    truth: Truth = field(repr=False)
+
+    def rules_hit(self, row: int) -> tuple[Rule, ...]:
+        """Return the rules that `row` tripped, in the order of the policy."""
+        return tuple(self.policy.rules[column] for column in np.flatnonzero(self.hits[row]))
 
     def rule_hits(self, row: int, matrix: FloatMatrix) -> tuple[RuleHit, ...]:
         """Return the rules that `row` tripped, in the order of the policy; `matrix` as it was evaluated."""
@@ -133,20 +142,23 @@ class CompiledPolicy:
         self.metrics = metrics
         self.columns = {name: column for column, name in enumerate(metrics)}
         self.rules = tuple(rule for rule in policy.rules if rule.mode != "off")
-        self._comparisons = tuple(dict.fromkeys(c for rule in self.rules for c in comparisons(rule.when)))
-        missing = {c.name for c in self._comparisons if c.subject == "metric"} - set(metrics)
+        self.asks = tuple(
+            dict.fromkeys(c for rule in self.rules for c in comparisons((*rule.when, *rule.unless)))
+        )
+        """Every comparison, once."""
+        missing = {c.name for c in self.asks if c.subject == "metric"} - set(metrics)
         if missing:
             raise ValueError(
                 f"the policy needs metrics that no loaded detector gives: {', '.join(sorted(missing))}"
             )
-        self._fields = {c.name for c in self._comparisons if c.subject != "metric"}
+        self._fields = {c.name for c in self.asks if c.subject != "metric"}
         self._codes = np.array([VERDICTS.index(rule.action) for rule in self.rules], np.int8)
         # Where the detector failed there is nothing to redact by, and closed means: not past this point.
         redact, block = VERDICTS.index("redact"), VERDICTS.index("block")
         self._failed_codes = np.where(self._codes == redact, np.int8(block), self._codes)
         self._severities = np.array([SEVERITIES.index(rule.severity) for rule in self.rules], np.int8)
-        self._enforced = np.array([rule.mode == "enforce" for rule in self.rules], bool)
-        self._alerting = np.array([rule.alert for rule in self.rules], bool)
+        self.enforced = np.array([rule.mode == "enforce" for rule in self.rules], bool)
+        self.alerting = np.array([rule.alert for rule in self.rules], bool)
 
     def codes(self, *, failed: bool) -> Codes:
         """Return each rule's action (R,) as index into VERDICTS: of an ordinary or of a failure's hit."""
@@ -172,70 +184,93 @@ class CompiledPolicy:
         """
         if matrix.shape != (len(events), len(self.metrics)):
             raise ValueError(f"expected a matrix of {len(events)} x {len(self.metrics)}, got {matrix.shape}")
-        truth = self._truth(matrix, events, failed)
-        hits = np.zeros((len(events), len(self.rules)), bool)
+        always = np.ones(len(events), bool)
+        doubted = {} if unsure is None or not unsure.any() else self.columns
+        return self.judge(
+            Rows(
+                count=len(events),
+                scores={name: matrix[:, column] for name, column in self.columns.items()},
+                fields={name: field_column(name, events) for name in self._fields},
+                failed=dict.fromkeys(failed, always),
+                unsure={name: unsure[:, column] for name, column in doubted.items() if unsure is not None},
+            )
+        )
+
+    def judge(self, rows: Rows, unknown: Literal["spare", "catch"] = "spare") -> Outcome:
+        """Judge N events that are columns.
+
+        What is not known of an event counts in its favour (`spare`) or against it (`catch`): where both
+        come to the same, it does not matter.
+        """
+        truth = {c: holds(c, rows.column(c)) for c in self.asks}
+        for_when, for_unless = self._leaning(truth, rows, against=unknown == "catch")
+        lost = {c: mask for c in truth if (mask := self._failed(c, rows)) is not None}
+        spared = _changed(for_when, lost, holding=False), _changed(for_unless, lost, holding=True)
+        hits = np.zeros((len(self.rules), rows.count), bool).T  # a rule's column lies together in memory
         for column, rule in enumerate(self.rules):
-            hits[:, column] = _all_hold(rule.when, truth)
+            hits[:, column] = _hits(rule, *spared)
         by_failure = np.zeros_like(hits)
-        if failed:
-            always = np.ones(len(events), bool)
-            lost = {c: always for c in self._comparisons if self._is_failed(c, failed)}
-            self._close(by_failure, truth, lost, "on_failure")
-        if unsure is not None and unsure.any():
-            metrics = [c for c in self._comparisons if c.subject == "metric"]
-            doubted = {c: truth[c] | unsure[:, self.columns[c.name]] for c in metrics}
-            self._close(by_failure, truth, doubted, "on_degraded")
+        if lost:
+            caught = _changed(for_when, lost, holding=True), _changed(for_unless, lost, holding=False)
+            self._close(by_failure, caught, "on_failure")
+        if rows.unsure:
+            doubted = {c: rows.unsure[c.name] for c in truth if c.name in rows.unsure}
+            caught = _changed(spared[0], doubted, holding=True), _changed(spared[1], doubted, holding=False)
+            self._close(by_failure, caught, "on_degraded")
         by_failure &= ~hits
         hits |= by_failure
-        found = np.where(by_failure, self._failed_codes, self._codes) * hits
+        return self._outcome(hits, by_failure, spared[0])
+
+    def _leaning(self, truth: Truth, rows: Rows, *, against: bool) -> tuple[Truth, Truth]:
+        """Return what holds for `when` and for `unless`, with what is not known for or against the events."""
+        unknown = {c: rows.unknown[c.name] for c in truth if c.name in rows.unknown}
+        unsaid = {c: rows.unsaid[c.name] for c in truth if c.name in rows.unsaid}
+        present, absent = truth, _changed(truth, unsaid, holding=False)
+        for_when, for_unless = (present, absent) if against else (absent, present)
+        return _changed(for_when, unknown, holding=against), _changed(
+            for_unless, unknown, holding=not against
+        )
+
+    def _outcome(self, hits: Bools, by_failure: Bools, truth: Truth) -> Outcome:
+        codes = np.where(by_failure, self._failed_codes, self._codes) if by_failure.any() else self._codes
+        found = hits * codes
         return Outcome(
             policy=self,
             hits=hits,
             failed=by_failure,
             verdict=found.max(axis=1, initial=0),
-            action=found[:, self._enforced].max(axis=1, initial=0),
+            action=found[:, self.enforced].max(axis=1, initial=0),
             severity=(hits * self._severities).max(axis=1, initial=0),
-            alert=np.logical_or.reduce(hits[:, self._alerting], axis=1),
+            alert=np.logical_or.reduce(hits[:, self.alerting], axis=1),
             truth=truth,
         )
 
-    def _truth(
-        self, matrix: FloatMatrix, events: Sequence[Event], failed: Collection[str]
-    ) -> dict[Comparison, Bools]:
-        fields = {name: field_column(name, events) for name in self._fields}
-        never = np.zeros(len(events), bool)
-        truth: dict[Comparison, Bools] = {}
-        for comparison in self._comparisons:
-            if comparison.subject != "metric":
-                truth[comparison] = holds(comparison, fields[comparison.name])
-            elif self._is_failed(comparison, failed):
-                truth[comparison] = never
-            else:
-                truth[comparison] = holds(comparison, matrix[:, self.columns[comparison.name]])
-        return truth
-
     def _close(
-        self,
-        by_failure: Bools,
-        truth: Mapping[Comparison, Bools],
-        against: Mapping[Comparison, Bools],
-        key: Literal["on_failure", "on_degraded"],
+        self, by_failure: Bools, caught: tuple[Truth, Truth], key: Literal["on_failure", "on_degraded"]
     ) -> None:
         """Mark the rows where a rule that is closed hits, were the scores that nobody knows against it."""
-        closed = {**truth, **against}
         for column, rule in enumerate(self.rules):
             if getattr(rule, key) == "closed":
-                by_failure[:, column] |= _all_hold(rule.when, closed)
+                by_failure[:, column] |= _hits(rule, *caught)
 
-    def _is_failed(self, comparison: Comparison, failed: Collection[str]) -> bool:
-        return comparison.subject == "metric" and self.policy.owners.get(comparison.name) in failed
-
-
-def _all_hold(conditions: Sequence[Condition], truth: Mapping[Comparison, Bools]) -> Bools:
-    return reduce(np.logical_and, (_holds(condition, truth) for condition in conditions))
+    def _failed(self, comparison: Comparison, rows: Rows) -> Bools | None:
+        owner = self.policy.owners.get(comparison.name, "") if comparison.subject == "metric" else ""
+        return rows.failed.get(owner)
 
 
-def _holds(condition: Condition, truth: Mapping[Comparison, Bools]) -> Bools:
+def _changed(truth: Truth, rows: Truth, *, holding: bool) -> Truth:
+    """Return the truth with some comparisons said to hold, or not to, in some of their rows."""
+    if not rows:
+        return truth
+    return {**truth, **{c: truth[c] | mask if holding else truth[c] & ~mask for c, mask in rows.items()}}
+
+
+def _hits(rule: Rule, for_when: Truth, for_unless: Truth) -> Bools:
+    hits = reduce(np.logical_and, (_holds(condition, for_when) for condition in rule.when))
+    return reduce(lambda left, each: left & ~_holds(each, for_unless), rule.unless, hits)
+
+
+def _holds(condition: Condition, truth: Truth) -> Bools:
     if isinstance(condition, Comparison):
         return truth[condition]
     join = np.logical_or if isinstance(condition, AnyOf) else np.logical_and
