@@ -80,6 +80,11 @@ class Runner:
         needed = (*self._needs.values(), _closure(["views"]))
         self.needs = tuple(dict.fromkeys(feature for needs in needed for feature in needs))
         """Features of `Batch` that are computed before the detectors are called, in this order."""
+        judged = {"head_probabilities", "passage_verdicts"}
+        self.read_closely = frozenset(
+            metric for metric in self.metrics if not judged.isdisjoint(self._needs[self._owners[metric]])
+        )
+        """Metrics that rest on the linear heads alone where there is no time for the transformer."""
         # What the transformer reads for comes last: by a deadline, all else is there.
         reading = {name for name in self.needs if READ.intersection(_closure([name]))}
         readers = [d for d in self.detectors if reading.intersection(self._needs[d.name])]
@@ -179,8 +184,7 @@ class Runner:
         unsure = np.zeros((len(batch), len(self.metrics)), dtype=bool)
         unsure[batch.shortened()] = True
         if (left_out := batch.left_out()).any():
-            judged = {"head_probabilities", "passage_verdicts"}
-            read = [not judged.isdisjoint(self._needs[self._owners[metric]]) for metric in self.metrics]
+            read = [metric in self.read_closely for metric in self.metrics]
             unsure |= left_out[:, None] & np.array(read, dtype=bool)
         return unsure
 

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -197,6 +197,13 @@ class Store:
         Errors are those of `query`, while rows are taken too.
         """
         return queries.stream(self.client, self.url, sql)
+
+    def columns(self, sql: str) -> Generator[Sequence[Sequence[Any]], None, None]:
+        """Run a query and yield its result block by block, each a sequence of columns, in bounded memory.
+
+        Errors are those of `query`, while blocks are taken too.
+        """
+        return queries.columns(self.client, self.url, sql)
 
     def _create_database(self) -> None:
         if self._client is None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,15 @@ def stream(client: Client, url: str, sql: str) -> Iterator[Stream]:
     except CLIENT_ERRORS as error:
         if isinstance(error, BrokenPipeError):  # of our own output
             raise
+        raise classify_query(error, url) from None
+
+
+def columns(client: Client, url: str, sql: str) -> Generator[Sequence[Sequence[Any]], None, None]:
+    """Yield the blocks of a result, each a sequence of columns; close it to stop early."""
+    try:
+        with client.query_column_block_stream(sql) as blocks:
+            yield from blocks
+    except CLIENT_ERRORS as error:
         raise classify_query(error, url) from None
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 import threading
 import unicodedata
@@ -19,6 +20,7 @@ from streams.kafka.clients import producing
 from streams.kafka.topics import create_topics
 from streams.local.process import free_port
 from streams.settings import load
+from streams.store.client import make_store
 from tests.brokers import new_broker
 from tests.streams.weir import forget_settings
 
@@ -26,12 +28,17 @@ HOSTILE = (
     "a\x1b[31m\x1b]0;title\x07b\x9b2Jc\x85\x7f\u202ed\u2066e\u2069f\u200e\u200f\u061cg\u2028h\u2029\rI\bj"
 )
 """C0, C1 (CSI, NEL), DEL, overrides, isolates, marks, separators, carriage return, backspace."""
+VISIBLE = HOSTILE.replace("\x1b", "").replace("\x07", "").replace("\b", "").replace("\r", "")
+"""What a policy may hold: YAML takes no C0 controls."""
 OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 OURS = ("\x1b[0m", "\x1b[1m", "\x1b[2m", *(f"\x1b[{number}m" for number in range(30, 38)))
 """What colours our own lines."""
+PROGRESS = re.compile(r"\r[\d,]+ [a-z ]+  [\d,]+/s +\d+% *|\r *\r")
+"""Our own line that changes while a command works, and its removal."""
 
 
 def offending(text: str) -> set[str]:
+    text = PROGRESS.sub("", text)
     for sequence in OURS:
         text = text.replace(sequence, "")
     return {c for c in text.replace("\n", "").replace("\t", "") if unicodedata.category(c) in OBEYED}
@@ -119,6 +126,25 @@ def messages() -> dict[str, msgspec.Struct]:
     }  # fmt: skip
 
 
+def stored() -> ScoredEvent:
+    """An event in the store."""
+    event = Event(
+        event_id=f"h{HOSTILE}",
+        app=HOSTILE,
+        kind="prompt",
+        text=HOSTILE,
+        model=HOSTILE,
+        metadata={"x": HOSTILE},
+    )
+    hit = RuleHit(rule=HOSTILE, action="block", severity="high", mode="enforce", metric=HOSTILE, score=1.0)
+    decision = Decision(
+        decision_id="d", event_id=event.event_id, app=HOSTILE, kind="prompt", verdict="block", action="allow",
+        rules=(hit,), degraded=(HOSTILE,), policy_version=HOSTILE, policy_hash=HOSTILE,
+        detectors_hash=HOSTILE,
+    )  # fmt: skip
+    return ScoredEvent(event=event, scores={"injection": 0.5}, decision=decision, timestamp=1_700_000_000_000)
+
+
 @pytest.fixture
 def files(stream: str, clickhouse: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder with hostile files, and settings that a user may have typed."""
@@ -137,6 +163,21 @@ def files(stream: str, clickhouse: str, monkeypatch: pytest.MonkeyPatch, tmp_pat
         "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     )
     (tmp_path / "good.jsonl").write_text(json.dumps(event) + "\n")
+    for name, action in (("live", "block"), ("flag", "flag")):
+        named = [f"model == '{VISIBLE}'", f"metadata.x != '{VISIBLE}'"]
+        hostile = {
+            "id": "a",
+            "description": VISIBLE,
+            "when": ["injection >= 0"],
+            "unless": named,
+            "action": action,
+        }
+        content = {"version": VISIBLE[:60], "name": VISIBLE[:60], "rules": [hostile]}
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(content))
+    store = make_store(load())
+    store.migrate(["injection", "text_tokens"])
+    store.insert([stored()], "hostile")
+    store.close()
     (tmp_path / "table.csv").write_text(f'"{HOSTILE}",text\n"{HOSTILE}","{HOSTILE}"\n')
     return tmp_path
 
@@ -176,6 +217,25 @@ CALLS: dict[str, Sequence[tuple[str, ...]]] = {
         ("dlq", "list"), ("dlq", "list", "--json"), ("dlq", "list", "--since", HOSTILE),
         ("dlq", "show", HOSTILE),
         ("dlq", "republish", HOSTILE), ("dlq", "drop", "--reason", HOSTILE), ("dlq", HOSTILE),
+    ],
+    "backtest": [
+        ("backtest", "policy.yaml"), ("backtest", HOSTILE), ("backtest", "live.yaml", "--since", HOSTILE),
+        ("backtest", "live.yaml", "--app", HOSTILE), ("backtest", "live.yaml", "--against", HOSTILE),
+        ("backtest", "live.yaml", "--max-new-blocks", HOSTILE), ("backtest", "live.yaml", "--text"),
+        ("backtest", "live.yaml", "--since", "2000-01-01", "--against", "flag.yaml", "--text"),
+        ("backtest", "live.yaml", "--since", "2000-01-01", "--against", "flag.yaml", "--text", "--json"),
+    ],
+    "policy": [
+        ("policy", "check", "policy.yaml"), ("policy", "check", HOSTILE), ("policy", HOSTILE),
+        ("policy", "diff", "live.yaml", "flag.yaml"), ("policy", "diff", "live.yaml", "flag.yaml", "--json"),
+        ("policy", "explain", f"h{HOSTILE}"), ("policy", "explain", f"h{HOSTILE}", "--json"),
+        ("policy", "explain", HOSTILE), ("policy", "explain", "e", "--app", HOSTILE),
+    ],
+    "feedback": [
+        ("feedback", HOSTILE, "correct"), ("feedback", f"h{HOSTILE}", HOSTILE),
+        ("feedback", f"h{HOSTILE}", "correct", "--rule", HOSTILE[:40]),
+        ("feedback", "e", "correct", "--app", HOSTILE),
+        ("feedback", f"h{HOSTILE}", "correct", "--comment", f"a@b.com {HOSTILE}", "--reviewer", HOSTILE),
     ],
     "schema": [("schema", "event"), ("schema", HOSTILE)],
     "doctor": [("doctor",), ("doctor", "--json")],
