@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test test-clients check format docs bench train eval lock clean
+.PHONY: help setup demo test test-clients check format docs bench bench-drift train eval lock clean
 
 help:  ## show what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(READY): requirements-dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "weir needs Python 3.11 or newer: install it (Debian: apt-get install python3 python3-venv) or set PYTHON" >&2; exit 2; }
@@ -52,6 +52,9 @@ $(CLIENTS)/.ready: Makefile
 
 test-clients: $(READY) $(CLIENTS)/.ready  ## test the gate with the real clients: OpenAI SDK, LiteLLM, FastAPI, LangChain, OpenTelemetry, Langfuse
 	@$(BIN)/python -m pytest tests/clients
+
+bench-drift: $(READY)  ## compare drift detectors on seeded streams and write the table into docs/drift.md (DATA=FOLDER: with real scores)
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m bench.drift --write $(if $(DATA),--data "$(DATA)")
 
 TRAIN := .venv-train
 $(TRAIN)/.ready: pyproject.toml requirements.txt

@@ -22,10 +22,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas import codec, topics
 from streams.kafka.clients import BatchProducer, client_options
 from streams.kafka.topics import TOPIC_CONFIG, create_topics
-from streams.monitors import adwin, snapshots
-from streams.monitors.drift import SegmentState, WatchedEvent, WatchedScores
+from streams.monitors import snapshots
+from streams.monitors.drift import SegmentState
 from streams.monitors.snapshots import Segment
 from streams.monitors.state_topic import Snapshot, StateTopic
+from streams.monitors.views import Layout
+from streams.monitors.watched import WatchedEvent, WatchedScores, sort_of, value_of
 from streams.settings import Settings
 from tests.brokers import new_broker
 from tests.harness import Role, Weir, wait_until
@@ -57,15 +59,16 @@ def grown(segments: int, partitions: int) -> list[Snapshot]:
     """Return snapshots of segments that have seen 900 events each; 40 of them differ."""
     rng = random.Random(0)
     kinds = []
+    settings = Settings(_env_file=None)
+    sorts = [sort_of(name) for name in settings.watch_metrics]
+    layout = Layout(sorts, settings.watch_quiet_events, settings.watch_learn_values)
     for _ in range(40):
-        state = SegmentState()
+        state = SegmentState(layout)
         for number in range(900):
             item = msgspec.json.decode(scored(number, 1, rng)[1], type=WatchedScores)
-            for name in Settings(_env_file=None).watch_metrics:
-                value = item.scores.get(name, getattr(item.event, name, None))
-                if value is not None:
-                    state.detectors.setdefault(name, adwin.Adwin(0.002)).update(value)
-        kinds.append(state.content())
+            pairs = zip(settings.watch_metrics, sorts, strict=True)
+            state.tests.update([value_of(item, *pair) for pair in pairs], item.timestamp)
+        kinds.append(state.content(settings.watch_metrics))
     names = [Segment(f"app-{n}", "model", "", "completion") for n in range(segments)]
     places = [name.partition(partitions) for name in names]
     return [

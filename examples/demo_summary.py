@@ -57,9 +57,8 @@ NOTES = {
         find more, and flag more that is harmless. An injection in a document is "redacted" where the document
         also names an e-mail address: pii-redact outranks a mere injection-flag.""",
     "Drift by metric": """
-        Means of what ADWIN, the drift detector, dropped (before) and kept (after) when it noticed: the latter
-        may still hold some of the time before. Only what was planted should be here:
-        the answers leave the shop's topics together with the prompts.""",
+        Levels before the change, and since it began as watch estimates it. Only what was planted should be
+        here: the answers leave the shop's topics together with the prompts.""",
 }
 
 

@@ -232,11 +232,24 @@ class DriftRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """Of the event at which it was found, milliseconds since 1970 (UTC)."""
     event_id: str
     before: float
-    """Mean of the metric before the change."""
+    """Mean of the metric before the change; of tokens, time and cost, and of scores beyond 1, the geometric
+    mean."""
     after: float
-    """Mean of the metric since the change."""
+    """The same since the change."""
     samples: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     """Events of the segment seen until then."""
+    began_at: Long = 0
+    """When the change is estimated to have begun: milliseconds since 1970 (UTC)."""
+    before_samples: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    """Values that `before` is the mean of."""
+    after_samples: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    """Values that `after` is the mean of."""
+    after_low: float | None = None
+    """Where the new level lies, at least."""
+    after_high: float | None = None
+    """Where the new level lies, at most."""
+    cause: str = ""
+    """The drift of the same segment that was found before and has the alert: this one had begun by then."""
 
 
 class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

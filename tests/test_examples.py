@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from detectors.batch import Batch
 from schemas.events import Decision, Event, Mode, RuleHit, Verdict
-from streams.monitors.drift import DriftMonitor, WatchedEvent, WatchedScores
+from streams.monitors.drift import DriftMonitor
+from streams.monitors.watched import WatchedEvent, WatchedScores
 from tests.example_scripts import ATTACK, EXAMPLES, load, python
 from tests.harness import Weir, wait_until
 from tests.models import MODELS
@@ -60,7 +61,7 @@ def test_traffic_gets_slower_half_way(traffic: ModuleType) -> None:
 
 
 def test_traffic_drifts_in_what_is_planted_only(traffic: ModuleType) -> None:
-    monitor = DriftMonitor(("latency_ms", "prompt_tokens", "completion_tokens"), 0.002, 100)
+    monitor = DriftMonitor(("latency_ms", "prompt_tokens", "completion_tokens"), 200_000, 64, 100)
     found = set()
     for number, event in enumerate(traffic.events(3_000), start=1):
         watched = msgspec.convert(msgspec.to_builtins(event), WatchedEvent)

@@ -1,4 +1,4 @@
-"""Drift of metrics per segment with river's ADWIN, and its state as snapshots. Pure: no I/O."""
+"""Drift of metrics per segment, and its state as snapshots. Pure: no I/O."""
 
 import hashlib
 from collections import OrderedDict, defaultdict
@@ -8,62 +8,42 @@ from typing import Final
 import msgspec
 
 from schemas import codec
-from schemas.events import Alert, DriftRecord, Kind
-from schemas.fields import NUMBER_FIELDS
+from schemas.events import Alert, DriftRecord
 from streams.kafka.records import Record
-from streams.monitors import adwin, snapshots
+from streams.monitors import snapshots
+from streams.monitors.cusum import SegmentTests
 from streams.monitors.recent import RecentIds
-from streams.monitors.snapshots import Block, Envelope, Newest, Segment, SegmentContent, SnapshotError
+from streams.monitors.snapshots import (
+    Block,
+    Cause,
+    Envelope,
+    Newest,
+    Segment,
+    SegmentContent,
+    SnapshotError,
+)
+from streams.monitors.views import Change, Layout, StateError
+from streams.monitors.watched import WatchedScores, sort_of, value_of
 
-DETECTOR: Final = "adwin"
-
-
-class WatchedEvent(msgspec.Struct, frozen=True):
-    """The part of `schemas.events.Event` that watch reads; the rest is not decoded."""
-
-    event_id: str
-    app: str
-    kind: Kind
-    model: str = ""
-    prompt_version: str = ""
-    latency_ms: float | None = None
-    ttft_ms: float | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cost: float | None = None
-
-
-class WatchedDecision(msgspec.Struct, frozen=True):
-    """The part of `schemas.events.Decision` that watch reads."""
-
-    degraded: tuple[str, ...] = ()
-
-
-class WatchedScores(msgspec.Struct, frozen=True):
-    """The part of `schemas.events.ScoredEvent` that watch reads."""
-
-    event: WatchedEvent
-    scores: dict[str, float]
-    timestamp: int
-    decision: WatchedDecision = WatchedDecision()
-
-    @property
-    def segment(self) -> Segment:
-        """Where it counts."""
-        return Segment(self.event.app, self.event.model, self.event.prompt_version, self.event.kind)
+DETECTOR: Final = "cusum"
 
 
 class SegmentState:
-    """The drift detectors of one segment, and up to where they have seen which partition of `llm.scores`."""
+    """The tests of one segment, and up to where they have seen which partition of `llm.scores`."""
 
-    __slots__ = ("detectors", "offset", "partition", "samples", "timestamp")
+    __slots__ = ("cause", "offset", "partition", "tests", "timestamp")
 
-    def __init__(self) -> None:
-        self.detectors: dict[str, adwin.Adwin] = {}
+    def __init__(self, layout: Layout) -> None:
+        self.tests = SegmentTests(layout)
+        self.cause: Cause | None = None
         self.partition = -1
         self.offset = -1
-        self.samples = 0
         self.timestamp = -1
+
+    @property
+    def samples(self) -> int:
+        """Events that are counted."""
+        return self.tests.samples
 
     def seen(self, record: Record) -> bool:
         """Whether a record is already in this state: it is being replayed.
@@ -81,41 +61,46 @@ class SegmentState:
         """Note that a record is in this state now."""
         self.partition, self.offset = record.partition, record.offset
         self.timestamp = max(self.timestamp, record.timestamp)
-        self.samples += 1
 
-    def content(self) -> bytes:
+    def content(self, metrics: Sequence[str]) -> bytes:
         """Return what a snapshot holds."""
-        windows = {name: adwin.export(detector) for name, detector in self.detectors.items()}
-        kept = {name: window for name, window in windows.items() if window is not None}
-        return msgspec.msgpack.encode(SegmentContent(self.samples, kept))
+        states = {name: self.tests.export(metric) for metric, name in enumerate(metrics)}
+        kept = {name: state for name, state in states.items() if state is not None}
+        return msgspec.msgpack.encode(SegmentContent(self.samples, self.cause, kept))
 
 
 class DriftMonitor:
-    """ADWIN (Bifet and Gavaldà 2007, "Learning from Time-Changing Data with Adaptive Windowing") per
-    segment and metric.
+    """The tests of `streams.monitors.cusum` for each segment.
 
     What it knows after a record depends on the records of that partition up to there alone, not on how often
     or by whom they were read before.
 
     Args:
-        metrics: names of scores and of numeric event fields.
-        delta: ADWIN's confidence value; smaller means fewer false alarms.
+        metrics: names of scores, of numeric event fields, and of `RATES`.
+        quiet: events of a segment per false alarm, over all metrics.
+        learn: values that a metric of a segment is learned from before it can alarm.
         max_segments: in memory; the one that was idle longest is forgotten first.
 
     """
 
-    def __init__(self, metrics: Sequence[str], delta: float, max_segments: int) -> None:
+    def __init__(self, metrics: Sequence[str], quiet: float, learn: int, max_segments: int) -> None:
         self._metrics = tuple(metrics)
-        self._fields = tuple(name for name in self._metrics if name in NUMBER_FIELDS)
-        self._delta = delta
+        self._sorts = tuple(map(sort_of, self._metrics))
+        self._layout = Layout(self._sorts, quiet, learn)
         self._max_segments = max_segments
         self._states: OrderedDict[Segment, SegmentState] = OrderedDict()
         self._recent: defaultdict[int, RecentIds] = defaultdict(RecentIds)
         self._dirty: set[Segment] = set()
+        self._learning: set[Segment] = set()
         self._forgotten: dict[Segment, int] = {}
 
     def __len__(self) -> int:
         return len(self._states)
+
+    @property
+    def learning(self) -> int:
+        """How many segments have a metric that cannot alarm yet."""
+        return len(self._learning)
 
     def update(self, item: WatchedScores, record: Record) -> list[DriftRecord]:
         """Add one event; return the drifts that it reveals. An event that was counted changes nothing."""
@@ -126,40 +111,32 @@ class DriftMonitor:
         if repeated or (state is not None and state.seen(record)):
             return []
         if state is None:
-            state = self._states[segment] = SegmentState()
+            state = self._states[segment] = SegmentState(self._layout)
             self._forgotten.pop(segment, None)
         self._states.move_to_end(segment)
         self._forget()
         self._dirty.add(segment)
         state.advance(record)
-        return [
-            found for metric in self._metrics if (found := self._measure(item, metric, state)) is not None
-        ]
+        values = [value_of(item, name, sort) for name, sort in zip(self._metrics, self._sorts, strict=True)]
+        changes = state.tests.update(values, item.timestamp)
+        self._note_learning(segment, state)
+        return [self._record(item, change, state) for change in changes]
 
-    def _measure(self, item: WatchedScores, metric: str, state: SegmentState) -> DriftRecord | None:
-        if metric in self._fields:
-            value = getattr(item.event, metric)
-        else:
-            # Scores that rest on less are others: a flood, which is read less closely, is no drift.
-            value = None if item.decision.degraded else item.scores.get(metric)
-        # The comparison is false for NaN, too.
-        if value is None or not -adwin.LIMIT <= value <= adwin.LIMIT:
-            return None
-        detector = state.detectors.get(metric)
-        if detector is None:
-            detector = state.detectors[metric] = adwin.Adwin(self._delta)
-        width, total = detector.width, detector.total
-        detector.update(value)
-        if not detector.drift_detected:
-            return None
-        # What ADWIN dropped is the level before the change; what it kept is the level since.
-        dropped = (total + value - detector.total) / (width + 1 - detector.width)
-        return _record(item, metric, dropped, detector.estimation, state.samples)
+    def _note_learning(self, segment: Segment, state: SegmentState) -> None:
+        note = self._learning.add if state.tests.is_learning else self._learning.discard
+        note(segment)
+
+    def _record(self, item: WatchedScores, change: Change, state: SegmentState) -> DriftRecord:
+        record = _record(item, self._metrics[change.metric], change, state)
+        if not record.cause:
+            state.cause = Cause(record.drift_id, item.timestamp)
+        return record
 
     def _forget(self) -> None:
         while len(self._states) > self._max_segments:
             segment, state = self._states.popitem(last=False)
             self._dirty.discard(segment)
+            self._learning.discard(segment)
             self._forgotten[segment] = state.partition
 
     def changes(self, partitions: int) -> Iterator[tuple[int, bytes, bytes | None]]:
@@ -176,7 +153,7 @@ class DriftMonitor:
         for segment in self._dirty:
             state = self._states[segment]
             value = snapshots.encode(
-                state.partition, partitions, state.offset, state.timestamp, state.content()
+                state.partition, partitions, state.offset, state.timestamp, state.content(self._metrics)
             )
             yield state.partition, snapshots.encode_key(segment), value
         for partition, recent in self._recent.items():
@@ -200,8 +177,9 @@ class DriftMonitor:
                 blocks[name.partition].append(envelope)
                 continue
             try:
-                self._states[name] = self._load(envelope, newest.home(name, envelope))
-            except (SnapshotError, adwin.WindowError) as error:
+                state = self._states[name] = self._load(envelope, newest.home(name, envelope))
+                self._note_learning(name, state)
+            except (SnapshotError, StateError) as error:
                 newest.skip(error)
         for partition, envelopes in blocks.items():
             last = envelopes[-1]
@@ -214,15 +192,14 @@ class DriftMonitor:
 
     def _load(self, envelope: Envelope, home: int) -> SegmentState:
         content = snapshots.decode_segment(snapshots.unpack(envelope))
-        state = SegmentState()
-        state.partition, state.samples, state.timestamp = home, content.samples, envelope.timestamp
+        state = SegmentState(self._layout)
+        state.partition, state.timestamp, state.cause = home, envelope.timestamp, content.cause
+        state.tests.samples = content.samples
         # The offsets of another partition say nothing about this one.
         state.offset = envelope.offset if home == envelope.partition else -1
-        state.detectors = {
-            metric: adwin.rebuild(window, self._delta)
-            for metric, window in content.windows.items()
-            if metric in self._metrics
-        }
+        for metric, name in enumerate(self._metrics):
+            if (kept := content.metrics.get(name)) is not None:
+                state.tests.restore(metric, kept)
         return state
 
     def clear(self) -> None:
@@ -230,6 +207,7 @@ class DriftMonitor:
         self._states.clear()
         self._recent.clear()
         self._dirty.clear()
+        self._learning.clear()
         self._forgotten.clear()
 
 
@@ -239,9 +217,9 @@ def _number(segment: Segment, event_id: str) -> int:
     return int.from_bytes(hashlib.blake2b(fields.encode(), digest_size=8).digest(), "little")
 
 
-def _record(item: WatchedScores, metric: str, before: float, after: float, samples: int) -> DriftRecord:
-    event = item.event
-    # One partition holds a segment in order, so the event at which ADWIN fires is the same at a replay.
+def _record(item: WatchedScores, metric: str, change: Change, state: SegmentState) -> DriftRecord:
+    event, cause = item.event, state.cause
+    # One partition holds a segment in order, so the event at which a test fires is the same at a replay.
     segment = (event.app, event.model, f"{event.prompt_version}/{event.kind}")
     return DriftRecord(
         drift_id=codec.drift_id(*segment, metric, DETECTOR, event.event_id),
@@ -253,10 +231,21 @@ def _record(item: WatchedScores, metric: str, before: float, after: float, sampl
         detector=DETECTOR,
         timestamp=item.timestamp,
         event_id=event.event_id,
-        before=round(before, 6),
-        after=round(after, 6),
-        samples=samples,
+        before=_digits(change.before),
+        after=_digits(change.after),
+        samples=state.samples,
+        began_at=change.began,
+        before_samples=change.before_samples,
+        after_samples=change.after_samples,
+        after_low=_digits(change.low),
+        after_high=_digits(change.high),
+        # What had begun before the other was found came with it.
+        cause=cause.drift_id if cause is not None and change.began <= cause.found else "",
     )
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def drift_alert(record: DriftRecord) -> Alert:

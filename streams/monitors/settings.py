@@ -6,7 +6,11 @@ from pydantic import BaseModel, Field
 
 from schemas.fields import NUMBER_FIELDS
 from streams.errors import did_you_mean
+from streams.monitors.views import MOST_LEARNED
 from streams.setting_types import CommaSeparated
+
+RATES = ("action_rate", "block_rate", "refusal_rate")
+"""Shares of events: with any action, blocked, and refused by the model (of completions)."""
 
 
 class WatchSettings(BaseModel):
@@ -16,11 +20,21 @@ class WatchSettings(BaseModel):
         (
             "toxicity", "injection", "harmful_request", "bias_identity_attack", "pii", "refusal",
             "ungrounded", "text_tokens", "distance_assistant", "latency_ms", "completion_tokens", "cost",
+            "action_rate", "block_rate",
         ),
-        description="Scores and event fields that are watched for drift, comma-separated",
+        description="Scores, event fields and rates that are watched for drift, comma-separated",
     )  # fmt: skip
-    watch_delta: float = Field(
-        0.002, gt=0, lt=1, description="Confidence of ADWIN: smaller means fewer alarms"
+    watch_quiet_events: float = Field(
+        200_000,
+        ge=1_000,
+        le=1e12,
+        description="Events of a segment, all watched metrics together, in which one false alarm is accepted",
+    )
+    watch_learn_values: int = Field(
+        64,
+        ge=16,
+        le=MOST_LEARNED,
+        description="Values that a segment learns a metric from before it can alarm; anew after each drift",
     )
     watch_snapshot_s: float = Field(
         5.0,
@@ -37,10 +51,10 @@ def unknown_watched(settings: WatchSettings, metrics: Sequence[str]) -> list[str
 
     The default list is not looked at: it may name metrics of detectors that are not loaded.
     """
-    known = (*metrics, *NUMBER_FIELDS)
+    known = (*metrics, *NUMBER_FIELDS, *RATES)
     named = settings.watch_metrics if "watch_metrics" in settings.model_fields_set else ()
     return [
-        f"WEIR_WATCH_METRICS: there is no metric or event field {name!r}{did_you_mean(name, known)}"
+        f"WEIR_WATCH_METRICS: there is no metric, event field or rate {name!r}{did_you_mean(name, known)}"
         for name in named
         if name not in known
     ]

@@ -7,18 +7,23 @@ has counted. Its content, MessagePack under zlib, is the state of a segment or a
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from aiokafka.partitioner import murmur2
+from msgspec import Meta
 
 from schemas import codec
 from schemas.events import Kind
-from streams.monitors.adwin import Window
+from streams.monitors.reference import Time
+from streams.monitors.views import MetricState
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MAX_BYTES: Final = 1 << 20
-"""Of a content, unpacked. A segment with twelve metrics takes about 8 kB."""
+"""Of a content, unpacked. A segment with fourteen metrics takes about 20 kB."""
+
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -62,11 +67,20 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
         return self.timestamp, self.offset
 
 
+class Cause(msgspec.Struct, frozen=True, array_like=True):
+    """The drift that has the alert of its cause."""
+
+    drift_id: str
+    found: Time
+    """Timestamp, milliseconds."""
+
+
 class SegmentContent(msgspec.Struct, frozen=True, array_like=True):
     """The state of a segment."""
 
-    samples: int
-    windows: dict[str, Window]
+    samples: Count
+    cause: Cause | None
+    metrics: dict[str, MetricState]
 
 
 class SnapshotError(Exception):
@@ -133,7 +147,7 @@ def decode_segment(content: bytes) -> SegmentContent:
     """Return the state of a segment; raise `SnapshotError` if it is none."""
     try:
         return _SEGMENTS.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
         raise SnapshotError("the content is no state of a segment") from error
 
 

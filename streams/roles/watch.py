@@ -11,9 +11,9 @@ from schemas import codec, topics
 from streams.kafka.clients import BatchProducer
 from streams.kafka.dead_letters import DeadLetters, Refused
 from streams.kafka.records import Message, Record
-from streams.monitors import adwin
-from streams.monitors.drift import DriftMonitor, WatchedScores, drift_alert
+from streams.monitors.drift import DriftMonitor, drift_alert
 from streams.monitors.state_topic import Snapshot, StateTopic
+from streams.monitors.watched import WatchedScores
 from streams.settings import Settings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
@@ -46,7 +46,12 @@ class Watch:
         # The archive keeps the payload of what it cannot read of the same topic.
         without_payload = settings.model_copy(update={"dlq_payload_bytes": 0})
         self._dead = DeadLetters(self.name, without_payload, telemetry)
-        self._monitor = DriftMonitor(settings.watch_metrics, settings.watch_delta, settings.watch_segments)
+        self._monitor = DriftMonitor(
+            settings.watch_metrics,
+            settings.watch_quiet_events,
+            settings.watch_learn_values,
+            settings.watch_segments,
+        )
         self._state = StateTopic(settings)
         self._partitions = settings.partitions
         self._clock: Callable[[], float] = time.monotonic
@@ -57,7 +62,6 @@ class Watch:
 
     async def start(self) -> None:
         """Connect the producers."""
-        adwin.check_layout()
         await self._producer.start()
         await self._state.start()
 
@@ -94,6 +98,7 @@ class Watch:
                 self._dead.deliver(self._producer, refused),
             )
         self._telemetry.gauge(catalogue.SEGMENTS, len(self._monitor))
+        self._telemetry.gauge(catalogue.SEGMENTS_LEARNING, self._monitor.learning)
         return self._is_time(idle=not records) and await self._snapshot()
 
     def _is_time(self, *, idle: bool) -> bool:
@@ -135,10 +140,12 @@ class Watch:
                     continue
                 accepted.append(True)
                 for found in self._monitor.update(item, record):
-                    alert = drift_alert(found)
                     drifts.append((record.key, codec.encode(found)))
-                    alerts.append((record.key, codec.encode(alert)))
                     self._telemetry.count(catalogue.DRIFTS, 1, found.metric)
+                    if found.cause:
+                        continue
+                    alert = drift_alert(found)
+                    alerts.append((record.key, codec.encode(alert)))
                     self._telemetry.count(catalogue.ALERTS, 1, alert.severity)
         self._dead.limit.check(accepted)
         return drifts, alerts, refused

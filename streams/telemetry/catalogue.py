@@ -121,6 +121,12 @@ DEGRADED = Metric(
 SEGMENTS = Metric(
     "weir_segments", "gauge", "Combinations of app, model, prompt version and kind that watch holds in memory"
 )
+SEGMENTS_LEARNING = Metric(
+    "weir_segments_learning",
+    "gauge",
+    "Segments of which some metric is being learned (`WEIR_WATCH_LEARN_VALUES`) and cannot alarm yet: "
+    "they are new, or have just drifted",
+)
 STATES_UNREADABLE = Metric(
     "weir_states_unreadable_total",
     "counter",

@@ -1,18 +1,64 @@
 """Drift per segment: snapshots go on where they were taken; what comes again changes nothing."""
 
+import math
+import os
+import pickle
 import random
 from dataclasses import replace
 from typing import Any
 
 import msgspec
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.events import DriftRecord
+from schemas.events import DriftRecord, OpenVerdict
 from streams.monitors import snapshots
-from streams.monitors.drift import DriftMonitor, WatchedEvent, WatchedScores, drift_alert
-from streams.monitors.snapshots import Segment
-from tests.streams.monitors.feeding import Item, Topic, feed, monitor, newest, record, save, stream
+from streams.monitors.drift import DriftMonitor, drift_alert
+from streams.monitors.snapshots import Newest, Segment
+from streams.monitors.watched import WatchedDecision, WatchedEvent, WatchedScores
+from tests.streams.records import FakeRecord
+
+Item = tuple[WatchedScores, FakeRecord]
+Topic = list[tuple[int, bytes, bytes | None]]
+
+
+def record(offset: int, timestamp: int, partition: int = 0) -> FakeRecord:
+    return FakeRecord(None, offset, partition=partition, timestamp=timestamp)
+
+
+def stream(count: int = 600, shift_at: int = 300, segments: int = 2, seed: int = 7) -> list[Item]:
+    """Return scores whose mean rises from 0.1 to 0.6 half way, segments in turn."""
+    rng = np.random.default_rng(seed)
+    items = []
+    for i in range(count):
+        level = 0.1 if i < shift_at else 0.6
+        event = WatchedEvent(event_id=f"e{i}", app=f"app{i % segments}", kind="prompt", latency_ms=20.0)
+        score = float(np.clip(level + 0.05 * rng.standard_normal(), 0, 1))
+        scored = WatchedScores(event=event, scores={"toxicity": score}, timestamp=1_000 + i)
+        items.append((scored, record(i, 1_000 + i)))
+    return items
+
+
+def monitor(max_segments: int = 10) -> DriftMonitor:
+    return DriftMonitor(("toxicity", "latency_ms", "cost"), 200_000, 64, max_segments)
+
+
+def feed(watcher: DriftMonitor, items: list[Item]) -> list[DriftRecord]:
+    return [found for item, place in items for found in watcher.update(item, place)]
+
+
+def save(watcher: DriftMonitor, topic: Topic) -> None:
+    topic.extend(watcher.changes(1))
+    watcher.written()
+
+
+def newest(topic: Topic, own: frozenset[int] = frozenset({0}), partitions: int = 1) -> Newest:
+    gathered = Newest(own, partitions)
+    for place, key, value in topic:
+        gathered.offer(place, key, value)
+    return gathered
 
 
 def restored(topic: Topic, max_segments: int = 10) -> DriftMonitor:
@@ -22,14 +68,9 @@ def restored(topic: Topic, max_segments: int = 10) -> DriftMonitor:
 
 
 def progress(watcher: DriftMonitor) -> dict[Any, Any]:
-    """Return how far each segment is, and the width and mean of its windows."""
+    """Return how far each segment is, and all that its tests remember."""
     return {
-        segment: (
-            state.samples,
-            state.offset,
-            state.timestamp,
-            {name: (d.width, d.estimation) for name, d in state.detectors.items() if not d.drift_detected},
-        )
+        segment: (state.offset, state.timestamp, state.content(("toxicity", "latency_ms", "cost")))
         for segment, state in watcher._states.items()
     }
 
@@ -42,6 +83,64 @@ def test_a_shift_is_found_in_its_metric_soon_after_it() -> None:
     assert first.before + 0.1 < first.after
     assert 300 < int(first.event_id[1:]) < 400
     assert first.timestamp == 1_000 + int(first.event_id[1:])
+
+
+def test_a_record_says_when_it_began_and_how_sure_its_levels_are() -> None:
+    found = feed(monitor(), stream())[0]
+    assert abs(found.began_at - 1_300) < 10
+    assert found.before_samples + found.after_samples <= found.samples
+    assert found.after_low is not None
+    assert found.after_high is not None
+    assert found.after_low < 0.6 < found.after_high
+
+
+def test_what_moves_together_is_one_cause_with_one_alert() -> None:
+    items = []
+    for item, place in stream(900, 300, segments=1):
+        late = place.offset >= 300
+        event = msgspec.structs.replace(item.event, latency_ms=900.0 if late else 100.0, cost=0.01)
+        if place.offset >= 700:
+            event = msgspec.structs.replace(event, cost=0.05)
+        items.append((msgspec.structs.replace(item, event=event), place))
+    found = feed(monitor(), items)
+    first, second, later = found
+    assert {first.metric, second.metric} == {"toxicity", "latency_ms"}
+    assert (first.cause, second.cause) == ("", first.drift_id)
+    assert (later.metric, later.cause) == ("cost", "")
+
+
+@pytest.mark.parametrize(
+    ("metric", "before", "after"),
+    [
+        ("action_rate", ("allow", 0.1), ("flag", 0.1)),
+        ("block_rate", ("flag", 0.1), ("block", 0.1)),
+        ("refusal_rate", ("allow", 0.1), ("allow", 0.8)),
+    ],
+)
+def test_rates_of_actions_and_refusals_are_watched(
+    metric: str, before: tuple[OpenVerdict, float], after: tuple[OpenVerdict, float]
+) -> None:
+    watcher = DriftMonitor((metric,), 200_000, 64, 1)
+    items = []
+    for i in range(200):
+        action, refusal = after if i >= 150 else before
+        event = WatchedEvent(event_id=f"e{i}", app="a", kind="completion")
+        scored = WatchedScores(event, {"refusal": refusal}, i, WatchedDecision(action))
+        items.append((scored, record(i, i)))
+    [found] = feed(watcher, items)
+    assert (found.before, found.after) == (0.0, 1.0)
+    assert found.began_at == 149
+
+
+def test_a_segment_says_that_it_is_learning() -> None:
+    watcher = monitor()
+    feed(watcher, stream(127))
+    assert watcher.learning == 1, "the second segment has one value too few"
+    topic: Topic = []
+    save(watcher, topic)
+    assert restored(topic).learning == 1
+    feed(watcher, stream(128)[127:])
+    assert watcher.learning == 0
 
 
 def test_no_shift_no_drift() -> None:
@@ -180,3 +279,115 @@ def test_the_limit_takes_nothing_from_other_workers() -> None:
     left = monitor()
     left.restore(newest(topic, frozenset({0, 1}), 2))
     assert sorted(segment.model for segment in left._states) == ["model0"] * 5 + ["model1"] * 2
+
+
+def test_partitions_that_were_added_take_their_segments_along() -> None:
+    watcher, topic = monitor(), list[Any]()
+    feed(watcher, stream(40, segments=8))
+    save(watcher, topic)
+    everything = {}
+    for partition in range(3):
+        worker = monitor()
+        worker.restore(newest(topic, frozenset({partition}), 3))
+        for segment, state in worker._states.items():
+            assert segment.partition(3) == state.partition == partition
+            assert state.offset == (-1 if partition else watcher._states[segment].offset)
+            everything[segment] = state.samples
+    assert everything == {segment: state.samples for segment, state in watcher._states.items()}
+
+
+@pytest.mark.parametrize("absurd", [1e200, -1e200, math.inf, math.nan, 10**400])
+def test_one_absurd_number_does_not_end_the_watch_on_a_metric(absurd: float) -> None:
+    watcher = monitor()
+    values = [absurd, *[500.0 + i % 9 for i in range(1_100)], *[5_000.0 + i % 9 for i in range(400)]]
+    items = []
+    for i, value in enumerate(values):
+        event = WatchedEvent(event_id=f"e{i}", app="a", kind="completion", latency_ms=value)
+        items.append((WatchedScores(event=event, scores={"toxicity": value}, timestamp=i), record(i, i)))
+    assert {found.metric for found in feed(watcher, items)} == {"latency_ms", "toxicity"}
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (99,)
+
+
+def damaged(value: bytes) -> list[bytes]:
+    """Return what may lie in the topic in place of a snapshot."""
+    fields = msgspec.msgpack.decode(value)
+    return [
+        b"",
+        b"junk",
+        b"\x91" * 10_000,
+        pickle.dumps(Evil()),
+        value[: len(value) // 2],
+        msgspec.msgpack.encode([99, *fields[1:]]),
+        msgspec.msgpack.encode([1, *fields[1:]]),
+        msgspec.msgpack.encode([*fields[:5], b"no zlib"]),
+        msgspec.msgpack.encode([*fields[:5], fields[5][:-3]]),
+        snapshots.encode(0, 1, 5, 5, b"\x93"),
+        snapshots.encode(0, 1, 5, 5, bytes(snapshots.MAX_BYTES + 1)),
+        snapshots.encode(0, 1, 5, 5, msgspec.msgpack.encode([1, None, {"toxicity": [[], None, []]}])),
+        snapshots.encode(0, 1, 5, 5, msgspec.msgpack.encode([1, None, {"cost": [[math.inf], None, []]}])),
+    ]
+
+
+@pytest.mark.parametrize("number", range(1, 13))
+@pytest.mark.parametrize("kind", [b"segment", b"ids"])
+def test_one_bad_record_costs_one_segment(number: int, kind: bytes) -> None:
+    watcher, topic = monitor(), list[Any]()
+    feed(watcher, stream(200, segments=4))
+    save(watcher, topic)
+    index = next(i for i, (_, key, _) in enumerate(topic) if key.startswith(kind))
+    place, key, value = topic[index]
+    topic[index] = place, key, damaged(value)[number]
+    fresh, gathered = monitor(), newest(topic)
+    fresh.restore(gathered)
+    assert (len(fresh), gathered.unreadable) == (3 if kind == b"segment" else 4, 1)
+    assert gathered.problem
+
+
+@pytest.mark.parametrize(
+    "key", [b"", b"segment\0", b'segment\0["a"]', b'ids\0["a",1]', b"other\0[]", b"\xff"]
+)
+def test_a_key_that_is_no_segment_is_skipped(key: bytes) -> None:
+    watcher, topic = monitor(), list[Any]()
+    feed(watcher, stream(4))
+    save(watcher, topic)
+    gathered = newest([*topic, (0, key, topic[0][2]), (0, key, None)])
+    assert gathered.unreadable == 2
+    assert len(gathered.found) == 3
+
+
+def test_a_snapshot_of_a_segment_with_twelve_metrics_takes_less_than_8_kb() -> None:
+    metrics = tuple(f"metric{n}" for n in range(12))
+    watcher = DriftMonitor(metrics, 200_000, 64, 10)
+    rng = random.Random(1)
+    for i in range(900):
+        event = WatchedEvent(event_id=f"e{i}", app="a", kind="prompt")
+        scores = {name: round(rng.betavariate(1, 20), 6) for name in metrics}
+        watcher.update(WatchedScores(event=event, scores=scores, timestamp=i), record(i, i))
+    sizes = [len(value) for _, key, value in watcher.changes(1) if value and key.startswith(b"segment")]
+    assert sizes[0] < 8_000
+
+
+def test_scores_that_rest_on_less_are_no_drift() -> None:
+    items = stream(segments=1)
+    less = WatchedDecision(degraded=("transformer",))
+    flooded = [
+        (msgspec.structs.replace(item, decision=less) if i >= 300 else item, place)
+        for i, (item, place) in enumerate(items)
+    ]
+    assert [found.metric for found in feed(monitor(), items)] == ["toxicity"]
+    assert feed(monitor(), flooded) == []
+    slower = msgspec.structs.replace(items[0][0].event, latency_ms=900.0)
+    late = [
+        (
+            msgspec.structs.replace(
+                item, event=msgspec.structs.replace(slower, event_id=item.event.event_id)
+            ),
+            place,
+        )
+        for item, place in flooded[300:]
+    ]
+    assert {found.metric for found in feed(monitor(), flooded[:300] + late)} == {"latency_ms"}

@@ -9,9 +9,9 @@ import pytest
 
 from schemas import codec, topics
 from schemas.events import DeadLetter, DriftRecord, Event
-from streams.monitors.drift import WatchedEvent, WatchedScores
 from streams.monitors.snapshots import Newest
 from streams.monitors.state_topic import Snapshot
+from streams.monitors.watched import WatchedEvent, WatchedScores
 from streams.roles.watch import SNAPSHOT_MAX_S, STATE_BYTES_PER_S, Watch
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
