@@ -27,8 +27,9 @@ MAX_CONTEXTS = 16
 ASIDE = 2
 """Windows that are read, at most, of a context or of another reading of a text."""
 
-RESERVE_S = 0.1
-"""Before a deadline, for the windows that are being read (some 50 ms) and all that rests on them."""
+RESERVE_S = 0.3
+"""Before a deadline, for the windows that are being read (some 50 ms) and all that rests on them. With 0.1 a
+busy machine missed it half of the time, and every head failed."""
 
 FEATURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {

@@ -43,7 +43,7 @@ def uninterrupted(weir: Weir, app: str) -> tuple[int, list[DriftRecord]]:
 
 
 def test_a_shift_is_found_once_although_watch_and_guard_are_killed(weir: Weir) -> None:
-    app, count = "shifting", 800
+    app, count = "shifting", 1_600
     events = shifting(app, count)
     weir.publish(events[: count // 2 + 100])
     watch = weir.roles["watch"]

@@ -1,6 +1,7 @@
 """Events in; decisions, alerts and rows out: on every broker, each event once."""
 
 import json
+import time
 import urllib.request
 
 import msgspec
@@ -30,9 +31,17 @@ def test_alerts_reach_topic_and_table(weir: Weir) -> None:
     app = "alerts"
     weir.publish(make_events(app, 60))
     weir.await_rows(app, 60)
-    alerts = [codec.decode(Alert, r.value) for r in weir.read(topics.ALERTS)]
-    mine = {a.alert_id for a in alerts if a.app == app and a.source == "guard"}
-    assert mine
+
+    def raised() -> set[str]:
+        alerts = [codec.decode(Alert, record.value) for record in weir.read(topics.ALERTS)]
+        return {alert.alert_id for alert in alerts if alert.app == app and alert.source == "guard"}
+
+    # Alerts follow the decisions, for their evidence: all are there when two looks find the same.
+    wait_until(raised, "alerts")
+    mine, before = raised(), set[str]()
+    while mine != before:
+        time.sleep(1.0)
+        mine, before = raised(), mine
     sql = "SELECT alert_id FROM alerts WHERE app = {app:String} AND source = 'guard'"
     wait_until(lambda: {row[0] for row in weir.query(sql, app=app)} == mine, "alerts in the table")
     sql = "SELECT DISTINCT decision_id FROM alerts WHERE app = {app:String} AND source = 'guard'"
