@@ -146,7 +146,7 @@ class Engine:
 
     def _error(self, error: Exception) -> EngineError:
         text = str(error)
-        # chDB reads the message as UTF-8, and stumbles over bytes of the data in it, or hands over none of it.
+        # chDB reads the message as UTF-8: it stumbles over bytes of the data in it, or hands over nothing.
         lost = _NO_UTF8 in text or text.rstrip().endswith("failed:")
         return EngineError(_NOT_OF_FORMAT if lost else _OURS.sub("", text), self.version)
 
