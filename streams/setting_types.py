@@ -1,5 +1,6 @@
 """Types of settings that several rooms share."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,20 @@ def _split(value: object) -> object:
 
 
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
+LOOPBACK = ("127.0.0.1", "localhost")
+Address = Annotated[str, Field(pattern=r"^[^\s:]+:[0-9]{1,5}$")]
+"""host:port to listen at."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Names; in the environment one text."""
+
+
+def is_local(address: str) -> bool:
+    """Return whether only this machine reaches what listens at an address."""
+    return address.rpartition(":")[0] in LOOPBACK
+
+
+def name_in(headers: Mapping[str, str]) -> str:
+    """Return the name by which a request reached us."""
+    host = headers.get("Host", "")
+    return host.rpartition(":")[0] or host

@@ -9,7 +9,6 @@ from detectors.privacy.findings import Finding, Span, lower
 from detectors.privacy.headers import header_credentials
 from detectors.privacy.providers import provider_tokens
 from detectors.privacy.secret_values import is_placeholder
-from detectors.privacy.views import found_in, views
 
 _KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
@@ -27,14 +26,6 @@ _NAMED = re.compile(
     r"(?:[\"'](?P<a>[^\"'\n\\]{4,255})[\"']|(?P<b>[^\s\"',;}{\\]{4,255}))",
     re.IGNORECASE,
 )
-
-
-def find(text: str) -> list[Finding]:
-    """Return the credentials in the first `SCAN_LIMIT` characters, sorted and free of overlaps.
-
-    Also what is written in disguise: see `detectors.privacy.views`.
-    """
-    return found_in(credentials, views(text))
 
 
 def credentials(text: str) -> list[Finding]:

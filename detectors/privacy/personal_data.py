@@ -15,7 +15,6 @@ from detectors.privacy.national_ids import national_ids
 from detectors.privacy.network import ip_addresses, mac_addresses
 from detectors.privacy.payment import card_codes, cards, ibans
 from detectors.privacy.phones import phones
-from detectors.privacy.views import found_in, views
 from detectors.privacy.wallets import wallets
 
 STRONG: Final = frozenset({
@@ -36,14 +35,6 @@ _THING = re.compile(
     r"(?:nummer|nr)?[\s.:#-]{0,3}(?:numbers?|nos?|nr|num|code|id|is)?[\s.:#=-]{0,3}\Z",
     re.IGNORECASE,
 )
-
-
-def find(text: str) -> list[Finding]:
-    """Return the personal data in the first `SCAN_LIMIT` characters, sorted and free of overlaps.
-
-    Also what is written in disguise: see `detectors.privacy.views`.
-    """
-    return found_in(personal_data, views(text))
 
 
 def personal_data(text: str) -> list[Finding]:

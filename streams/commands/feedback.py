@@ -33,7 +33,8 @@ def command(
       weir feedback e-1042 false_positive --rule injection-block --comment "asks how attacks work"
       weir feedback e-1043 correct --app shop
     """
-    from streams.decisions.feedback import make_feedback, publish
+    from streams.decisions.explain import stored
+    from streams.decisions.feedback import COLUMNS, make_feedback, publish
     from streams.settings import load
     from streams.store.client import make_store
 
@@ -43,12 +44,13 @@ def command(
     settings = load()
     store = make_store(settings)
     try:
-        feedback = make_feedback(
-            store, settings, event_id, judgement,
-            app=app, rule=rule, reviewer=reviewer, comment=comment, now_ms=time.time_ns() // 1_000_000,
-        )  # fmt: skip
+        event = stored(store, event_id, app, COLUMNS)
     finally:
         store.close()
+    now_ms = time.time_ns() // 1_000_000
+    feedback = make_feedback(
+        event, settings, judgement, rule=rule, reviewer=reviewer, comment=comment, now_ms=now_ms
+    )
     asyncio.run(publish(feedback, settings))
     about = f" about {feedback.metric}" if feedback.metric else ""
     say(

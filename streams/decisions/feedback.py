@@ -1,53 +1,52 @@
-"""A reviewer's word on a decision: checked against the store, cleaned, published."""
+"""A reviewer's word on a stored decision: checked, cleaned, published."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from detectors.privacy.finders import find_all
 from detectors.privacy.redaction import Redactor
 from schemas import codec, topics
-from schemas.events import Feedback, Judgement
-from streams.decisions.explain import stored
+from schemas.events import Feedback
 from streams.decisions.settings import DecisionSettings
 from streams.errors import UserError, did_you_mean
 from streams.kafka.clients import BrokerError, producing
 from streams.kafka.settings import KafkaSettings
 from streams.kafka.topics import missing_topics
 from streams.policy.file import rule_ids
-from streams.store.client import Store
 
 MOST_COMMENT = 4096
 """Characters of a comment."""
 
 
+COLUMNS = ("app", "event_id", "rules", "rule_metrics", "conversation_id")
+"""Of a stored event, for `make_feedback`."""
+
+
 def make_feedback(
-    store: Store,
+    event: Mapping[str, Any],
     settings: DecisionSettings,
-    event_id: str,
-    judgement: Judgement,
+    judgement: str,
     *,
-    app: str = "",
     rule: str = "",
     reviewer: str = "",
     comment: str = "",
     now_ms: int,
 ) -> Feedback:
-    """Return the feedback on a stored event; raises `UserError` for what does not exist, and `StoreError`.
+    """Return the feedback on a stored event, which has `COLUMNS`; raises `UserError` for what does not exist.
 
     The id is made of event, reviewer and rule: who says something again replaces what was said before.
     """
-    event = stored(store, event_id, app, ("app", "rules", "rule_metrics", "conversation_id"))
     if rule:
         known = dict.fromkeys([*event["rules"], *filter(None, event["rule_metrics"])])
         _check_rule(rule, [*known], rule_ids(settings.policy))
     digest = hashlib.blake2b(digest_size=16)
-    for part in (event["app"], event_id, reviewer, rule):
+    for part in (event["app"], event["event_id"], reviewer, rule):
         encoded = part.encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
     feedback: dict[str, Any] = {
         "feedback_id": digest.hexdigest(),
-        "event_id": event_id,
+        "event_id": event["event_id"],
         "app": event["app"],
         "reviewer": reviewer,
         "judgement": judgement,
@@ -55,7 +54,10 @@ def make_feedback(
         "comment": cleaned(comment, settings, event["conversation_id"]),
         "timestamp": now_ms,
     }
-    return Feedback(**feedback)
+    try:
+        return codec.decode(Feedback, codec.encode(Feedback(**feedback)))
+    except codec.Rejected as rejected:
+        raise UserError(f"no feedback: {rejected.detail}") from None
 
 
 def cleaned(comment: str, settings: DecisionSettings, salt: str = "") -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from detectors.batch import Depth
 from schemas import codec
-from schemas.events import Event
+from schemas.events import Decision, Event, ScoredEvent
 from streams.decisions.judge import Judge, Judged, Raised
 from streams.decisions.observe import observe
 from streams.kafka.dead_letters import Refused
@@ -101,6 +101,15 @@ def _write(judged: Judged, output: Output) -> None:
     for event, count in zip(judged.batch.events, judged.batch.windows().tolist(), strict=True):
         output.windows[event.app] = output.windows.get(event.app, 0) + count
     for decision, scored in zip(judged.decisions, judged.scored, strict=True):
-        output.decisions.append((codec.partition_key(scored.event), codec.encode(decision)))
-        output.scores.append((codec.segment_key(scored.event), codec.encode(scored)))
+        decided, kept = messages(decision, scored)
+        output.decisions.append(decided)
+        output.scores.append(kept)
     output.raised = judged.raised
+
+
+def messages(decision: Decision, scored: ScoredEvent) -> tuple[Message, Message]:
+    """Return what goes to `llm.decisions` and to `llm.scores`."""
+    return (
+        (codec.partition_key(scored.event), codec.encode(decision)),
+        (codec.segment_key(scored.event), codec.encode(scored)),
+    )

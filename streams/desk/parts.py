@@ -152,10 +152,6 @@ def badge(name: str) -> Html:
     return el("span", {"class": f"action {name}"}, name)
 
 
-def _if(holds: bool) -> str | None:
-    return "true" if holds else None
-
-
 def share(part: int, whole: int) -> str:
     """Return a count and its share."""
     return f"{part:,} ({part / whole:.1%})" if whole else "0"

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import structlog
@@ -17,12 +17,16 @@ from aiohttp import web
 
 from schemas import codec, topics
 from schemas.events import Feedback
+from streams.decisions.feedback import make_feedback
+from streams.decisions.judge import wall_clock_ms
+from streams.decisions.settings import DecisionSettings
 from streams.desk import pages, questions
 from streams.desk.filters import Filter
 from streams.desk.questions import Asked
-from streams.desk.settings import LOOPBACK, DeskSettings
+from streams.desk.settings import DeskSettings
 from streams.errors import UserError
-from streams.kafka.records import Message
+from streams.kafka.records import Producer
+from streams.setting_types import LOOPBACK, name_in
 from streams.store.client import Store
 from streams.store.errors import StoreError
 
@@ -30,7 +34,7 @@ log = structlog.get_logger(__name__)
 STATIC: Final = Path(__file__).parent / "static"
 CLAIM_S: Final = 300.0
 """An event that somebody is shown for review is shown to nobody else for so long."""
-NAME_LENGTH: Final = 64
+REVIEWER_LENGTH: Final = 64
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'",
@@ -42,18 +46,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REVIEWER: Final = web.RequestKey("reviewer", str)
 
 
-class Producer(Protocol):
-    """What sends: `streams.kafka.clients.BatchProducer`."""
-
-    async def send(self, topic: str, messages: list[Message]) -> None:
-        """Send all and return when every one is acknowledged."""
-
-
 class Desk:
     """The pages over one store; reviews go out as `llm.feedback`."""
 
-    def __init__(self, settings: DeskSettings, store: Store, producer: Producer) -> None:
+    def __init__(
+        self, settings: DeskSettings, decisions: DecisionSettings, store: Store, producer: Producer
+    ) -> None:
         self._settings = settings
+        self._decisions = decisions
         self._store = store
         self._producer = producer
         self._secret = secrets.token_bytes(32)
@@ -93,8 +93,7 @@ class Desk:
 
     def _reviewer(self, request: web.Request) -> str:
         """Return the name of who asks; refuse who may not."""
-        name = request.headers.get("Host", "").rpartition(":")[0] or request.headers.get("Host", "")
-        if self._settings.is_local and name not in LOOPBACK:
+        if self._settings.is_local and name_in(request.headers) not in LOOPBACK:
             raise web.HTTPForbidden(text="This desk is for this machine alone: open it by 127.0.0.1.")
         password = self._settings.desk_password.get_secret_value()
         if not password:
@@ -109,7 +108,7 @@ class Desk:
                 text="Give your name and the password of the desk.",
                 headers={"WWW-Authenticate": 'Basic realm="weir desk", charset="UTF-8"'},
             )
-        return user[:NAME_LENGTH]
+        return user[:REVIEWER_LENGTH]
 
     async def _ask(self, make: Callable[[Asked], str]) -> web.Response:
         return _page(await asyncio.to_thread(lambda: make(Asked(self._store))))
@@ -168,7 +167,6 @@ class Desk:
 
     async def _judged(self, request: web.Request) -> web.Response:
         feedback = await self._publish(request)
-
         raise web.HTTPSeeOther(
             "/event?" + urlencode({"app": feedback.app, "id": feedback.event_id, "judged": "1"})
         )
@@ -182,21 +180,15 @@ class Desk:
         row = await asyncio.to_thread(self._found, Asked(self._store), app, event_id)
         if metric and metric not in row["rules"]:
             raise UserError("the event did not trip that rule")
-        identity = "\0".join((app, event_id, request[REVIEWER], metric, form.get("judgement", "")))
-        given: dict[str, Any] = {
-            "feedback_id": hashlib.blake2b(identity.encode(), digest_size=16).hexdigest(),
-            "event_id": event_id,
-            "app": app,
-            "reviewer": request[REVIEWER],
-            "judgement": form.get("judgement", ""),
-            "metric": metric,
-            "comment": form.get("comment", "")[:1000],
-            "timestamp": time.time_ns() // 1_000_000,
-        }
-        try:
-            feedback = codec.decode(Feedback, codec.encode(Feedback(**given)))
-        except codec.Rejected as rejected:
-            raise UserError(f"no review: {rejected.detail}") from None
+        feedback = make_feedback(
+            row,
+            self._decisions,
+            form.get("judgement", ""),
+            rule=metric,
+            reviewer=request[REVIEWER],
+            comment=form.get("comment", "")[:1000],
+            now_ms=wall_clock_ms(),
+        )
         await self._producer.send(topics.FEEDBACK, [(event_id.encode(), codec.encode(feedback))])
         # Until its row is in the store it must not be shown again.
         self._claims[row["decision_id"]] = ("", time.monotonic() + CLAIM_S)

@@ -4,15 +4,14 @@ from typing import Self
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
-LOOPBACK = ("127.0.0.1", "localhost")
+from streams.setting_types import Address, is_local
 
 
 class DeskSettings(BaseModel):
     """Where the desk listens, and who gets in."""
 
-    desk_listen: str = Field(
+    desk_listen: Address = Field(
         "127.0.0.1:9490",
-        pattern=r"^[^\s:]+:[0-9]{1,5}$",
         description="Where the desk answers, host:port; another host than this machine needs a password",
     )
     desk_password: SecretStr = Field(
@@ -22,7 +21,7 @@ class DeskSettings(BaseModel):
     @property
     def is_local(self) -> bool:
         """Whether only this machine reaches the desk."""
-        return self.desk_listen.rpartition(":")[0] in LOOPBACK
+        return is_local(self.desk_listen)
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from streams.gate.settings import GateSettings
+from streams.setting_types import LOOPBACK, name_in
 
-LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
+LOCAL_NAMES: Final = (*LOOPBACK, "[::1]")
 
 
 def key_in(headers: Mapping[str, str], *, basic: bool) -> str:
@@ -33,10 +34,8 @@ def _password(token: str) -> str:
 
 def of_a_page(headers: Mapping[str, str], *, local: bool) -> bool:
     """Return whether a browser sent this for a page: any page may have it send requests to this machine."""
-    host = headers.get("Host", "")
-    name = host.rpartition(":")[0] or host
     # A name that leads here though it is not ours: DNS rebinding, which lets a page read the answers.
-    rebound = local and name not in LOCAL_NAMES
+    rebound = local and name_in(headers) not in LOCAL_NAMES
     return "Origin" in headers or headers.get("Sec-Fetch-Site", "none") != "none" or rebound
 
 

@@ -8,17 +8,22 @@ import numpy as np
 from detectors.batch import Batch
 from detectors.privacy.finders import Findings
 from detectors.runner import Runner, ScoreMatrix
-from schemas import codec, topics
+from schemas import topics
 from schemas.events import Decision, Event, Evidence
 from streams.decisions.alerts import Alerting
 from streams.decisions.in_force import PolicyInForce
 from streams.decisions.judge import Judge, Raised
 from streams.decisions.observe import observe
+from streams.decisions.pipeline import messages
 from streams.decisions.settings import DecisionSettings
 from streams.decisions.text_storage import Keeper
 from streams.gate.outbox import Parcel
+from streams.kafka.records import Message
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
+
+TOPICS = (topics.DECISIONS, topics.SCORES)
+"""Of the two messages of a judged event."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,7 @@ class GateJudge:
             JudgedEvent(
                 decision=decision,
                 scores=scored.scores,
-                parcels=(
-                    Parcel(topics.DECISIONS, codec.partition_key(scored.event), codec.encode(decision)),
-                    Parcel(topics.SCORES, codec.segment_key(scored.event), codec.encode(scored)),
-                ),
+                parcels=tuple(map(_parcel, TOPICS, messages(decision, scored))),
                 raised=raised.get(row),
                 batch=judged.batch,
                 row=row,
@@ -118,3 +120,7 @@ class GateJudge:
     def explain(self, judged: Sequence[JudgedEvent]) -> list[tuple[Evidence, ...]]:
         """Return the evidence for every metric of each event, without words that are redacted."""
         return [tuple(self._judge.evidence(each.batch, each.row, self._metrics)) for each in judged]
+
+
+def _parcel(topic: str, message: Message) -> Parcel:
+    return Parcel(topic, *message)

@@ -5,17 +5,14 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from streams.setting_types import ExistingFile, Port
-
-LOOPBACK = ("127.0.0.1", "localhost")
+from streams.setting_types import Address, ExistingFile, Port, is_local
 
 
 class GateSettings(BaseModel):
     """Where the gate listens, whom it serves, and how long and how much may wait."""
 
-    gate_listen: str = Field(
+    gate_listen: Address = Field(
         "127.0.0.1:9480",
-        pattern=r"^[^\s:]+:[0-9]{1,5}$",
         description="Where the gate answers, host:port; 0.0.0.0:9480 for every address",
     )
     gate_port: Port = Field(9474, description="HTTP port of the gate's metrics and health")
@@ -58,7 +55,7 @@ class GateSettings(BaseModel):
     @property
     def is_local(self) -> bool:
         """Whether only this machine reaches the gate."""
-        return self.gate_listen.rpartition(":")[0] in LOOPBACK
+        return is_local(self.gate_listen)
 
     @model_validator(mode="after")
     def _both_files(self) -> Self:

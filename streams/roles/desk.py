@@ -22,7 +22,7 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     store, producer = make_store(settings), BatchProducer(settings)
-    runner = web.AppRunner(Desk(settings, store, producer).application(), access_log=None)
+    runner = web.AppRunner(Desk(settings, settings, store, producer).application(), access_log=None)
     await runner.setup()
     host, _, port = settings.desk_listen.rpartition(":")
     try:

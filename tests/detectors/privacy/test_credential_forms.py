@@ -2,8 +2,8 @@
 
 import pytest
 
-from detectors.privacy.credentials import find
 from detectors.privacy.labels import _OTHERS, labels
+from tests.detectors.privacy.finding import find_credentials as find
 
 # Random in form alone.
 RANDOM = "Zk7mQ2wX9pLd4RtB"

@@ -6,8 +6,8 @@ import pytest
 
 from detectors.batch import Batch
 from detectors.limits import EVIDENCE_LIMIT, SCAN_LIMIT
-from detectors.privacy.credentials import find
 from detectors.secrets import SecretsDetector
+from tests.detectors.privacy.finding import find_credentials as find
 from tests.models import MODELS
 
 BODY = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0"  # of no issuer: random in form alone

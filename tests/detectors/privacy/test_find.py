@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.privacy import credentials, personal_data
 from detectors.privacy.views import Find
+from tests.detectors.privacy.finding import find_credentials, find_personal_data
 from tests.detectors.privacy.test_credentials import KEY
 
 # fmt: off
 HOSTILE: tuple[tuple[Find, tuple[str, ...]], ...] = (
-    (credentials.find, (
+    (find_credentials, (
         "password=", "password: aaaa1a ", "key is ", "eyJ", "eyJaaaaaaaa.", "://a:", "://", "sk-", "sk-a",
         "bearer ", "AKIA", "-----BEGIN PRIVATE KEY-----", KEY, "token:'", "password\n", "pwd" + "-" * 24,
         "gh", "ghp_", "xoxb-", "SG.", "password: ['a1b2c3',", "passwords:\n- ab12cd34\n", "cookie: a=b; ",
         "authorization: digest a=b ", "wifi:P:aaaa", "role password '", "token: " + "{" * 100, "a",
     )),
-    (personal_data.find, (
+    (find_personal_data, (
         "a@", "1 ", "-", "4 ", "4111 1111 1111 1112 ", "GB00AAAA", "GB56", "a.b@c.", "@a.", "1.",
         "1.1.1.1 ", "::", "00:", "cpf 123.456.789-01 ", "nhs 1234567890 ", "+1", "(2", "call 123 4567 ",
         "x" * 63 + ".", "\u0664", "4111\n", "a [at] b [dot] ", "12:12:12:12:12:12 ", "bc1q", "1A",
@@ -27,8 +27,8 @@ HOSTILE: tuple[tuple[Find, tuple[str, ...]], ...] = (
 )
 # fmt: on
 ALPHABETS = (
-    (credentials.find, "password=:key is'\"\nsk-1eyJ.ghp_A/@\ud800é"),
-    (personal_data.find, "0123456789 @.:-+()aAbB4xé٤\ud800\n"),
+    (find_credentials, "password=:key is'\"\nsk-1eyJ.ghp_A/@\ud800é"),
+    (find_personal_data, "0123456789 @.:-+()aAbB4xé٤\ud800\n"),
 )
 
 

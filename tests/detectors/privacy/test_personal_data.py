@@ -7,7 +7,8 @@ import pytest
 from detectors.batch import Batch
 from detectors.limits import CHECK_LIMIT, EVIDENCE_LIMIT, SCAN_LIMIT
 from detectors.pii import PiiDetector
-from detectors.privacy.personal_data import PII_KINDS, STRONG, find
+from detectors.privacy.personal_data import PII_KINDS, STRONG
+from tests.detectors.privacy.finding import find_personal_data as find
 from tests.models import MODELS
 
 

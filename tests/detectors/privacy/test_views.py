@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.privacy import personal_data
 from detectors.privacy.finders import find_all
 from detectors.privacy.redaction import Redactor
 from detectors.privacy.views import decoded
+from tests.detectors.privacy.finding import find_personal_data
 
 VALUES = ("ann.lee@example.com", "4111 1111 1111 1111", "+44 20 7946 0958", "536-90-4399")
 DISGUISES: dict[str, Callable[[str], str]] = {
@@ -42,7 +42,7 @@ DISGUISES: dict[str, Callable[[str], str]] = {
 def test_a_value_in_disguise_is_found_and_covered(value: str, name: str, frame: str) -> None:
     shown = DISGUISES[name](value)
     text = frame.format(shown)
-    (finding,) = personal_data.find(text)
+    (finding,) = find_personal_data(text)
     start = text.index(shown)
     assert finding.start <= start
     assert finding.end >= start + len(shown)
@@ -57,7 +57,7 @@ def test_a_value_in_disguise_is_found_and_covered(value: str, name: str, frame: 
     ],
 )
 def test_a_payload_that_holds_a_value_is_covered_as_a_whole(text: str) -> None:
-    assert "EMAIL" in {finding.kind for finding in personal_data.find(text)}
+    assert "EMAIL" in {finding.kind for finding in find_personal_data(text)}
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=60))
@@ -85,4 +85,4 @@ def test_nothing_in_disguise_survives_redaction(text: str) -> None:
 def test_what_a_library_encodes_is_read(value: str, how: str) -> None:
     shown = f"«{value}»"
     encoded = {"html": html.escape(shown), "json": json.dumps(shown), "url": urllib.parse.quote(shown)}
-    assert personal_data.find(f"x {encoded[how]} y")
+    assert find_personal_data(f"x {encoded[how]} y")

@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from schemas import codec, topics
 from schemas.events import Decision, Event, Feedback, RuleHit, ScoredEvent
+from streams.decisions.settings import DecisionSettings
 from streams.desk.html import el, readable
 from streams.desk.server import Desk
 from streams.desk.settings import DeskSettings
@@ -73,7 +74,8 @@ class Open:
     def __init__(self, store: Store, **given: Any) -> None:
         self.producer = Producer()
         settings = DeskSettings(**given)
-        self._server = TestServer(Desk(settings, store, self.producer).application())
+        decisions = DecisionSettings(redaction_key="k" * 32)
+        self._server = TestServer(Desk(settings, decisions, store, self.producer).application())
 
     async def __aenter__(self) -> "Open":
         await self._server.start_server()
@@ -161,6 +163,13 @@ async def test_a_review_is_one_feedback_and_the_next_event_is_another(desk: Open
         "a joke",
     )
     assert re.findall(r'name="event_id" value="(\w+)"', await desk.get("/review"))[0] != shown
+
+
+async def test_a_comment_is_kept_as_any_text_is(desk: Open) -> None:
+    token = token_of(await desk.get("/review"))
+    await desk.review("e0", token, "unsure", comment="ask jane.doe@example.com")
+    [feedback] = desk.producer.sent
+    assert feedback.comment.startswith("ask [EMAIL_")
 
 
 async def test_a_review_needs_our_form_and_a_judgement_that_there_is(desk: Open) -> None:
