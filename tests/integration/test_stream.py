@@ -84,7 +84,7 @@ def test_an_event_published_twice_counts_once(weir: Weir) -> None:
     weir.publish([*events, *events])
     weir.publish(events[::-1])
     weir.check_complete(app, 30)
-    assert len(weir.decisions(app)) == 90
+    wait_until(lambda: len(weir.decisions(app)) == 90, "a decision each time")
     wait_until(lambda: weir.roles["archive"].lag() == 0, "the archive is done")
     weir.await_rows(app, 30)
 
