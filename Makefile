@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PYTHONUNBUFFERED := 1
+# As `weir` sets it for itself: small products are not worth the threads of a BLAS.
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: help setup demo test test-clients check format docs bench bench-drift train eval lock clean
 
@@ -54,7 +56,7 @@ test-clients: $(READY) $(CLIENTS)/.ready  ## test the gate with the real clients
 	@$(BIN)/python -m pytest tests/clients
 
 bench-drift: $(READY)  ## compare drift detectors on seeded streams and write the table into docs/drift.md (DATA=FOLDER: with real scores)
-	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m bench.drift --write $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python -m bench.drift --write $(if $(DATA),--data "$(DATA)")
 
 TRAIN := .venv-train
 $(TRAIN)/.ready: pyproject.toml requirements.txt
@@ -73,7 +75,7 @@ train: data $(TRAIN)/.ready  ## train the shipped weights again: make train DATA
 	@$(TRAIN)/bin/python -m detectors.training --data "$(DATA)" --checkpoints .weir/checkpoints
 
 eval: data $(READY)  ## measure the shipped detectors: make eval DATA=FOLDER
-	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m detectors.training --data "$(DATA)" --stage eval --stage cards
+	@$(BIN)/python -m detectors.training --data "$(DATA)" --stage eval --stage cards
 
 lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --upgrade -o requirements.txt
