@@ -40,8 +40,8 @@ def metrics() -> str:
 def topics() -> str:
     """Return the table of the topics."""
     rows = [f"| `{c.topic}` | `{c.name}` | `{c.tail}` | {c.key} | {c.writers} |" for c in CHANNELS]
-    state = "internal: snapshots of watch, in the partition of their scores"
-    rows.append(f"| `{STATE}` | {state} | | not part of the contract | watch |")
+    state = "internal: snapshots of watch, in the partition of their scores, and of notify"
+    rows.append(f"| `{STATE}` | {state} | | not part of the contract | watch, notify |")
     return _table(("topic", "message (`weir schema`)", "`weir tail`", "key", "written by"), rows)
 
 

@@ -167,8 +167,7 @@ class ScoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """Milliseconds since 1970 (UTC)."""
     storage: OpenStorage = "redacted"
     text_hash: str = ""
-    """Keyed BLAKE2b of the original text, to find the same text again without keeping it. Of more than
-    200,000 characters: of those and of their number."""
+    """Keyed BLAKE2b of the original text, to find it again; of more than 200,000 characters: of those."""
     pii_types: tuple[str, ...] = ()
 
 
@@ -178,14 +177,14 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     detector: str
     metric: str
     label: str = ""
-    """The kind of finding, for example `EMAIL`; the reference set; `encoder`, whose log-odds
-    rest on the words; or how the text was hidden, for example `base64`."""
+    """The kind of finding, for example `EMAIL`; the reference set; `encoder`, whose log-odds rest on the
+    words; or how the text was hidden, for example `base64`."""
     start: Long = -1
     """First character of the span in the original text; -1 where there is no span."""
     end: Long = -1
     weight: float | None = None
-    """How much it adds: the fall of the log-odds without the words (encoder), the
-    log-odds themselves of a decoded text or a context, the similarity of a reference."""
+    """How much it adds: the fall of the log-odds without the words (encoder), the log-odds themselves of a
+    decoded text or a context, the similarity of a reference."""
     text: str = ""
     """The span or the reference. Never the value of a PII or secret finding."""
 
@@ -216,6 +215,12 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     policy_version: str = ""
     policy_hash: str = ""
+    subject: str = ""
+    """What it is about beside app and rule, such as a user: alerts of the same three are one cause."""
+    open_ended: bool = False
+    """It lasts until it is published again, under the same id, with `resolved_at`."""
+    resolved_at: Long = 0
+    """When it was over, milliseconds since 1970 (UTC)."""
 
 
 class DriftRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -232,8 +237,7 @@ class DriftRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """Of the event at which it was found, milliseconds since 1970 (UTC)."""
     event_id: str
     before: float
-    """Mean of the metric before the change; of tokens, time and cost, and of scores beyond 1, the geometric
-    mean."""
+    """Mean of the metric before the change; of quantities and of scores beyond 1 the geometric mean."""
     after: float
     """The same since the change."""
     samples: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
@@ -250,6 +254,8 @@ class DriftRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """Where the new level lies, at most."""
     cause: str = ""
     """The drift of the same segment that was found before and has the alert: this one had begun by then."""
+    returns: str = ""
+    """The drift that is over with this one: the level from before it is back. Else levels tell."""
 
 
 class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -289,7 +295,6 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     app: str = ""
     """The app that the payload names, where it can be read."""
     repeats: tuple[Long, ...] = ()
-    """In a flood: offsets of later messages of the partition, refused for the same reason, that have no
-    letter of their own."""
+    """In a flood: offsets of later messages, refused for the same reason, that have no letter."""
     state: str = ""
     """What was done about it: `republished` or `dropped`; such a record has no payload."""

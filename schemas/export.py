@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas import events
+from schemas import alerts, events
 from schemas.topics import MESSAGES
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -28,7 +28,8 @@ def json_schema(name: str) -> dict[str, Any]:
     schema = {"$schema": DRAFT, "$id": f"urn:weir:{name}", **msgspec.json.schema(MESSAGES[name])}
     for title, definition in schema["$defs"].items():
         definition["description"] = inspect.cleandoc(definition["description"])
-        for field, text in field_descriptions(getattr(events, title)).items():
+        message = getattr(events, title, None) or getattr(alerts, title)
+        for field, text in field_descriptions(message).items():
             definition["properties"][field]["description"] = text
     return schema
 

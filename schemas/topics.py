@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from schemas.alerts import AlertAction, AlertChange
 from schemas.events import Alert, DeadLetter, Decision, DriftRecord, Event, Feedback, ScoredEvent
 
 EVENTS: Final = "llm.events"
@@ -19,6 +20,8 @@ EVENTS_BULK: Final = "llm.events.bulk"
 DECISIONS: Final = "llm.decisions"
 SCORES: Final = "llm.scores"
 ALERTS: Final = "llm.alerts"
+ALERT_STATES: Final = "llm.alert-states"
+ALERT_ACTIONS: Final = "llm.alert-actions"
 DRIFT: Final = "llm.drift"
 FEEDBACK: Final = "llm.feedback"
 DEAD_LETTERS: Final = "llm.dlq"
@@ -78,6 +81,15 @@ CHANNELS: Final = (
     Channel(
         *(ALERTS, Alert, "alert"), key="not part of the contract", writers="guard, watch",
         hours=30 * _DAY, tail="alerts", table="alerts",
+    ),
+    Channel(
+        *(ALERT_STATES, AlertChange, "alert_change"), key="`alert_id`", writers="notify",
+        hours=30 * _DAY, tail="alert-states", table="alert_changes",
+    ),
+    Channel(
+        *(ALERT_ACTIONS, AlertAction, "alert_action"), key="`alert_id`",
+        writers="`weir alerts`, and whoever deals with alerts",
+        hours=30 * _DAY, from_outside=True, tail="alert-actions", table="alert_actions", expires=False,
     ),
     Channel(
         *(DRIFT, DriftRecord, "drift"), key="segment", writers="watch",

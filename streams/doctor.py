@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -19,13 +20,14 @@ from detectors.registry import fingerprint
 from detectors.runner import TIMEOUT, Runner
 from schemas import topics
 from schemas.events import Event
+from streams.alerts.routes import load as load_routes
 from streams.decisions.scoring import make_runner, owners
-from streams.errors import did_you_mean, user_error
+from streams.errors import WeirError, did_you_mean, user_error
 from streams.kafka.topics import administering
 from streams.monitors.settings import unknown_watched
 from streams.policy.file import load as load_policy
 from streams.roles import PROCESSES
-from streams.settings import Settings
+from streams.settings import Settings, masked
 from streams.settings import load as load_settings
 from streams.store.client import make_store
 
@@ -35,8 +37,6 @@ Status = Literal["ok", "skip", "warn", "fail"]
 CODECS: Final = ("gzip", "snappy", "lz4", "zstd")
 TIMEOUT_S: Final = 5.0
 """Of each server that is asked."""
-_SECRETS: Final = re.compile("PASSWORD|SECRET|TOKEN|_KEY$")
-_CREDENTIALS: Final = re.compile(r"//[^/@\s]*@")
 _INFO: Final = re.compile(r"^weir_policy_info\{(.*)\} 1", re.MULTILINE)
 _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
 _SAMPLE: Final = Event(event_id="doctor", app="doctor", kind="prompt", text="What is a weir, and what for?")
@@ -72,7 +72,9 @@ def diagnose() -> Iterator[Diagnosis]:
     of_broker = asyncio.run(broker(settings))
     yield from of_broker
     yield from store(settings)
-    for role in PROCESSES:
+    if settings.routes:
+        yield routes(settings.routes)
+    for role in (*PROCESSES, "notify") if settings.routes else PROCESSES:
         yield telemetry(settings, role, expected, broker_answers=of_broker[0].status == "ok")
 
 
@@ -84,17 +86,19 @@ def variables(environment: Mapping[str, str | None]) -> Iterator[Diagnosis]:
         yield Diagnosis("settings", "ok", "all at their defaults: no WEIR_ variable is set")
     for name, value in sorted(found.items()):
         if name.upper() in known:
-            yield Diagnosis("settings", "ok", f"{name}={_masked(name, value)}")
+            yield Diagnosis("settings", "ok", f"{name}={masked(name, value)}")
         else:
             advice = f"nothing reads it{did_you_mean(name.upper(), known)}: rename or remove it"
             yield Diagnosis("settings", "warn", f"unknown variable {name}", advice)
 
 
-def _masked(name: str, value: str) -> str:
-    field = Settings.model_fields.get(name.upper().removeprefix("WEIR_"))
-    if _SECRETS.search(name.upper()) or (field is not None and "Secret" in str(field.annotation)):
-        return "(set, hidden)" if value else "(empty)"
-    return _CREDENTIALS.sub("//(hidden)@", value)
+def routes(path: Path) -> Diagnosis:
+    """Read the file of routes."""
+    try:
+        names = ", ".join(route.name for route in load_routes(path))
+    except WeirError as error:
+        return _failure("routes", error, "docs/alerts.md has an example of each")
+    return Diagnosis("routes", "ok", f"{path}: {names or 'none'}; `weir notify --test NAME` tries one")
 
 
 class Hashes(NamedTuple):
@@ -152,8 +156,7 @@ def _watched(settings: Settings, metrics: Sequence[str]) -> Iterator[Diagnosis]:
 
 def codecs() -> Diagnosis:
     """Look whether what producers may compress can be unpacked here."""
-    missing = [name for name in CODECS if not getattr(codec, f"has_{name}")()]
-    if missing:
+    if missing := [name for name in CODECS if not getattr(codec, f"has_{name}")()]:
         what = f"records compressed with {' or '.join(missing)} cannot be read: they stop every role"
         return Diagnosis("codecs", "fail", what, "install the library: `pip install cramjam`")
     return Diagnosis("codecs", "ok", f"compressed records can be read: {', '.join(CODECS)}")
@@ -166,11 +169,9 @@ async def broker(settings: Settings) -> list[Diagnosis]:
     except Exception as error:
         return [_failure("broker", error)]
     found = [Diagnosis("broker", "ok", f"{settings.kafka} answers")]
-    missing = [name for name in topics.ALL if name not in described]
-    if missing:
-        found.append(
-            Diagnosis("topics", "fail", f"missing: {', '.join(missing)}", "create them with `weir topics`")
-        )
+    if missing := [name for name in topics.ALL if name not in described]:
+        what = f"missing: {', '.join(missing)}"
+        found.append(Diagnosis("topics", "fail", what, "create them with `weir topics`"))
     present = [f"{name} {described[name]}" for name in topics.ALL if name in described]
     if present:
         found.append(Diagnosis("topics", "ok", f"partitions: {', '.join(present)}"))
@@ -189,15 +190,13 @@ def store(settings: Settings) -> Iterator[Diagnosis]:
     try:
         version = client.query("SELECT version()").rows[0][0]
         yield Diagnosis("store", "ok", f"{settings.clickhouse} answers: ClickHouse {version}")
-        pending = client.pending()
-        if pending:
+        if pending := client.pending():
             names = ", ".join(f"{each.version:04d}_{each.name}" for each in pending)
-            yield Diagnosis(
-                "tables", "fail", f"migrations not applied: {names}", "apply them with `weir migrate`"
-            )
+            what = f"migrations not applied: {names}"
+            yield Diagnosis("tables", "fail", what, "apply them with `weir migrate`")
         elif missing := client.missing():
-            names = ", ".join(missing)
-            yield Diagnosis("tables", "fail", f"missing: {names}", "make them again with `weir migrate`")
+            what = f"missing: {', '.join(missing)}"
+            yield Diagnosis("tables", "fail", what, "make them again with `weir migrate`")
         else:
             yield Diagnosis("tables", "ok", f"the tables of {settings.clickhouse_database} are up to date")
     except Exception as error:

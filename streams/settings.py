@@ -1,13 +1,15 @@
 """Settings: the environment (`WEIR_…`), a `.env` file, or files in `WEIR_SECRETS_DIR`."""
 
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
+from streams.alerts.settings import AlertSettings
 from streams.decisions.settings import DecisionSettings
 from streams.desk.settings import DeskSettings
 from streams.errors import SettingsError
@@ -17,11 +19,14 @@ from streams.monitors.settings import WatchSettings
 from streams.store.settings import ArchiveSettings, StoreSettings
 from streams.telemetry.settings import TelemetrySettings
 
+_SECRETS: Final = re.compile("PASSWORD|SECRET|TOKEN|_KEY$")
+_CREDENTIALS: Final = re.compile(r"//[^/@\s]*@")
+
 
 # The last comes first in docs/settings.md.
 class Settings(
-    TelemetrySettings, DeskSettings, GateSettings, WatchSettings, ArchiveSettings, DeadLetterSettings,
-    DecisionSettings, StoreSettings, KafkaSettings, BaseSettings,
+    TelemetrySettings, AlertSettings, DeskSettings, GateSettings, WatchSettings, ArchiveSettings,
+    DeadLetterSettings, DecisionSettings, StoreSettings, KafkaSettings, BaseSettings,
 ):  # fmt: skip
     """Everything that differs between two installations: the settings of every room, read together."""
 
@@ -48,6 +53,14 @@ def load(**overrides: Any) -> Settings:
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(f"WEIR_{name.upper()}: {message}" if name else message)
         raise SettingsError("\n".join(lines)) from None
+
+
+def masked(name: str, value: str) -> str:
+    """Return the value of a variable as it may be shown."""
+    field = Settings.model_fields.get(name.upper().removeprefix("WEIR_"))
+    if _SECRETS.search(name.upper()) or (field is not None and "Secret" in str(field.annotation)):
+        return "(set, hidden)" if value else "(empty)"
+    return _CREDENTIALS.sub("//(hidden)@", value)
 
 
 def _variable(error: SourceError) -> str:

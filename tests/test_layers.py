@@ -29,6 +29,7 @@ FLOORS = (
     "streams.terminal",
     "streams.ingest",
     "streams.decisions",
+    "streams.alerts",
     "streams.monitors",
     "streams.gate",
     "streams.desk",

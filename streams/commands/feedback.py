@@ -1,14 +1,13 @@
 """`weir feedback`."""
 
 import asyncio
-import getpass
 import time
 from typing import get_args
 
 import click
 
 from schemas.events import NAME_LENGTH, Judgement
-from streams.terminal.command import Command, say
+from streams.terminal.command import Command, say, user_name
 
 
 @click.command(cls=Command)
@@ -38,7 +37,7 @@ def command(
     from streams.settings import load
     from streams.store.client import make_store
 
-    reviewer = reviewer if reviewer is not None else _user()
+    reviewer = reviewer if reviewer is not None else user_name()
     if len(reviewer) > NAME_LENGTH:
         raise click.UsageError(f"--reviewer has {len(reviewer)} characters: at most {NAME_LENGTH}")
     settings = load()
@@ -58,10 +57,3 @@ def command(
     )
     if feedback.comment != comment:
         say(f"the comment is kept as: {feedback.comment}", err=True)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a user without a name
-        return "unknown"

@@ -33,6 +33,7 @@ def command(data: Path, no_broker: bool, no_store: bool) -> None:
     """
     import signal
 
+    from streams.alerts.routes import load as load_routes
     from streams.decisions.scoring import make_runner, owners
     from streams.errors import SettingsError
     from streams.local.stack import Stack, export_addresses
@@ -47,6 +48,8 @@ def command(data: Path, no_broker: bool, no_store: bool) -> None:
     if problems := unknown_watched(settings, runner.metrics):
         raise SettingsError("\n".join(problems))
     runner.close()
+    if settings.routes is not None:
+        load_routes(settings.routes)
     export_addresses(settings)
     stack = Stack(settings, data.resolve(), say, broker=not no_broker, store=not no_store)
     # While it starts, both break off; then both let the roles finish.

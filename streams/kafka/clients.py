@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -119,23 +119,36 @@ class BatchProducer:
             await self._producer.stop()
             self._producer = None
 
+    async def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has."""
+        assert self._producer is not None, "start() first"
+        return len(await self._producer.partitions_for(topic))
+
     async def send(self, topic: str, messages: Sequence[Message]) -> None:
         """Send all and return when every one is acknowledged by all in-sync replicas; else `KafkaError`.
 
         The partition is Kafka's default: murmur2 of the key; the first one without a key.
         """
-        if not messages:
-            return
+        if messages:
+            await self._until_sent(topic, len(messages), lambda: self._send(topic, messages))
+
+    async def send_to(self, topic: str, partition: int, message: Message) -> None:
+        """Send one message to a partition, as `send` does."""
+
+        async def once() -> None:
+            await asyncio.gather(*await self._send_group(topic, partition, [message]))
+
+        await self._until_sent(topic, 1, once)
+
+    async def _until_sent(self, topic: str, messages: int, once: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self._send(topic, messages)
+                await once()
             except KafkaError as error:
                 passing = error.retriable or isinstance(error, KafkaTimeoutError)
                 if not (self._patient and passing):
                     raise
-                log.warning(
-                    "messages are kept", topic=topic, messages=len(messages), problem=type(error).__name__
-                )
+                log.warning("messages are kept", topic=topic, messages=messages, problem=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
             else:
                 return

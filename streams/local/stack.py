@@ -59,6 +59,7 @@ class Stack:
             log = directory / "logs" / "broker.log"
             self._broker = Broker(local_port(settings.kafka, "WEIR_KAFKA"), directory, log=log)
         self._own_store = store
+        self._processes = (*PROCESSES, "notify") if settings.routes else PROCESSES
         self._store: Child | None = None
         self._roles: dict[str, Child] = {}
         self._restarts: list[float] = []
@@ -86,9 +87,9 @@ class Stack:
         for name in store.migrate(metrics, self._settings.events_ttl_days).restored:
             self._say(f"store     {name} was missing and is made again, empty")
         store.close()
-        for name in PROCESSES:
+        for name in self._processes:
             self._start_role(name)
-        for name in PROCESSES:
+        for name in self._processes:
             self._await_role(name)
             self._say(f"{name:9} http://{self._settings.http_host}:{self._role_port(name)}/metrics")
         self._say(f"          http://{self._settings.gate_listen}/v1/check judges what an app sends it")
@@ -121,10 +122,10 @@ class Stack:
         if running:
             left = self._drain("guard")
             self._stop_role("guard")
-            left |= self._drain("watch", "archive")
+            left |= self._drain(*(name for name in self._processes if name not in ("guard", "gate")))
             if left:
                 self._say(self._not_finished(left))
-        for name in PROCESSES:
+        for name in self._processes:
             self._stop_role(name)
         if self._store is not None:
             self._store.stop()
@@ -148,7 +149,9 @@ class Stack:
         await_ports(self._ports(), self._say, self._settings.drain_timeout_s + ENDING_S, host=self._host)
 
     def _ports(self) -> list[NeededPort]:
-        ports = [NeededPort(name, self._role_port(name), f"WEIR_{name.upper()}_PORT") for name in PROCESSES]
+        ports = [
+            NeededPort(name, self._role_port(name), f"WEIR_{name.upper()}_PORT") for name in self._processes
+        ]
         listens = int(self._settings.gate_listen.rpartition(":")[2])
         ports.append(NeededPort("gate", listens, "WEIR_GATE_LISTEN"))
         if self._own_store:

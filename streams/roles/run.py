@@ -39,16 +39,16 @@ async def _run(settings: Settings, telemetry: Telemetry, role: Role, port: int) 
     # First: whoever probes a role that waits for its broker must find it alive.
     await server.start()
     try:
-        await _wait_for_topics(settings)
+        await wait_for_topics(settings)
         worker = Worker(settings, role, telemetry)
-        ending = asyncio.create_task(_end_at_the_latest(worker.stopping, settings.drain_timeout_s + STOP_S))
+        ending = asyncio.create_task(end_at_the_latest(worker.stopping, settings.drain_timeout_s + STOP_S))
         await worker.run()
         await ending
     finally:
         await server.stop()
 
 
-async def _end_at_the_latest(stopping: asyncio.Event, seconds: float) -> None:
+async def end_at_the_latest(stopping: asyncio.Event, seconds: float) -> None:
     """Once the worker stops, end the process within so many seconds: clients of a dead broker never would.
 
     Nothing is lost by it: what is not finished is not committed.
@@ -59,7 +59,7 @@ async def _end_at_the_latest(stopping: asyncio.Event, seconds: float) -> None:
     timer.start()
 
 
-async def _wait_for_topics(settings: Settings) -> None:
+async def wait_for_topics(settings: Settings) -> None:
     """Wait a while for the broker and its topics, as in a deployment where all start together."""
     waited = False
     clock = asyncio.get_running_loop().time

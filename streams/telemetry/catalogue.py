@@ -182,6 +182,25 @@ GATE_SPANS = Metric(
     labels=("outcome",),
 )
 OUTBOX_BYTES = Metric("weir_outbox_bytes", "gauge", "What the gate has answered and is not with Kafka yet")
+ALERTS_OPEN = Metric(
+    "weir_alerts_open", "gauge", "Alerts that are not resolved, as notify keeps them: one for each cause"
+)
+NOTIFICATIONS = Metric(
+    "weir_notifications_total",
+    "counter",
+    "Attempts to tell a receiver of an alert, by route and outcome: `delivered`; `failed`, which are tried "
+    "again; `refused` by the receiver for good",
+    labels=("route", "outcome"),
+)
+ROUTE_WAITING = Metric(
+    "weir_route_waiting_messages",
+    "gauge",
+    "Changes of alerts that a route has not dealt with",
+    labels=("route",),
+)
+ROUTE_FAILING = Metric(
+    "weir_route_failing", "gauge", "1 while the receiver of a route takes nothing", labels=("route",)
+)
 
 ALL: tuple[Metric, ...] = tuple(each for each in globals().values() if isinstance(each, Metric))
 """In the order in which docs/operations.md lists them; its table is made from them."""

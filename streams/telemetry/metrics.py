@@ -23,6 +23,8 @@ DegradedReason = Literal[
     "policy",
     # Kafka does not take what the gate has decided; it waits in the outbox.
     "broker",
+    # A receiver of alerts does not take them; they are tried again.
+    "route",
 ]
 
 

@@ -1,5 +1,6 @@
 """What every command shares on a terminal: Ctrl-C, closed pipes, colour, text from outside."""
 
+import getpass
 import logging
 import os
 import re
@@ -43,6 +44,14 @@ class Command(click.Command):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(CLOSED_PIPE)
         return result
+
+
+def user_name() -> str:
+    """Return the name of who is at this machine."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a user without a name
+        return "unknown"
 
 
 def counted(number: int, noun: str) -> str:

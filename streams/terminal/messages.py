@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas import codec, topics
+from schemas.alerts import AlertChange
 from schemas.events import (
     NAME_LENGTH,
     SEVERITIES,
@@ -215,6 +216,10 @@ def _scored(scored: ScoredEvent) -> Sequence[Cell]:
     ]
 
 
+def _alert_change(change: AlertChange) -> Sequence[Cell]:
+    return [coloured(change.severity), *_cells(change.change, change.app, change.alert_id, change.title)]
+
+
 def _feedback(feedback: Feedback) -> Sequence[Cell]:
     about = feedback.metric or "decision"
     return _cells(feedback.judgement, about, feedback.app, feedback.event_id, feedback.reviewer)
@@ -239,6 +244,7 @@ _LINES: Final[Mapping[type[msgspec.Struct], Line]] = MappingProxyType(
     {
         Decision: _decision,
         Alert: _alert,
+        AlertChange: _alert_change,
         DriftRecord: _drift,
         DeadLetter: _dead_letter,
         ScoredEvent: _scored,

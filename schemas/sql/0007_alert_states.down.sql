@@ -1,0 +1,11 @@
+ALTER TABLE drift_log DROP COLUMN IF EXISTS returns;
+ALTER TABLE alerts_log DROP COLUMN IF EXISTS resolved_at;
+ALTER TABLE alerts_log DROP COLUMN IF EXISTS open_ended;
+ALTER TABLE alerts_log DROP COLUMN IF EXISTS subject;
+DROP VIEW IF EXISTS alert_states;
+DROP VIEW IF EXISTS alert_actions;
+DROP VIEW IF EXISTS alert_changes;
+DROP TABLE IF EXISTS alert_actions_log;
+DROP TABLE IF EXISTS alert_changes_log;
+CREATE OR REPLACE VIEW alerts AS SELECT * FROM alerts_log FINAL SETTINGS do_not_merge_across_partitions_select_final = 1;
+CREATE OR REPLACE VIEW drift AS SELECT * FROM drift_log FINAL SETTINGS do_not_merge_across_partitions_select_final = 1;

@@ -1,0 +1,1 @@
+"""What becomes of alerts: their life cycle, and who is told."""

@@ -1,0 +1,98 @@
+"""Which drifts have one cause, and which are its end. Pure: no I/O."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from schemas.alerts import AlertPart
+from schemas.events import DriftRecord
+from streams.alerts.signals import Signal
+from streams.alerts.tracked import Interval, Tracked, is_drift, overlap, related, same_place, union
+
+Outcome = Literal["part", "back", "again", "further"]
+"""A new part of an alert; the return of one, or with it; a part that had returned; one that moved on."""
+
+
+def place(
+    signal: Signal, alerts: Sequence[Tracked], cooldown: int, slack: int
+) -> tuple[Tracked, Outcome] | None:
+    """Return the alert that a drift belongs to and what it means there; None for one of its own.
+
+    The part that it ends, or that moves on, is changed.
+    """
+    found = [each for each in reversed(alerts) if is_drift(each)]
+    for tracked in found:
+        if (outcome := _moved(tracked, signal, cooldown)) is not None:
+            return tracked, outcome
+    interval = signal.began_at, signal.part.timestamp
+    near = [each for each in found if related(each.parts, signal.part)]
+    for tracked in near:
+        if overlap(tracked.back, interval, slack):
+            tracked.alerts += 1
+            return tracked, "back"
+    # Those first that somebody was told of: what waits can still be made a part of them.
+    for tracked in sorted((each for each in near if not each.resolved), key=lambda each: not each.opened):
+        if _caused(signal, tracked) or overlap(tracked.span, interval, slack):
+            return tracked, "part"
+    return None
+
+
+def _moved(tracked: Tracked, signal: Signal, cooldown: int) -> Outcome | None:
+    """Return what the drift of a metric means that the alert has a part of."""
+    record, part = signal.drift, signal.part
+    number = next((n for n, known in enumerate(tracked.parts) if same_place(known, part)), None)
+    if record is None or number is None:
+        return None
+    known = tracked.parts[number]
+    if record.returns not in ("", known.part_id) or part.timestamp < known.timestamp:
+        return None
+    if not known.resolved_at and (record.returns or _nearer_to_before(known, record)):
+        tracked.end_part(number, part.timestamp)
+        tracked.back = union(tracked.back, (signal.began_at, part.timestamp))
+        tracked.last_at = max(tracked.last_at, part.timestamp)
+        return "back"
+    if known.resolved_at and part.timestamp > known.resolved_at + cooldown:
+        return None
+    tracked.parts[number] = msgspec.structs.replace(
+        known, score=part.score, title=part.title, resolved_at=0, timestamp=part.timestamp
+    )
+    return "again" if known.resolved_at else "further"
+
+
+def _nearer_to_before(known: AlertPart, record: DriftRecord) -> bool:
+    """Return whether the new level is nearer to the one before the alert than to the one that raised it."""
+    before, after = known.before, known.score
+    if before is None or after is None:
+        return False
+    levels = before, after, record.after
+    if min(levels) > 0:  # levels are compared as ratios: of latencies, of rates
+        before, after, now = map(math.log, levels)
+    else:
+        now = record.after
+    return abs(now - before) < abs(now - after)
+
+
+def _caused(signal: Signal, tracked: Tracked) -> bool:
+    cause = signal.drift.cause if signal.drift else ""
+    return bool(cause) and any(part.part_id == cause for part in tracked.parts)
+
+
+def waiting(tracked: Tracked, interval: Interval, alerts: Iterable[Tracked], slack: int) -> list[Tracked]:
+    """Return other alerts that wait to be opened and may have the cause of what this one did then."""
+    return [
+        other
+        for other in alerts
+        if other is not tracked and is_drift(other) and not other.opened
+        if overlap(interval, other.span, slack) and any(related(tracked.parts, part) for part in other.parts)
+    ]
+
+
+def is_back(tracked: Tracked) -> bool:
+    """Return whether the alert is over: half of its parts are back.
+
+    Segments that were learning when the level returned cannot say so.
+    """
+    ended = sum(part.resolved_at > 0 for part in tracked.parts)
+    return 2 * ended >= len(tracked.parts)

@@ -1,0 +1,96 @@
+"""What an alert is made of: messages of `llm.alerts` and drifts, in one form. Pure: no I/O."""
+
+from typing import NamedTuple
+
+from schemas import codec
+from schemas.alerts import AlertPart
+from schemas.events import Alert, DriftRecord, Severity
+
+DRIFT = "drift"
+POLICY = "policy"
+DRIFT_SEVERITY: Severity = "medium"
+
+
+class Group(NamedTuple):
+    """Signals of one group may have one cause."""
+
+    app: str
+    rule: str
+    subject: str = ""
+
+
+class Signal(NamedTuple):
+    """Something that was found, or that is over."""
+
+    group: Group
+    alert_id: str
+    """Of the alert, if this is its first signal."""
+    kind: str
+    source: str
+    severity: str
+    part: AlertPart
+    drift: DriftRecord | None = None
+
+    @property
+    def began_at(self) -> int:
+        """When it began, or else was found, milliseconds."""
+        return self.part.began_at or self.part.timestamp
+
+    @property
+    def first(self) -> tuple[int, int, str]:
+        """The least of an alert's signals names it, in whatever order they come."""
+        return self.began_at, self.part.timestamp, self.part.part_id
+
+
+def of_alert(alert: Alert) -> Signal | None:
+    """Return the signal of a message; None for what opens no alert.
+
+    A rule in shadow wakes nobody, and drift is read from `llm.drift`, which tells more.
+    """
+    if alert.mode == "shadow" or alert.rule == DRIFT:
+        return None
+    part = AlertPart(
+        part_id=alert.alert_id,
+        title=alert.title,
+        timestamp=alert.timestamp,
+        app=alert.app,
+        model=alert.model,
+        prompt_version=alert.prompt_version,
+        metric=alert.metric,
+        score=alert.score,
+        open_ended=alert.open_ended,
+        resolved_at=alert.resolved_at,
+    )
+    kind = POLICY if alert.decision_id else alert.rule
+    group = Group(alert.app, alert.rule, alert.subject)
+    return Signal(group, alert.alert_id, kind, alert.source, alert.severity, part)
+
+
+def of_drift(record: DriftRecord) -> Signal:
+    """Return the signal of a drift."""
+    part = AlertPart(
+        part_id=record.drift_id,
+        title=drift_title(record),
+        timestamp=record.timestamp,
+        began_at=record.began_at,
+        app=record.app,
+        model=record.model,
+        prompt_version=record.prompt_version,
+        kind=record.kind,
+        metric=record.metric,
+        score=record.after,
+        before=record.before,
+        open_ended=True,
+    )
+    alert_id = codec.alert_id(record.drift_id, DRIFT)
+    return Signal(Group(record.app, DRIFT), alert_id, DRIFT, "watch", DRIFT_SEVERITY, part, record)
+
+
+def drift_title(record: DriftRecord) -> str:
+    """Return one line about a drift."""
+    levels = f"{_short(record.before)} to {_short(record.after)}"
+    return f"drift: {record.metric} of {record.kind}s went from {levels}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
