@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from schemas.topics import CHANNELS, STATE, Channel
+from schemas.topics import CHANNELS, STATE, USAGE, Channel
 from streams.gate.openapi import document
 from streams.policy import DEFAULT_POLICY
 from streams.settings import Settings
@@ -42,6 +42,8 @@ def topics() -> str:
     rows = [f"| `{c.topic}` | `{c.name}` | `{c.tail}` | {c.key} | {c.writers} |" for c in CHANNELS]
     state = "internal: snapshots of watch, in the partition of their scores, and of notify"
     rows.append(f"| `{STATE}` | {state} | | not part of the contract | watch, notify |")
+    usage = "internal: what users, conversations, apps and tenants used lately"
+    rows.append(f"| `{USAGE}` | {usage} | | not part of the contract | watch |")
     return _table(("topic", "message (`weir schema`)", "`weir tail`", "key", "written by"), rows)
 
 

@@ -9,3 +9,11 @@ TEXT_FIELDS: Final = (
 NUMBER_FIELDS: Final = ("prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost")
 METADATA: Final = "metadata."
 """How the name of a field begins that an app made itself."""
+
+USAGE_OF: Final = ("user", "conversation", "app", "tenant")
+AMOUNTS: Final = ("events", "tokens", "cost", "blocks", "injections")
+WINDOWS_S: Final = {"1m": 60, "1h": 3_600, "1d": 86_400}
+USAGE: Final = tuple(
+    f"{of}_{amount}_{window}" for of in USAGE_OF for amount in AMOUNTS for window in WINDOWS_S
+)
+"""What whoever an event is of has used lately, as `user_injections_1h`: a policy may ask for it, too."""

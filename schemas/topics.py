@@ -26,6 +26,8 @@ DRIFT: Final = "llm.drift"
 FEEDBACK: Final = "llm.feedback"
 DEAD_LETTERS: Final = "llm.dlq"
 STATE: Final = "llm.state"
+USAGE: Final = "llm.usage"
+"""What users, conversations, apps and tenants used lately: watch writes it, guard and gate read it."""
 
 _DAY: Final = 24
 
@@ -111,5 +113,5 @@ MESSAGES: Final[Mapping[str, type[msgspec.Struct]]] = MappingProxyType(
 )
 """Every message by the name of its JSON Schema file."""
 ARCHIVED: Final = tuple(each.topic for each in CHANNELS if each.table)
-ALL: Final = (*BY_TOPIC, STATE)
-"""Every topic; those of channels, and watch's own."""
+ALL: Final = (*BY_TOPIC, STATE, USAGE)
+"""Every topic; those of channels, and weir's own."""

@@ -9,6 +9,7 @@ from hypothesis import settings
 from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
 from streams.local.process import free_port
+from streams.policy import DEFAULT_POLICY
 from tests.brokers import KafkaBroker, apache_missing, new_broker
 from tests.harness import Weir
 
@@ -16,6 +17,12 @@ from tests.harness import Weir
 signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("weir", deadline=None)  # a busy machine is no bug
 settings.load_profile("weir")
+ABUSE = """
+  - id: abusive-user
+    when: [app == rationed, user_injections_1h >= 5]
+    action: block
+"""
+"""What the shared weir has beside the default policy."""
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +63,10 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def weir(kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weir]:
     """Store and roles on `kafka`; use an app name of your own, it is shared."""
-    running = Weir(kafka.address, tmp_path_factory.mktemp("weir"))
+    folder = tmp_path_factory.mktemp("weir")
+    policy = folder / "policy.yaml"
+    policy.write_text(DEFAULT_POLICY.read_text("utf-8") + ABUSE, "utf-8")
+    running = Weir(kafka.address, folder, WEIR_POLICY=str(policy))
     try:
         running.start()
         yield running

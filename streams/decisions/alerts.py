@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from detectors.batch import Depth
 from schemas import codec
 from schemas.events import SEVERITIES, Alert, Decision, Evidence, RuleHit
+from schemas.fields import USAGE
 from streams.decisions.judge import Judge, Raised
 from streams.kafka.records import Message
 from streams.telemetry import catalogue
@@ -85,7 +86,7 @@ class Alerting:
         return [message for each in raised for message in _messages(each, ())]
 
     def _evidence(self, raised: Raised, hurried: bool) -> list[Evidence]:
-        metrics = {hit.metric for hit in raised.hits if hit.metric}
+        metrics = {hit.metric for hit in raised.hits if hit.metric and hit.metric not in USAGE}
         cheap = {metric for metric in metrics if self._judge.is_cheap(metric)}
         if metrics == cheap:
             return self._judge.evidence(raised.batch, raised.row, cheap)
@@ -139,4 +140,6 @@ def _title(hit: RuleHit, decision: Decision) -> str:
         in_time = decision.failed or not decision.degraded
         why = "failed" if in_time else "had no time for all it reads"
         return f"{hit.rule}: a detector that the rule needs {why}"
-    return f"{hit.rule}: {hit.metric} {hit.score:.3f}" if hit.score is not None else hit.rule
+    if hit.score is None:
+        return hit.rule
+    return f"{hit.rule}: {hit.metric} {hit.score:{',.10g' if hit.metric in USAGE else '.3f'}}"

@@ -16,7 +16,17 @@ from detectors.runner import Runner, ScoreMatrix
 from schemas import codec
 from schemas.events import SEVERITIES, VERDICTS, Decision, Event, Evidence, RuleHit, ScoredEvent
 from streams.decisions.text_storage import Keeper
+from streams.policy.columns import Numbers
 from streams.policy.rules import CompiledPolicy, Outcome
+
+Usage = Callable[[Collection[str], Sequence[Event], int], Mapping[str, Numbers]]
+"""What whoever each of N events is of has used until a time, milliseconds: (N,) by name, as
+`schemas.fields.USAGE` has them; NaN where the event does not say whose it is."""
+
+
+def no_usage(names: Collection[str], events: Sequence[Event], now: int) -> Mapping[str, Numbers]:
+    """Know of none."""
+    return {}
 
 
 def wall_clock_ms() -> int:
@@ -69,13 +79,21 @@ class Judge:
         runner: scores them.
         keeper: reduces their texts, by the finders of the runner.
         now_ms: milliseconds since 1970 (UTC).
+        usage: what the policy may ask of the usage; without it no condition on that holds.
 
     """
 
-    def __init__(self, runner: Runner, keeper: Keeper, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        keeper: Keeper,
+        now_ms: Callable[[], int] = wall_clock_ms,
+        usage: Usage = no_usage,
+    ) -> None:
         self.runner = runner
         self.now_ms = now_ms
         self._keeper = keeper
+        self._usage = usage
         self._detectors_hash = fingerprint(runner.detectors, runner.models)
 
     def judge(
@@ -108,7 +126,8 @@ class Judge:
         began = time.perf_counter()
         scores = self.runner.score(batch)
         scored = time.perf_counter()
-        outcome = policy.evaluate(scores.matrix, batch.events, scores.failed, scores.unsure)
+        used = self._usage(policy.usage, batch.events, self.now_ms()) if policy.usage else {}
+        outcome = policy.evaluate(scores.matrix, batch.events, scores.failed, scores.unsure, used)
         decided = time.perf_counter()
         judged = Judged(batch, scores, outcome, policy)
         self._reduce(judged, times)

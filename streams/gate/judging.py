@@ -12,7 +12,7 @@ from schemas import topics
 from schemas.events import Decision, Event, Evidence
 from streams.decisions.alerts import Alerting
 from streams.decisions.in_force import PolicyInForce
-from streams.decisions.judge import Judge, Raised
+from streams.decisions.judge import Judge, Raised, Usage, no_usage
 from streams.decisions.observe import observe
 from streams.decisions.pipeline import messages
 from streams.decisions.settings import DecisionSettings
@@ -64,12 +64,18 @@ class GateJudge:
     """Judges events under the policy in force."""
 
     def __init__(
-        self, runner: Runner, settings: DecisionSettings, telemetry: Telemetry, policy: PolicyInForce
+        self,
+        runner: Runner,
+        settings: DecisionSettings,
+        telemetry: Telemetry,
+        policy: PolicyInForce,
+        usage: Usage = no_usage,
     ) -> None:
         self.keeper = keeper = Keeper(settings.storage, settings.redaction_key_bytes, runner.finders)
-        self._judge = Judge(runner, keeper)
+        self._judge = Judge(runner, keeper, usage=usage)
         # Of its own: it must answer while the other one is busy.
-        self._hurried = Judge(_NoTime(runner.detectors, runner.models, runner.budget_s), keeper)
+        hurried = _NoTime(runner.detectors, runner.models, runner.budget_s)
+        self._hurried = Judge(hurried, keeper, usage=usage)
         self._alerting = Alerting(self._judge, telemetry)
         self._metrics = runner.metrics
         self._telemetry = telemetry

@@ -37,6 +37,16 @@ TOPIC_CONFIG: dict[str, dict[str, str]] = {
         "max.compaction.lag.ms": str(4 * MINUTE_MS),
         "delete.retention.ms": str(HOUR_MS),
     },
+    topics.USAGE: {
+        # The longest window is a day: who was quiet for longer has used nothing.
+        "cleanup.policy": "compact,delete",
+        "retention.ms": str(48 * HOUR_MS),
+        "segment.ms": str(MINUTE_MS),
+        "segment.bytes": str(32 * MIB),
+        "min.cleanable.dirty.ratio": "0.1",
+        "min.compaction.lag.ms": str(2 * MINUTE_MS),
+        "max.compaction.lag.ms": str(4 * MINUTE_MS),
+    },
 }
 
 

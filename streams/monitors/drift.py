@@ -105,8 +105,7 @@ class DriftMonitor:
     def update(self, item: WatchedScores, record: Record) -> list[DriftRecord]:
         """Add one event; return the drifts that it reveals. An event that was counted changes nothing."""
         segment = item.segment
-        number = _number(segment, item.event.event_id)
-        repeated = self._recent[record.partition].repeats(number, record.offset, record.timestamp)
+        repeated = self.repeats(item, record)
         state = self._states.get(segment)
         if repeated or (state is not None and state.seen(record)):
             return []
@@ -121,6 +120,11 @@ class DriftMonitor:
         changes = state.tests.update(values, item.timestamp)
         self._note_learning(segment, state)
         return [self._record(item, change, state) for change in changes]
+
+    def repeats(self, item: WatchedScores, record: Record) -> bool:
+        """Whether an event was at another offset before; of the same record the answer stays the same."""
+        number = _number(item.segment, item.event.event_id)
+        return self._recent[record.partition].repeats(number, record.offset, record.timestamp)
 
     def _note_learning(self, segment: Segment, state: SegmentState) -> None:
         note = self._learning.add if state.tests.is_learning else self._learning.discard

@@ -9,6 +9,8 @@ from streams.errors import did_you_mean
 from streams.monitors.views import MOST_LEARNED
 from streams.setting_types import CommaSeparated
 
+LEAST_ENTITIES = 4_096
+"""A quarter of the table must hold the entities of what is counted at once."""
 RATES = ("action_rate", "block_rate", "refusal_rate")
 """Shares of events: with any action, blocked, and refused by the model (of completions)."""
 
@@ -43,6 +45,16 @@ class WatchSettings(BaseModel):
     )
     watch_segments: int = Field(
         10_000, ge=1, description="Segments that a worker keeps in memory; the longest idle goes first"
+    )
+    watch_injection_score: float = Field(
+        0.9, gt=0, le=1, description="Score of `injection` from which an event counts in `user_injections_1h`"
+    )
+    usage_entities: int = Field(
+        200_000,
+        ge=LEAST_ENTITIES,
+        le=1_000_000,
+        description="Users, conversations, apps and tenants whose usage watch, guard and gate each keep in "
+        "memory (1 kB each); the least active go first",
     )
 
 

@@ -47,6 +47,10 @@ class Block(msgspec.Struct, frozen=True):
     slot: int
 
 
+class UsageGroup(Block, frozen=True):
+    """A group of entities as a partition of `llm.scores` shows them; see `streams.monitors.usage_table`."""
+
+
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot. Within one partition a later one has a higher offset, and a timestamp at least as high."""
 
@@ -87,15 +91,14 @@ class SnapshotError(Exception):
     """A snapshot cannot be read; the message never quotes it."""
 
 
-_KINDS: Final = {b"segment": Segment, b"ids": Block}
+_KINDS: Final = {Segment: b"segment", Block: b"ids", UsageGroup: b"usage"}
 _ENVELOPES: Final = msgspec.msgpack.Decoder(Envelope)
 _SEGMENTS: Final = msgspec.msgpack.Decoder(SegmentContent)
 
 
 def encode_key(key: Segment | Block) -> bytes:
     """Return the key of a snapshot in `llm.state`, without the prefix of the group."""
-    kind = b"segment" if isinstance(key, Segment) else b"ids"
-    return kind + b"\0" + msgspec.json.encode(msgspec.structs.astuple(key))
+    return _KINDS[type(key)] + b"\0" + msgspec.json.encode(msgspec.structs.astuple(key))
 
 
 def decode_key(key: bytes) -> Segment | Block:
@@ -104,8 +107,9 @@ def decode_key(key: bytes) -> Segment | Block:
     try:
         if kind == b"segment":
             return Segment(*msgspec.json.decode(fields, type=tuple[str, str, str, Kind]))
-        if kind == b"ids":
-            return Block(*msgspec.json.decode(fields, type=tuple[int, int]))
+        for block in (Block, UsageGroup):
+            if kind == _KINDS[block]:
+                return block(*msgspec.json.decode(fields, type=tuple[int, int]))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SnapshotError("a key is no segment") from error
     raise SnapshotError("a key is of an unknown kind")
@@ -203,10 +207,13 @@ class Newest:
         pairs = [(name, envelope) for name, (_, envelope) in self._found.items()]
         return sorted(pairs, key=lambda pair: pair[1].order)
 
-    def taken(self) -> Iterator[tuple[Segment | Block, Envelope]]:
-        """Yield what was found and let go of each: packed and unpacked they take memory together."""
-        left = deque(self.found)
-        self._found.clear()
+    def taken(self, kind: type[Segment | Block] | None = None) -> Iterator[tuple[Segment | Block, Envelope]]:
+        """Yield what was found, of one kind or all, and let go of each: packed and unpacked they take memory
+        together.
+        """
+        left = deque(pair for pair in self.found if kind is None or isinstance(pair[0], kind))
+        for name, _ in left:
+            del self._found[name]
         while left:
             yield left.popleft()
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Kind, OpenVerdict
+from schemas.events import Kind, OpenMode, OpenVerdict
 from schemas.fields import NUMBER_FIELDS
 from streams.monitors.scales import LIMIT, Sort
 from streams.monitors.settings import RATES
@@ -22,6 +22,9 @@ class WatchedEvent(msgspec.Struct, frozen=True):
     kind: Kind
     model: str = ""
     prompt_version: str = ""
+    tenant: str = ""
+    user: str = ""
+    conversation_id: str = ""
     latency_ms: float | None = None
     ttft_ms: float | None = None
     prompt_tokens: int | None = None
@@ -29,11 +32,20 @@ class WatchedEvent(msgspec.Struct, frozen=True):
     cost: float | None = None
 
 
+class WatchedHit(msgspec.Struct, frozen=True):
+    """The part of `schemas.events.RuleHit` that watch reads."""
+
+    action: OpenVerdict
+    mode: OpenMode
+    metric: str = ""
+
+
 class WatchedDecision(msgspec.Struct, frozen=True):
     """The part of `schemas.events.Decision` that watch reads."""
 
     action: OpenVerdict = "allow"
     degraded: tuple[str, ...] = ()
+    rules: tuple[WatchedHit, ...] = ()
 
 
 class WatchedScores(msgspec.Struct, frozen=True):

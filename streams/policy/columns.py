@@ -49,7 +49,7 @@ class Rows:
     scores: Mapping[str, Numbers]
     """(N,) by metric; NaN means "does not apply"."""
     fields: Mapping[str, Texts | Numbers]
-    """By event field."""
+    """By event field, and by name of usage."""
     failed: Mapping[str, Bools] = field(default_factory=dict)
     """(N,) by detector: it gave no scores; whatever stands in their columns is not looked at."""
     unsure: Mapping[str, Bools] = field(default_factory=dict)
@@ -62,6 +62,12 @@ class Rows:
     def column(self, comparison: Comparison) -> Texts | Numbers:
         """Return what a comparison compares."""
         return (self.scores if comparison.subject == "metric" else self.fields)[comparison.name]
+
+    def numbers(self, name: str) -> Numbers:
+        """Return a field that is no text."""
+        column = self.fields[name]
+        assert not isinstance(column, Texts)
+        return column
 
 
 def field_column(name: str, events: Sequence[Event]) -> Texts | Numbers:

@@ -12,13 +12,16 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator
 from detectors.base import COUNT, Range
 from detectors.registry import giver
 from schemas.events import KINDS
-from schemas.fields import METADATA, NUMBER_FIELDS, TEXT_FIELDS
+from schemas.fields import METADATA, NUMBER_FIELDS, TEXT_FIELDS, USAGE
 from streams.errors import did_you_mean
 
-Subject = Literal["metric", "number", "text"]
+Subject = Literal["metric", "number", "text", "usage"]
 Operator = Literal[">=", ">", "<=", "<", "==", "!=", "in", "not in"]
 
-FIELD_RANGES = dict.fromkeys(NUMBER_FIELDS, Range(low=0.0)) | dict.fromkeys(NUMBER_FIELDS[:2], COUNT)
+_AMOUNTS = {name: Range(low=0.0) if "_cost_" in name else COUNT for name in USAGE}
+FIELD_RANGES = (
+    dict.fromkeys(NUMBER_FIELDS, Range(low=0.0)) | dict.fromkeys(NUMBER_FIELDS[:2], COUNT) | _AMOUNTS
+)
 MAX_LENGTH = 1000
 NUMBER_OPERATORS = (">=", ">", "<=", "<", "==", "!=")
 TEXT_OPERATORS = ("==", "!=", "in", "not in")
@@ -105,13 +108,15 @@ def _subject(name: str, metrics: Mapping[str, str]) -> Subject:
         return "metric"
     if name in NUMBER_FIELDS:
         return "number"
+    if name in USAGE:
+        return "usage"
     if name in TEXT_FIELDS or (name.startswith(METADATA) and len(name) > len(METADATA)):
         return "text"
     if (detector := giver(name)) and detector not in metrics.values():
         raise MissingDetectorError(name, detector)
     fields = (*TEXT_FIELDS, *NUMBER_FIELDS, "metadata.<key>")
     raise ConditionError(
-        f"there is no metric or event field '{name}'{did_you_mean(name, (*metrics, *fields))}; "
+        f"there is no metric or event field '{name}'{did_you_mean(name, (*metrics, *fields, *USAGE))}; "
         "`weir check TEXT` lists the metrics, docs/policy.md the fields"
     )
 

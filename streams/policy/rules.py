@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from schemas.events import SEVERITIES, VERDICTS, Action, Event, Mode, RuleHit, RuleSeverity
-from streams.policy.columns import Rows, field_column, holds
+from streams.policy.columns import Numbers, Rows, field_column, holds
 from streams.policy.conditions import AnyOf, Comparison, Condition, comparisons
 
 RuleMode = Literal[Mode, "off"]
@@ -97,6 +98,8 @@ class Outcome:
     alert: Bools
     """(N,): a rule that hits wants an alert."""
     truth: Truth = field(repr=False)
+    usage: Mapping[str, Numbers] = field(repr=False)
+    """(N,) by name: what the policy asked of the usage."""
 
     def rules_hit(self, row: int) -> tuple[Rule, ...]:
         """Return the rules that `row` tripped, in the order of the policy."""
@@ -117,19 +120,22 @@ class Outcome:
             severity=rule.severity,
             mode=mode,
             metric=metric or "",
-            score=round(float(matrix[row, self.policy.columns[metric]]), 6) if metric else None,
+            score=round(float(self._column(metric, matrix)[row]), 6) if metric else None,
             failed=failed,
         )
 
+    def _column(self, name: str, matrix: FloatMatrix) -> Numbers:
+        return self.usage[name] if name in self.usage else matrix[:, self.policy.columns[name]]
+
     def _deciding(self, conditions: Sequence[Condition], row: int) -> str | None:
-        """Return the first metric whose comparison made the conditions hold."""
+        """Return the first metric, or name of usage, whose comparison made the conditions hold."""
         for condition in conditions:
             if not _holds(condition, self.truth)[row]:
                 continue
             if not isinstance(condition, Comparison):
                 if metric := self._deciding(condition.parts, row):
                     return metric
-            elif condition.subject == "metric":
+            elif condition.subject in ("metric", "usage"):
                 return condition.name
         return None
 
@@ -151,7 +157,9 @@ class CompiledPolicy:
             raise ValueError(
                 f"the policy needs metrics that no loaded detector gives: {', '.join(sorted(missing))}"
             )
-        self._fields = {c.name for c in self.asks if c.subject != "metric"}
+        self._fields = {c.name for c in self.asks if c.subject in ("number", "text")}
+        self.usage = tuple(dict.fromkeys(c.name for c in self.asks if c.subject == "usage"))
+        """What it asks of the usage, as `schemas.fields.USAGE` names it."""
         self._codes = np.array([VERDICTS.index(rule.action) for rule in self.rules], np.int8)
         # Where the detector failed there is nothing to redact by, and closed means: not past this point.
         redact, block = VERDICTS.index("redact"), VERDICTS.index("block")
@@ -170,6 +178,7 @@ class CompiledPolicy:
         events: Sequence[Event],
         failed: Collection[str] = (),
         unsure: Bools | None = None,
+        usage: Mapping[str, Numbers] = MappingProxyType({}),
     ) -> Outcome:
         """Judge N events by their scores.
 
@@ -180,17 +189,20 @@ class CompiledPolicy:
                 columns is not looked at.
             unsure: (N, M): scores that rest on less than they should; they count as they are, but for rules
                 that are closed on that.
+            usage: (N,) by name; NaN, as where nothing is given, means "does not apply".
 
         """
         if matrix.shape != (len(events), len(self.metrics)):
             raise ValueError(f"expected a matrix of {len(events)} x {len(self.metrics)}, got {matrix.shape}")
         always = np.ones(len(events), bool)
+        nothing = np.full(len(events), np.nan)
         doubted = {} if unsure is None or not unsure.any() else self.columns
         return self.judge(
             Rows(
                 count=len(events),
                 scores={name: matrix[:, column] for name, column in self.columns.items()},
-                fields={name: field_column(name, events) for name in self._fields},
+                fields={name: field_column(name, events) for name in self._fields}
+                | {name: usage.get(name, nothing) for name in self.usage},
                 failed=dict.fromkeys(failed, always),
                 unsure={name: unsure[:, column] for name, column in doubted.items() if unsure is not None},
             )
@@ -219,7 +231,7 @@ class CompiledPolicy:
             self._close(by_failure, caught, "on_degraded")
         by_failure &= ~hits
         hits |= by_failure
-        return self._outcome(hits, by_failure, spared[0])
+        return self._outcome(hits, by_failure, spared[0], rows)
 
     def _leaning(self, truth: Truth, rows: Rows, *, against: bool) -> tuple[Truth, Truth]:
         """Return what holds for `when` and for `unless`, with what is not known for or against the events."""
@@ -231,7 +243,7 @@ class CompiledPolicy:
             for_unless, unknown, holding=not against
         )
 
-    def _outcome(self, hits: Bools, by_failure: Bools, truth: Truth) -> Outcome:
+    def _outcome(self, hits: Bools, by_failure: Bools, truth: Truth, rows: Rows) -> Outcome:
         codes = np.where(by_failure, self._failed_codes, self._codes) if by_failure.any() else self._codes
         found = hits * codes
         return Outcome(
@@ -243,6 +255,7 @@ class CompiledPolicy:
             severity=(hits * self._severities).max(axis=1, initial=0),
             alert=np.logical_or.reduce(hits[:, self.alerting], axis=1),
             truth=truth,
+            usage={name: rows.numbers(name) for name in self.usage},
         )
 
     def _close(

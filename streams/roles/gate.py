@@ -18,6 +18,7 @@ from streams.gate.outbox import Outbox
 from streams.gate.server import Gate
 from streams.gate.service import Service
 from streams.kafka.clients import BatchProducer
+from streams.monitors.usage_topic import UsageReader
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.server import TelemetryServer
@@ -36,7 +37,10 @@ class GateRole:
             log.warning("everybody who reaches the gate may use it", setting="WEIR_GATE_KEYS")
         self._runner = make_runner(settings)
         self._policy = PolicyInForce(settings, self._runner, telemetry)
-        judge = GateJudge(self._runner, settings, telemetry, self._policy)
+        self._usage = UsageReader(
+            settings, settings.usage_entities, telemetry, lambda: bool(self._policy.compiled.usage)
+        )
+        judge = GateJudge(self._runner, settings, telemetry, self._policy, self._usage.view)
         self._outbox = Outbox(settings.gate_outbox, settings.gate_outbox_bytes)
         self._batcher = Batcher(judge.judge, judge.unjudged, settings.batch_events)
         self._service = Service(settings, judge, self._batcher, self._outbox, telemetry)
@@ -62,12 +66,14 @@ class GateRole:
                     tasks.create_task(each)
                     for each in (
                         self._policy.watch(),
+                        self._usage.run(),
                         self._batcher.run(),
                         self._service.alert(),
                         self._outbox.deliver(producer),
                         self._look(),
                     )
                 ]
+                await self._usage.ready()
                 await self._listen(runner)
                 await stopping.wait()
                 self._telemetry.ready = False

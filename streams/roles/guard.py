@@ -19,6 +19,7 @@ from streams.decisions.text_storage import Keeper
 from streams.kafka.clients import BatchProducer
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.records import Record
+from streams.monitors.usage_topic import UsageReader
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
 
@@ -79,7 +80,8 @@ class Guard:
         self._dead = DeadLetters(self.name, settings, telemetry)
         self._runner = make_runner(settings)
         self._policy = PolicyInForce(settings, self._runner, telemetry)
-        self._watching: asyncio.Task[None] | None = None
+        self._following: list[asyncio.Task[None]] = []
+        """What never ends: the policy and the usage are kept up to date."""
         late_s = settings.degrade_after_ms / 1000
         # A slice that is slower than expected must not hold up what comes next.
         self._reading_s = late_s or math.inf
@@ -87,7 +89,10 @@ class Guard:
         # What was published in bulk may wait: all of it is read in full.
         self._bulk = self._share(0.0)
         keeper = Keeper(settings.storage, settings.redaction_key_bytes, self._runner.finders)
-        judge = Judge(self._runner, keeper)
+        self._usage = UsageReader(
+            settings, settings.usage_entities, telemetry, lambda: bool(self._policy.compiled.usage)
+        )
+        judge = Judge(self._runner, keeper, usage=self._usage.view)
         self._pipeline = Pipeline(judge, settings.decoder, telemetry)
         self._alerting = Alerting(judge, telemetry)
 
@@ -106,22 +111,28 @@ class Guard:
                 setting="WEIR_REDACTION_KEY",
             )
         await self._producer.start()
-        self._watching = asyncio.create_task(self._policy.watch(), name="guard-policy")
+        self._following = [
+            asyncio.create_task(self._policy.watch(), name="guard-policy"),
+            asyncio.create_task(self._usage.run(), name="guard-usage"),
+        ]
+        await self._usage.ready()
 
     async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None:
         """Nothing to load: the guard keeps no state."""
 
     async def stop(self) -> None:
         """Disconnect."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
         await self._producer.stop()
         self._runner.close()
 
     async def handle(self, records: Sequence[Record]) -> bool:
         """Judge and deliver, one slice while the one before it is on its way. Answers go before alerts."""
-        if self._watching is not None and self._watching.done():
-            self._watching.result()  # or a policy would stay in force for ever, and nobody knew
+        for task in self._following:
+            if task.done():
+                task.result()  # or a policy would stay in force for ever, and nobody knew
         deliveries: list[asyncio.Task[None]] = []
         # A batch is of one lane.
         is_bulk = bool(records) and records[0].topic == topics.EVENTS_BULK

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import chain
 
 import msgspec
 import structlog
@@ -13,6 +14,7 @@ from streams.kafka.dead_letters import DeadLetters, Refused
 from streams.kafka.records import Message, Record
 from streams.monitors.drift import DriftMonitor, drift_alert
 from streams.monitors.state_topic import Snapshot, StateTopic
+from streams.monitors.usage import UsageMonitor
 from streams.monitors.watched import WatchedScores
 from streams.settings import Settings
 from streams.telemetry import catalogue
@@ -52,6 +54,8 @@ class Watch:
             settings.watch_learn_values,
             settings.watch_segments,
         )
+        self._usage = UsageMonitor(settings.usage_entities, settings.watch_injection_score)
+        self._prefix = f"{settings.group_prefix}\0".encode()
         self._state = StateTopic(settings)
         self._partitions = settings.partitions
         self._clock: Callable[[], float] = time.monotonic
@@ -76,8 +80,10 @@ class Watch:
         # What the producer knows of the topic may be older than what the group was given.
         self._partitions = max([await self._state.partitions(topics.SCORES), *(p + 1 for p in own)])
         self._monitor.clear()
+        self._usage.clear()
         with self._telemetry.stage("restore"):
             newest = await self._state.read(own, self._partitions)
+            await asyncio.to_thread(self._usage.restore, newest)
             await asyncio.to_thread(self._monitor.restore, newest)
         if newest.unreadable:
             self._telemetry.count(catalogue.STATES_UNREADABLE, newest.unreadable)
@@ -90,15 +96,17 @@ class Watch:
 
     async def handle(self, records: Sequence[Record]) -> bool:
         """Update the detectors and publish what they find; commit with a snapshot, from time to time."""
-        drifts, alerts, refused = await asyncio.to_thread(self._update, records)
+        drifts, alerts, usage, refused = await asyncio.to_thread(self._update, records)
         with self._telemetry.stage("deliver"):
             await asyncio.gather(
                 self._producer.send(topics.DRIFT, drifts),
                 self._producer.send(topics.ALERTS, alerts),
+                self._producer.send(topics.USAGE, usage),
                 self._dead.deliver(self._producer, refused),
             )
         self._telemetry.gauge(catalogue.SEGMENTS, len(self._monitor))
         self._telemetry.gauge(catalogue.SEGMENTS_LEARNING, self._monitor.learning)
+        self._telemetry.gauge(catalogue.USAGE_ENTITIES, len(self._usage))
         return self._is_time(idle=not records) and await self._snapshot()
 
     def _is_time(self, *, idle: bool) -> bool:
@@ -115,17 +123,22 @@ class Watch:
             written = await self._state.write(self._changes(), self.holds)
         if written:
             self._monitor.written()
+            self._usage.written()
         else:
             log.warning("snapshots are not written: the partitions may be another worker's by now")
         self._snapshot_at = self._clock()
         return written
 
     def _changes(self) -> Iterator[Snapshot]:
-        for snapshot in self._monitor.changes(self._partitions):
+        # The ids of the monitor come last of all.
+        for snapshot in chain(self._usage.changes(self._partitions), self._monitor.changes(self._partitions)):
             self._size += len(snapshot[1]) + len(snapshot[2] or b"")
             yield snapshot
 
-    def _update(self, records: Sequence[Record]) -> tuple[list[Message], list[Message], list[Refused]]:
+    def _update(
+        self, records: Sequence[Record]
+    ) -> tuple[list[Message], list[Message], list[Message], list[Refused]]:
+        counted: list[tuple[WatchedScores, Record]] = []
         drifts: list[Message] = []
         alerts: list[Message] = []
         refused: list[Refused] = []
@@ -139,6 +152,8 @@ class Watch:
                     refused.append(Refused(record, codec.Reason.INVALID_VALUE, "not a scored event"))
                     continue
                 accepted.append(True)
+                if not self._monitor.repeats(item, record):
+                    counted.append((item, record))
                 for found in self._monitor.update(item, record):
                     drifts.append((record.key, codec.encode(found)))
                     self._telemetry.count(catalogue.DRIFTS, 1, found.metric)
@@ -147,5 +162,6 @@ class Watch:
                     alert = drift_alert(found)
                     alerts.append((record.key, codec.encode(alert)))
                     self._telemetry.count(catalogue.ALERTS, 1, alert.severity)
+            used = self._usage.update(counted, self._partitions)
         self._dead.limit.check(accepted)
-        return drifts, alerts, refused
+        return drifts, alerts, [(self._prefix + key, value) for key, value in used], refused

@@ -113,6 +113,8 @@ class Reader:
         asked = list(asked)
         self._metrics = sorted({each.name for each in asked if each.subject == "metric"})
         self._numbers = sorted({each.name for each in asked if each.subject == "number"})
+        # What was used by then is not kept with the events.
+        self._usage = sorted({each.name for each in asked if each.subject == "usage"})
         self._words: dict[str, tuple[str, ...]] = {}
         for each in asked:
             if each.subject == "text":
@@ -173,6 +175,7 @@ class Reader:
         }
         for name, words in self._words.items():
             fields[name] = Texts(np.asarray(columns[f"field {name}"], np.intp), (_NAMELESS, *words))
+        fields |= {name: np.full(count, np.nan) for name in self._usage}
         scores = {name: np.asarray(columns[f"metric {name}"], np.float32) for name in self._metrics}
         rows = Rows(
             count=count,
@@ -182,7 +185,9 @@ class Reader:
                 {name: columns[f"failed {number}"] for number, name in enumerate(self._owners)}
             ),
             unsure=self._unsure(scores, degraded) if degraded.any() else {},
-            unknown=_where_any(_prefixed(columns, "unknown ")) | self._never_scored(columns),
+            unknown=_where_any(_prefixed(columns, "unknown "))
+            | self._never_scored(columns)
+            | dict.fromkeys(self._usage, np.ones(count, bool)),
             unsaid=_where_any(_prefixed(columns, "unsaid ")),
         )
         return Block(

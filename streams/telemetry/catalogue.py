@@ -127,11 +127,17 @@ SEGMENTS_LEARNING = Metric(
     "Segments of which some metric is being learned (`WEIR_WATCH_LEARN_VALUES`) and cannot alarm yet: "
     "they are new, or have just drifted",
 )
+USAGE_ENTITIES = Metric(
+    "weir_usage_entities",
+    "gauge",
+    "Users, conversations, apps and tenants whose usage is in memory (`WEIR_USAGE_ENTITIES` at most): in "
+    "watch those that it counts, in guard and gate those that a policy may ask for",
+)
 STATES_UNREADABLE = Metric(
     "weir_states_unreadable_total",
     "counter",
-    "Snapshots in `llm.state` that cannot be read: damaged, or of another format. Drift of that "
-    "segment starts from nothing, others go on",
+    "Snapshots in `llm.state`, or usage in `llm.usage`, that cannot be read: damaged, or of another format. "
+    "Drift of that segment, or usage of those users, starts from nothing, others go on",
 )
 POLICY_INFO = Metric(
     "weir_policy_info",

@@ -25,6 +25,7 @@ DegradedReason = Literal[
     "broker",
     # A receiver of alerts does not take them; they are tried again.
     "route",
+    "usage",
 ]
 
 

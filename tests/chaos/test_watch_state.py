@@ -5,6 +5,7 @@ import signal
 import time
 
 import msgspec
+import numpy as np
 import pytest
 
 from schemas import codec, topics
@@ -12,12 +13,16 @@ from schemas.events import Alert, Decision, DriftRecord, Event, ScoredEvent
 from streams.kafka.clients import producing
 from streams.monitors import snapshots
 from streams.monitors.drift import DriftMonitor
-from streams.monitors.snapshots import Segment
+from streams.monitors.snapshots import Newest, Segment
+from streams.monitors.usage import UsageMonitor
+from streams.monitors.usage_table import UsageTable, entity_of
 from streams.monitors.watched import WatchedScores
+from streams.settings import Settings
 from tests.harness import PATIENCE_S, Weir, make_events, wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(3 * PATIENCE_S)]
 METRIC = "latency_ms"
+PARTITIONS, INJECTION = Settings(_env_file=None).partitions, 0.9
 
 
 def shifting(app: str, count: int) -> list[Event]:
@@ -42,6 +47,37 @@ def uninterrupted(weir: Weir, app: str) -> tuple[int, list[DriftRecord]]:
     return sum(state.samples for state in monitor._states.values()), found
 
 
+def usage_of(table: UsageTable, events: list[Event]) -> list[bytes]:
+    """Return all that is counted of the app and the conversations of some events."""
+    entities = sorted({entity_of(of, event) for event in events for of in ("app", "conversation")})
+    places = [table.find(partition, entities) for partition in range(PARTITIONS)]
+    rows = np.array([row for found in places for row in found if row >= 0], np.intp)
+    table.published(rows)  # when that was depends on when records came
+    return [row.tobytes() for row in table.copy(rows)]
+
+
+def uninterrupted_usage(weir: Weir, events: list[Event]) -> list[bytes]:
+    """Return what is counted by who reads the topic once, in order."""
+    settings = weir.settings
+    once, usage = DriftMonitor([], settings.watch_quiet_events, 16, 100), UsageMonitor(10_000, INJECTION)
+    for record in weir.read(topics.SCORES):
+        item = msgspec.json.decode(record.value, type=WatchedScores)
+        if item.event.app == events[0].app and not once.repeats(item, record):
+            usage.update([(item, record)], PARTITIONS)
+    return usage_of(usage._table, events)
+
+
+def kept_usage(weir: Weir, events: list[Event]) -> list[bytes]:
+    """Return what a watch would go on with."""
+    newest, usage = Newest(frozenset(range(PARTITIONS)), PARTITIONS), UsageMonitor(10_000, INJECTION)
+    for record in weir.read(topics.STATE):
+        group, _, key = record.key.partition(b"\0")
+        if group == weir.settings.group_prefix.encode():
+            newest.offer(record.partition, key, record.value)
+    usage.restore(newest)
+    return usage_of(usage._table, events)
+
+
 def test_a_shift_is_found_once_although_watch_and_guard_are_killed(weir: Weir) -> None:
     app, count = "shifting", 1_600
     events = shifting(app, count)
@@ -57,6 +93,7 @@ def test_a_shift_is_found_once_although_watch_and_guard_are_killed(weir: Weir) -
     wait_until(lambda: watch.lag() == 0, "watch is done")
     samples, expected = uninterrupted(weir, app)
     assert samples == count, "a score that is published twice counts once"
+    wait_until(lambda: kept_usage(weir, events) == uninterrupted_usage(weir, events), "usage is the same")
     assert any(record.metric == METRIC for record in expected)
     records = [codec.decode(DriftRecord, r.value) for r in weir.read(topics.DRIFT)]
     mine = {r.drift_id: r for r in records if r.app == app}

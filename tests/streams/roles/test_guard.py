@@ -153,8 +153,8 @@ async def test_a_watch_over_the_policy_that_fails_ends_the_guard(
     guard._producer = producer
     monkeypatch.setattr(guard._policy._policies, "reload_if_changed", lambda: 1 // 0)
     monkeypatch.setattr(guard._policy, "_pause_s", 0.0)
-    guard._watching = asyncio.create_task(guard._policy.watch())
-    await asyncio.wait([guard._watching], timeout=10)
+    guard._following = [asyncio.create_task(guard._policy.watch())]
+    await asyncio.wait(guard._following, timeout=10)
     with pytest.raises(ZeroDivisionError):
         await guard.handle(records_of(event("Where is my parcel?")))
 
