@@ -16,7 +16,8 @@ from streams.policy.backtest_report import Report, Sample
 from streams.policy.conditions import comparisons
 from streams.policy.file import load
 from streams.policy.reviews import Labels
-from streams.policy.rules import CompiledPolicy, Rule
+from streams.policy.rule import Rule
+from streams.policy.rules import CompiledPolicy
 from streams.store.client import Store
 from streams.store.reviews import REVIEWED, reviews
 from streams.store.scored import Chosen, Detectors, Reader, Scorer, scorers

@@ -108,7 +108,7 @@ def explain(event_id: str, app: str, policy: Path, settings: DecisionSettings, s
     row = len(block.event_ids) - 1
     outcome = compiled.judge(block.rows)
     values = _values(store, compiled, decision["app"], event_id)
-    then = set(decision["rules"])
+    app, then = decision["app"], set(decision["rules"])
     return Explained(
         event_id=event_id,
         rules_then=list(decision.pop("rules")),
@@ -125,7 +125,7 @@ def explain(event_id: str, app: str, policy: Path, settings: DecisionSettings, s
                 by_failure=bool(outcome.failed[row, column]),
                 hit_then=rule.id in then,
                 conditions=[
-                    _condition(comparison, outcome, block.rows, row, values, exception=exception)
+                    _condition(comparison.of(app), outcome, block.rows, row, values, exception=exception)
                     for exception, conditions in ((False, rule.when), (True, rule.unless))
                     for comparison in comparisons(conditions)
                 ],
@@ -136,19 +136,19 @@ def explain(event_id: str, app: str, policy: Path, settings: DecisionSettings, s
 
 
 def _condition(
-    comparison: Comparison, outcome: Outcome, rows: Any, row: int, values: dict[str, Any], *, exception: bool
+    own: Comparison, outcome: Outcome, rows: Any, row: int, values: dict[str, Any], *, exception: bool
 ) -> Condition:
-    owner = outcome.policy.policy.owners.get(comparison.name, "")
-    failed = rows.failed.get(owner) if comparison.subject == "metric" else None
-    lost = [mask for mask in (failed, rows.unknown.get(comparison.name)) if mask is not None]
+    owner = outcome.policy.policy.owners.get(own.name, "")
+    failed = rows.failed.get(owner) if own.subject == "metric" else None
+    lost = [mask for mask in (failed, rows.unknown.get(own.name)) if mask is not None]
     if any(mask[row] for mask in lost):
-        return Condition(str(comparison), None, None, exception)
-    if comparison.subject == "text":
-        value = values[comparison.name]
+        return Condition(str(own), None, None, exception)
+    if own.subject == "text":
+        value = values[own.name]
     else:
-        number = float(rows.column(comparison)[row])
+        number = float(rows.column(own)[row])
         value = None if np.isnan(number) else round(number, 6)
-    return Condition(str(comparison), value, bool(holds(comparison, rows.column(comparison))[row]), exception)
+    return Condition(str(own), value, bool(holds(own, rows.column(own))[row]), exception)
 
 
 def _values(store: Store, compiled: CompiledPolicy, app: str, event_id: str) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from streams.policy.backtest_report import Change, Report, RuleChange, RuleRepor
 from streams.policy.columns import Bools, Rows, Texts
 from streams.policy.conditions import comparisons
 from streams.policy.reviews import Confusion, Labels
-from streams.policy.rules import Codes, CompiledPolicy, Outcome, Rule
+from streams.policy.rule import Rule
+from streams.policy.rules import Codes, CompiledPolicy, Outcome
 
 Key = TypeVar("Key", bound=tuple[Any, ...])
 ALLOW: Final = 0

@@ -87,13 +87,21 @@ def texts(column: Sequence[str]) -> Texts:
     return Texts(np.fromiter(map(index.__getitem__, column), np.intp, len(column)), tuple(index))
 
 
-def holds(comparison: Comparison, column: Texts | Numbers) -> Bools:
-    """Return (N,): where the comparison holds; never where the value is NaN or was not given."""
+def holds(comparison: Comparison, column: Texts | Numbers, apps: Texts | Numbers | None = None) -> Bools:
+    """Return (N,): where the comparison holds; never where the value is NaN or was not given.
+
+    `apps` are needed where the comparison has other numbers for some.
+    """
     operator, value = comparison.operator, comparison.value
     if not isinstance(column, Texts):
         assert isinstance(value, float)
         # The threshold takes the scores' precision, so that a score of float32(0.9) is >= 0.9.
-        result: Bools = _COMPARE[operator](column, column.dtype.type(value))
+        threshold: Any = column.dtype.type(value)
+        if comparison.by_app:
+            assert isinstance(apps, Texts)
+            of_app = dict(comparison.by_app)
+            threshold = np.array([of_app.get(app, value) for app in apps.different], column.dtype)[apps.codes]
+        result: Bools = _COMPARE[operator](column, threshold)
         return result & ~np.isnan(column) if operator == "!=" else result
     words = frozenset(value if isinstance(value, tuple) else (value,))
     if operator in ("==", "in"):

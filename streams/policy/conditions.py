@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -56,10 +56,17 @@ class Comparison:
     operator: Operator
     value: float | str | tuple[str, ...]
     """A number for metrics and number fields, one text for `==` and `!=`, a tuple for `in` and `not in`."""
+    by_app: tuple[tuple[str, float], ...] = ()
+    """Apps for which another number counts, sorted."""
 
     def __str__(self) -> str:
         value = list(self.value) if isinstance(self.value, tuple) else self.value
-        return f"{self.name} {self.operator} {json.dumps(value)}"
+        others = "".join(f", {number:g} for {json.dumps(app)}" for app, number in self.by_app)
+        return f"{self.name} {self.operator} {json.dumps(value)}{others}"
+
+    def of(self, app: str) -> "Comparison":
+        """Return the comparison as it is for an app."""
+        return replace(self, value=dict(self.by_app).get(app, self.value), by_app=())
 
 
 def parse_condition(

@@ -6,7 +6,8 @@ from typing import Any, Literal
 import msgspec
 
 from streams.policy.conditions import Comparison
-from streams.policy.rules import Policy, Rule, meaning
+from streams.policy.rule import Rule, meaning
+from streams.policy.rules import Policy
 
 What = Literal["policy", "added", "removed", "changed", "order"]
 

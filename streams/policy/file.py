@@ -12,7 +12,9 @@ from detectors.base import Range
 from streams.errors import UserError, did_you_mean
 from streams.policy.conditions import FIELD_RANGES, AllOf, AnyOf, MissingDetectorError
 from streams.policy.contradictions import contradiction
-from streams.policy.rules import Policy, Rule
+from streams.policy.per_app import bound
+from streams.policy.rule import Rule
+from streams.policy.rules import Policy
 from streams.policy.yaml_subset import MAX_BYTES, Document, Problem, YamlError, read
 
 Ranges = Mapping[str, Range]
@@ -25,6 +27,11 @@ _EXPECTED = {
     "bool_type": "must be true or false",
     "tuple_type": "must be a list",
     "too_short": "must have at least one entry",
+    "dict_type": "must be a mapping of keys to values",
+    **dict.fromkeys(("float_parsing", "float_type"), "must be a number such as 0.5"),
+    **dict.fromkeys(("greater_than", "less_than"), "must be between 0 and 1, a share such as 0.5"),
+    **dict.fromkeys(("int_parsing", "int_type"), "must be a whole number"),
+    **dict.fromkeys(("greater_than_equal", "less_than_equal"), "must be between 1 and 1,000,000"),
     "model_type": "must be a mapping of keys to values",
     "string_pattern_mismatch": "must be of a-z, 0-9, '.', '_' and '-', and begin with a letter or digit",
 }
@@ -108,10 +115,18 @@ def parse(
             problems.append(_of_missing_detectors(missing, document))
         raise PolicyError(source, problems) from None
     # Of rules that are valid by themselves: what excludes what can only be asked of those.
-    problems += _contradictions(model, document, FIELD_RANGES | dict(ranges))
+    known = FIELD_RANGES | dict(ranges)
+    problems += _contradictions(model, document, known)
+    rules = []
+    for number, rule in enumerate(model.rules):
+        found = bound(rule, metrics, known)
+        if isinstance(found, Rule):
+            rules.append(found)
+        else:
+            problems += [Problem(document.line_of(("rules", number, *place)), why) for place, why in found]
     if problems:
         raise PolicyError(source, problems)
-    return Policy(model.version, model.name, model.rules, dict(metrics))
+    return Policy(model.version, model.name, tuple(rules), dict(metrics))
 
 
 def _contradictions(model: _PolicyDocument, document: Document, ranges: Ranges) -> list[Problem]:

@@ -9,46 +9,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from schemas.events import SEVERITIES, VERDICTS, Action, Event, Mode, RuleHit, RuleSeverity
+from schemas.events import SEVERITIES, VERDICTS, Event, Mode, RuleHit
 from streams.policy.columns import Numbers, Rows, field_column, holds
 from streams.policy.conditions import AnyOf, Comparison, Condition, comparisons
+from streams.policy.rule import Rule, meaning
 
-RuleMode = Literal[Mode, "off"]
-OnFailure = Literal["open", "closed"]
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
 FloatMatrix = npt.NDArray[np.float32]
 Truth = Mapping[Comparison, Bools]
 """(N,) per comparison: where it holds."""
-
-
-class Rule(BaseModel):
-    """One rule of a policy: where all of `when` and nothing of `unless` holds, `action` is due."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=128)]
-    description: Annotated[str, Field(max_length=1000)] = ""
-    when: Annotated[tuple[Condition, ...], Field(min_length=1)]
-    unless: Annotated[tuple[Condition, ...], Field(min_length=1)] = ()
-    action: Action
-    severity: RuleSeverity = "medium"
-    mode: RuleMode = "enforce"
-    on_failure: OnFailure = "open"
-    on_degraded: OnFailure = "open"
-    alert: StrictBool = Field(default_factory=lambda rule: rule.get("action") in ("block", "escalate"))
-
-
-def meaning(rule: Rule) -> dict[str, Any]:
-    """Return what a rule says, key by key: conditions in one spelling, `unless` only where it is there."""
-    conditions = {"when": [*map(str, rule.when)], "unless": [*map(str, rule.unless)]}
-    return rule.model_dump(exclude={*conditions}) | {key: said for key, said in conditions.items() if said}
 
 
 @dataclass(frozen=True)
@@ -158,6 +133,7 @@ class CompiledPolicy:
                 f"the policy needs metrics that no loaded detector gives: {', '.join(sorted(missing))}"
             )
         self._fields = {c.name for c in self.asks if c.subject in ("number", "text")}
+        self._fields |= {"app" for c in self.asks if c.by_app}
         self.usage = tuple(dict.fromkeys(c.name for c in self.asks if c.subject == "usage"))
         """What it asks of the usage, as `schemas.fields.USAGE` names it."""
         self._codes = np.array([VERDICTS.index(rule.action) for rule in self.rules], np.int8)
@@ -214,7 +190,7 @@ class CompiledPolicy:
         What is not known of an event counts in its favour (`spare`) or against it (`catch`): where both
         come to the same, it does not matter.
         """
-        truth = {c: holds(c, rows.column(c)) for c in self.asks}
+        truth = {c: holds(c, rows.column(c), rows.fields.get("app")) for c in self.asks}
         for_when, for_unless = self._leaning(truth, rows, against=unknown == "catch")
         lost = {c: mask for c in truth if (mask := self._failed(c, rows)) is not None}
         spared = _changed(for_when, lost, holding=False), _changed(for_unless, lost, holding=True)

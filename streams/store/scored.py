@@ -120,6 +120,9 @@ class Reader:
             if each.subject == "text":
                 value = each.value if isinstance(each.value, tuple) else (str(each.value),)
                 self._words[each.name] = tuple(dict.fromkeys([*self._words.get(each.name, ("",)), *value]))
+        apps = [app for each in asked for app, _ in each.by_app]
+        if apps:
+            self._words["app"] = tuple(dict.fromkeys([*self._words.get("app", ("",)), *apps]))
         self._detectors = detectors
         self._owners = sorted({detectors.owners[name] for name in self._metrics if name in detectors.owners})
         self._lacking = {hash_: frozenset(names) for hash_, names in (lacking or {}).items()}

@@ -138,6 +138,28 @@ def test_a_draft_on_stored_scores(store: Store, detectors: str) -> None:
     assert len([s for s in found["samples"] if s["after"] == "block"]) == 2
 
 
+APART = HEAD + (
+    "  - {id: inj, when: [kind == prompt, injection >= 0.9],"
+    " thresholds: {game: {injection: 0.99}}, action: block}\n"
+)
+
+
+def test_a_threshold_of_an_app_is_replayed_and_explained(
+    store: Store, detectors: str, tmp_path: Path
+) -> None:
+    fill(store, detectors)
+    (tmp_path / "draft.yaml").write_text(APART)
+    changes = [(c["app"], c["before"], c["after"], c["events"]) for c in report()["changes"]]
+    assert changes == [("game", "block", "allow", 1)], "0.95 in the app shop is blocked as before"
+    explained = run("policy", "explain", "e4", "--policy", "draft.yaml", "--json")
+    (rule,) = json.loads(explained.out)["rules"]
+    assert (rule["hit"], rule["hit_then"]) == (False, True)
+    assert "injection >= 0.99" in {each["condition"] for each in rule["conditions"]}
+    assert run("policy", "diff", "live.yaml", "draft.yaml").out == (
+        '~ inj: threshold: injection >= 0.9 → injection >= 0.9, 0.99 for "game"\n'
+    )
+
+
 CONDITIONS = """version: "1"
 name: wide
 rules:

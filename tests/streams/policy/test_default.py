@@ -17,7 +17,7 @@ from streams.policy.conditions import (
     comparisons,
 )
 from streams.policy.file import load, parse
-from streams.policy.rules import OnFailure, Rule, RuleMode
+from streams.policy.rule import OnFailure, Rule, RuleMode
 
 DETECTORS = {
     "toxicity": ("toxicity", "severe_toxicity", "obscene", "threat", "insult", "identity_attack"),

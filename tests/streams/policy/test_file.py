@@ -247,7 +247,8 @@ def test_condition_errors(condition: str, message: str) -> None:
                 "p.yaml:7: 'action' is missing",
                 "p.yaml:8: 'when' must have at least one entry, not an empty list",
                 "p.yaml:9: unknown key 'acton' (did you mean 'action'?); allowed: id, description, when,"
-                " unless, action, severity, mode, on_failure, on_degraded, alert",
+                " unless, thresholds, action, severity, mode, on_failure, on_degraded, alert, alert_below,"
+                " demote_below, min_reviews",
             ],
         ),
         (

@@ -15,7 +15,8 @@ from schemas.events import SEVERITIES, VERDICTS, Event, RuleHit
 from streams.policy.conditions import AnyOf, Comparison, Condition
 from streams.policy.contradictions import contradiction
 from streams.policy.file import PolicyError, parse
-from streams.policy.rules import FloatMatrix, Outcome, Policy, Rule
+from streams.policy.rule import Rule
+from streams.policy.rules import FloatMatrix, Outcome, Policy
 
 METRICS = {"toxicity": "toxicity", "threat": "toxicity", "injection": "injection", "pii": "pii"}
 NAMES = tuple(METRICS)
