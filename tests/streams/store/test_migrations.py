@@ -133,3 +133,7 @@ def test_what_was_undone_is_not_missing(client: Client) -> None:
     assert missing(client, [ONE, TWO]) == []
     client.command("DROP TABLE one")
     assert migrate(client, [ONE, TWO]) == Changes([TWO], ["one"])
+
+
+def test_each_shipped_change_has_a_number_of_its_own() -> None:
+    assert [migration.version for migration in available()] == [*range(1, len(available()) + 1)]
