@@ -1,6 +1,7 @@
 """The whole of weir on this machine: start it, send it traffic, watch it decide, ask it what it saw.
 
     make demo
+    python examples/demo.py --quiet    # nothing happens, and nobody is told of anything
 
 Uses free ports and a temporary folder, so it works beside a weir that is running, and leaves nothing.
 """
@@ -24,21 +25,24 @@ SECONDS = 45
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
 HERE = Path(__file__).resolve().parent
-PORTS = ("WEIR_GUARD_PORT", "WEIR_WATCH_PORT", "WEIR_ARCHIVE_PORT", "WEIR_GATE_PORT")
+PORTS = ("WEIR_GUARD_PORT", "WEIR_WATCH_PORT", "WEIR_ARCHIVE_PORT", "WEIR_GATE_PORT", "WEIR_NOTIFY_PORT")
 
 
 def main() -> int:
     """Run the demo; return the exit status."""
+    if sys.argv[1:] not in ([], ["--quiet"]):
+        print("usage: python examples/demo.py [--quiet]", file=sys.stderr)
+        return 2
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _demo()
+        return _demo(quiet="--quiet" in sys.argv)
     except KeyboardInterrupt:
         print("\ninterrupted: everything is stopped and removed", file=sys.stderr)
         return 130
 
 
-def _demo() -> int:
-    print("weir demo: a broker, a store and the three roles on this machine, for about a minute")
+def _demo(*, quiet: bool) -> int:
+    print("weir demo: a broker, a store and the roles on this machine, for a minute and a half")
     sys.stdout.flush()
     try:
         from demo_live import Unexpected
@@ -53,8 +57,9 @@ def _demo() -> int:
     started = time.monotonic()
     try:
         with _folder() as folder, _weir(folder) as weir:
-            _traffic(weir)
-            summarise(os.environ["WEIR_CLICKHOUSE"], EVENTS)
+            _traffic(weir, quiet=quiet)
+            if not quiet:
+                summarise(os.environ["WEIR_CLICKHOUSE"], EVENTS)
             print("\nstopping")
     except (LocalServiceError, Unexpected) as error:
         print(f"\nthe demo failed: {error}", file=sys.stderr)
@@ -81,7 +86,7 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _set_environment() -> None:
+def _set_environment(folder: Path) -> None:
     from streams.local.process import HOST, free_port
 
     for name in [name for name in os.environ if name.startswith("WEIR_")]:
@@ -93,6 +98,12 @@ def _set_environment() -> None:
     os.environ["WEIR_REDACTION_KEY"] = "only for the demo"
     os.environ["WEIR_REFERENCES"] = f'{{"shop": "topic:{HERE / "shop_topics.txt"}"}}'
     os.environ["WEIR_WATCH_METRICS"] = "distance_shop,toxicity,injection,refusal,latency_ms,completion_tokens"
+    # A minute has to do for what takes an hour elsewhere.
+    os.environ["WEIR_WATCH_LEARN_VALUES"] = "32"
+    os.environ.update({"WEIR_ALERT_WAIT_S": "3", "WEIR_ALERT_QUIET_S": "12"})
+    routes = folder / "routes.yaml"
+    routes.write_text("routes: []  # docs/alerts.md has an example of each\n")
+    os.environ["WEIR_ROUTES"] = str(routes)
 
 
 @contextmanager
@@ -100,7 +111,7 @@ def _weir(folder: Path) -> Iterator["Child"]:
     """A running `weir up`, stopped at the end: by Ctrl-C and by a failure too."""
     from streams.local.process import Child, LocalServiceError
 
-    _set_environment()
+    _set_environment(folder)
     log = folder / "up.log"
     command = [sys.executable, "-m", "streams", "up", "--data", str(folder / "data")]
     weir = Child("`weir up`", command, log, death_signal=signal.SIGTERM)
@@ -136,13 +147,14 @@ class _Relay:
         return any(line.startswith("ready") for line in lines)
 
 
-def _traffic(weir: "Child") -> None:
+def _traffic(weir: "Child", *, quiet: bool) -> None:
     import asyncio
 
     from demo_live import Live
     from traffic import events
 
-    live = Live(os.environ["WEIR_KAFKA"], list(events(EVENTS)), EVENTS / SECONDS)
+    published = list(events(EVENTS, quiet=quiet))
+    live = Live(os.environ["WEIR_KAFKA"], published, EVENTS / SECONDS, quiet=quiet)
     asyncio.run(live.run(lambda: weir.running))
 
 

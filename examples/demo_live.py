@@ -11,22 +11,26 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from demo_lines import COUNTS, columns, fitted, number, quoted
+from traffic import SLOWNESS, SUBJECT
 
 from schemas import codec, topics
-from schemas.events import Alert, Decision, DriftRecord, Event, RuleHit
+from schemas.alerts import AlertChange
+from schemas.events import Alert, Decision, Event, RuleHit
 
 TICK_S = 0.05
 PROGRESS_S = 5.0
 PATIENCE_S = 30.0
 MARGIN = 17
 """Characters that time and label take."""
-DRIFTS_SHOWN = 3
-"""Of each metric."""
-PLANTED_DRIFT = ("distance_shop", "latency_ms")
+PLANTED_DRIFT = {"distance_shop": SUBJECT, "latency_ms": SLOWNESS}
+"""What is planted, by the metric in which it shows."""
 INTRODUCTION = """
-{events:,} events of two apps, {rate:.0f} per second. Half way two things change, and are to be found as
-drift: the subject of shop-support, away from the shop's topics, and the latency of harbour-large.
+{events:,} events of two apps, {rate:.0f} per second. Two things change for a while, and each is to be found
+as one alert that ends with it: {planted}.
 A selection of what comes back:
+"""
+QUIET = """
+{events:,} events of two apps, {rate:.0f} per second, in which nothing is wrong: no alert is to be raised.
 """
 EVERY = 10
 """After a rule's first decision every so many are shown."""
@@ -52,10 +56,11 @@ class Live:
         kafka: address of the broker.
         events: published in this order.
         rate: events per second.
+        quiet: nothing is planted in them.
 
     """
 
-    def __init__(self, kafka: str, events: list[Event], rate: float) -> None:
+    def __init__(self, kafka: str, events: list[Event], rate: float, *, quiet: bool = False) -> None:
         self._kafka = kafka
         self._events = {event.event_id: event for event in events}
         self._rate = rate
@@ -63,24 +68,27 @@ class Live:
         self._published = 0
         self._decisions: dict[str, Decision] = {}
         self._alerts: set[str] = set()
-        self._alerted: set[str] = set()
-        self._drifts: Counter[str] = Counter()
+        self._quiet = quiet
+        self._states: dict[str, AlertChange] = {}
         self._rules: Counter[str] = Counter()
         self._actions: Counter[str] = Counter()
 
     async def run(self, alive: Callable[[], bool]) -> None:
         """Run until every event is decided; raise `Unexpected` if something is missing or wrong."""
-        print(INTRODUCTION.format(events=len(self._events), rate=self._rate))
+        planted = "; ".join(each.what for each in PLANTED_DRIFT.values())
+        told = QUIET if self._quiet else INTRODUCTION
+        print(told.format(events=len(self._events), rate=self._rate, planted=planted))
         async with (
             self._following(topics.DECISIONS, Decision, self._on_decision) as decisions,
             self._following(topics.ALERTS, Alert, self._on_alert) as alerts,
-            self._following(topics.DRIFT, DriftRecord, self._on_drift) as drifts,
+            self._following(topics.ALERT_STATES, AlertChange, self._on_change) as states,
         ):
             self._started = time.monotonic()
             progress = asyncio.create_task(self._progress())
             publisher = asyncio.create_task(self._publish())
             try:
-                await self._until_decided(alive, publisher, decisions, alerts, drifts)
+                await self._until_decided(alive, publisher, decisions, alerts, states)
+                await self._until_resolved(alive)
             finally:
                 for task in (progress, publisher):
                     task.cancel()
@@ -98,14 +106,27 @@ class Live:
                     for event in batch
                 ]
                 await asyncio.gather(*sent)
-                half = len(events) // 2
-                if self._published < half <= due:
-                    self._say(
-                        "",
-                        "planted: shop-support's subject shifts (distance_shop); harbour-large gets slower",
-                    )
+                self._tell_planted(self._published / len(events), due / len(events))
                 self._published = due
                 await asyncio.sleep(TICK_S)
+
+    def _tell_planted(self, before: float, now: float) -> None:
+        for metric, each in PLANTED_DRIFT.items() if not self._quiet else ():
+            if before < each.begins <= now:
+                self._say("", f"planted: {each.what} ({metric})")
+            if before < each.ends <= now:
+                self._say("", f"over: {each.what}")
+
+    async def _until_resolved(self, alive: Callable[[], bool]) -> None:
+        """Wait until no alert is open any more, or for long enough."""
+        self._say("", "all is decided; waiting until no alert is open")
+        deadline = time.monotonic() + PATIENCE_S
+        while any(each.state != "resolved" for each in self._states.values()):
+            await asyncio.sleep(0.1)
+            if not alive():
+                raise Unexpected("`weir up` ended by itself")
+            if time.monotonic() > deadline:
+                return
 
     async def _until_decided(self, alive: Callable[[], bool], *tasks: "asyncio.Task[None]") -> None:
         last, quiet_since = 0, time.monotonic()
@@ -179,24 +200,16 @@ class Live:
         if alert.alert_id in self._alerts:
             return
         self._alerts.add(alert.alert_id)
-        # Drift is shown from its own topic; of an event with two alerts the first is enough here.
-        if alert.source == "watch" or alert.event_id in self._alerted:
-            return
-        self._alerted.add(alert.event_id)
-        self._rules[f"alert {alert.rule}"] += 1
-        if self._rules[f"alert {alert.rule}"] == 1:
-            score = "" if alert.score is None else f" ({alert.metric} {number(alert.metric, alert.score)})"
-            words = ", ".join(f"{item.text or item.label}" for item in alert.evidence[:3])
-            because = f" because of: {words}" if words else ""
-            self._say("ALERT", f"{alert.severity} {alert.rule}{score}{because}")
 
-    def _on_drift(self, drift: DriftRecord) -> None:
-        self._drifts[drift.metric] += 1
-        if self._drifts[drift.metric] <= DRIFTS_SHOWN:
-            before, after = number(drift.metric, drift.before), number(drift.metric, drift.after)
-            levels = f"{before.split()[0]} → {after}"
-            where = f"{drift.app}, {drift.model}, prompt v{drift.prompt_version}"
-            self._say("DRIFT", f"{drift.metric} of {drift.kind}s {levels} ({where})")
+    def _on_change(self, change: AlertChange) -> None:
+        """Show what becomes of an alert, one for one cause."""
+        before = self._states.get(change.alert_id)
+        if before is None or before.version < change.version:
+            self._states[change.alert_id] = change
+            label = "DRIFT" if change.kind == "drift" else "ALERT"
+            if change.change != "grew":
+                why = f" ({change.reason})" if change.reason else ""
+                self._say(label, f"{change.change}{why}: {change.severity} {change.app} {change.title}")
 
     async def _progress(self) -> None:
         while True:
@@ -206,7 +219,7 @@ class Live:
                 "",
                 f"{self._published:,} published, {len(self._decisions):,} decided: "
                 f"{self._actions['flag']:,} flagged, {stopped:,} blocked or redacted; "
-                f"{len(self._alerts):,} alerts",
+                f"{sum(each.state != 'resolved' for each in self._states.values()):,} alerts open",
             )
 
     def _say(self, label: str, text: str) -> None:
@@ -225,14 +238,26 @@ class Live:
         ids = {decision.decision_id for decision in self._decisions.values()}
         if len(ids) != len(self._events):
             raise Unexpected(f"{len(self._events):,} events have {len(ids):,} distinct decision ids")
+        found = list(self._states.values())
+        if self._quiet:
+            if found:
+                raise Unexpected(f"nothing is wrong, yet there is an alert: {found[0].title}")
+            print(f"\n{len(ids):,} events decided; no alert")
+            return
         for action in ("block", "redact", "flag"):
             if not self._actions[action]:
                 raise Unexpected(f"nothing was decided as {action}, though the traffic has cause for it")
-        for metric in PLANTED_DRIFT:
-            if not self._drifts[metric]:
-                raise Unexpected(f"no drift of {metric} was found, though it was made to change half way")
-        drifts = ", ".join(f"{metric} {count}" for metric, count in self._drifts.most_common())
-        print(f"\n{len(ids):,} events decided; {len(self._alerts):,} alerts; drift: {drifts}")
+        for metric, planted in PLANTED_DRIFT.items():
+            mine = [each for each in found if metric in {part.metric for part in each.parts}]
+            if [each.state for each in mine] != ["resolved"]:
+                states = ", ".join(each.state for each in mine) or "none"
+                raise Unexpected(f"{planted.what}: one resolved alert was expected, there is: {states}")
+        messages = (
+            f"{len(self._alerts):,} messages on llm.alerts are {len(found):,} alerts, one for each cause"
+        )
+        print(
+            f"\n{len(ids):,} events decided; {messages}; each thing planted was found once, and seen to end"
+        )
 
 
 def _decides(hit: RuleHit, decision: Decision) -> bool:

@@ -37,6 +37,9 @@ QUERIES = {
         SELECT metric, kind, model, count() AS found,
             round(avg(drift.before), 2) AS before, round(avg(drift.after), 2) AS after
         FROM drift GROUP BY metric, kind, model ORDER BY found DESC, metric, kind, model LIMIT 8""",
+    "Alerts, one for each cause": """
+        SELECT rule, app, state, reason, alerts, round(resolved_at - opened_at) AS seconds
+        FROM alert_states ORDER BY opened_at LIMIT 12""",
     "Cost by model": """
         SELECT model, count() AS answers, round(sum(cost), 4) AS dollars,
             round(1000 * avg(cost), 3) AS dollars_per_1000, round(quantile(0.5)(latency_ms)) AS p50_latency_ms
@@ -57,8 +60,8 @@ NOTES = {
         find more, and flag more that is harmless. An injection in a document is "redacted" where the document
         also names an e-mail address: pii-redact outranks a mere injection-flag.""",
     "Drift by metric": """
-        Levels before the change, and since it began as watch estimates it. Only what was planted should be
-        here: the answers leave the shop's topics together with the prompts.""",
+        Levels before the change, and since it began as watch estimates it, there and back. Only what was
+        planted should be here: the answers leave the shop's topics together with the prompts.""",
 }
 
 

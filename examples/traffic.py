@@ -17,8 +17,25 @@ from schemas import codec
 from schemas.events import Event
 
 TEXTS: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+
+
+class Planted(NamedTuple):
+    """A change for a while: what changes, and between which shares of the events."""
+
+    what: str
+    begins: float
+    ends: float
+
+    def holds(self, share: float) -> bool:
+        """Whether it holds after this share of the events."""
+        return self.begins <= share < self.ends
+
+
+SUBJECT: Final = Planted("the subject of shop-support leaves the shop", 0.14, 0.40)
+SLOWNESS: Final = Planted("harbour-large gets slower", 0.58, 0.80)
+PLANTED: Final = (SUBJECT, SLOWNESS)
 SHIFTED_SHARE: Final = 0.95
-"""Of the ordinary conversations of `shop-support`, in the second half."""
+"""Of the ordinary conversations of `shop-support`, while its subject is elsewhere."""
 
 
 class Model(NamedTuple):
@@ -41,31 +58,36 @@ APPS: Final = ("shop-support", "review-writer")
 INSTRUCTIONS: Final = 140
 """Tokens of the prompt template."""
 SLOWER: Final = 1.9
-"""How much longer `harbour-large` takes in the second half."""
+"""How much longer `harbour-large` takes for a while."""
 USAGE: Final = "usage: python examples/traffic.py COUNT > events.jsonl"
 INTERRUPTED: Final = 130
 CLOSED_PIPE: Final = 141
 """Exit statuses as shells count them: 128 + SIGINT, 128 + SIGPIPE."""
 
 
-def events(count: int, seed: int = 1) -> Iterator[Event]:
+def events(count: int, seed: int = 1, *, quiet: bool = False) -> Iterator[Event]:
     """Yield `count` events, prompt and completion by turns; the same for the same arguments.
 
-    Half way the subject of most prompts of `shop-support` shifts, and `harbour-large` gets slower in both
-    apps; all else stays as it was.
+    For a while each the changes of `PLANTED` hold; all else stays as it was. Quiet traffic has none of them,
+    nor any attack, insult or secret.
     """
     rng = random.Random(seed)
-    pairs = (_conversation(rng, number, number * 2 >= count // 2, seed) for number in range((count + 1) // 2))
+    pairs = (
+        _conversation(rng, number, 1.0 if quiet else 2 * number / count, seed, quiet=quiet)
+        for number in range((count + 1) // 2)
+    )
     for number, event in enumerate(event for pair in pairs for event in pair):
         if number < count:
             yield event
 
 
-def _conversation(rng: random.Random, number: int, late: bool, seed: int) -> tuple[Event, Event]:
+def _conversation(
+    rng: random.Random, number: int, share: float, seed: int, *, quiet: bool
+) -> tuple[Event, Event]:
     app = rng.choices(APPS, (0.85, 0.15))[0]
     model = rng.choices(MODELS, [model.share for model in MODELS])[0]
     version = rng.choice(PROMPT_VERSIONS)
-    planted, carrier, pair = _subject(rng, late and app == APPS[0])
+    planted, carrier, pair = _subject(rng, SUBJECT.holds(share) and app == APPS[0], quiet=quiet)
     slots = {name: rng.choice(values) for name, values in TEXTS["slots"].items()}
     question, answer = (text.format_map(slots) for text in pair)
     if version == "8" and not planted:
@@ -82,7 +104,7 @@ def _conversation(rng: random.Random, number: int, late: bool, seed: int) -> tup
         "user": f"u{rng.randrange(400):03}",
     }
     prompt_tokens = _tokens(question) + INSTRUCTIONS
-    measured = _measured(rng, model, prompt_tokens, _tokens(answer), late)
+    measured = _measured(rng, model, prompt_tokens, _tokens(answer), SLOWNESS.holds(share))
     prompt = Event(
         event_id=f"e{seed}-{number}-p", kind="prompt", text=question, prompt_tokens=prompt_tokens, **shared
     )
@@ -96,10 +118,10 @@ def _conversation(rng: random.Random, number: int, late: bool, seed: int) -> tup
     return marked[0], marked[1]
 
 
-def _subject(rng: random.Random, shifted: bool) -> tuple[str, str, tuple[str, str]]:
+def _subject(rng: random.Random, shifted: bool, *, quiet: bool) -> tuple[str, str, tuple[str, str]]:
     """Return what is planted, in which kind of event, and prompt and completion."""
     draw = rng.random()
-    for scenario in TEXTS["scenarios"]:
+    for scenario in () if quiet else TEXTS["scenarios"]:
         draw -= scenario["share"]
         if draw < 0:
             return scenario["name"], scenario["in"], rng.choice(scenario["pairs"])
@@ -108,9 +130,9 @@ def _subject(rng: random.Random, shifted: bool) -> tuple[str, str, tuple[str, st
 
 
 def _measured(
-    rng: random.Random, model: Model, prompt_tokens: int, tokens: int, late: bool
+    rng: random.Random, model: Model, prompt_tokens: int, tokens: int, slow: bool
 ) -> dict[str, Any]:
-    slowness = rng.lognormvariate(0.0, 0.15) * (SLOWER if late and model is MODELS[0] else 1.0)
+    slowness = rng.lognormvariate(0.0, 0.15) * (SLOWER if slow and model is MODELS[0] else 1.0)
     first = model.first_token_ms * slowness
     cost = (prompt_tokens * model.prompt_price + tokens * model.completion_price) / 1e6
     return {

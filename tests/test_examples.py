@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,33 +53,44 @@ def test_traffic_has_something_for_every_rule(traffic: ModuleType) -> None:
     assert "{" not in "".join(event.text for event in events), "a slot was not filled"
 
 
-def test_traffic_gets_slower_half_way(traffic: ModuleType) -> None:
-    model = traffic.MODELS[0].name
-    events = [event for event in traffic.events(3_000) if event.latency_ms and event.model == model]
-    half = len(events) // 2
-    first, second = (sum(e.ttft_ms for e in part) / half for part in (events[:half], events[half:]))
-    assert second > 1.5 * first
+def test_traffic_gets_slower_for_a_while(traffic: ModuleType) -> None:
+    slow: list[float] = []
+    ordinary: list[float] = []
+    for number, event in enumerate(traffic.events(3_000)):
+        if event.ttft_ms and event.model == traffic.MODELS[0].name:
+            (slow if traffic.SLOWNESS.holds(number / 3_000) else ordinary).append(event.ttft_ms)
+    assert sum(slow) / len(slow) > 1.5 * sum(ordinary) / len(ordinary)
+
+
+def test_quiet_traffic_has_nothing_planted(traffic: ModuleType) -> None:
+    events = list(traffic.events(3_000, quiet=True))
+    assert not [event for event in events if "planted" in event.metadata]
+    ordinary = {pair[0].split("{")[0] for pair in traffic.TEXTS["subjects"]["ordinary"]}
+    assert all(e.text.startswith(tuple(ordinary)) for e in events if e.kind == "prompt")
 
 
 def test_traffic_drifts_in_what_is_planted_only(traffic: ModuleType) -> None:
-    monitor = DriftMonitor(("latency_ms", "prompt_tokens", "completion_tokens"), 200_000, 64, 100)
+    monitor = DriftMonitor(("latency_ms", "prompt_tokens", "completion_tokens"), 200_000, 32, 100)
     found = set()
     for number, event in enumerate(traffic.events(3_000), start=1):
         watched = msgspec.convert(msgspec.to_builtins(event), WatchedEvent)
         place = FakeRecord(None, number, timestamp=number)
         for drift in monitor.update(WatchedScores(watched, {}, number), place):
-            assert number > 1_500
-            assert drift.after > 1.4 * drift.before
-            found.add((drift.metric, drift.kind, drift.model))
-    assert found == {("latency_ms", "completion", traffic.MODELS[0].name)}
+            slower = traffic.SLOWNESS.holds(number / 3_000)
+            assert (drift.after > drift.before) == slower
+            found.add((drift.metric, drift.kind, drift.model, slower))
+    there = ("latency_ms", "completion", traffic.MODELS[0].name)
+    assert found == {(*there, True), (*there, False)}
 
 
-def test_traffic_leaves_the_subject_half_way(traffic: ModuleType) -> None:
+def test_traffic_leaves_the_subject_for_a_while(traffic: ModuleType) -> None:
     shop = Batch.of_texts((EXAMPLES / "shop_topics.txt").read_text(encoding="utf-8").splitlines()[1:], MODELS)
-    prompts = [e.text for e in traffic.events(3_000) if e.kind == "prompt" and e.app == traffic.APPS[0]]
-    distances = 1 - (Batch.of_texts(prompts, MODELS).embeddings @ shop.embeddings.T).max(axis=1)
-    half = len(prompts) // 2
-    assert distances[half:].mean() > distances[:half].mean() + 0.25
+    numbered = enumerate(traffic.events(3_000))
+    prompts = [(n, e.text) for n, e in numbered if e.kind == "prompt" and e.app == traffic.APPS[0]]
+    embeddings = Batch.of_texts([text for _, text in prompts], MODELS).embeddings
+    distances = 1 - (embeddings @ shop.embeddings.T).max(axis=1)
+    away = np.array([traffic.SUBJECT.holds(number / 3_000) for number, _ in prompts])
+    assert distances[away].mean() > distances[~away].mean() + 0.25
 
 
 def interrupted_traffic(interrupt: Callable[["subprocess.Popen[str]"], object]) -> int:

@@ -9,15 +9,13 @@ import msgspec
 from schemas.alerts import AlertPart
 from schemas.events import DriftRecord
 from streams.alerts.signals import Signal
-from streams.alerts.tracked import Interval, Tracked, is_drift, overlap, related, same_place, union
+from streams.alerts.tracked import Interval, Tracked, earliest, is_drift, overlap, related, same_place
 
 Outcome = Literal["part", "back", "again", "further"]
 """A new part of an alert; the return of one, or with it; a part that had returned; one that moved on."""
 
 
-def place(
-    signal: Signal, alerts: Sequence[Tracked], cooldown: int, slack: int
-) -> tuple[Tracked, Outcome] | None:
+def place(signal: Signal, alerts: Sequence[Tracked], cooldown: int) -> tuple[Tracked, Outcome] | None:
     """Return the alert that a drift belongs to and what it means there; None for one of its own.
 
     The part that it ends, or that moves on, is changed.
@@ -29,12 +27,13 @@ def place(
     interval = signal.began_at, signal.part.timestamp
     near = [each for each in found if related(each.parts, signal.part)]
     for tracked in near:
-        if overlap(tracked.back, interval, slack):
+        if overlap(tracked.back, interval):
             tracked.alerts += 1
             return tracked, "back"
     # Those first that somebody was told of: what waits can still be made a part of them.
     for tracked in sorted((each for each in near if not each.resolved), key=lambda each: not each.opened):
-        if _caused(signal, tracked) or overlap(tracked.span, interval, slack):
+        together = overlap(tracked.span, interval, _slack(tracked.span))
+        if together or _caused(signal, tracked) or _same_metric(signal.part, tracked):
             return tracked, "part"
     return None
 
@@ -50,7 +49,7 @@ def _moved(tracked: Tracked, signal: Signal, cooldown: int) -> Outcome | None:
         return None
     if not known.resolved_at and (record.returns or _nearer_to_before(known, record)):
         tracked.end_part(number, part.timestamp)
-        tracked.back = union(tracked.back, (signal.began_at, part.timestamp))
+        tracked.back = earliest(tracked.back, (signal.began_at, part.timestamp))
         tracked.last_at = max(tracked.last_at, part.timestamp)
         return "back"
     if known.resolved_at and part.timestamp > known.resolved_at + cooldown:
@@ -79,8 +78,28 @@ def _caused(signal: Signal, tracked: Tracked) -> bool:
     return bool(cause) and any(part.part_id == cause for part in tracked.parts)
 
 
-def waiting(tracked: Tracked, interval: Interval, alerts: Iterable[Tracked], slack: int) -> list[Tracked]:
-    """Return other alerts that wait to be opened and may have the cause of what this one did then."""
+def _same_metric(part: AlertPart, tracked: Tracked) -> bool:
+    """Return whether a metric of the app is away already: another segment may be found much later."""
+    away = (known for known in tracked.parts if not known.resolved_at)
+    return any((known.app, known.metric) == (part.app, part.metric) for known in away)
+
+
+def _slack(span: Interval) -> int:
+    """Return how far estimates of one beginning may lie apart: as far as it took to find the first."""
+    return span[1] - span[0]
+
+
+def waiting(tracked: Tracked, alerts: Iterable[Tracked]) -> list[Tracked]:
+    """Return other alerts that wait to be opened and may have the cause of this one."""
+    return _waiting(tracked, tracked.span, _slack(tracked.span), alerts)
+
+
+def came_along(tracked: Tracked, alerts: Iterable[Tracked]) -> list[Tracked]:
+    """Return other alerts that wait to be opened and belong to the return of this one."""
+    return _waiting(tracked, tracked.back, 0, alerts)
+
+
+def _waiting(tracked: Tracked, interval: Interval, slack: int, alerts: Iterable[Tracked]) -> list[Tracked]:
     return [
         other
         for other in alerts

@@ -171,7 +171,7 @@ class LifeCycle:
                     self._resolve(found, "ended", signal.part.resolved_at, now)
 
     def _add_drift(self, signal: Signal, now: int) -> None:
-        outcome = drifts.place(signal, self._alerts, self._timing.cooldown, self._timing.wait)
+        outcome = drifts.place(signal, self._alerts, self._timing.cooldown)
         if outcome is None:
             self._begin(signal, now)
             return
@@ -179,14 +179,14 @@ class LifeCycle:
         if what == "part":
             self._join(tracked, signal, now)
             # What it takes in may be the link to more.
-            while others := drifts.waiting(tracked, tracked.span, self._alerts, self._timing.wait):
+            while others := drifts.waiting(tracked, self._alerts):
                 self._take(tracked, others)
             return
         tracked.seen_at = max(tracked.seen_at, now)
         if what == "again" and tracked.resolved:
             self._reopen(tracked, now)
         if what == "back":
-            self._take(tracked, drifts.waiting(tracked, tracked.back, self._alerts, 0), parts=False)
+            self._take(tracked, drifts.came_along(tracked, self._alerts), parts=False)
             if drifts.is_back(tracked) and not tracked.resolved:
                 self._resolve(tracked, "returned", signal.part.timestamp, now)
 

@@ -1,6 +1,7 @@
-"""What notify remembers, as it lies in `llm.state`: one record, with how far each topic is read in it.
+"""What notify remembers, as it lies in `llm.state`: alerts, how far each topic is read, changes to publish.
 
-So alerts and positions are always of one moment, whenever the process is killed.
+One record: so all of it is of one moment, whenever the process is killed. It is written before the changes in
+it are published: what was decided once is not decided anew, otherwise, after a crash.
 """
 
 import time
@@ -12,6 +13,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas import topics
+from schemas.alerts import AlertChange
 from streams.alerts.life_cycle import Memory
 from streams.kafka.clients import client_options
 from streams.kafka.settings import KafkaSettings
@@ -34,6 +36,8 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     format: int
     positions: Positions
     memory: Memory
+    outbox: list[AlertChange] = []
+    """Changes that may not be published yet."""
 
 
 def key(settings: KafkaSettings) -> bytes:
@@ -41,9 +45,9 @@ def key(settings: KafkaSettings) -> bytes:
     return f"{settings.group_prefix}-notify\0alerts".encode()
 
 
-def encode(positions: Positions, memory: Memory) -> bytes:
+def encode(positions: Positions, memory: Memory, outbox: list[AlertChange]) -> bytes:
     """Return a snapshot."""
-    return zlib.compress(msgspec.msgpack.encode(Snapshot(FORMAT, positions, memory)), 1)
+    return zlib.compress(msgspec.msgpack.encode(Snapshot(FORMAT, positions, memory, outbox)), 1)
 
 
 def decode(value: bytes) -> Snapshot | None:

@@ -11,7 +11,7 @@ class AlertSettings(BaseModel):
     routes: ExistingFile | None = Field(
         None, description="File of the routes that alerts are sent by (docs/alerts.md); `weir up` needs it"
     )
-    notify_port: Port = Field(9475, description="HTTP port of notify")
+    notify_port: Port = Field(9476, description="HTTP port of notify")
     alert_wait_s: float = Field(
         10.0, ge=0, le=3600, description="An alert opens after so long: what comes until then is part of it"
     )

@@ -31,7 +31,7 @@ class Tracked(msgspec.Struct, kw_only=True):
     first: tuple[int, int, str]
     last_at: int
     span: Interval
-    """From when it began until its last part was found."""
+    """From when the first of its parts began until the first was found: it happened in between."""
     back: Interval = NEVER
     """The same of its return."""
     parts: list[AlertPart] = []
@@ -90,7 +90,7 @@ class Tracked(msgspec.Struct, kw_only=True):
         self.alerts += 1
         self.last_at = max(self.last_at, signal.part.timestamp)
         self.seen_at = max(self.seen_at, now)
-        self.span = union(self.span, (signal.began_at, signal.part.timestamp))
+        self.span = earliest(self.span, (signal.began_at, signal.part.timestamp))
         self.severity = max(self.severity, signal.severity, key=_rank)
         if signal.group.app != self.group.app:
             self.group = self.group._replace(app="")
@@ -103,7 +103,7 @@ class Tracked(msgspec.Struct, kw_only=True):
         self.last_at = max(self.last_at, other.last_at)
         self.severity = max(self.severity, other.severity, key=_rank)
         if parts:
-            self.span = union(self.span, other.span)
+            self.span = earliest(self.span, other.span)
             if other.group.app != self.group.app:
                 self.group = self.group._replace(app="")
             self._name(other.first, other.alert_id, other.title)
@@ -166,11 +166,11 @@ def begin(signal: Signal, group: Group, now: int) -> Tracked:
     )  # fmt: skip
 
 
-def union(one: Interval, other: Interval) -> Interval:
-    """Return the least interval that has both."""
+def earliest(one: Interval, other: Interval) -> Interval:
+    """Return the span of what has these two: what is found was there before it was found first."""
     if one == NEVER:
         return other
-    return min(one[0], other[0]), max(one[1], other[1])
+    return min(one[0], other[0]), min(one[1], other[1])
 
 
 def overlap(one: Interval, other: Interval, slack: int = 0) -> bool:

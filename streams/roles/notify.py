@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -138,6 +138,7 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         self._positions = dict(snapshot.positions) if snapshot else {}
         await _until_answered(partial(self._seek, partitions))
         await self._start_delivering()
+        await self._publish(snapshot.outbox if snapshot else [])
         self._epoch += 1
         self._owner, self._dirty = True, snapshot is None
         log.info("assigned", alerts=self._cycle.open, routes=[route.name for route in self._routes])
@@ -200,10 +201,10 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
                 self._take(record, now)
             lag = await self._lag()
             changes = self._cycle.tick(now, caught_up=lag == 0)
-            await self._publish(changes)
             self._dirty |= bool(records or changes)
-            if time.monotonic() > self._snapshot_at + SNAPSHOT_S:
-                await self._snapshot()
+            if changes or time.monotonic() > self._snapshot_at + SNAPSHOT_S:
+                await self._snapshot(changes)
+            await self._publish(changes)
         self._telemetry.lag(lag)
         self._telemetry.gauge(catalogue.ALERTS_OPEN, self._cycle.open)
 
@@ -235,11 +236,11 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         messages: list[Message] = [(each.alert_id.encode(), codec.encode(each)) for each in changes]
         await self._producer.send(topics.ALERT_STATES, messages)
 
-    async def _snapshot(self) -> None:
+    async def _snapshot(self, changes: Sequence[AlertChange] = ()) -> None:
         """Write down alerts and positions together; committed offsets are for who looks at the group."""
         if not (self._owner and self._dirty) or self._consumer is None:
             return
-        value = memory.encode(self._positions, self._cycle.export())
+        value = memory.encode(self._positions, self._cycle.export(), list(changes))
         await self._producer.send_to(topics.STATE, memory.PARTITION, (memory.key(self._settings), value))
         self._dirty, self._snapshot_at = False, time.monotonic()
         offsets = {each: self._positions[_name(each)] for each in self._consumer.assignment()}

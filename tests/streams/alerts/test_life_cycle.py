@@ -257,6 +257,15 @@ def test_a_record_can_say_itself_what_it_ends() -> None:
     assert run.at(500, drift("back", 490, 500, 0.1, 0.5, metric="topic", returns="topic")) == ["resolved"]
 
 
+def test_a_segment_that_is_found_late_joins_the_metric_that_is_away() -> None:
+    run = Run()
+    run.at(111, drift("l1", 100, 110, 700, 1_300))
+    run.at(121)
+    assert run.at(1_000, drift("l2", 900, 1_000, 700, 1_300, model="rare")) == ["grew"]
+    assert run.at(1_100, drift("other", 1_010, 1_090, 50, 90, metric="completion_tokens")) == []
+    assert run.at(1_110) == ["opened"]
+
+
 def test_two_causes_are_two_alerts() -> None:
     run = Run()
     run.at(
