@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from streams.alerts.routes import load as load_routes
 from streams.cli import COMMANDS
 from streams.roles import PROCESSES, ROLES
 from streams.settings import Settings, load
@@ -25,7 +26,8 @@ KUBERNETES: list[dict[str, Any]] = list(yaml.safe_load_all((DEPLOY / "kubernetes
 DOCKERFILE = DEPLOY / "Dockerfile"
 
 JOBS = ("init-topics", "init-tables")
-OURS = (*PROCESSES, *JOBS)
+RUNNING = (*PROCESSES, "notify")
+OURS = (*RUNNING, *JOBS)
 LEAVE_GROUP_S = 15
 """How long a stopping worker may take to leave its consumer group, after the drain."""
 VARIABLE = re.compile(r"\bWEIR_[A-Z0-9_]*[A-Z0-9]")
@@ -105,7 +107,7 @@ def test_a_container_of_ours_is_hardened_and_runs_a_command(name: str) -> None:
     assert _seconds(service["stop_grace_period"]) > drain + LEAVE_GROUP_S
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", RUNNING)
 def test_a_health_check_asks_the_roles_own_port(name: str) -> None:
     port = Settings.model_fields[f"{name}_port"].default
     *command, script = SERVICES[name]["healthcheck"]["test"]
@@ -126,7 +128,7 @@ def test_dependencies_can_be_fulfilled(name: str) -> None:
 
 
 def test_a_decision_never_waits_for_the_store() -> None:
-    for name in ("guard", "watch"):
+    for name in ("guard", "watch", "notify"):
         needed = set(SERVICES[name]["depends_on"])
         for other in needed.copy():
             needed |= set(SERVICES[other]["depends_on"])
@@ -181,6 +183,10 @@ def test_the_settings_of_a_container_are_accepted(
         assert settings.clickhouse_user == SERVICES["clickhouse"]["environment"]["CLICKHOUSE_USER"]
     if "weir_redaction_key" in secrets:
         assert settings.redaction_key.get_secret_value() == secrets["weir_redaction_key"]
+
+
+def test_the_routes_that_ship_are_accepted() -> None:
+    assert load_routes(DEPLOY / "routes.yaml", {}) == []
 
 
 # Image
@@ -284,7 +290,9 @@ def test_the_archive_is_not_restarted_because_the_store_is_away() -> None:
         ]["path"]
         for item in _of_kind("Deployment")
     }
-    assert paths == {"weir-guard": "/healthz", "weir-watch": "/healthz", "weir-archive": "/metrics"}
+    health, metrics = "/healthz", "/metrics"
+    roles = {"weir-guard": health, "weir-watch": health, "weir-archive": metrics, "weir-notify": metrics}
+    assert paths == roles
 
 
 def test_the_settings_of_a_pod_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,7 @@ def test_compose_starts_grafana_with_these_dashboards() -> None:
         assert role in services
         assert target["port"] == Settings.model_fields[f"{role}_port"].default
         assert job["relabel_configs"] == [{"target_label": "role", "replacement": role}]
-    assert len(jobs) == 3
+    assert len(jobs) == 4
 
 
 # Prometheus's own judgement

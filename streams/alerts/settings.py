@@ -1,14 +1,16 @@
 """Settings of notify."""
 
+from pathlib import Path
+
 from pydantic import BaseModel, Field
 
-from streams.setting_types import ExistingFile, Port
+from streams.setting_types import Port
 
 
 class AlertSettings(BaseModel):
     """When alerts are one, when they are over, and where they are sent."""
 
-    routes: ExistingFile | None = Field(
+    routes: Path | None = Field(
         None, description="File of the routes that alerts are sent by (docs/alerts.md); `weir up` needs it"
     )
     notify_port: Port = Field(9476, description="HTTP port of notify")
