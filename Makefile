@@ -23,7 +23,7 @@ $(READY): requirements-dev.txt pyproject.toml
 
 setup: $(READY)  ## make the virtual environment .venv
 
-demo: $(READY)  ## run the whole of weir on this machine for about a minute and look at what it does
+demo: $(READY)  ## run the whole of weir on this machine for a minute and a half and look at what it does
 	@$(BIN)/python examples/demo.py
 
 test: $(READY)  ## run all tests

@@ -1,0 +1,72 @@
+"""The alerts as they are now, and what notify remembers of them."""
+
+import zlib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from schemas import codec
+from streams.alerts import memory
+from streams.alerts.actions import acknowledge, silence
+from streams.alerts.current import latest, named
+from streams.alerts.life_cycle import Memory
+from streams.alerts.tracked import begin
+from streams.alerts.trial import send_trial
+from streams.errors import ServerError, UserError
+from tests.streams.alerts.receivers import receiving
+from tests.streams.alerts.test_life_cycle import alert
+from tests.streams.alerts.test_routes import change, written
+
+
+def test_the_highest_version_is_the_state_whatever_is_repeated() -> None:
+    opened = change(version=1)
+    resolved = change(version=2, state="resolved", change="resolved")
+    other = change(alert_id="b", opened_at=1)
+    values = [codec.encode(each) for each in (opened, resolved, opened, other)]
+    assert latest([*values, b"{", None]) == [other, resolved]
+
+
+def test_an_alert_is_named_by_its_first_digits_or_by_a_part() -> None:
+    first, second = change(alert_id="abcd1"), change(alert_id="abcd2")
+    assert named([first, second], "abcd1") is first
+    with pytest.raises(UserError, match="2 alerts begin"):
+        named([first, second], "abcd")
+    with pytest.raises(UserError, match="no alert 'abc'"):
+        named([first], "abc")
+    with pytest.raises(UserError, match="weir alerts list --all"):
+        named([first], "nobody")
+
+
+def test_an_action_needs_a_name_and_a_silence_an_end() -> None:
+    with pytest.raises(UserError, match="the name of who"):
+        acknowledge("a", " ", now_ms=1)
+    with pytest.raises(UserError, match="in the future"):
+        silence("a", "kim", 5, now_ms=10)
+    with pytest.raises(UserError, match="at most 4,096"):
+        acknowledge("a", "kim", "x" * 5_000, now_ms=1)
+    same = [acknowledge("a", "kim", now_ms=n).action_id for n in (1, 1, 2)]
+    assert same[0] == same[1] != same[2]
+
+
+def test_a_snapshot_is_read_as_it_was_written_and_rubbish_is_none() -> None:
+    one = alert(1)
+    kept = Memory([begin(one, one.group, 5)], [1, 2**63])
+    snapshot = memory.decode(memory.encode({"llm.alerts/0": 7}, kept, [change()]))
+    assert snapshot is not None
+    assert (snapshot.positions, snapshot.memory, snapshot.outbox) == ({"llm.alerts/0": 7}, kept, [change()])
+    later = zlib.compress(msgspec.msgpack.encode([memory.FORMAT + 1, {}, Memory()]))
+    bomb = zlib.compress(bytes(memory.MAX_BYTES + 1))
+    assert [memory.decode(value) for value in (b"", b"x", later, bomb)] == [None] * 4
+
+
+async def test_a_trial_says_how_it_went(tmp_path: Path) -> None:
+    with receiving(200, 500) as receiver:
+        routes = written(tmp_path, f"routes:\n  - {{name: one, webhook: {{url: '{receiver.url}'}}}}")
+        assert await send_trial(routes, "one") == "route one: delivered"
+        with pytest.raises(ServerError, match="route one: answered 500"):
+            await send_trial(routes, "one")
+        with pytest.raises(UserError, match="no route 'onr' \\(did you mean 'one'"):
+            await send_trial(routes, "onr")
+    with pytest.raises(UserError, match="WEIR_ROUTES names no file"):
+        await send_trial(None, "one")
