@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -70,6 +70,8 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         self._positions: memory.Positions = {}
         self._delivering: list[asyncio.Task[None]] = []
         self._dirty = False
+        self._outbox: list[AlertChange] = []
+        """Changes that are not published yet."""
         self._owner = False
         self._snapshot_at = 0.0
         self._epoch = 0
@@ -88,7 +90,7 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             while not stopping.is_set():
                 await self._step()
             async with self._work:
-                await self._snapshot()
+                await self._write()
         finally:
             await self._stop_delivering()
             if self._consumer is not None:
@@ -113,8 +115,7 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Let another worker go on."""
         async with self._work:
-            with contextlib.suppress(KafkaError):
-                await self._snapshot()
+            await self._write()
             self._owner = False
         await self._stop_delivering()
 
@@ -138,7 +139,8 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         self._positions = dict(snapshot.positions) if snapshot else {}
         await _until_answered(partial(self._seek, partitions))
         await self._start_delivering()
-        await self._publish(snapshot.outbox if snapshot else [])
+        self._outbox = list(snapshot.outbox) if snapshot else []
+        await self._publish()
         self._epoch += 1
         self._owner, self._dirty = True, snapshot is None
         log.info("assigned", alerts=self._cycle.open, routes=[route.name for route in self._routes])
@@ -200,11 +202,10 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             for record in records:
                 self._take(record, now)
             lag = await self._lag()
-            changes = self._cycle.tick(now, caught_up=lag == 0)
-            self._dirty |= bool(records or changes)
-            if changes or time.monotonic() > self._snapshot_at + SNAPSHOT_S:
-                await self._snapshot(changes)
-            await self._publish(changes)
+            self._outbox += self._cycle.tick(now, caught_up=lag == 0)
+            self._dirty |= bool(records or self._outbox)
+            if self._outbox or time.monotonic() > self._snapshot_at + SNAPSHOT_S:
+                await self._write()
         self._telemetry.lag(lag)
         self._telemetry.gauge(catalogue.ALERTS_OPEN, self._cycle.open)
 
@@ -232,20 +233,26 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         known = self._cycle.act(action, now)
         log.info("somebody acted", action=action.action, alert=action.alert_id, who=action.who, known=known)
 
-    async def _publish(self, changes: list[AlertChange]) -> None:
-        messages: list[Message] = [(each.alert_id.encode(), codec.encode(each)) for each in changes]
-        await self._producer.send(topics.ALERT_STATES, messages)
-
-    async def _snapshot(self, changes: Sequence[AlertChange] = ()) -> None:
-        """Write down alerts and positions together; committed offsets are for who looks at the group."""
+    async def _write(self) -> None:
+        """Write down alerts and positions, then publish what is new; not if they are another's now."""
         if not (self._owner and self._dirty) or self._consumer is None:
             return
-        value = memory.encode(self._positions, self._cycle.export(), list(changes))
-        await self._producer.send_to(topics.STATE, memory.PARTITION, (memory.key(self._settings), value))
-        self._dirty, self._snapshot_at = False, time.monotonic()
         offsets = {each: self._positions[_name(each)] for each in self._consumer.assignment()}
-        with contextlib.suppress(KafkaError):  # the group may be between two owners
+        try:
+            # Where we go on is in the snapshot; the broker refuses this of who is no longer the owner.
             await self._consumer.commit(offsets)
+        except KafkaError as error:
+            log.warning("alerts are not written yet", problem=type(error).__name__)
+            return
+        value = memory.encode(self._positions, self._cycle.export(), self._outbox)
+        await self._producer.send_to(topics.STATE, memory.PARTITION, (memory.key(self._settings), value))
+        await self._publish()
+        self._dirty, self._snapshot_at = False, time.monotonic()
+
+    async def _publish(self) -> None:
+        messages: list[Message] = [(each.alert_id.encode(), codec.encode(each)) for each in self._outbox]
+        await self._producer.send(topics.ALERT_STATES, messages)
+        self._outbox = []
 
 
 def _signal(record: ConsumerRecord) -> Signal | None:
