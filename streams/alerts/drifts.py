@@ -47,7 +47,9 @@ def _moved(tracked: Tracked, signal: Signal, cooldown: int) -> Outcome | None:
     known = tracked.parts[number]
     if record.returns not in ("", known.part_id) or part.timestamp < known.timestamp:
         return None
-    if not known.resolved_at and (record.returns or _nearer_to_before(known, record)):
+    # What moves when others return does so, too: not every level tells which way it went.
+    along = overlap(tracked.back, (signal.began_at, part.timestamp))
+    if not known.resolved_at and (record.returns or along or _nearer_to_before(known, record)):
         tracked.end_part(number, part.timestamp)
         tracked.back = earliest(tracked.back, (signal.began_at, part.timestamp))
         tracked.last_at = max(tracked.last_at, part.timestamp)

@@ -266,6 +266,15 @@ def test_a_segment_that_is_found_late_joins_the_metric_that_is_away() -> None:
     assert run.at(1_110) == ["opened"]
 
 
+def test_what_moves_when_others_return_has_returned() -> None:
+    run = Run()
+    first = [drift("l", 100, 110, 700, 1_300), drift("t", 100, 112, 0.1, 0.5, metric="topic")]
+    run.at(113, *first, drift("u", 100, 112, 0.1, 0.5, metric="topic", model="n"))
+    run.at(123)
+    run.at(515, drift("back-l", 500, 510, 1_300, 700))
+    assert run.at(521, drift("back-t", 503, 520, 0.1, 0.5, metric="topic")) == ["resolved"]
+
+
 def test_two_causes_are_two_alerts() -> None:
     run = Run()
     run.at(
