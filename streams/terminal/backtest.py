@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from schemas.fields import USAGE
 from streams.policy.backtest_report import Report, RuleChange, RuleReport, Sample
 from streams.policy.reviews import Share
 from streams.terminal.command import counted, plain
@@ -102,6 +103,8 @@ def _unknown(report: Report) -> Iterator[str]:
 def _reason(name: str) -> str:
     if name.startswith("metadata."):
         return f"{name} was redacted or cut"
+    if name in USAGE:
+        return f"{name} is not kept with the events"
     if name in _COUNTED:
         return f"{name} may be weir's own count, not the app's"
     return f"{name} was not scored"

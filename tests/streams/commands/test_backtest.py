@@ -307,6 +307,18 @@ def test_explain_tells_thresholds_and_scores_and_no_text(store: Store, detectors
     assert "the decision was made by other" in shown.err
 
 
+def test_what_was_used_by_then_is_not_known(store: Store, detectors: str, tmp_path: Path) -> None:
+    fill(store, detectors)
+    rule = "  - {id: abuse, when: [user_injections_1h >= 3, injection >= 0.7], action: block}\n"
+    (tmp_path / "draft.yaml").write_text(LIVE + rule)
+    found = report()
+    assert (found["unknown"], found["unknown_because"]) == (1, {"user_injections_1h": 1})
+    assert "user_injections_1h is not kept with the events" in run("backtest", "draft.yaml", *SINCE).out
+    shown = run("policy", "explain", "e3", "--policy", "draft.yaml", "--json", "--all")
+    conditions = [c for r in json.loads(shown.out)["rules"] if r["rule"] == "abuse" for c in r["conditions"]]
+    assert [(c["value"], c["holds"]) for c in conditions] == [(None, None), (0.7, True)]
+
+
 @pytest.mark.parametrize("command", [("policy", "explain"), ("feedback",)])
 def test_an_event_that_is_not_there_is_refused(
     store: Store, detectors: str, command: tuple[str, ...]
