@@ -1,8 +1,9 @@
 """How `llm.state` grows, and what a rebalance costs watch: `python -m bench.state`.
 
 Scored events go straight to `llm.scores`, so that no guard is needed: at a steady rate, over many segments
-that have seen 900 events each before, as after an hour. At the end watch is started again, as after a
-rebalance.
+that have seen 900 events each before, as after an hour, and of many users, each with a conversation and an
+attempt at an injection. At the end watch is started again, as after a rebalance, and a guard with and without
+a policy that asks for usage.
 """
 
 import argparse
@@ -14,18 +15,22 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas import codec, topics
-from streams.kafka.clients import BatchProducer, client_options
+from streams.kafka.clients import BatchProducer, client_options, producing
+from streams.kafka.records import Message
 from streams.kafka.topics import TOPIC_CONFIG, create_topics
 from streams.monitors import snapshots
 from streams.monitors.drift import SegmentState
 from streams.monitors.snapshots import Segment
 from streams.monitors.state_topic import Snapshot, StateTopic
+from streams.monitors.usage import UsageMonitor
 from streams.monitors.views import Layout
 from streams.monitors.watched import WatchedEvent, WatchedScores, sort_of, value_of
 from streams.settings import Settings
@@ -37,13 +42,39 @@ METRICS = (
 )  # fmt: skip
 
 
-def scored(number: int, segments: int, rng: random.Random) -> tuple[bytes, bytes]:
+POLICY = """version: "1"
+name: bench
+rules:
+  - {id: attacks, when: [injection >= 0.9], action: flag}
+"""
+USAGE_RULE = "  - {id: abuse, when: [user_injections_1h >= 5], action: block}\n"
+
+
+class Population(NamedTuple):
+    """Whose events there are: each user has one app, which is a segment."""
+
+    segments: int
+    users: int
+
+    def event(self, number: int, user: int, **fields: Any) -> WatchedEvent:
+        """Return an event of a user."""
+        return WatchedEvent(
+            event_id=f"event-{number}",
+            app=f"app-{user % self.segments}",
+            kind="completion",
+            model="model",
+            user=f"user-{user}",
+            tenant=f"tenant-{user % 100}",
+            conversation_id=f"conversation-{user}",
+            **fields,
+        )
+
+
+def scored(number: int, population: Population, rng: random.Random) -> tuple[bytes, bytes]:
     """Return key and value of one event; every watched metric has a value."""
-    event = WatchedEvent(
-        event_id=f"event-{number}",
-        app=f"app-{rng.randrange(segments)}",
-        kind="completion",
-        model="model",
+    event = population.event(
+        number,
+        rng.randrange(population.users),
         latency_ms=round(rng.lognormvariate(6, 0.5), 1),
         completion_tokens=rng.randrange(5, 900),
         cost=round(rng.lognormvariate(-5, 0.5), 6),
@@ -65,7 +96,7 @@ def grown(segments: int, partitions: int) -> list[Snapshot]:
     for _ in range(40):
         state = SegmentState(layout)
         for number in range(900):
-            item = msgspec.json.decode(scored(number, 1, rng)[1], type=WatchedScores)
+            item = msgspec.json.decode(scored(number, Population(1, 1), rng)[1], type=WatchedScores)
             pairs = zip(settings.watch_metrics, sorts, strict=True)
             state.tests.update([value_of(item, *pair) for pair in pairs], item.timestamp)
         kinds.append(state.content(settings.watch_metrics))
@@ -77,16 +108,51 @@ def grown(segments: int, partitions: int) -> list[Snapshot]:
     ]
 
 
-async def seed(weir: Weir, segments: int) -> None:
+@dataclass
+class Counted:
+    """The record of an event that was counted before the measurement."""
+
+    partition: int
+    offset: int = 0
+    topic: str = topics.SCORES
+    timestamp: int = field(default_factory=lambda: int(time.time() * 1000))
+    key: bytes | None = None
+    value: bytes | None = None
+
+
+def used(population: Population, settings: Settings) -> tuple[list[Snapshot], list[Message]]:
+    """Return the snapshots of the usage of all users, and what a policy is told of it."""
+    monitor, prefix = UsageMonitor(settings.usage_entities, 0.9), f"{settings.group_prefix}\0".encode()
+    counted = []
+    for number in range(population.users):
+        event = population.event(number, number)
+        record = Counted(Segment(event.app, "model", "", "completion").partition(settings.partitions))
+        counted.append((WatchedScores(event, {"injection": 0.95}, record.timestamp), record))
+    counted.sort(key=lambda pair: pair[1].partition)
+    told = dict(monitor.update(counted, settings.partitions))
+    messages: list[Message] = [(prefix + key, value) for key, value in told.items()]
+    return list(monitor.changes(settings.partitions)), messages
+
+
+async def seed(weir: Weir, population: Population) -> None:
     """Write the snapshots with which watch begins."""
+    settings = weir.settings
+    snapshots_, told = await asyncio.to_thread(used, population, settings)
+    print(
+        f"{len(told):,} records of usage, {sum(len(v or b'') for _, v in told) / 1e6:.0f} MB; "
+        f"snapshots of it {sum(len(v or b'') for *_, v in snapshots_) / 1e6:.0f} MB",
+        flush=True,
+    )
 
     async def ours() -> bool:
         return True
 
     state = StateTopic(weir.settings)
     await state.start()
-    assert await state.write(grown(segments, weir.settings.partitions), ours)
+    assert await state.write([*grown(population.segments, settings.partitions), *snapshots_], ours)
     await state.stop()
+    async with producing(settings) as producer:
+        await producer.send(topics.USAGE, told)
 
 
 def memory_mb(role: Role) -> tuple[float, float]:
@@ -122,7 +188,7 @@ def kept_mb(folder: Path) -> float:
     return sizes / 1e6
 
 
-async def feed(weir: Weir, rate: int, seconds: float, segments: int, start: int = 0) -> int:
+async def feed(weir: Weir, rate: int, seconds: float, population: Population, start: int = 0) -> int:
     """Publish scores at a rate; return the number of the next one."""
     rng = random.Random(start)
     producer = BatchProducer(weir.settings)
@@ -130,7 +196,7 @@ async def feed(weir: Weir, rate: int, seconds: float, segments: int, start: int 
     number, begun = start, time.monotonic()
     while (now := time.monotonic() - begun) < seconds:
         until = start + int(now * rate)
-        await producer.send(topics.SCORES, [scored(n, segments, rng) for n in range(number, until)])
+        await producer.send(topics.SCORES, [scored(n, population, rng) for n in range(number, until)])
         number = max(number, until)
         await asyncio.sleep(0.1)
     await producer.stop()
@@ -157,18 +223,20 @@ def running(kind: str, folder: Path, lag_s: int) -> Iterator[Weir]:
 
 def measure(weir: Weir, folder: Path, arguments: argparse.Namespace) -> None:
     """Print a line per period, then the cost of a restart."""
-    asyncio.run(seed(weir, arguments.segments))
+    population = Population(arguments.segments, max(arguments.users, arguments.segments))
+    asyncio.run(seed(weir, population))
     before = asyncio.run(written_mb(weir))
     print(f"{before:.0f} MB of snapshots at the start", flush=True)
     watch = weir.role("watch").start()
     number, begun = 0, time.monotonic()
     try:
         while (elapsed := time.monotonic() - begun) < arguments.seconds:
-            number = asyncio.run(feed(weir, arguments.rate, arguments.period, arguments.segments, number))
+            number = asyncio.run(feed(weir, arguments.rate, arguments.period, population, number))
             elapsed, written = time.monotonic() - begun, asyncio.run(written_mb(weir)) - before
             hourly = written / elapsed * 3.6
             print(
-                f"{elapsed:5.0f} s {number:8,} events {watch.metric('weir_segments'):6.0f} segments: "
+                f"{elapsed:5.0f} s {number:8,} events {watch.metric('weir_segments'):6.0f} segments, "
+                f"{watch.metric('weir_usage_entities'):,.0f} users and others: "
                 f"{written:7.0f} MB written ({hourly:.2f} GB/h), {kept_mb(folder):7.0f} MB on disk, "
                 f"watch {memory_mb(watch)[0]:.0f} MB",
                 flush=True,
@@ -178,7 +246,7 @@ def measure(weir: Weir, folder: Path, arguments: argparse.Namespace) -> None:
     empty = memory_mb(idle := weir.role("watch", WEIR_GROUP_PREFIX="other").start())[1]
     idle.stop()
     again = weir.role("watch").start()
-    asyncio.run(feed(weir, 100, 1, arguments.segments, number))
+    asyncio.run(feed(weir, 100, 1, population, number))
     try:
         wait_until(lambda: again.metric("weir_messages_total") > 0, "it goes on", 120.0)
         seconds = again.metric('weir_stage_seconds_sum{stage="restore"}')
@@ -186,6 +254,22 @@ def measure(weir: Weir, folder: Path, arguments: argparse.Namespace) -> None:
         print(f"peak {memory_mb(again)[1]:.0f} MB; of a watch without any state {empty:.0f} MB")
     finally:
         again.stop()
+    for name, rules in (("without", POLICY), ("with", POLICY + USAGE_RULE)):
+        guard_memory(weir, folder, name, rules)
+
+
+def guard_memory(weir: Weir, folder: Path, name: str, rules: str) -> None:
+    """Print what a guard takes under a policy."""
+    policy = folder / f"{name}.yaml"
+    policy.write_text(rules)
+    begun = time.monotonic()
+    guard = weir.role("guard", WEIR_POLICY=str(policy), WEIR_DETECTORS="injection").start()
+    print(
+        f"a guard {name} a rule on usage: {memory_mb(guard)[0]:.0f} MB, "
+        f"{guard.metric('weir_usage_entities'):,.0f} users and others, ready after "
+        f"{time.monotonic() - begun:.1f} s"
+    )
+    guard.stop()
 
 
 def main() -> int:
@@ -196,6 +280,7 @@ def main() -> int:
     parser.add_argument("--period", type=float, default=30)
     parser.add_argument("--rate", type=int, default=1_000)
     parser.add_argument("--segments", type=int, default=4_000)
+    parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument(
         "--lag-s", type=int, default=120, help="min.compaction.lag.ms of llm.state, in seconds"
     )

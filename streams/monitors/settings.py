@@ -50,7 +50,7 @@ class WatchSettings(BaseModel):
         0.9, gt=0, le=1, description="Score of `injection` from which an event counts in `user_injections_1h`"
     )
     usage_entities: int = Field(
-        200_000,
+        250_000,
         ge=LEAST_ENTITIES,
         le=1_000_000,
         description="Users, conversations, apps and tenants whose usage watch, guard and gate each keep in "
