@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from detectors.batch import Depth
 from schemas import codec
-from schemas.events import SEVERITIES, Alert, Decision, Evidence, RuleHit
+from schemas.events import SEVERITIES, Alert, Decision, Event, Evidence, RuleHit
 from schemas.fields import USAGE
 from streams.decisions.judge import Judge, Raised
 from streams.kafka.records import Message
@@ -126,9 +126,19 @@ def _of(raised: Raised, evidence: Sequence[Evidence]) -> list[Alert]:
             evidence=tuple(item for item in evidence if item.metric == hit.metric),
             policy_version=decision.policy_version,
             policy_hash=decision.policy_hash,
+            subject=_subject(hit, event),
         )
         for hit in raised.hits
     ]
+
+
+def _subject(hit: RuleHit, event: Event) -> str:
+    """Return whose usage decided, so that there is one alert for each user who goes too far; empty for none."""
+    if hit.metric not in USAGE:
+        return ""
+    of = hit.metric.partition("_")[0]
+    names = {"user": event.user, "conversation": event.conversation_id, "tenant": event.tenant}
+    return f"{of} {names[of]}" if of in names else ""
 
 
 def _urgency(raised: Raised) -> tuple[bool, int]:

@@ -51,7 +51,8 @@ def test_blocked_for_the_sixth_request_and_free_after_the_hour(runner: Runner) -
     blocked = judged("u", HARMLESS)
     assert blocked.decisions[0].action == "block"
     (message,) = Alerting(judge, Telemetry("guard")).alerts(blocked.raised)
-    assert codec.decode(Alert, message[1]).title == "abusive: user_injections_1h 5"
+    alert = codec.decode(Alert, message[1])
+    assert (alert.title, alert.subject) == ("abusive: user_injections_1h 5", "user u")
     assert actions("v", HARMLESS) == actions("", HARMLESS) == ["allow"]
     for minutes, action in ((59, "block"), (1, "block"), (10, "allow")):
         now += minutes * MINUTE
