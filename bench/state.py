@@ -15,59 +15,28 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from bench.usage import Population, memory_mb, print_delay, print_guards, used
 from schemas import codec, topics
 from streams.kafka.clients import BatchProducer, client_options, producing
-from streams.kafka.records import Message
 from streams.kafka.topics import TOPIC_CONFIG, create_topics
 from streams.monitors import snapshots
 from streams.monitors.drift import SegmentState
 from streams.monitors.snapshots import Segment
 from streams.monitors.state_topic import Snapshot, StateTopic
-from streams.monitors.usage import UsageMonitor
 from streams.monitors.views import Layout
-from streams.monitors.watched import WatchedEvent, WatchedScores, sort_of, value_of
+from streams.monitors.watched import WatchedScores, sort_of, value_of
 from streams.settings import Settings
 from tests.brokers import new_broker
-from tests.harness import Role, Weir, wait_until
+from tests.harness import Weir, wait_until
 
 METRICS = (
     "toxicity", "injection", "harmful_request", "bias_identity_attack", "refusal", "distance_assistant"
 )  # fmt: skip
-
-
-POLICY = """version: "1"
-name: bench
-rules:
-  - {id: attacks, when: [injection >= 0.9], action: flag}
-"""
-USAGE_RULE = "  - {id: abuse, when: [user_injections_1h >= 5], action: block}\n"
-
-
-class Population(NamedTuple):
-    """Whose events there are: each user has one app, which is a segment."""
-
-    segments: int
-    users: int
-
-    def event(self, number: int, user: int, **fields: Any) -> WatchedEvent:
-        """Return an event of a user."""
-        return WatchedEvent(
-            event_id=f"event-{number}",
-            app=f"app-{user % self.segments}",
-            kind="completion",
-            model="model",
-            user=f"user-{user}",
-            tenant=f"tenant-{user % 100}",
-            conversation_id=f"conversation-{user}",
-            **fields,
-        )
 
 
 def scored(number: int, population: Population, rng: random.Random) -> tuple[bytes, bytes]:
@@ -108,32 +77,6 @@ def grown(segments: int, partitions: int) -> list[Snapshot]:
     ]
 
 
-@dataclass
-class Counted:
-    """The record of an event that was counted before the measurement."""
-
-    partition: int
-    offset: int = 0
-    topic: str = topics.SCORES
-    timestamp: int = field(default_factory=lambda: int(time.time() * 1000))
-    key: bytes | None = None
-    value: bytes | None = None
-
-
-def used(population: Population, settings: Settings) -> tuple[list[Snapshot], list[Message]]:
-    """Return the snapshots of the usage of all users, and what a policy is told of it."""
-    monitor, prefix = UsageMonitor(settings.usage_entities, 0.9), f"{settings.group_prefix}\0".encode()
-    counted = []
-    for number in range(population.users):
-        event = population.event(number, number)
-        record = Counted(Segment(event.app, "model", "", "completion").partition(settings.partitions))
-        counted.append((WatchedScores(event, {"injection": 0.95}, record.timestamp), record))
-    counted.sort(key=lambda pair: pair[1].partition)
-    told = dict(monitor.update(counted, settings.partitions))
-    messages: list[Message] = [(prefix + key, value) for key, value in told.items()]
-    return list(monitor.changes(settings.partitions)), messages
-
-
 async def seed(weir: Weir, population: Population) -> None:
     """Write the snapshots with which watch begins."""
     settings = weir.settings
@@ -153,14 +96,6 @@ async def seed(weir: Weir, population: Population) -> None:
     await state.stop()
     async with producing(settings) as producer:
         await producer.send(topics.USAGE, told)
-
-
-def memory_mb(role: Role) -> tuple[float, float]:
-    """Return the resident memory of a role now, and its peak."""
-    assert role.process is not None
-    lines = Path(f"/proc/{role.process.pid}/status").read_text().splitlines()
-    found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("VmRSS", "VmHWM"))}
-    return int(found["VmRSS"]) / 1024, int(found["VmHWM"]) / 1024
 
 
 async def written_mb(weir: Weir) -> float:
@@ -252,24 +187,10 @@ def measure(weir: Weir, folder: Path, arguments: argparse.Namespace) -> None:
         seconds = again.metric('weir_stage_seconds_sum{stage="restore"}')
         print(f"a restart: {again.metric('weir_segments'):.0f} segments restored in {seconds:.1f} s")
         print(f"peak {memory_mb(again)[1]:.0f} MB; of a watch without any state {empty:.0f} MB")
+        asyncio.run(print_delay(weir, population))
     finally:
         again.stop()
-    for name, rules in (("without", POLICY), ("with", POLICY + USAGE_RULE)):
-        guard_memory(weir, folder, name, rules)
-
-
-def guard_memory(weir: Weir, folder: Path, name: str, rules: str) -> None:
-    """Print what a guard takes under a policy."""
-    policy = folder / f"{name}.yaml"
-    policy.write_text(rules)
-    begun = time.monotonic()
-    guard = weir.role("guard", WEIR_POLICY=str(policy), WEIR_DETECTORS="injection").start()
-    print(
-        f"a guard {name} a rule on usage: {memory_mb(guard)[0]:.0f} MB, "
-        f"{guard.metric('weir_usage_entities'):,.0f} users and others, ready after "
-        f"{time.monotonic() - begun:.1f} s"
-    )
-    guard.stop()
+    print_guards(weir, folder)
 
 
 def main() -> int:

@@ -133,7 +133,7 @@ def _of(raised: Raised, evidence: Sequence[Evidence]) -> list[Alert]:
 
 
 def _subject(hit: RuleHit, event: Event) -> str:
-    """Return whose usage decided, so that there is one alert for each user who goes too far; empty for none."""
+    """Return whose usage decided: there is one alert for each user who goes too far; empty for none."""
     if hit.metric not in USAGE:
         return ""
     of = hit.metric.partition("_")[0]
