@@ -8,11 +8,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from schemas.events import Event
+from schemas.events import NAME_LENGTH, Event
 from streams.errors import SettingsError
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _FIELDS: Final = ("app", "tenant", "name")
+_PLAIN: Final = re.compile(r"[\w.-]{1,64}")
+"""A tenant's name as it can stand before an id."""
 
 
 class Caller(NamedTuple):
@@ -23,8 +25,13 @@ class Caller(NamedTuple):
     name: str = ""
 
     def binds(self, event: Event) -> Event:
-        """Return the event as one of the key's app and tenant."""
+        """Return the event as one of the key's app and tenant, and with a tenant under an id of its own.
+
+        Events are kept by app and id: where tenants share an app, one could replace the event of another.
+        """
         bound = {name: value for name in ("app", "tenant") if (value := getattr(self, name))}
+        if self.tenant:
+            bound["event_id"] = _own(self.tenant, event.event_id)
         return msgspec.structs.replace(event, **bound) if bound else event
 
 
@@ -68,6 +75,18 @@ class Keys:
         if self._callers is None:
             return Caller()
         return self._callers.get(hash_of(key))
+
+
+def _own(tenant: str, event_id: str) -> str:
+    """Return the id of a tenant's event, `TENANT:ID`: no two tenants have one in common."""
+    before = tenant if _PLAIN.fullmatch(tenant) else _digest(tenant)
+    given = NAME_LENGTH - len(before) - 1
+    fits = len(event_id) <= given or len(event_id) > NAME_LENGTH  # what is refused is refused as it came
+    return f"{before}:{event_id if fits else _digest(event_id)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def hash_of(key: str) -> str:

@@ -114,8 +114,10 @@ def body(
     if worst.decision.action in BLOCKING:
         return {"action": "BLOCKED", "blocked_reason": reason(worst)}
     if request.input_type == "response" and texts:
-        pairs = zip(events, changed, strict=False)
-        found["stream_holdback_chars"] = [holdbacks.of(event, shown) for event, shown in pairs]
+        given = zip(events, answers, changed, strict=False)
+        found["stream_holdback_chars"] = [
+            holdbacks.of(answer.decision, event.text, shown) for event, answer, shown in given
+        ]
     if changed != texts:
         found["action"] = "GUARDRAIL_INTERVENED"
     return found

@@ -226,9 +226,11 @@ async def test_a_key_of_one_tenant_reads_nothing_of_another(tmp_path: Path) -> N
             answer: dict[str, object] = await gate.ask("/v1/check", body, headers={"x-api-key": key})
             return answer
 
-        await ask("a", conversation_id="c", scores=True)
-        await ask("b", conversation_id="c", tenant="acme")
+        first = await ask("a", conversation_id="c", scores=True)
+        other = await ask("b", conversation_id="c", tenant="acme")
         await ask("c", tenant="acme")
+        assert (first["event_id"], other["event_id"]) == ("acme:1", "bolt:1"), "none can replace another's"
+        assert first["decision_id"] == codec.decision_id("shop", "acme:1") != other["decision_id"]
         scored = [codec.decode(ScoredEvent, value).event for value in await gate.sent(topics.SCORES)]
         assert [event.tenant for event in scored] == ["acme", "bolt", "c"], (
             "each is judged and kept as its own"
