@@ -6,20 +6,15 @@ same run, from publish to decision seen. The client is a process of its own on t
 
 import argparse
 import asyncio
-import multiprocessing
 import os
 import tempfile
-import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from aiohttp import ClientSession, ClientTimeout, TCPConnector
-
-from bench import report
+from bench import http_load, report
 from bench.floods import Memory
+from bench.http_load import Answers
 from bench.latency import latencies
 from bench.report import percentile
 from bench.texts import make_events
@@ -35,68 +30,11 @@ DEADLINE_MS: Final = 500
 """Of the requests of the run that asks too much."""
 
 
-@dataclass
-class Answers:
-    """What the client saw: milliseconds from when a request was due, by status of the answer."""
-
-    waits_ms: list[float] = field(default_factory=list)
-    refused_ms: list[float] = field(default_factory=list)
-    statuses: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-
-async def _ask(http: ClientSession, url: str, event: Event, due: float, answers: Answers) -> None:
-    try:
-        async with http.post(url, data=codec.encode(event)) as response:
-            await response.read()
-            status = response.status
-    except (OSError, TimeoutError) as error:
-        answers.statuses[type(error).__name__] += 1
-        return
-    answers.statuses[str(status)] += 1
-    waits = answers.waits_ms if status == 200 else answers.refused_ms
-    waits.append(1000 * (time.perf_counter() - due))
-
-
-async def steadily(url: str, events: Sequence[Event], rate: float, deadline_ms: float | None) -> Answers:
-    """Ask `rate` times a second, whether answers come or not."""
-    headers = {"X-Weir-Deadline-Ms": str(deadline_ms)} if deadline_ms else {}
-    answers, asked = Answers(), []
-    connector = TCPConnector(limit=0)
-    async with ClientSession(headers=headers, timeout=ClientTimeout(30), connector=connector) as http:
-        began = time.perf_counter()
-        for number, event in enumerate(events):
-            due = began + number / rate
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            asked.append(asyncio.create_task(_ask(http, url, event, due, answers)))
-        await asyncio.gather(*asked)
-        answers.seconds = time.perf_counter() - began
-    return answers
-
-
-async def at_once(url: str, events: Sequence[Event]) -> Answers:
-    """Ask as fast as answers come."""
-    answers, waiting = Answers(), iter(events)
-
-    async def client(http: ClientSession) -> None:
-        for event in waiting:
-            await _ask(http, url, event, time.perf_counter(), answers)
-
-    async with ClientSession(timeout=ClientTimeout(30), connector=TCPConnector(limit=0)) as http:
-        began = time.perf_counter()
-        await asyncio.gather(*(client(http) for _ in range(CONNECTIONS)))
-        answers.seconds = time.perf_counter() - began
-    return answers
-
-
-def _run(url: str, events: Sequence[Event], rate: float, deadline_ms: float | None) -> Answers:
-    return asyncio.run(steadily(url, events, rate, deadline_ms) if rate else at_once(url, events))
-
-
 def asked(url: str, events: Sequence[Event], rate: float = 0.0, deadline_ms: float | None = None) -> Answers:
     """Ask from a process of its own; without a rate as fast as answers come."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_run, (url, events, rate, deadline_ms))
+    headers = f"X-Weir-Deadline-Ms: {deadline_ms}\r\n" if deadline_ms else ""
+    bodies = [codec.encode(event) for event in events]
+    return http_load.asked(url, bodies, rate=rate, connections=CONNECTIONS, headers=headers)
 
 
 def measure(weir: Weir, role: Role, url: str, rate: float, seconds: float) -> list[str]:
@@ -109,13 +47,13 @@ def measure(weir: Weir, role: Role, url: str, rate: float, seconds: float) -> li
     most = asked(url, make_events(int(rate * 20), "most"))
     capacity = most.statuses["200"] / most.seconds
     rows.append(_row(f"as fast as it goes, {CONNECTIONS} at once: {capacity:.0f}/s", most))
-    held = []
     for part in range(3):
         with Memory({"gate": role.process.pid}) as memory:
             flood = make_events(int(2 * capacity * seconds / 6), f"flood-{part}")
             found = asked(url, flood, 2 * capacity, DEADLINE_MS)
-        held.append(memory.most["gate"] >> 20)
-        rows.append(_row(f"{2 * capacity:.0f}/s, deadline {DEADLINE_MS} ms, {held[-1]} MB", found))
+        name = f"{2 * capacity:.0f}/s, deadline {DEADLINE_MS} ms, {memory.most['gate'] >> 20} MB"
+        late = sum(wait > DEADLINE_MS for wait in found.from_sent_ms)
+        rows.append(_row(f"{name}, {late} over it", found))
     waits = asyncio.run(latencies(weir.settings, make_events(int(rate * seconds / 2), "kafka"), rate))
     rows.append(_row(f"{rate:g}/s through Kafka", Answers(waits)))
     return rows

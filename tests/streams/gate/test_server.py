@@ -352,3 +352,12 @@ async def test_nothing_that_is_sent_ends_as_a_fault_of_ours(
             assert response.status < 500, base64.b64encode(data)
             await response.json()
     assert not caplog.records
+
+
+async def test_a_gate_whose_queue_is_never_empty_has_not_stalled(gate: Running) -> None:
+    gate.telemetry._progress -= 1_000
+    gate.telemetry.lag(3)
+    assert not gate.telemetry.health()[0]
+    await gate.ask("/v1/check", {"app": "a", "text": HARMLESS})
+    gate.telemetry.lag(3)
+    assert gate.telemetry.health()[0]
