@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from streams.setting_types import Address, ExistingFile, Port, is_local
 
@@ -50,6 +50,16 @@ class GateSettings(BaseModel):
         gt=0,
         le=3600,
         description="A streamed completion of which nothing more comes for so long has broken off",
+    )
+
+    gate_evaluations: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="URL of an OTLP/HTTP endpoint for logs, `http://collector:4318/v1/logs`: scores go there "
+        "as `gen_ai.evaluation.result`; empty for nowhere",
+    )
+    gate_evaluations_headers: SecretStr = Field(
+        SecretStr(""), description="Headers for it: `name=value,name=value`, values percent-encoded"
     )
 
     @property

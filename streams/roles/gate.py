@@ -1,7 +1,9 @@
 """The gate: a guard with HTTP in place of `llm.events`."""
 
 import asyncio
+import gc
 import signal
+from collections.abc import Coroutine, Iterator
 
 import structlog
 from aiohttp import web
@@ -12,6 +14,7 @@ from streams.errors import WeirError
 from streams.gate.access import tls
 from streams.gate.batcher import Batcher
 from streams.gate.connections import Runner
+from streams.gate.evaluations_out import EvaluationsOut
 from streams.gate.judging import GateJudge
 from streams.gate.keys import Keys
 from streams.gate.outbox import Outbox
@@ -41,6 +44,7 @@ class GateRole:
             settings, settings.usage_entities, telemetry, lambda: bool(self._policy.compiled.usage)
         )
         judge = GateJudge(self._runner, settings, telemetry, self._policy, self._usage.view)
+        judge.warm_up()
         self._outbox = Outbox(settings.gate_outbox, settings.gate_outbox_bytes)
         self._batcher = Batcher(judge.judge, judge.unjudged, settings.batch_events)
         self._service = Service(settings, judge, self._batcher, self._outbox, telemetry)
@@ -71,6 +75,7 @@ class GateRole:
                         self._service.alert(),
                         self._outbox.deliver(producer),
                         self._look(),
+                        *self._evaluations(),
                     )
                 ]
                 await self._usage.ready()
@@ -104,6 +109,12 @@ class GateRole:
         self._telemetry.ready = True
         log.info("the gate is open", address=f"{host}:{port}")
 
+    def _evaluations(self) -> Iterator[Coroutine[None, None, None]]:
+        settings = self._settings
+        if url := settings.gate_evaluations:
+            headers = settings.gate_evaluations_headers.get_secret_value()
+            yield EvaluationsOut(settings, url, headers, self._telemetry).run()
+
     async def _look(self) -> None:
         """Keep the health up to date: whose outbox grows is degraded, who cannot judge has stalled."""
         while True:
@@ -118,6 +129,9 @@ class GateRole:
 def run(settings: Settings, telemetry: Telemetry) -> None:
     """Run the gate until it is told to stop; raise what ended it otherwise."""
     role = GateRole(settings, telemetry)
+    # What is loaded stays: looking through it for garbage again and again would hold up every request.
+    gc.collect()
+    gc.freeze()
     try:
         asyncio.run(role.run())
     except* WeirError as group:

@@ -187,6 +187,13 @@ GATE_SPANS = Metric(
     "the calls in it; `other`, no call of a model; `rejected`",
     labels=("outcome",),
 )
+GATE_EVALUATIONS = Metric(
+    "weir_gate_evaluations_total",
+    "counter",
+    "Scored events whose scores were to go out by OTLP (`WEIR_GATE_EVALUATIONS`), by what became of them: "
+    "`sent`; `refused` by the endpoint; `dropped`, since it did not take them for a minute",
+    labels=("outcome",),
+)
 OUTBOX_BYTES = Metric("weir_outbox_bytes", "gauge", "What the gate has answered and is not with Kafka yet")
 ALERTS_OPEN = Metric(
     "weir_alerts_open", "gauge", "Alerts that are not resolved, as notify keeps them: one for each cause"
