@@ -15,7 +15,7 @@ import yaml
 
 from streams.alerts.routes import load as load_routes
 from streams.cli import COMMANDS
-from streams.roles import PROCESSES, ROLES
+from streams.roles import PROCESSES
 from streams.settings import Settings, load
 
 ROOT = Path(__file__).parent.parent
@@ -213,8 +213,23 @@ def test_the_image_runs_as_an_ordinary_user_and_gets_its_signals() -> None:
     assert json.loads(final["CMD"])
     assert final.get("STOPSIGNAL", "SIGTERM") == "SIGTERM"
     assert "org.opencontainers.image.version" in final["LABEL"]
-    ports = {str(Settings.model_fields[f"{role}_port"].default) for role in ROLES}
-    assert set(final["EXPOSE"].split()) == ports
+    ports = {str(Settings.model_fields[f"{role}_port"].default) for role in PROCESSES}
+    gate = Settings.model_fields["gate_listen"].default.rpartition(":")[2]
+    assert set(final["EXPOSE"].split()) == {*ports, gate}
+
+
+def test_the_gate_may_write_where_its_outbox_is() -> None:
+    """A named volume is owned as the folder of the image that it is mounted over."""
+    folder = SERVICES["gate"]["environment"]["WEIR_GATE_OUTBOX"]
+    assert SERVICES["gate"]["volumes"] == [f"gate-outbox:{folder}"]
+    [made] = [value for name, value in _final_stage() if name == "RUN"]
+    assert re.search(rf"install --directory --owner=weir --group=weir .*{folder}$", made)
+    [gate] = _of_kind("StatefulSet")
+    [container] = gate["spec"]["template"]["spec"]["containers"]
+    outbox = next(each["value"] for each in container["env"] if each["name"] == "WEIR_GATE_OUTBOX")
+    [volume] = gate["spec"]["volumeClaimTemplates"]
+    mounted = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    assert outbox.startswith(mounted[volume["metadata"]["name"]])
 
 
 def test_the_image_is_pinned_and_holds_no_secrets_and_no_build_tools() -> None:
@@ -251,7 +266,9 @@ def _of_kind(*kinds: str) -> list[dict[str, Any]]:
     return [item for item in KUBERNETES if item["kind"] in kinds]
 
 
-@pytest.mark.parametrize("item", _of_kind("Deployment", "Job"), ids=lambda item: item["metadata"]["name"])
+@pytest.mark.parametrize(
+    "item", _of_kind("Deployment", "StatefulSet", "Job"), ids=lambda item: item["metadata"]["name"]
+)
 def test_a_pod_is_hardened_and_runs_a_command(item: dict[str, Any]) -> None:
     pod = item["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -263,17 +280,20 @@ def test_a_pod_is_hardened_and_runs_a_command(item: dict[str, Any]) -> None:
     assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
     assert container["image"] == re.sub(r"\$\{TAG:-(.*)\}", r"\1", SERVICES["guard"]["image"])
     assert container["args"][0] in COMMANDS
-    assert {mount["name"] for mount in container["volumeMounts"]} == {
+    own = {each["metadata"]["name"] for each in item["spec"].get("volumeClaimTemplates", ())}
+    assert {mount["name"] for mount in container["volumeMounts"]} == own | {
         volume["name"] for volume in pod["volumes"]
     }
 
 
-@pytest.mark.parametrize("item", _of_kind("Deployment"), ids=lambda item: item["metadata"]["name"])
+@pytest.mark.parametrize(
+    "item", _of_kind("Deployment", "StatefulSet"), ids=lambda item: item["metadata"]["name"]
+)
 def test_a_deployment_is_probed_at_its_port_and_may_drain(item: dict[str, Any]) -> None:
     pod = item["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     port = Settings.model_fields[f"{container['args'][0]}_port"].default
-    assert container["ports"] == [{"name": "http", "containerPort": port}]
+    assert container["ports"][0] == {"name": "http", "containerPort": port}
     assert item["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == str(port)
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     assert item["spec"]["selector"]["matchLabels"] == item["spec"]["template"]["metadata"]["labels"]
@@ -288,11 +308,11 @@ def test_the_archive_is_not_restarted_because_the_store_is_away() -> None:
         item["metadata"]["name"]: item["spec"]["template"]["spec"]["containers"][0]["livenessProbe"][
             "httpGet"
         ]["path"]
-        for item in _of_kind("Deployment")
+        for item in _of_kind("Deployment", "StatefulSet")
     }
-    health, metrics = "/healthz", "/metrics"
-    roles = {"weir-guard": health, "weir-watch": health, "weir-archive": metrics, "weir-notify": metrics}
-    assert paths == roles
+    assert paths.pop("weir-archive") == paths.pop("weir-notify") == "/metrics"
+    assert set(paths) == {f"weir-{name}" for name in PROCESSES if name != "archive"}
+    assert set(paths.values()) == {"/healthz"}
 
 
 def test_the_settings_of_a_pod_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

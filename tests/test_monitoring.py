@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from streams import errors
+from streams.roles import PROCESSES
 from streams.settings import Settings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
@@ -129,7 +130,7 @@ def test_compose_starts_grafana_with_these_dashboards() -> None:
         assert role in services
         assert target["port"] == Settings.model_fields[f"{role}_port"].default
         assert job["relabel_configs"] == [{"target_label": "role", "replacement": role}]
-    assert len(jobs) == 4
+    assert len(jobs) == len(PROCESSES) + 1, "and notify"
 
 
 # Prometheus's own judgement
