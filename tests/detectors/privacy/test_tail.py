@@ -1,3 +1,4 @@
+import os
 import random
 import statistics
 import time
@@ -13,6 +14,8 @@ from detectors.privacy.tail import Tail
 from tests.detectors.privacy.corpus import texts, values
 
 REDACTOR = Redactor(b"0123456789abcdef")
+SPLIT = int(os.environ.get("WEIR_TEST_SPLIT", "10"))
+"""One text in so many, of 500 and all values, is cut at every place: 1 takes some minutes."""
 PROSE = (
     "The report shows that sales grew by 12.5% in 2024: mostly in Europe, where 3 new shops opened. Our team "
     "thinks that the trend will go on until 2026, although the market is difficult: prices rose by 4 to 7 %.",
@@ -62,7 +65,7 @@ def test_what_is_given_by_characters_and_at_random_is_the_redaction_of_the_whole
 
 @pytest.mark.parametrize("part", range(5))
 def test_no_value_goes_out_at_any_two_way_split(part: int) -> None:
-    for text in texts(100, seed=part)[::10] + values()[part::20]:
+    for text in (texts(100, seed=part) + values()[part::5])[::SPLIT]:
         whole = redaction(text)
         for place in range(1, len(text)):
             tail = Tail(REDACTOR, "conversation")

@@ -39,6 +39,8 @@ class Running:
     """A gate in this process whose broker is a list."""
 
     def __init__(self, folder: Path, keys: Keys, **given: Any) -> None:
+        # On a busy machine, too, what is judged is judged in time.
+        given = {"gate_deadline_ms": 60_000, "detector_budget_ms": 60_000} | given
         self.settings = Settings(
             gate_outbox=folder / "outbox", redaction_key="k" * 32, _env_file=None, **given
         )

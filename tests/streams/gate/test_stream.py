@@ -220,7 +220,7 @@ async def test_a_first_line_that_is_wrong_is_refused(gate: Running, first: bytes
 
 async def test_pieces_of_a_megabyte(tmp_path: Path) -> None:
     large = (CALM * 9_000)[:700_000] + ANSWER
-    async with Running(tmp_path, Keys(None), gate_deadline_ms=30_000) as gate:
+    async with Running(tmp_path, Keys(None)) as gate:
         messages = await streamed(gate.http, lines([large]))
         assert joined(messages) == redaction(large)
         messages = await streamed(gate.http, lines(["a " * 300_000] * 4, event_id="c2"))
