@@ -4,7 +4,8 @@ set -eu
 cd "$(dirname "$0")/secrets"
 # Only the owner enters the folder; the containers' users, which are others, read the mounted files.
 chmod 700 .
-for name in weir_clickhouse_password weir_redaction_key clickhouse_reader_password grafana_admin_password; do
+for name in weir_clickhouse_password weir_redaction_key weir_desk_password clickhouse_reader_password \
+    grafana_admin_password; do
     if [ -e "$name" ]; then
         echo "$name: kept"
     else

@@ -25,7 +25,7 @@ SECONDS = 45
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
 HERE = Path(__file__).resolve().parent
-PORTS = ("WEIR_GUARD_PORT", "WEIR_WATCH_PORT", "WEIR_ARCHIVE_PORT", "WEIR_GATE_PORT", "WEIR_NOTIFY_PORT")
+PORTS = tuple(f"WEIR_{name}_PORT" for name in ("GUARD", "WATCH", "ARCHIVE", "GATE", "DESK", "NOTIFY"))
 
 
 def main() -> int:
@@ -94,7 +94,8 @@ def _set_environment(folder: Path) -> None:
     os.environ["WEIR_KAFKA"] = f"{HOST}:{free_port()}"
     os.environ["WEIR_CLICKHOUSE"] = f"http://{HOST}:{free_port()}"
     os.environ.update({name: str(free_port()) for name in PORTS})
-    os.environ["WEIR_GATE_LISTEN"] = f"{HOST}:{free_port()}"
+    for name in ("WEIR_GATE_LISTEN", "WEIR_DESK_LISTEN"):
+        os.environ[name] = f"{HOST}:{free_port()}"
     os.environ["WEIR_REDACTION_KEY"] = "only for the demo"
     os.environ["WEIR_REFERENCES"] = f'{{"shop": "topic:{HERE / "shop_topics.txt"}"}}'
     os.environ["WEIR_WATCH_METRICS"] = "distance_shop,toxicity,injection,refusal,latency_ms,completion_tokens"

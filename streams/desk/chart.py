@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Final
 
-from streams.desk.html import Html, el
+from streams.desk.html import Child, Html, el
 
 WIDTH, HEIGHT, GAP = 960, 160, 2
 BARS: Final = 48
@@ -13,13 +13,13 @@ ORDER: Final = ("block", "escalate", "redact", "flag", "allow")
 """From the bottom up: what was enforced is seen first."""
 
 
-def bars(rows: Sequence[dict[str, Any]], hours: int, what: str) -> Html:
+def bars(rows: Sequence[dict[str, Any]], hours: int, what: str, *beside: Child) -> Html:
     """Return stacked bars of `events` by `moment` and `action` in the last `hours`; titles have numbers."""
     moments: dict[dt.datetime, dict[str, int]] = {}
     for row in rows:
         moments.setdefault(row["moment"].replace(tzinfo=dt.UTC), {})[row["action"]] = row["events"]
     if not moments:
-        return el("p", {"class": "none"}, f"{what}: no events in this time.")
+        return el("p", {"class": "none"}, f"{what}: no events in this time.", *beside)
     most = max(sum(actions.values()) for actions in moments.values())
     step = step_s(hours)
     last = dt.datetime.now(dt.UTC)
@@ -36,7 +36,9 @@ def bars(rows: Sequence[dict[str, Any]], hours: int, what: str) -> Html:
         "aria-label": f"{what}, at most {most:,} at once",
     }
     ends = el("p", {"class": "axis"}, (el("span", None, f"{moment:%d %b %H:%M}") for moment in (first, last)))
-    return el("figure", None, el("figcaption", None, what), el("svg", box, drawn), ends, legend())
+    scale = el("small", None, f" at most {most:,} in {step // 60:,} min")
+    caption = el("figcaption", None, what, scale, *beside)
+    return el("figure", None, caption, el("svg", box, drawn), ends, legend())
 
 
 def step_s(hours: int) -> int:
@@ -58,3 +60,33 @@ def _stack(moment: dt.datetime, actions: dict[str, int], x: float, wide: float, 
 def legend() -> Html:
     """Return what the colours stand for."""
     return el("p", {"class": "legend"}, (el("span", {"class": f"action {name}"}, name) for name in ORDER))
+
+
+def course(rows: Sequence[dict[str, Any]], began: dt.datetime, what: str, *beside: Child) -> Html:
+    """Return a line of `mean` by `moment`, with a mark where something began."""
+    points = [(row["moment"].replace(tzinfo=dt.UTC), float(row["mean"])) for row in rows]
+    if len(points) < 2:
+        return el("p", {"class": "none"}, f"{what}: too few values to draw.", *beside)
+    first, last = points[0][0], points[-1][0]
+    low, high = min(value for _, value in points), max(value for _, value in points)
+    width, height = (last - first).total_seconds() or 1.0, (high - low) or 1.0
+
+    def x(moment: dt.datetime) -> float:
+        return float(min(1.0, max(0.0, (moment - first).total_seconds() / width)) * WIDTH)
+
+    drawn = " ".join(
+        f"{x(moment):.1f},{(1 - (value - low) / height) * (HEIGHT - 20) + 10:.1f}" for moment, value in points
+    )
+    at = f"{x(began):.1f}"
+    box = {
+        "viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img",
+        "aria-label": f"{what}: from {low:.3g} to {high:.3g}; the change began at {began:%d %b %H:%M} UTC",
+    }  # fmt: skip
+    lines = (
+        el("line", {"x1": at, "x2": at, "y1": "0", "y2": str(HEIGHT), "class": "began"}),
+        el("polyline", {"points": drawn, "class": "course"}),
+    )
+    ends = el("p", {"class": "axis"}, (el("span", None, f"{moment:%d %b %H:%M}") for moment in (first, last)))
+    note = f"Lowest {low:.3g}, highest {high:.3g}; the dashed line: {began:%d %b %H:%M}."
+    told = el("p", {"class": "none"}, note)
+    return el("figure", None, el("figcaption", None, what, *beside), el("svg", box, lines), ends, told)

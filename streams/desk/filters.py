@@ -10,7 +10,9 @@ from streams.errors import UserError
 
 SPANS: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720, "all": 24 * 3653}
 """Hours that each choice of time looks back."""
-EQUAL: Final = ("app", "kind", "model", "prompt_version", "user", "conversation_id", "tenant", "action")
+EQUAL: Final = (
+    "app", "kind", "model", "prompt_version", "user", "conversation_id", "tenant", "environment", "action",
+)  # fmt: skip
 _METRIC: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TIME: Final = "%Y-%m-%d %H:%M:%S.%f"
 
@@ -24,6 +26,7 @@ class Filter(NamedTuple):
     rule: str = ""
     metric: str = ""
     least: float = 0.5
+    most: float | None = None
     before: str = ""
     """For the next page: only events before this time."""
 
@@ -37,16 +40,17 @@ class Filter(NamedTuple):
             raise UserError("metric: there is none of this name")
         try:
             least = float(query.get("least") or 0.5)
+            most = float(query["most"]) if query.get("most") else None
             if before:
                 dt.datetime.strptime(before, _TIME)
         except ValueError:
-            raise UserError("least is a number, before a time as the page writes it") from None
+            raise UserError("least and most are numbers, before is a time as the page writes it") from None
         values = {name: query[name] for name in EQUAL if query.get(name)}
-        return cls(since, values, query.get("rule", ""), metric, least, before)
+        return cls(since, values, query.get("rule", ""), metric, least, most, before)
 
-    def where(self) -> tuple[str, dict[str, Any]]:
-        """Return the condition as SQL, and its parameters."""
-        hours = SPANS[self.since]
+    def where(self, hours: int = 0) -> tuple[str, dict[str, Any]]:
+        """Return the condition as SQL, and its parameters; `hours` in place of its own."""
+        hours = hours or SPANS[self.since]
         parts, given = [f"timestamp >= now64(3, 'UTC') - INTERVAL {hours} HOUR"], dict[str, Any]()
         for name, value in self.values.items():
             parts.append(f"{name} = {{{name}:String}}")
@@ -57,6 +61,9 @@ class Filter(NamedTuple):
         if self.metric:
             parts.append(f"{self.metric} >= {{least:Float64}}")
             given["least"] = self.least
+            if self.most is not None:
+                parts.append(f"{self.metric} <= {{most:Float64}}")
+                given["most"] = self.most
         if self.before:
             parts.append("timestamp < toDateTime64({before:String}, 3, 'UTC')")
             given["before"] = self.before
@@ -67,5 +74,6 @@ class Filter(NamedTuple):
         given = {"since": self.since, **self.values, "rule": self.rule, "metric": self.metric}
         if self.metric:
             given["least"] = f"{self.least:g}"
+            given["most"] = "" if self.most is None else f"{self.most:g}"
         given |= changes
         return f"{path}?{urlencode({name: value for name, value in given.items() if value})}"

@@ -2,18 +2,37 @@
 
 import html
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 LONG: Final = 20_000
 """Characters of a text that are shown at most."""
-_CONTROLS: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
-    "\U000e0000-\U000e007f\ud800-\udfff]"
-)
-_MARKS: Final = re.compile(
-    "([\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
-)
+_WRITTEN: Final = frozenset("\t\n\u00ad\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2")
+"""Controls and formats, as Unicode has it, that stand for something to be seen, or do no harm."""
+_PLANES: Final = (*range(0x20000), *range(0xE0000, 0xE0200))
+"""Where Unicode has marks and formats: the planes between hold ideographs, or nothing."""
+
+
+def _patterns() -> tuple[str, str]:
+    """Return controls and formats, and marks, as ranges for a pattern."""
+    kinds = {"Cc": 0, "Cf": 0, "Cs": 0, "Mn": 1, "Me": 1}
+    ranges: tuple[list[list[int]], list[list[int]]] = [], []
+    for code in _PLANES:
+        kind = kinds.get(unicodedata.category(chr(code)))
+        if kind is None or chr(code) in _WRITTEN:
+            continue
+        if ranges[kind] and ranges[kind][-1][1] == code - 1:
+            ranges[kind][-1][1] = code
+        else:
+            ranges[kind].append([code, code])
+    controls, marks = ("".join(f"\\U{a:08x}-\\U{z:08x}" for a, z in each) for each in ranges)
+    return controls, marks
+
+
+_CONTROL, _MARK = _patterns()
+_CONTROLS: Final = re.compile(f"[{_CONTROL}]")
+_MARKS: Final = re.compile(f"([{_MARK}]{{4}})[{_MARK}]+")
 _VOID: Final = frozenset({"input", "link", "meta", "br"})
 
 
@@ -60,11 +79,50 @@ def _rendered(child: Child) -> str:
     return "".join(map(_rendered, child))
 
 
-def table(head: Iterable[Child], rows: Iterable[Iterable[Child]], caption: str) -> Html:
-    """Return a table that scrolls by itself where it is too wide."""
+def table(
+    head: Iterable[Child],
+    rows: Iterable[Iterable[Child]],
+    caption: str,
+    sql: int = 0,
+    *,
+    cards: bool = False,
+) -> Html:
+    """Return a table that scrolls by itself where it is too wide.
+
+    `sql` is the number of its statement; with `cards` its rows become cards on a phone.
+    """
     body = [el("tr", None, *(el("td", None, cell) for cell in row)) for row in rows]
     if not body:
-        return el("p", {"class": "none"}, f"{caption}: none in this time.")
+        return el("p", {"class": "none"}, f"{caption}: none.", behind(sql))
     names = el("tr", None, *(el("th", {"scope": "col"}, name) for name in head))
-    whole = el("table", None, el("caption", None, caption), el("thead", None, names), el("tbody", None, body))
+    whole = el(
+        "table",
+        {"class": "cards" if cards else None},
+        el("caption", None, caption, behind(sql)),
+        el("thead", None, names),
+        el("tbody", None, body),
+    )
     return el("div", {"class": "wide", "tabindex": "0", "role": "region", "aria-label": caption}, whole)
+
+
+def behind(sql: int) -> Html | None:
+    """Return the link to a statement at the foot of the page; None of no number."""
+    if not sql:
+        return None
+    return el(
+        "a", {"href": f"#sql-{sql}", "class": "sql", "aria-label": f"SQL behind it, statement {sql}"}, "SQL"
+    )
+
+
+def marked(text: str, pieces: Iterable[tuple[int, int, str]]) -> list[Child]:
+    """Return a text with pieces of it marked: first and end character, and what is said of it.
+
+    Of pieces that overlap the longer one stays.
+    """
+    parts: list[Child] = []
+    at = 0
+    for start, end, why in sorted(set(pieces), key=lambda piece: (piece[0], -piece[1])):
+        if start >= at and end > start:
+            parts += [text[at:start], el("mark", {"title": why}, text[start:end])]
+            at = end
+    return [*parts, text[at:]]

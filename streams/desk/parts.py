@@ -1,145 +1,54 @@
-"""What pages are made of: tables, forms, numbers."""
+"""What several pages are made of: lists of events, forms, numbers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from streams.desk import questions
+from streams.desk.asked import Found
 from streams.desk.filters import EQUAL, SPANS, Filter
 from streams.desk.html import Child, Html, el, table
+from streams.desk.statistics import Change, Sort
 
-VERDICTS: Final = (
-    ("correct", "a", "Right"), ("false_positive", "w", "Wrong: harmless"),
-    ("false_negative", "m", "Wrong: missed"), ("unsure", "u", "Unsure"),
-)  # fmt: skip
 SNIPPET: Final = 160
-KNOWN: Final = (
-    *(
-        "timestamp",
-        "app",
-        "event_id",
-        "kind",
-        "request_id",
-        "conversation_id",
-        "tenant",
-        "environment",
-        "model",
-    ),
-    *("provider", "prompt_name", "prompt_version", "user", "chain", "step", "finish_reason", "trace_id"),
-    *("storage", "pii_types", "failed", "degraded", "policy_version", "policy_hash", "detectors_hash"),
-    *("decision_id", "decision_latency_ms", "metadata"),
-)
-"""What an event's page shows beside text, rules and scores."""
 
 
-def told(row: dict[str, Any]) -> list[Html]:
-    """Return text, rules and scores of an event."""
-    text = row["text"] or f"Its text is not kept (storage: {row['storage']})."
-    rules = zip(
-        row["rules"], row["rule_actions"], row["rule_modes"], row["rule_metrics"], row["rule_scores"],
-        row["rule_failed"], strict=True,
-    )  # fmt: skip
-    scores = sorted(
-        (
-            (name, value)
-            for name, value in row.items()
-            if isinstance(value, float) and name not in questions.FIXED
-        ),
-        key=lambda each: -each[1],
-    )
-    return [
-        el(
-            "p",
-            None,
-            badge(row["action"]),
-            f" {row['kind']} of {row['app']}, {row['timestamp']:%d %b %Y %H:%M:%S}",
-        ),
-        el("h2", None, "Text"),
-        el("pre", {"class": "text", "tabindex": "0"}, el("bdi", None, text)),
-        table(
-            ("Rule", "Action", "Mode", "Metric", "Score"),
-            (
-                (name, badge(action), mode, metric, "its detector failed" if failed else score)
-                for name, action, mode, metric, score, failed in rules
-            ),
-            "Rules that it tripped",
-        ),
-        table(
-            ("Metric", "Score", ""),
-            (
-                (
-                    name,
-                    value,
-                    el("meter", {"min": "0", "max": "1", "value": f"{value:.3f}"}, f"{value:.2f}"),
-                )
-                for name, value in scores
-                if value
-            ),
-            "Scores",
-        ),
-    ]
-
-
-def _meter(value: float) -> Html:
-    return el("meter", {"min": "0", "max": "1", "value": f"{value:.3f}"}, f"{value:.2f}")
-
-
-def judging_form(row: dict[str, Any], token: str, path: str) -> Html:
-    """Return the form of a review; its keys are in `desk.js`."""
-    buttons = [
-        el(
-            "button",
-            {"name": "judgement", "value": value, "data-key": key, "type": "submit"},
-            f"{name} ({key})",
-        )
-        for value, key, name in VERDICTS
-    ]
-    hidden = {"app": row["app"], "event_id": row["event_id"], "token": token}
-    rules = [el("option", {"value": rule}, rule) for rule in dict.fromkeys(row["rules"])]
-    later = el("a", {"href": "/review?skip=1", "data-key": "n", "class": "button"}, "Later (n)")
-    return el(
-        "form",
-        {"method": "post", "action": path, "class": "judge"},
-        (el("input", {"type": "hidden", "name": name, "value": value}) for name, value in hidden.items()),
-        el(
-            "label",
-            None,
-            "Of ",
-            el("select", {"name": "metric"}, el("option", {"value": ""}, "the decision"), rules),
-        ),
-        el("label", None, "Comment ", el("input", {"name": "comment", "maxlength": "1000"})),
-        buttons,
-        later if path == "/review" else None,
-    )
-
-
-def listed(rows: Sequence[dict[str, Any]], caption: str, metric: str = "") -> Html:
+def listed(rows: Found, caption: str, metric: str = "", *, most: int | None = None) -> Html:
     """Return events as a table, with the score by which they were chosen."""
-    head: tuple[Child, ...] = (
-        "Time",
-        "App",
-        "Kind",
-        "Action",
-        "Rules",
-        "Text",
-        *([metric] if metric else ()),
-    )
+    head = ("Time", "App", "Kind", "Action", "Rules", "Text", *([metric] if metric else ()))
     return table(
         head,
         (
             (
-                el("a", {"href": event_path(row)}, f"{row['timestamp']:%d %b %H:%M:%S}"),
-                row["app"],
+                el("a", {"href": event_path(row)}, when(row["timestamp"])),
+                bdi(row["app"]),
                 row["kind"],
                 badge(row["action"]),
-                ", ".join(dict.fromkeys(row["rules"])),
-                el("bdi", None, row["text"][:SNIPPET] + ("…" if len(row["text"]) > SNIPPET else "")),
+                bdi(", ".join(dict.fromkeys(row["rules"]))),
+                el("bdi", {"class": "long"}, snippet(row)),
                 *([row["score"]] if metric else ()),
             )
-            for row in rows
+            for row in rows[:most]
         ),
         caption,
+        rows.number,
+        cards=True,
     )
+
+
+def snippet(row: dict[str, Any]) -> str:
+    """Return the start of an event's text."""
+    text: str = row["text"] or f"(not kept: storage {row['storage']})"
+    return text[:SNIPPET] + ("…" if len(text) > SNIPPET else "")
+
+
+def bdi(text: str) -> Html:
+    """Return a text whose direction of writing ends with it."""
+    return el("bdi", None, text)
+
+
+def when(moment: Any) -> Html:
+    """Return a time in UTC."""
+    return el("time", {"datetime": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}, f"{moment:%d %b %H:%M:%S}")
 
 
 def event_path(row: dict[str, Any]) -> str:
@@ -157,61 +66,72 @@ def share(part: int, whole: int) -> str:
     return f"{part:,} ({part / whole:.1%})" if whole else "0"
 
 
-def tile(name: str, value: Child, link: str | None) -> Html:
-    """Return one number of the overview."""
-    number = el("a", {"href": link}, value) if link else el("span", None, value)
-    return el("li", None, el("span", {"class": "name"}, name), number)
+def changed(change: Change | None, sort: Sort) -> Child:
+    """Return a change and the interval around it."""
+    if change is None:
+        return el("span", {"class": "none"}, "too few")
+    if sort == "amount":
+        value, low, high = (f"{min(each, 99):+.1%}" for each in change)
+    else:
+        value, low, high = (f"{each:+.3f}" for each in change)
+    name = "sure" if change.sure else "unsure"
+    return el("span", {"class": name}, f"{value} ", el("small", None, f"[{low}, {high}]"))
 
 
-def choose_time(wanted: Filter, path: str) -> Html:
-    """Return the choice of time."""
+def choose_time(wanted: Filter, path: str, **more: str) -> Html:
+    """Return the choice of time; `more` stands in the addresses, too."""
     links = [
         el(
             "a",
-            {"href": wanted.link(path, since=name), "aria-current": "true" if name == wanted.since else None},
+            {
+                "href": wanted.link(path, since=name, **more),
+                "aria-current": "true" if name == wanted.since else None,
+            },
             name,
         )
         for name in SPANS
     ]
-    apps = f" of {wanted.values['app']}" if wanted.values.get("app") else ""
-    return el("nav", {"class": "times", "aria-label": "Time"}, "The last", links, apps)
+    given = [f"{name} {value}" for name, value in wanted.values.items()]
+    chosen = (" with ", bdi(", ".join(given)), " ", el("a", {"href": f"{path}?since={wanted.since}"}, "all"))
+    return el("nav", {"class": "times", "aria-label": "Time"}, "The last ", links, chosen if given else None)
 
 
 def filter_form(wanted: Filter, metrics: Iterable[str]) -> Html:
     """Return the filter as a form that makes an address."""
-    texts = [
-        el(
-            "label",
-            None,
-            name.replace("_", " "),
-            el("input", {"name": name, "value": wanted.values.get(name, "")}),
-        )
-        for name in EQUAL
-    ]
+    narrow = [labelled(_worded(name), field(name, wanted.values.get(name, ""))) for name in EQUAL]
     return el(
         "form",
         {"class": "filter", "method": "get", "action": "/events"},
-        _select("since", SPANS, wanted.since),
-        texts,
-        el("label", None, "rule", _input("rule", wanted.rule)),
-        _select("metric", ("", *sorted(metrics)), wanted.metric),
-        el(
-            "label",
-            None,
-            "at least",
-            el("input", {"name": "least", "value": f"{wanted.least:g}", "inputmode": "decimal"}),
+        select("since", SPANS, wanted.since, "The last"),
+        narrow,
+        labelled("Rule", field("rule", wanted.rule)),
+        select("metric", ("", *sorted(metrics)), wanted.metric),
+        labelled("At least", field("least", f"{wanted.least:g}", inputmode="decimal")),
+        labelled(
+            "At most", field("most", "" if wanted.most is None else f"{wanted.most:g}", inputmode="decimal")
         ),
         el("button", {"type": "submit"}, "Show"),
     )
 
 
-def _input(name: str, value: str) -> Html:
-    return el("input", {"name": name, "value": value})
+def labelled(name: str, control: Html) -> Html:
+    """Return a control with its name."""
+    return el("label", None, name, control)
 
 
-def _select(name: str, choices: Iterable[str], chosen: str) -> Html:
+def field(name: str, value: str, **more: str) -> Html:
+    """Return a field for a line of text."""
+    return el("input", {"name": name, "value": value, **more})
+
+
+def _worded(name: str) -> str:
+    return name.replace("_", " ").removesuffix(" id").capitalize()
+
+
+def select(name: str, choices: Iterable[str], chosen: str, label: str = "") -> Html:
+    """Return a choice with its name."""
     options = [
-        el("option", {"value": choice, "selected": "" if choice == chosen else None}, choice)
+        el("option", {"value": choice, "selected": "" if choice == chosen else None}, choice or "any")
         for choice in choices
     ]
-    return el("label", None, name, el("select", {"name": name}, options))
+    return labelled(label or _worded(name), el("select", {"name": name}, options))

@@ -1,40 +1,42 @@
-"""The HTTP server of the desk: who gets in, what is read, what is written."""
+"""The HTTP server of the desk: what is read, what is written."""
 
 import asyncio
-import base64
-import binascii
-import hashlib
-import hmac
-import secrets
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 import structlog
 from aiohttp import web
+from aiokafka.errors import KafkaError
 
-from schemas import codec, topics
-from schemas.events import Feedback
-from streams.decisions.feedback import make_feedback
-from streams.decisions.judge import wall_clock_ms
+from schemas.events import KINDS
 from streams.decisions.settings import DecisionSettings
-from streams.desk import pages, questions
+from streams.desk import health, layout
+from streams.desk.access import Access, Visitor, audit, audit_listed, audit_read
+from streams.desk.asked import Asked
 from streams.desk.filters import Filter
-from streams.desk.questions import Asked
+from streams.desk.live import Live
+from streams.desk.pages import compare, drift, events, judging, overview, usage
+from streams.desk.questions import compare as sides
+from streams.desk.questions import drift as moved
+from streams.desk.questions import events as questions
+from streams.desk.questions import usage as groups
+from streams.desk.reviewing import Reviewing, stored
 from streams.desk.settings import DeskSettings
+from streams.desk.trials import Trials
 from streams.errors import UserError
 from streams.kafka.records import Producer
-from streams.setting_types import LOOPBACK, name_in
+from streams.policy.yaml_subset import MAX_BYTES
 from streams.store.client import Store
 from streams.store.errors import StoreError
 
+if TYPE_CHECKING:
+    from streams.policy.differences import Difference
+
 log = structlog.get_logger(__name__)
 STATIC: Final = Path(__file__).parent / "static"
-CLAIM_S: Final = 300.0
-"""An event that somebody is shown for review is shown to nobody else for so long."""
-REVIEWER_LENGTH: Final = 64
+FORM_BYTES: Final = 2 * MAX_BYTES
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'",
@@ -43,167 +45,247 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-REVIEWER: Final = web.RequestKey("reviewer", str)
+Form = dict[str, str]
+VISITOR: Final = web.RequestKey("visitor", Visitor)
 
 
 class Desk:
-    """The pages over one store; reviews go out as `llm.feedback`."""
+    """The pages over one store; reviews go out as `llm.feedback`.
+
+    Args:
+        settings: who gets in.
+        decisions: the policy file, and how comments are kept.
+        store: what is shown.
+        producer: takes the reviews.
+        roles: name and host:port of the roles whose health is shown.
+
+    """
 
     def __init__(
-        self, settings: DeskSettings, decisions: DecisionSettings, store: Store, producer: Producer
+        self,
+        settings: DeskSettings,
+        decisions: DecisionSettings,
+        store: Store,
+        producer: Producer,
+        roles: Sequence[tuple[str, str]] = (),
     ) -> None:
-        self._settings = settings
-        self._decisions = decisions
+        self._policy = decisions.policy
         self._store = store
-        self._producer = producer
-        self._secret = secrets.token_bytes(32)
-        self._claims: dict[str, tuple[str, float]] = {}
-        """By decision id: who has it for review, and until when."""
+        self._roles = roles
+        self._access = Access(settings)
+        self._reviewing = Reviewing(decisions, store, producer)
+        self._trials = Trials()
+        self._live = Live()
 
     def application(self) -> web.Application:
         """Return the application with all routes."""
-        app = web.Application(middlewares=[self._guarded], client_max_size=64 << 10)
-        app.router.add_get("/", self._overview)
-        app.router.add_get("/events", self._events)
-        app.router.add_get("/event", self._event)
-        app.router.add_get("/review", self._review)
+        app = web.Application(middlewares=[self._guarded], client_max_size=FORM_BYTES)
+        for path, page in (
+            ("/", self._overview), ("/live", self._lively), ("/events", self._events),
+            ("/event", self._event),
+            ("/review", self._review), ("/compare", self._compare), ("/drift", self._drift),
+            ("/usage", self._usage), ("/policy", self._policies),
+        ):  # fmt: skip
+            app.router.add_get(path, page)
         app.router.add_post("/review", self._reviewed)
         app.router.add_post("/judge", self._judged)
+        app.router.add_post("/policy/try", self._tried)
+        app.router.add_post("/policy/backtest", self._backtested)
         app.router.add_static("/static", STATIC)
+        app.on_shutdown.append(self._live.close)
         return app
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let in whom the settings let in; show every failure as a page."""
+        response: web.StreamResponse
         try:
-            request[REVIEWER] = self._reviewer(request)
+            request[VISITOR] = self._access.visitor(request)
             response = await handler(request)
         except web.HTTPException as error:
-            response = _page(pages.failure(error.reason, error.text or ""), error.status)
+            response = _page(layout.failure(error.reason, error.text or ""), error.status)
             response.headers.update(
                 {k: v for k, v in error.headers.items() if k in ("WWW-Authenticate", "Location")}
             )
         except UserError as error:
-            response = _page(pages.failure("That cannot be shown", str(error)), 400)
+            response = _page(layout.failure("That cannot be done", str(error)), 400)
         except StoreError as error:
             log.warning("the store does not answer", problem=str(error))
-            response = _page(pages.failure("The store does not answer", str(error)), 503)
-        response.headers.update(HEADERS)
+            response = _page(layout.failure("The store does not answer", str(error)), 503)
+        except KafkaError as error:
+            log.warning("the broker takes no review", problem=type(error).__name__)
+            why = "The broker does not take it: nothing is kept of what you said. Try again."
+            response = _page(layout.failure("Not kept", why), 503)
+        if not response.prepared:
+            response.headers.update(HEADERS)
         return response
-
-    def _reviewer(self, request: web.Request) -> str:
-        """Return the name of who asks; refuse who may not."""
-        if self._settings.is_local and name_in(request.headers) not in LOOPBACK:
-            raise web.HTTPForbidden(text="This desk is for this machine alone: open it by 127.0.0.1.")
-        password = self._settings.desk_password.get_secret_value()
-        if not password:
-            return "desk"
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        try:
-            user, _, told = base64.b64decode(given, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            user = told = ""
-        if scheme.lower() != "basic" or not user or not hmac.compare_digest(told.encode(), password.encode()):
-            raise web.HTTPUnauthorized(
-                text="Give your name and the password of the desk.",
-                headers={"WWW-Authenticate": 'Basic realm="weir desk", charset="UTF-8"'},
-            )
-        return user[:REVIEWER_LENGTH]
 
     async def _ask(self, make: Callable[[Asked], str]) -> web.Response:
         return _page(await asyncio.to_thread(lambda: make(Asked(self._store))))
 
     async def _overview(self, request: web.Request) -> web.Response:
-        def make(asked: Asked) -> str:
-            return pages.overview(asked, Filter.of(request.query, frozenset()))
+        wanted, roles = Filter.of(request.query, frozenset()), await health.roles(self._roles)
+        return await self._ask(lambda asked: overview.overview(asked, wanted, roles))
 
-        return await self._ask(make)
+    async def _lively(self, request: web.Request) -> web.StreamResponse:
+        wanted = Filter.of(request.query, frozenset())
+        name = wanted.link("/live")
+
+        async def make() -> str:
+            roles = await health.roles(self._roles)
+            return await asyncio.to_thread(lambda: overview.live(Asked(self._store), wanted, roles, name))
+
+        return await self._live.serve(request, name, make)
 
     async def _events(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
             known = questions.metrics(asked)
-            return pages.events(asked, Filter.of(request.query, known), known)
+            wanted = Filter.of(request.query, known)
+            rows = questions.page(asked, wanted)
+            audit_listed(request[VISITOR], rows)
+            return events.listing(asked, wanted, known, rows)
 
         return await self._ask(make)
 
     async def _event(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
-            row = self._found(asked, request.query.get("app", ""), request.query.get("id", ""))
-            return pages.event(
-                asked, row, self._token(request), "Thank you." if "judged" in request.query else ""
-            )
+            row = stored(asked, request.query.get("app", ""), request.query.get("id", ""))
+            audit_read(request[VISITOR], row)
+            thanks = "Thank you: it is kept in some seconds." if "judged" in request.query else ""
+            return events.event(asked, row, questions.scores(asked), self._token(request), thanks)
 
         return await self._ask(make)
 
     async def _review(self, request: web.Request) -> web.Response:
-        reviewer = request[REVIEWER]
-
         def make(asked: Asked) -> str:
-            waiting = questions.to_review(asked, questions.PAGE)
-            mine = self._claim(
-                [row["decision_id"] for row in waiting], reviewer, skip="skip" in request.query
-            )
-            row = next((each for each in waiting if each["decision_id"] == mine), None)
-            whole = questions.event(asked, row["app"], row["event_id"]) if row else None
-            return pages.review(asked, whole, len(waiting), self._token(request))
+            if not (token := self._token(request)):
+                return judging.review(asked, None, [], 0, None)
+            row, left = self._reviewing.next(asked, request[VISITOR].name, skip="skip" in request.query)
+            if row:
+                audit_read(request[VISITOR], row)
+            return judging.review(asked, row, events.told(asked, row) if row else [], left, token)
 
         return await self._ask(make)
 
-    def _claim(self, waiting: list[str], reviewer: str, *, skip: bool) -> str | None:
-        """Return what a reviewer is shown: what he has, or what nobody has."""
-        now = time.monotonic()
-        self._claims = {one: claim for one, claim in self._claims.items() if claim[1] > now}
-        own = [one for one in waiting if self._claims.get(one, ("",))[0] == reviewer]
-        if own and not skip:
-            return own[-1]
-        free = next((one for one in waiting if one not in self._claims), None)
-        if free is not None:
-            self._claims[free] = (reviewer, now + CLAIM_S)
-        return free
+    async def _compare(self, request: web.Request) -> web.Response:
+        def make(asked: Asked) -> str:
+            query = request.query
+            by = _one_of("by", query.get("by", sides.BY[0]), sides.BY)
+            chosen = sides.Sides(by, query.get("old", ""), query.get("new", ""))
+            default = {"since": "7d"} | dict(query)
+            return compare.compare(asked, Filter.of(default, frozenset()), chosen, questions.scores(asked))
+
+        return await self._ask(make)
+
+    async def _drift(self, request: web.Request) -> web.Response:
+        def make(asked: Asked) -> str:
+            if "id" not in request.query:
+                return drift.drift(asked, Filter.of({"since": "7d"} | dict(request.query), frozenset()))
+            row = moved.one(asked, request.query["id"])
+            if row is None:
+                raise UserError("there is no such drift")
+            return drift.one(asked, row, questions.metrics(asked))
+
+        return await self._ask(make)
+
+    async def _usage(self, request: web.Request) -> web.Response:
+        def make(asked: Asked) -> str:
+            known = questions.metrics(asked)
+            by = _one_of("by", request.query.get("by", groups.BY[0]), groups.BY)
+            return usage.usage(asked, Filter.of({"since": "7d"} | dict(request.query), known), by, known)
+
+        return await self._ask(make)
+
+    async def _policies(self, request: web.Request) -> web.Response:
+        roles = await health.roles(self._roles)
+
+        def make(asked: Asked) -> str:
+            # Not before somebody asks: what reads a policy loads all that a policy may name, 40 MB.
+            from streams.desk.pages import policy
+
+            now = policy.Draft.of(_text_of(self._policy), questions.scores(asked))
+            return policy.policy(asked, now, self._token(request), roles)
+
+        return await self._ask(make)
 
     async def _reviewed(self, request: web.Request) -> web.Response:
         await self._publish(request)
         raise web.HTTPSeeOther("/review")
 
     async def _judged(self, request: web.Request) -> web.Response:
-        feedback = await self._publish(request)
-        raise web.HTTPSeeOther(
-            "/event?" + urlencode({"app": feedback.app, "id": feedback.event_id, "judged": "1"})
-        )
+        form = await self._publish(request)
+        given = {"app": form["app"], "id": form["event_id"], "judged": "1"}
+        raise web.HTTPSeeOther("/event?" + urlencode(given))
 
-    async def _publish(self, request: web.Request) -> Feedback:
-        """Send a review. One reviewer on one event and rule has one id: a second click adds nothing."""
+    async def _publish(self, request: web.Request) -> Form:
+        form = await self._form(request)
+        app, event_id = form.get("app", ""), form.get("event_id", "")
+        row = await asyncio.to_thread(stored, Asked(self._store), app, event_id)
+        feedback = await self._reviewing.publish(row, request[VISITOR].name, form)
+        audit("judged", request[VISITOR].name, app=app, event_id=event_id, judgement=feedback.judgement)
+        return form
+
+    async def _tried(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        text, kind, token = form.get("text", ""), form.get("kind", "prompt"), form["token"]
+        _one_of("kind", kind, KINDS)
+        audit("tried a text", request[VISITOR].name, characters=len(text))
+        answer = await self._trials.check(text, kind, form.get("app", ""))
+
+        def make(_: Asked) -> str:
+            from streams.desk.pages import trial
+
+            return trial.tried(answer, token, text, kind)
+
+        return await self._ask(make)
+
+    async def _backtested(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        draft, since, app = form.get("draft", ""), form.get("since", "7d"), form.get("app", "")
+
+        def changes(asked: Asked) -> "list[Difference]":
+            from streams.desk.pages import policy
+
+            _one_of("since", since, policy.SINCE)
+            return policy.changes_of(draft, _text_of(self._policy), questions.scores(asked))
+
+        found = await asyncio.to_thread(changes, Asked(self._store))
+        audit("tried a draft", request[VISITOR].name, since=since, app=app)
+        answer = await self._trials.backtest(draft, since, app)
+
+        def make(_: Asked) -> str:
+            from streams.desk.pages import trial
+
+            return trial.backtested(answer, found, form["token"], draft, since)
+
+        return await self._ask(make)
+
+    async def _form(self, request: web.Request) -> Form:
+        """Return what a form of ours says, of a reviewer."""
         form = {name: str(value) for name, value in (await request.post()).items()}
-        if not hmac.compare_digest(form.get("token", ""), self._token(request)):
-            raise web.HTTPForbidden(text="The page is too old: load it again.")
-        app, event_id, metric = form.get("app", ""), form.get("event_id", ""), form.get("metric", "")
-        row = await asyncio.to_thread(self._found, Asked(self._store), app, event_id)
-        if metric and metric not in row["rules"]:
-            raise UserError("the event did not trip that rule")
-        feedback = make_feedback(
-            row,
-            self._decisions,
-            form.get("judgement", ""),
-            rule=metric,
-            reviewer=request[REVIEWER],
-            comment=form.get("comment", "")[:1000],
-            now_ms=wall_clock_ms(),
-        )
-        await self._producer.send(topics.FEEDBACK, [(event_id.encode(), codec.encode(feedback))])
-        # Until its row is in the store it must not be shown again.
-        self._claims[row["decision_id"]] = ("", time.monotonic() + CLAIM_S)
-        return feedback
+        self._access.require(request[VISITOR], form.get("token", ""))
+        return form
 
-    def _found(self, asked: Asked, app: str, event_id: str) -> dict[str, Any]:
-        row = questions.event(asked, app, event_id)
-        if row is None:
-            raise UserError("there is no such event, or it is not in the store yet")
-        return row
-
-    def _token(self, request: web.Request) -> str:
-        """Return what a form of ours carries, and no other site knows."""
-        return hmac.new(self._secret, request[REVIEWER].encode(), hashlib.sha256).hexdigest()
+    def _token(self, request: web.Request) -> str | None:
+        """Return what a form of ours carries; None for who may only look."""
+        visitor = request[VISITOR]
+        return self._access.token(visitor) if visitor.role == "reviewer" else None
 
 
 def _page(text: str, status: int = 200) -> web.Response:
-    return web.Response(text=text, content_type="text/html", status=status)
+    return web.Response(
+        body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8", status=status
+    )
+
+
+def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:
+    if value not in allowed:
+        raise UserError(f"{name}: one of {', '.join(allowed)}")
+    return value
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_bytes()[:MAX_BYTES].decode("utf-8", "replace")
+    except OSError as error:
+        raise UserError(f"the policy file cannot be read: {error.strerror}") from None

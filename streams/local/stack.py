@@ -93,6 +93,7 @@ class Stack:
             self._await_role(name)
             self._say(f"{name:9} http://{self._settings.http_host}:{self._role_port(name)}/metrics")
         self._say(f"          http://{self._settings.gate_listen}/v1/check judges what an app sends it")
+        self._say(f"          http://{self._settings.desk_listen}/ is the desk: open it in a browser")
 
     def run(self) -> None:
         """Supervise until `request_stop`; raise `LocalServiceError` when something cannot go on."""
@@ -152,8 +153,8 @@ class Stack:
         ports = [
             NeededPort(name, self._role_port(name), f"WEIR_{name.upper()}_PORT") for name in self._processes
         ]
-        listens = int(self._settings.gate_listen.rpartition(":")[2])
-        ports.append(NeededPort("gate", listens, "WEIR_GATE_LISTEN"))
+        for name, listen in (("gate", self._settings.gate_listen), ("desk", self._settings.desk_listen)):
+            ports.append(NeededPort(name, int(listen.rpartition(":")[2]), f"WEIR_{name.upper()}_LISTEN"))
         if self._own_store:
             port = local_port(self._settings.clickhouse, "WEIR_CLICKHOUSE")
             ports.insert(0, NeededPort("store", port, "WEIR_CLICKHOUSE"))

@@ -28,6 +28,7 @@ class Up:
             directory,
             **{f"WEIR_{n.upper()}_PORT": str(free_port()) for n in PROCESSES},
             WEIR_GATE_LISTEN=f"{HOST}:{free_port()}",
+            WEIR_DESK_LISTEN=f"{HOST}:{free_port()}",
             **options,
         )
         self.output = ""

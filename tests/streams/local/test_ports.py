@@ -115,6 +115,7 @@ def test_ctrl_c_ends_the_waiting(tmp_path: Path) -> None:
             "WEIR_GUARD_PORT": str(port.number),
             **{f"WEIR_{name.upper()}_PORT": str(free_port()) for name in PROCESSES[1:]},
             "WEIR_GATE_LISTEN": f"{HOST}:{free_port()}",
+            "WEIR_DESK_LISTEN": f"{HOST}:{free_port()}",
         }
         with subprocess.Popen(
             [sys.executable, "-m", "streams", "up", "--data", str(tmp_path / "data")],

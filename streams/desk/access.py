@@ -1,0 +1,115 @@
+"""Who may come in, and what he may do there."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+import structlog
+from aiohttp import web
+
+from streams.desk.settings import DeskSettings
+from streams.setting_types import LOOPBACK, name_in
+
+Role = Literal["viewer", "reviewer"]
+NAME_LENGTH: Final = 64
+LOCAL: Final = "desk"
+"""Who asks where nobody has to say so."""
+log = structlog.get_logger("weir.desk.audit")
+
+
+class Visitor(NamedTuple):
+    """Who asks."""
+
+    name: str
+    role: Role
+
+
+class Access:
+    """Lets in whom the settings let in.
+
+    A proxy's header is believed when it comes from a proxy; else a password counts; on this machine alone,
+    where neither is set, everybody is a reviewer.
+    """
+
+    def __init__(self, settings: DeskSettings) -> None:
+        self._settings = settings
+        self._secret = secrets.token_bytes(32)
+
+    def visitor(self, request: web.Request) -> Visitor:
+        """Return who asks; raise the HTTP error of who may not."""
+        settings = self._settings
+        # Elsewhere a name that leads here though it is not ours is DNS rebinding.
+        if settings.is_local and name_in(request.headers) not in LOOPBACK:
+            raise web.HTTPForbidden(text="This desk is for this machine alone: open it by 127.0.0.1.")
+        if settings.desk_user_header:
+            return self._named_by_proxy(request)
+        if settings.desk_password.get_secret_value():
+            return self._with_password(request)
+        return Visitor(LOCAL, "reviewer")
+
+    def token(self, visitor: Visitor) -> str:
+        """Return what a form of ours carries, and no other site knows."""
+        return hmac.new(self._secret, visitor.name.encode(), hashlib.sha256).hexdigest()
+
+    def require(self, visitor: Visitor, token: str) -> None:
+        """Raise the HTTP error of a change that is not a reviewer's, or not from a form of ours."""
+        if visitor.role != "reviewer":
+            raise web.HTTPForbidden(text="You may look here, and not change anything.")
+        if not hmac.compare_digest(token.encode(), self.token(visitor).encode()):
+            raise web.HTTPForbidden(text="The page is too old: load it again.")
+
+    def _named_by_proxy(self, request: web.Request) -> Visitor:
+        name = request.headers.get(self._settings.desk_user_header, "").strip()[:NAME_LENGTH]
+        if request.remote not in self._settings.desk_proxies or not name:
+            raise web.HTTPForbidden(text="Come by the proxy that knows who you are.")
+        named = self._settings.desk_reviewers
+        return Visitor(name, "reviewer" if not named or name in named else "viewer")
+
+    def _with_password(self, request: web.Request) -> Visitor:
+        name, given = _basic(request.headers.get("Authorization", ""))
+        passwords: tuple[tuple[Role, str], ...] = (
+            ("reviewer", self._settings.desk_password.get_secret_value()),
+            ("viewer", self._settings.desk_viewer_password.get_secret_value()),
+        )
+        for role, password in passwords:
+            if name and password and hmac.compare_digest(given.encode(), password.encode()):
+                return Visitor(name[:NAME_LENGTH], role)
+        if given:
+            audit("refused", name[:NAME_LENGTH], address=request.remote)
+        raise web.HTTPUnauthorized(
+            text="Give your name and the password of the desk.",
+            headers={"WWW-Authenticate": 'Basic realm="weir desk", charset="UTF-8"'},
+        )
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """Return name and password of Basic authentication, empty where there are none."""
+    scheme, _, given = header.partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        name, _, password = base64.b64decode(given, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return name, password
+
+
+def audit(what: str, who: str, **more: object) -> None:
+    """Log what somebody did or saw; never a text."""
+    log.info("audit", what=what, who=who, **more)
+
+
+def audit_read(visitor: Visitor, row: Mapping[str, Any]) -> None:
+    """Log who sees an event whose text was kept as it came."""
+    if row["storage"] == "full":
+        audit("read", visitor.name, app=row["app"], event_id=row["event_id"])
+
+
+def audit_listed(visitor: Visitor, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Log who sees a list with such events."""
+    if whole := [row["event_id"] for row in rows if row["storage"] == "full"]:
+        audit("listed", visitor.name, events=whole)

@@ -1,0 +1,50 @@
+"""What the pages ask the store, and the SQL that they show."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from clickhouse_connect.driver.binding import format_str
+
+from streams.store.client import Store
+
+Row = dict[str, Any]
+_PARAMETER: Final = re.compile(r"\{(\w+):(\w+)\}")
+
+
+class Found(list[Row]):
+    """The rows of a statement, and its number on the page."""
+
+    number: int = 0
+
+
+@dataclass
+class Asked:
+    """A store, and the statements that a page has sent it."""
+
+    store: Store
+    statements: list[str] = field(default_factory=list)
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Found:
+        """Return the rows of a query by column name."""
+        self.statements.append(spelled(sql, parameters or {}))
+        answer = self.store.query(sql, parameters)
+        found = Found(dict(zip(answer.columns, row, strict=True)) for row in answer.rows)
+        found.number = len(self.statements)
+        return found
+
+    def row(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Row:
+        """Return the one row of a query that always has one."""
+        [row] = self.rows(sql, parameters)
+        return row
+
+
+def spelled(sql: str, parameters: Mapping[str, Any]) -> str:
+    """Return a statement with its parameters in their places, for `weir sql`."""
+
+    def value(found: re.Match[str]) -> str:
+        given = parameters[found[1]]
+        return format_str(given) if isinstance(given, str) else str(given)
+
+    return _PARAMETER.sub(value, sql)

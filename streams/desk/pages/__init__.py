@@ -1,0 +1,1 @@
+"""The pages, a module each: what was found, as HTML."""

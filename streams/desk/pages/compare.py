@@ -1,0 +1,202 @@
+"""Two prompt versions, models, apps or periods, side by side."""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from streams.desk import statistics
+from streams.desk.asked import Asked, Found
+from streams.desk.filters import Filter
+from streams.desk.html import Child, Html, el, table
+from streams.desk.layout import page
+from streams.desk.parts import bdi, changed, choose_time, field, labelled, select, share
+from streams.desk.questions import compare as questions
+from streams.desk.questions.compare import PERIOD, Measured, Sides
+from streams.desk.statistics import Change
+
+MIX: Final = 0.1
+"""From here on the mixes of apps differ so much that it is said."""
+LEFT: Final = 0.5
+"""Where less of a change is left within the apps, it is the mix that changed."""
+
+
+class _Compared(NamedTuple):
+    measured: Measured
+    before: statistics.Moments
+    after: statistics.Moments
+    crude: Change | None
+    adjusted: Change | None
+    effect: float | None
+
+    @property
+    def of_the_mix(self) -> bool:
+        """Whether what differs overall does not differ within the apps, or the other way round."""
+        if self.crude is None or self.adjusted is None or not self.crude.sure:
+            return False
+        return self.adjusted.value / self.crude.value < LEFT
+
+
+def compare(asked: Asked, wanted: Filter, sides: Sides, scores: Iterable[str]) -> str:
+    """Return the comparison, or what there is to compare."""
+    choices = questions.choices(asked, wanted, sides.by)
+    sides = _completed(sides, choices)
+    content: list[Child] = [_form(wanted, sides, choices), _links(wanted, sides)]
+    if sides.by == PERIOD or (sides.old and sides.new and sides.old != sides.new):
+        content += _compared(asked, wanted, sides, sorted(scores))
+    else:
+        content.append(
+            el("p", {"class": "notice"}, "There are no two to compare in this time: choose more time.")
+        )
+    return page("Compare", "/compare", asked, *content)
+
+
+def _completed(sides: Sides, choices: Found) -> Sides:
+    """Return both sides; those of which nothing is said are the two most frequent, the newer one second."""
+    frequent = sorted((row["value"] for row in choices[:2]), key=str)
+    if sides.by == PERIOD or (sides.old and sides.new) or len(frequent) < 2:
+        return sides
+    return Sides(sides.by, sides.old or frequent[0], sides.new or frequent[1])
+
+
+def _links(wanted: Filter, sides: Sides) -> Html:
+    more = {"by": sides.by, "old": sides.old, "new": sides.new}
+    return choose_time(wanted, "/compare", **more)
+
+
+def _form(wanted: Filter, sides: Sides, choices: Found) -> Html:
+    known = [el("option", {"value": row["value"]}) for row in choices]
+    given = {**wanted.values, "since": wanted.since}
+    kept = {name: value for name, value in given.items() if name not in ("app", "kind")}
+    both = [
+        labelled(name, field(key, value, list="choices"))
+        for name, key, value in (("Before", "old", sides.old), ("After", "new", sides.new))
+    ]
+    return el(
+        "form",
+        {"method": "get", "action": "/compare", "class": "filter"},
+        (el("input", {"type": "hidden", "name": name, "value": value}) for name, value in kept.items()),
+        select("by", questions.BY, sides.by, "What differs"),
+        both if sides.by != PERIOD else None,
+        el("datalist", {"id": "choices"}, known),
+        labelled("Only app", field("app", wanted.values.get("app", ""))),
+        select("kind", ("", "prompt", "completion"), wanted.values.get("kind", "")),
+        el("button", {"type": "submit"}, "Compare"),
+    )
+
+
+def _compared(asked: Asked, wanted: Filter, sides: Sides, scores: list[str]) -> list[Child]:
+    rows = questions.measure(asked, wanted, sides, scores)
+    times = questions.times(asked, wanted, sides)
+    names = _names(wanted, sides)
+    if len({row["side"] for row in rows}) < 2:
+        return [el("p", {"class": "notice"}, "One of the two has no events in this time.")]
+    mix = questions.mix(rows)
+    found = _measured(questions.measured(rows, scores))
+    return [
+        _warning(mix, found, names),
+        _sizes(times, names),
+        _metrics(found, names, rows.number),
+        el(
+            "p", {"class": "none"},
+            "Of latency, tokens, cost and other amounts the change is a ratio, of all else a difference. "
+            "The intervals of a column hold together at 95 %, however often one looks. Adjusted: as if both "
+            "sides had the same mix of apps and kinds. Effect: the difference in standard deviations; 0.2 is "
+            "small, 0.8 large.",
+        ),
+        _apps(mix, names, rows.number),
+    ]  # fmt: skip
+
+
+def _names(wanted: Filter, sides: Sides) -> tuple[str, str]:
+    if sides.by == PERIOD:
+        return f"the {wanted.since} before", f"the last {wanted.since}"
+    return sides.old, sides.new
+
+
+def _measured(found: list[Measured]) -> list[_Compared]:
+    level = statistics.LEVEL / max(1, len(found))
+    compared = [_one(each, level) for each in found]
+    return sorted(compared, key=lambda each: (not (each.crude and each.crude.sure), -abs(each.effect or 0.0)))
+
+
+def _one(measured: Measured, level: float) -> _Compared:
+    before, after = (statistics.sum_up(each[side] for each in measured.strata.values()) for side in (0, 1))
+    sort = measured.sort
+    crude = statistics.change(
+        statistics.estimate(before, sort), statistics.estimate(after, sort), sort, level
+    )
+    alike = statistics.adjusted(measured.strata.values(), sort)
+    return _Compared(
+        measured, before, after, crude,
+        statistics.change(*alike, sort, level) if alike else None,
+        statistics.effect(before, after),
+    )  # fmt: skip
+
+
+def _warning(mix: dict[str, tuple[int, int]], found: list[_Compared], names: tuple[str, str]) -> Html | None:
+    apart = statistics.mix(mix)
+    doubted = [each.measured.name for each in found if each.of_the_mix]
+    if apart < MIX and not doubted:
+        return None
+    said = f"{names[0]} and {names[1]} have different mixes of apps: {apart:.0%} of the events differ. "
+    of_mix = f"What differs by the mix alone, and not so within the apps: {', '.join(doubted)}. "
+    return el(
+        "p",
+        {"class": "notice warning", "role": "note"},
+        said if apart >= MIX else "",
+        of_mix if doubted else "",
+        "Trust the adjusted change, or choose one app.",
+    )
+
+
+def _sizes(times: Found, names: tuple[str, str]) -> Html:
+    by_side = {row["side"]: row for row in times}
+    return table(
+        ("", "Events", "Cost $", "Cost $ per 1,000", "Latency ms, median", "Latency ms, 99 %"),
+        (
+            (
+                el("b", None, bdi(name)), row["events"], row["cost"],
+                (row["cost"] or 0) / row["events"] * 1000, row["median"], row["slow"],
+            )
+            for side, name in enumerate(names)
+            if (row := by_side.get(side))
+        ),
+        "Both sides",
+        times.number,
+    )  # fmt: skip
+
+
+def _metrics(found: list[_Compared], names: tuple[str, str], sql: int) -> Html:
+    return table(
+        ("Metric", bdi(names[0]), bdi(names[1]), "Change", "Adjusted", "Effect", ""),
+        (
+            (
+                each.measured.name,
+                _level(each, each.before.mean),
+                _level(each, each.after.mean),
+                changed(each.crude, each.measured.sort),
+                changed(each.adjusted, each.measured.sort),
+                "" if each.effect is None else f"{each.effect:+.2f}",
+                "mix of apps" if each.of_the_mix else "differs" if each.crude and each.crude.sure else "",
+            )
+            for each in found
+        ),
+        "Metrics, what surely differs first",
+        sql,
+    )
+
+
+def _level(each: _Compared, mean: float) -> str:
+    if each.measured.name in (*questions.RATES, questions.REFUSED):
+        return f"{mean:.2%}"
+    return f"{mean:,.0f}" if abs(mean) >= 100 else f"{mean:.3g}"
+
+
+def _apps(mix: dict[str, tuple[int, int]], names: tuple[str, str], sql: int) -> Html:
+    whole = [sum(each[side] for each in mix.values()) for side in (0, 1)]
+    largest = sorted(mix.items(), key=lambda each: -sum(each[1]))[:20]
+    return table(
+        ("App", bdi(names[0]), bdi(names[1])),
+        ((bdi(app), share(old, whole[0]), share(new, whole[1])) for app, (old, new) in largest),
+        "Mix of apps",
+        sql,
+    )

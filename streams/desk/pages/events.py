@@ -1,0 +1,238 @@
+"""Events: the list, and one of them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from streams.desk.asked import Asked, Found, Row
+from streams.desk.filters import Filter
+from streams.desk.highlight import highlighted
+from streams.desk.html import Child, Html, behind, el, table
+from streams.desk.layout import page
+from streams.desk.pages.judging import judging_form
+from streams.desk.parts import badge, bdi, choose_time, filter_form, listed, when
+from streams.desk.questions import events as questions
+
+KNOWN: Final = (
+    "timestamp", "app", "event_id", "kind", "request_id", "conversation_id", "tenant", "environment", "model",
+    "provider", "prompt_name", "prompt_version", "user", "chain", "step", "finish_reason", "latency_ms",
+    "ttft_ms", "prompt_tokens", "completion_tokens", "cost", "trace_id", "span_id", "storage", "pii_types",
+    "failed", "degraded", "policy_version", "policy_hash", "detectors_hash", "decision_id",
+    "decision_latency_ms", "metadata",
+)  # fmt: skip
+"""What an event's page shows beside text, rules and scores."""
+_FILTERS: Final = frozenset(("app", "model", "prompt_version", "user", "conversation_id", "tenant"))
+
+
+def listing(asked: Asked, wanted: Filter, metrics: Iterable[str], found: Found) -> str:
+    """Return a page of events: those that were found, without the one too many."""
+    older = None
+    if len(found) > questions.PAGE:
+        before = f"{found[questions.PAGE - 1]['timestamp']:%Y-%m-%d %H:%M:%S.%f}"
+        older = el(
+            "p", None, el("a", {"href": wanted.link("/events", before=before), "rel": "next"}, "Older")
+        )
+    return page(
+        "Events",
+        "/events",
+        asked,
+        choose_time(wanted, "/events"),
+        filter_form(wanted, metrics),
+        listed(found, "Events", wanted.metric, most=questions.PAGE),
+        older,
+    )
+
+
+def event(asked: Asked, row: Row, known: frozenset[str], token: str | None, message: str = "") -> str:
+    """Return one event: what it says, what was decided, why, and what stands around it.
+
+    `token` is None for who may not judge.
+    """
+    notice = el("p", {"class": "notice", "role": "status"}, message) if message else None
+    return page(
+        "Event",
+        "/events",
+        asked,
+        notice,
+        *told(asked, row),
+        judging_form(row, token, "/judge") if token else None,
+        _opinions(asked, row),
+        _conversation(asked, row),
+        _similar(asked, row, known),
+        _fields(row),
+    )
+
+
+def told(asked: Asked, row: Row) -> list[Child]:
+    """Return text, rules and scores of an event, and where in the text the evidence is."""
+    evidence = questions.evidence(asked, row["app"], row["event_id"])
+    return [
+        el(
+            "p", None, badge(row["action"]), f" {row['kind']} of ", bdi(row["app"]), ", ",
+            when(row["timestamp"]), " UTC",
+        ),
+        _why(row),
+        el("h2", None, "Text", behind(evidence.number)),
+        _text(row, evidence),
+        *_rest(row),
+        _rules(row),
+        _evidence(evidence),
+        _scores(row),
+    ]  # fmt: skip
+
+
+def _why(row: Row) -> Html:
+    """Return in a sentence why it was decided so."""
+    enforced = [
+        (rule, metric, score, failed)
+        for rule, mode, metric, score, failed in zip(
+            row["rules"], row["rule_modes"], row["rule_metrics"], row["rule_scores"], row["rule_failed"],
+            strict=True,
+        )
+        if mode == "enforce"
+    ]  # fmt: skip
+    if not enforced:
+        shadow = " (rules in shadow did hit)" if row["rules"] else ""
+        return el("p", {"class": "why"}, f"No rule in force hit{shadow}: it was allowed.")
+    reasons = [
+        f"{rule} (its detector failed)" if failed else f"{rule} ({metric} {score:.2f})" if metric else rule
+        for rule, metric, score, failed in enforced
+    ]
+    return el("p", {"class": "why"}, f"Why {row['action']}: ", bdi("; ".join(reasons)), ".")
+
+
+def _text(row: Row, evidence: Found) -> Html:
+    text = row["text"]
+    shown: Child = (
+        highlighted(text, evidence, row["storage"])
+        if text
+        else f"Its text is not kept (storage: {row['storage']})."
+    )
+    return el(
+        "pre", {"class": "text", "tabindex": "0", "role": "region", "aria-label": "Text of the event"},
+        el("bdi", None, shown),
+    )  # fmt: skip
+
+
+def _rest(row: Row) -> list[Html]:
+    """Return the other texts that came with it, folded."""
+    tools = [f"{call['name']}({call['arguments']})" for call in map(_call, row["tool_calls"])]
+    texts = (
+        ("System prompt", [row["system_prompt"]] if row["system_prompt"] else []),
+        ("Contexts", row["contexts"]),
+        ("Tool calls", tools),
+    )
+    return [
+        el(
+            "details",
+            None,
+            el("summary", None, f"{name} ({len(given):,})"),
+            (el("pre", {"class": "text", "tabindex": "0"}, bdi(text)) for text in given),
+        )
+        for name, given in texts
+        if given
+    ]
+
+
+def _call(given: Any) -> Mapping[str, str]:
+    return given if isinstance(given, Mapping) else {"name": given[0], "arguments": given[1]}
+
+
+def _rules(row: Row) -> Html:
+    rules = zip(
+        row["rules"], row["rule_actions"], row["rule_severities"], row["rule_modes"], row["rule_metrics"],
+        row["rule_scores"], row["rule_failed"], strict=True,
+    )  # fmt: skip
+    return table(
+        ("Rule", "Action", "Severity", "Mode", "Metric", "Score"),
+        (
+            (
+                el("a", {"href": Filter(since="7d", rule=name).link("/events")}, bdi(name)), badge(action),
+                severity, mode, metric, "its detector failed" if failed else score,
+            )
+            for name, action, severity, mode, metric, score, failed in rules
+        ),
+        "Rules that hit",
+    )  # fmt: skip
+
+
+def _evidence(found: Found) -> Html | None:
+    if not found:
+        return None
+    return table(
+        ("Metric", "Kind", "What", "Weight"),
+        ((each["metric"], each["label"], bdi(each["text"][:300]), each["weight"]) for each in found),
+        "What the scores rest on",
+        found.number,
+    )
+
+
+def _scores(row: Row) -> Html:
+    scores = sorted(
+        (
+            (name, value)
+            for name, value in row.items()
+            if isinstance(value, float) and name not in questions.FIXED
+        ),
+        key=lambda each: (each[1] > 1, -each[1]),
+    )
+    return el(
+        "details",
+        {"open": ""},
+        el("summary", None, "Scores"),
+        table(
+            ("Metric", "Score", ""),
+            ((name, value, _meter(name, value)) for name, value in scores if value),
+            "Scores, the highest first",
+        ),
+    )
+
+
+def _meter(name: str, value: float) -> Html | None:
+    if value > 1:
+        return None
+    given = {"min": "0", "max": "1", "value": f"{value:.3f}", "aria-label": name}
+    return el("meter", given, f"{value:.2f}")
+
+
+def _opinions(asked: Asked, row: Row) -> Html:
+    found = questions.opinions(asked, row["app"], row["event_id"])
+    return table(
+        ("Time", "Reviewer", "Judgement", "Of", "Comment"),
+        (
+            (when(o["timestamp"]), bdi(o["reviewer"]), o["judgement"], bdi(o["metric"]), bdi(o["comment"]))
+            for o in found
+        ),
+        "Reviews",
+        found.number,
+    )
+
+
+def _conversation(asked: Asked, row: Row) -> Html | None:
+    if not row["conversation_id"]:
+        return None
+    return listed(questions.conversation(asked, row["app"], row["conversation_id"]), "The conversation")
+
+
+def _similar(asked: Asked, row: Row, known: frozenset[str]) -> Html:
+    found = questions.similar(asked, row, known)
+    for each in found:
+        each["score"] = "the same text" if each["same"] else f"{each['apart'] ** 0.5:.3f}"
+    return listed(found, "Similar events of this app", "Distance of scores")
+
+
+def _fields(row: Row) -> Html:
+    return table(
+        ("Field", "Value"),
+        ((name, _value(name, value)) for name in KNOWN if (value := row.get(name)) not in ("", None, [], {})),
+        "What is known of it",
+    )
+
+
+def _value(name: str, value: Any) -> Child:
+    if name in _FILTERS:
+        return el("a", {"href": Filter(since="7d", values={name: value}).link("/events")}, bdi(value))
+    if isinstance(value, Mapping):
+        return el(
+            "ul", {"class": "plain"}, (el("li", None, bdi(f"{key} = {text}")) for key, text in value.items())
+        )
+    return bdi(", ".join(value) if isinstance(value, list) else str(value))

@@ -1,0 +1,133 @@
+"""What happens now."""
+
+from streams.desk import chart
+from streams.desk.asked import Asked, Found
+from streams.desk.filters import SPANS, Filter
+from streams.desk.health import RoleHealth
+from streams.desk.html import Child, Html, behind, el, table
+from streams.desk.layout import page, statements
+from streams.desk.parts import badge, bdi, choose_time, event_path, share, when
+from streams.desk.questions import drift
+from streams.desk.questions import overview as questions
+
+ALERTS = 10
+_ACTIONS = (
+    ("Blocked", "blocked", "block"), ("Escalated", "escalated", "escalate"),
+    ("Redacted", "redacted", "redact"), ("Flagged", "flagged", "flag"),
+)  # fmt: skip
+
+
+def overview(asked: Asked, wanted: Filter, roles: list[RoleHealth]) -> str:
+    """Return what happened in a time; `desk.js` keeps it up to date."""
+    source = wanted.link("/live")
+    return page("Overview", "/", None, choose_time(wanted, "/"), live(asked, wanted, roles, source))
+
+
+def live(asked: Asked, wanted: Filter, roles: list[RoleHealth], source: str) -> Html:
+    """Return the part of the page that changes."""
+    return el(
+        "div",
+        {"id": "live", "data-source": source},
+        _tiles(asked, wanted),
+        _course(asked, wanted),
+        el("div", {"class": "two"}, _alerts(asked, wanted), _rules(asked, wanted)),
+        _apps(asked, wanted),
+        _roles(roles),
+        statements(asked),
+    )
+
+
+def _tiles(asked: Asked, wanted: Filter) -> Html:
+    numbers = questions.totals(asked, wanted)
+    events = numbers["events"]
+    tiles = [
+        _tile("Events", events, wanted.link("/events")),
+        *(
+            _tile(name, share(numbers[column], events), wanted.link("/events", action=action), action)
+            for name, column, action in _ACTIONS
+        ),
+        _tile("Not fully judged", numbers["incomplete"], None),
+        _tile("Decision, 99 %", f"{numbers['p99'] or 0:,.0f} ms" if events else "none", None),
+        _tile("Cost", f"{numbers['cost'] or 0:,.2f} $", wanted.link("/usage")),
+    ]
+    return el("ul", {"class": "tiles"}, tiles)
+
+
+def _tile(name: str, value: Child, link: str | None, action: str = "") -> Html:
+    number = el("a", {"href": link}, value) if link else el("span", None, value)
+    return el("li", None, el("span", {"class": f"name action {action}" if action else "name"}, name), number)
+
+
+def _course(asked: Asked, wanted: Filter) -> Html:
+    rows = questions.by_time(asked, wanted)
+    return el("div", None, chart.bars(rows, SPANS[wanted.since], "Events by action", behind(rows.number)))
+
+
+def _rules(asked: Asked, wanted: Filter) -> Html:
+    rows = questions.rules(asked, wanted)
+    return table(
+        ("Rule", "Mode", "Hits", "Right", "Wrong"),
+        (
+            (
+                el("a", {"href": wanted.link("/events", rule=row["rule"])}, row["rule"]),
+                row["mode"], row["hits"], row["agreed"], row["wrong"],
+            )
+            for row in rows
+        ),
+        "Rules that hit, and what reviewers said",
+        rows.number,
+    )  # fmt: skip
+
+
+def _apps(asked: Asked, wanted: Filter) -> Html:
+    rows = questions.by_app(asked, wanted)
+    return table(
+        ("App", "Model", "Events", "Blocked", "Cost $", "Latency ms, median"),
+        (
+            (
+                el("a", {"href": wanted.link("/", app=row["app"])}, bdi(row["app"])),
+                bdi(row["model"]), row["events"], share(row["blocked"], row["events"]), row["cost"],
+                row["latency_ms"],
+            )
+            for row in rows
+        ),
+        "Apps and models",
+        rows.number,
+    )  # fmt: skip
+
+
+def _alerts(asked: Asked, wanted: Filter) -> Html:
+    return alerts_table(drift.alerts(asked, wanted, ALERTS), "Last alerts")
+
+
+def alerts_table(rows: Found, caption: str) -> Html:
+    """Return alerts with what they are about."""
+    return table(
+        ("Time", "Severity", "App", "What"),
+        (
+            (
+                when(row["timestamp"]),
+                el("span", {"class": f"severity {row['severity']}"}, row["severity"]),
+                bdi(row["app"]),
+                el("a", {"href": event_path(row)}, title) if row["event_id"] else title,
+            )
+            for row in rows
+            for title in [el("bdi", {"class": "long"}, row["title"])]
+        ),
+        caption,
+        rows.number,
+        cards=True,
+    )
+
+
+def _roles(roles: list[RoleHealth]) -> Html | None:
+    if not roles:
+        return None
+    return table(
+        ("Role", "State", "Behind", "Why"),
+        (
+            (role.name, badge(role.state), role.lag if role.lag is not None else "", bdi(role.why))
+            for role in roles
+        ),
+        "Roles",
+    )

@@ -1,0 +1,142 @@
+"""Two sides of events, measured alike."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from streams.desk.asked import Asked, Found, Row
+from streams.desk.filters import SPANS, Filter
+from streams.desk.questions.events import FIXED, sort_of
+from streams.desk.statistics import Moments, Sort
+
+BY: Final = ("prompt_version", "model", "app", "tenant", "environment", "period")
+PERIOD: Final = "period"
+RATES: Final = {
+    "blocked": "action = 'block'", "escalated": "action = 'escalate'", "redacted": "action = 'redact'",
+    "flagged": "action = 'flag'",
+}  # fmt: skip
+"""Shares of all events."""
+REFUSED: Final = "refused"
+"""Share of the completions with a score of `refusal` from 0.5."""
+_AMOUNTS: Final = FIXED - {"decision_latency_ms"}
+
+
+class Sides(NamedTuple):
+    """What is compared."""
+
+    by: str
+    old: str
+    new: str
+
+
+class Measured(NamedTuple):
+    """A metric on both sides, app by app and kind by kind."""
+
+    name: str
+    sort: Sort
+    strata: dict[tuple[str, str], tuple[Moments, Moments]]
+
+
+def choices(asked: Asked, wanted: Filter, by: str) -> Found:
+    """Return what there is to compare, the most frequent first; of periods nothing."""
+    if by == PERIOD:
+        return Found()
+    where, given = wanted.where()
+    return asked.rows(
+        f"SELECT {by} AS value, count() AS events, max(timestamp) AS latest FROM events WHERE {where} "
+        "GROUP BY value ORDER BY events DESC LIMIT 50",
+        given,
+    )
+
+
+def measure(asked: Asked, wanted: Filter, sides: Sides, scores: Iterable[str]) -> Found:
+    """Return, by side, app and kind, the events and of each metric how many, their sum and squares."""
+    where, given, side = _sides(wanted, sides)
+    numbers = [*sorted(scores), *sorted(_AMOUNTS)]
+    wide = [f"toFloat64({name})" for name in numbers]
+    parts = [
+        f"count({name}), sum({value}), sum({value} * {value}), min({name}), max({name})"
+        for name, value in zip(numbers, wide, strict=True)
+    ]
+    rates = [f"countIf({condition}) AS {name}" for name, condition in RATES.items()]
+    refused = ["countIf(refusal >= 0.5) AS refused"] if "refusal" in numbers else []
+    aliases = [_aliased(part, number) for number, part in enumerate(parts)]
+    return asked.rows(
+        f"SELECT {side} AS side, app, kind, count() AS events, {', '.join([*rates, *refused, *aliases])} "
+        f"FROM events WHERE {where} GROUP BY side, app, kind ORDER BY side, events DESC LIMIT 1000",
+        given,
+    )
+
+
+def times(asked: Asked, wanted: Filter, sides: Sides) -> Found:
+    """Return latency's quantiles and the whole cost, by side."""
+    where, given, side = _sides(wanted, sides)
+    return asked.rows(
+        f"SELECT {side} AS side, count() AS events, sum(cost) AS cost, "
+        "quantileTDigest(0.5)(latency_ms) AS median, quantileTDigest(0.99)(latency_ms) AS slow, "
+        f"min(timestamp) AS first, max(timestamp) AS last FROM events WHERE {where} "
+        "GROUP BY side ORDER BY side",
+        given,
+    )
+
+
+def measured(rows: Iterable[Row], scores: Iterable[str]) -> list[Measured]:
+    """Return each metric that both sides have, rates first."""
+    rows, names = list(rows), [*sorted(scores), *sorted(_AMOUNTS)]
+    found = [_of_rate(name, rows, "events") for name in RATES]
+    if "refusal" in names and rows:
+        found.append(_of_rate(REFUSED, rows, f"n{names.index('refusal')}"))
+    for number, name in enumerate(names):
+        strata: dict[tuple[str, str], list[Moments]] = defaultdict(lambda: [Moments(0, 0.0, 0.0)] * 2)
+        for row in rows:
+            moments = Moments(row[f"n{number}"], row[f"s{number}"] or 0.0, row[f"q{number}"] or 0.0)
+            strata[row["app"], row["kind"]][row["side"]] = moments
+        found.append(Measured(name, _sort(name, rows, number), _paired(strata)))
+    return [each for each in found if all(_count(each, side) for side in (0, 1))]
+
+
+def mix(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
+    """Return the events of each app on both sides."""
+    found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for row in rows:
+        found[row["app"]][row["side"]] += row["events"]
+    return {app: (old, new) for app, (old, new) in found.items()}
+
+
+def _sides(wanted: Filter, sides: Sides) -> tuple[str, dict[str, Any], str]:
+    """Return condition, parameters, and SQL that is 0 on the old side and 1 on the new one."""
+    if sides.by == PERIOD:
+        where, given = wanted.where(hours=2 * SPANS[wanted.since])
+        return where, given, f"timestamp >= now64(3, 'UTC') - INTERVAL {SPANS[wanted.since]} HOUR"
+    where, given = wanted.where()
+    given |= {"old": sides.old, "new": sides.new}
+    return (
+        f"{where} AND {sides.by} IN ({{old:String}}, {{new:String}})", given, f"{sides.by} = {{new:String}}"
+    )  # fmt: skip
+
+
+def _aliased(part: str, number: int) -> str:
+    return ", ".join(
+        f"{sql} AS {letter}{number}" for sql, letter in zip(part.split(", "), "nsqlh", strict=True)
+    )
+
+
+def _of_rate(name: str, rows: list[Row], whole: str) -> Measured:
+    strata: dict[tuple[str, str], list[Moments]] = defaultdict(lambda: [Moments(0, 0.0, 0.0)] * 2)
+    for row in rows:
+        strata[row["app"], row["kind"]][row["side"]] = Moments(row[whole], row[name], row[name])
+    return Measured(name, "share", _paired(strata))
+
+
+def _sort(name: str, rows: list[Row], number: int) -> Sort:
+    low = min((row[f"l{number}"] for row in rows if row[f"l{number}"] is not None), default=None)
+    high = max((row[f"h{number}"] for row in rows if row[f"h{number}"] is not None), default=None)
+    return sort_of(name, low, high)
+
+
+def _paired(strata: dict[tuple[str, str], list[Moments]]) -> dict[tuple[str, str], tuple[Moments, Moments]]:
+    return {key: (old, new) for key, (old, new) in strata.items()}
+
+
+def _count(measured: Measured, side: int) -> int:
+    return sum(each[side].size for each in measured.strata.values())

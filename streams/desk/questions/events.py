@@ -1,0 +1,120 @@
+"""Events: lists of them, one, and what stands around it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from streams.desk.asked import Asked, Found, Row
+from streams.desk.filters import Filter
+from streams.desk.statistics import Sort
+
+PAGE: Final = 50
+FIXED: Final = frozenset(
+    ("prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost", "decision_latency_ms")
+)
+"""Numbers that are no scores."""
+COLUMNS: Final = (
+    "timestamp, app, event_id, kind, action, rules, rule_modes, model, user, conversation_id, "
+    "substringUTF8(text, 1, 400) AS text, storage"
+)
+_MOST_COMPARED: Final = 8
+
+
+def metrics(asked: Asked) -> frozenset[str]:
+    """Return the metrics that there are columns for, and the numbers that apps give."""
+    return scores(asked) | FIXED
+
+
+def scores(asked: Asked) -> frozenset[str]:
+    """Return the metrics that there are columns for."""
+    sql = (
+        "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'events_log' "
+        "AND type = 'Nullable(Float32)'"
+    )
+    return frozenset(row["name"] for row in asked.rows(sql))
+
+
+def sort_of(metric: str, low: float | None, high: float | None) -> Sort:
+    """Return how a metric is compared, by its name and by the values that there are."""
+    if metric in FIXED:
+        return "amount"
+    if low is None or high is None or low < 0:
+        return "score"
+    return "share" if high <= 1 else "amount"
+
+
+def page(asked: Asked, wanted: Filter) -> Found:
+    """Return a page of events, the newest first, and one more if there is one."""
+    where, given = wanted.where()
+    score = f", {wanted.metric} AS score" if wanted.metric else ""
+    return asked.rows(
+        f"SELECT {COLUMNS}{score} FROM events WHERE {where} "
+        f"ORDER BY timestamp DESC, event_id LIMIT {PAGE + 1}",
+        given,
+    )
+
+
+def event(asked: Asked, app: str, event_id: str) -> Row | None:
+    """Return all of one event; None where there is none."""
+    found = asked.rows(
+        "SELECT * FROM events WHERE app = {app:String} AND event_id = {id:String} "
+        "ORDER BY timestamp DESC LIMIT 1",
+        {"app": app, "id": event_id},
+    )
+    return found[0] if found else None
+
+
+def evidence(asked: Asked, app: str, event_id: str) -> Found:
+    """Return what the alerts on an event rest on."""
+    return asked.rows(
+        "SELECT rule, piece.1 AS detector, piece.2 AS metric, piece.3 AS label, piece.4 AS start, "
+        "piece.5 AS end, piece.6 AS weight, piece.7 AS text FROM alerts ARRAY JOIN evidence AS piece "
+        "WHERE app = {app:String} AND event_id = {id:String} LIMIT 200",
+        {"app": app, "id": event_id},
+    )
+
+
+def conversation(asked: Asked, app: str, conversation_id: str) -> Found:
+    """Return the events of a conversation in order, at most 50."""
+    return asked.rows(
+        f"SELECT {COLUMNS} FROM events WHERE app = {{app:String}} AND conversation_id = {{id:String}} "
+        "ORDER BY timestamp LIMIT 50",
+        {"app": app, "id": conversation_id},
+    )
+
+
+def similar(asked: Asked, row: Mapping[str, Any], known: frozenset[str]) -> Found:
+    """Return events of the app, of a month, with the same text or the nearest scores: the same text first.
+
+    Near is the Euclidean distance of the scores that are highest in the event, where both have them.
+    """
+    own = {name: value for name in known - FIXED if (value := row.get(name)) is not None and 0 < value <= 1}
+    highest = sorted(own, key=lambda name: -own[name])[:_MOST_COMPARED]
+    distance = " + ".join(f"pow(ifNull({name}, 0) - {own[name]:.6f}, 2)" for name in highest) or "0"
+    return asked.rows(
+        f"SELECT {COLUMNS}, text_hash != '' AND text_hash = {{hash:String}} AS same, {distance} AS apart "
+        "FROM events WHERE app = {app:String} AND kind = {kind:String} AND event_id != {id:String} "
+        "AND timestamp >= now64(3, 'UTC') - INTERVAL 30 DAY ORDER BY same DESC, apart LIMIT 8",
+        {"app": row["app"], "kind": row["kind"], "id": row["event_id"], "hash": row["text_hash"]},
+    )
+
+
+def opinions(asked: Asked, app: str, event_id: str) -> Found:
+    """Return what reviewers have said of an event."""
+    return asked.rows(
+        "SELECT timestamp, reviewer, judgement, metric, comment FROM feedback "
+        "WHERE app = {app:String} AND event_id = {id:String} ORDER BY timestamp",
+        {"app": app, "id": event_id},
+    )
+
+
+def to_review(asked: Asked, most: int) -> Found:
+    """Return events of the last week that nobody has judged: what waits for a person first, then what was
+    enforced, then what was flagged, and one allowed event in a hundred, so that misses are seen too.
+    """
+    return asked.rows(
+        "SELECT app, event_id, decision_id FROM events WHERE timestamp >= now64(3, 'UTC') - INTERVAL 7 DAY "
+        "AND (action != 'allow' OR cityHash64(decision_id) % 100 = 0) "
+        "AND (app, event_id) NOT IN (SELECT app, event_id FROM feedback) "
+        "ORDER BY indexOf(['escalate', 'block', 'redact', 'flag', 'allow'], action), cityHash64(decision_id) "
+        f"LIMIT {most}"
+    )

@@ -1,0 +1,54 @@
+"""What happened in a time."""
+
+from streams.desk.asked import Asked, Found, Row
+from streams.desk.chart import step_s
+from streams.desk.filters import SPANS, Filter
+
+
+def totals(asked: Asked, wanted: Filter) -> Row:
+    """Return the numbers at the top."""
+    where, given = wanted.where()
+    return asked.row(
+        "SELECT count() AS events, countIf(action = 'block') AS blocked, "
+        "countIf(action = 'escalate') AS escalated, countIf(action = 'redact') AS redacted, "
+        "countIf(action = 'flag') AS flagged, "
+        "countIf(notEmpty(failed) OR notEmpty(degraded)) AS incomplete, sum(cost) AS cost, "
+        "quantileTDigest(0.99)(decision_latency_ms) AS p99, max(timestamp) AS latest "
+        f"FROM events WHERE {where}",
+        given,
+    )
+
+
+def by_time(asked: Asked, wanted: Filter) -> Found:
+    """Return events by action in equal times, those without events left out."""
+    where, given = wanted.where()
+    return asked.rows(
+        f"SELECT toStartOfInterval(timestamp, INTERVAL {step_s(SPANS[wanted.since])} SECOND) AS moment, "
+        f"action, count() AS events FROM events WHERE {where} GROUP BY moment, action ORDER BY moment",
+        given,
+    )
+
+
+def rules(asked: Asked, wanted: Filter) -> Found:
+    """Return the rules that were hit, with what reviewers said of those events last."""
+    where, given = wanted.where()
+    return asked.rows(
+        "SELECT rule, mode, count() AS hits, countIf(judgement = 'correct') AS agreed, "
+        "countIf(judgement = 'false_positive') AS wrong FROM "
+        f"(SELECT app, event_id, rules, rule_modes FROM events WHERE {where} AND notEmpty(rules)) AS e "
+        "LEFT JOIN (SELECT app, event_id, argMax(judgement, timestamp) AS judgement "
+        "FROM feedback GROUP BY app, event_id) AS f ON e.app = f.app AND e.event_id = f.event_id "
+        "ARRAY JOIN rules AS rule, rule_modes AS mode GROUP BY rule, mode ORDER BY hits DESC LIMIT 30",
+        given,
+    )
+
+
+def by_app(asked: Asked, wanted: Filter) -> Found:
+    """Return events, blocks and cost by app and model."""
+    where, given = wanted.where()
+    return asked.rows(
+        "SELECT app, model, count() AS events, countIf(action = 'block') AS blocked, sum(cost) AS cost, "
+        f"quantileTDigest(0.5)(latency_ms) AS latency_ms FROM events WHERE {where} "
+        "GROUP BY app, model ORDER BY events DESC LIMIT 30",
+        given,
+    )

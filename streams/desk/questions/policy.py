@@ -1,0 +1,34 @@
+"""Which policies decided, and how the policy changed."""
+
+from typing import Final
+
+from streams.desk.asked import Asked, Found
+
+CHANGES: Final = "policy_changes"
+
+
+def in_force(asked: Asked) -> Found:
+    """Return the policies that decided the events of the last 90 days, the last first."""
+    return asked.rows(
+        "SELECT policy_version, policy_hash, min(decided_at) AS first, max(decided_at) AS last, "
+        "count() AS events, countIf(action != 'allow') AS acted, countIf(action = 'block') AS blocked "
+        "FROM events WHERE timestamp >= now64(3, 'UTC') - INTERVAL 90 DAY "
+        "GROUP BY policy_version, policy_hash ORDER BY last DESC LIMIT 50"
+    )
+
+
+def changes(asked: Asked) -> Found:
+    """Return what came into force, was refused, demoted and restored, the last first."""
+    return asked.rows(
+        f"SELECT timestamp, what, by, rule, policy_name, policy_version, policy_hash, rules, reason "
+        f"FROM {CHANGES} ORDER BY timestamp DESC, change_id LIMIT 100"
+    )
+
+
+def keeps_changes(asked: Asked) -> bool:
+    """Return whether the store has the table: that of an older weir gets it by `weir migrate`."""
+    found = asked.row(
+        "SELECT count() AS tables FROM system.tables "
+        f"WHERE database = currentDatabase() AND name = '{CHANGES}'"
+    )
+    return bool(found["tables"])

@@ -1,0 +1,109 @@
+"""Debian's chromium, driven: tests in here are skipped where it is not, or where Playwright is not."""
+
+import asyncio
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from streams.store.client import Store
+from tests.models import MODELS
+from tests.pages import hostile, traffic
+from tests.streams.desk.desks import OpenDesk
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SIZES: dict[str, dict[str, Any]] = {
+    "desk": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
+    "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
+}
+
+
+class Served:
+    """A desk whose loop runs in a thread of its own: the browser is driven from the test's."""
+
+    def __init__(self, desk: OpenDesk) -> None:
+        self.desk = desk
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def __enter__(self) -> "Served":
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self.desk.__aenter__(), self._loop).result(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self.desk.__aexit__(), self._loop).result(30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture(scope="session")
+def served(clickhouse: str) -> Iterator[Served]:
+    """A desk over some days of traffic, and over what is hostile."""
+    with pytest.MonkeyPatch.context() as patch:
+        database = f"test_{uuid.uuid4().hex}"
+        # What is tried runs in a process of its own, and reads the same store.
+        patch.setenv("WEIR_CLICKHOUSE", clickhouse)
+        patch.setenv("WEIR_CLICKHOUSE_DATABASE", database)
+        store = Store(clickhouse, database=database)
+        traffic.fill(store, traffic.all_metrics(MODELS))
+        for batch in (hostile.rows(), *hostile.around()):
+            store.insert(batch, uuid.uuid4().hex)
+        with Served(OpenDesk(store)) as running:
+            yield running
+        store.client.command(f"DROP DATABASE {database}")
+        store.close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with playwright.sync_playwright() as driver:
+        # Root, as in a container, has no sandbox; the pages are ours.
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """A page of the browser that notes what goes wrong in it."""
+
+    def __init__(self, page: Any, base: str) -> None:
+        self.page = page
+        self._base = base
+        self.wrong: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("dialog", self._dialog)
+
+    def _console(self, said: Any) -> None:
+        if said.type == "error":
+            self.wrong.append(said.text)
+
+    def _dialog(self, dialog: Any) -> None:
+        self.wrong.append(dialog.message)
+        dialog.dismiss()
+
+    def open(self, path: str) -> None:
+        self.page.goto(self._base + path)
+
+    @property
+    def wider_than_the_screen(self) -> bool:
+        wide: bool = self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+        return wide
+
+
+@pytest.fixture
+def tab(request: pytest.FixtureRequest, chromium: Any, served: Served) -> Iterator[Tab]:
+    """A tab of a desk's screen, or of what the test is parametrized with."""
+    context = chromium.new_context(**SIZES[getattr(request, "param", "desk")])
+    made = Tab(context.new_page(), served.desk.url)
+    yield made
+    context.close()
+    assert made.wrong == []

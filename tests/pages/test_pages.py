@@ -1,0 +1,103 @@
+"""The pages in a real browser, as wide as a desk's screen and as narrow as a phone's."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pages.conftest import SIZES, Served, Tab
+from tests.pages.hostile import HOSTILE
+
+PAGES = (
+    "/?since=7d", "/events?since=7d", "/review", "/compare", "/compare?by=period&since=24h", "/drift",
+    "/drift?id=dr-1", "/usage?by=tenant&metric=refusal", "/policy",
+)  # fmt: skip
+REVIEWS = 10
+
+
+def faults(tab: Tab) -> list[str]:
+    """Return what axe-core finds that is serious."""
+    axe = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
+    # As if typed into the console of the browser: to the page itself it may not be added.
+    tab.page.evaluate(Path(axe.__file__).with_name("axe.min.js").read_text())
+    found: dict[str, Any] = tab.page.evaluate("axe.run({resultTypes: ['violations']})")
+    return [
+        f"{each['id']}: {node['html'][:120]}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"][:3]
+    ]
+
+
+@pytest.mark.parametrize("tab", SIZES, indirect=True)
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_fits_and_has_no_serious_fault(tab: Tab, path: str) -> None:
+    tab.open(path)
+    assert tab.page.title().endswith(" · weir")
+    assert not tab.wider_than_the_screen
+    assert faults(tab) == []
+
+
+@pytest.mark.parametrize("tab", ["phone"], indirect=True)
+def test_hostile_text_breaks_no_layout_and_runs_nothing(tab: Tab) -> None:
+    paths = [f"/event?app=hostile&id=h{number}" for number in range(len(HOSTILE))]
+    for path in ["/?since=1h", "/events?app=hostile", "/drift?since=1h", "/usage?by=model&since=1h", *paths]:
+        tab.open(path)
+        assert not tab.wider_than_the_screen, path
+        assert tab.page.locator("header nav a").first.is_visible()
+        assert tab.page.locator("img, iframe").count() == 0
+    assert tab.wrong == []
+
+
+def test_an_event_is_found_opened_and_explained(tab: Tab) -> None:
+    tab.open("/?since=7d")
+    tab.page.get_by_role("link", name="injection-block", exact=True).first.click()
+    assert "rule=injection-block" in tab.page.url
+    tab.page.locator("td a[href^='/event?app=']:not([href*=hostile])").first.click()
+    assert "injection-block (injection 0.97)" in tab.page.locator(".why").inner_text()
+    assert tab.page.locator("pre.text mark").first.inner_text() == "Ignore all previous instructions"
+    tab.page.locator("a.sql").first.click()
+    assert tab.page.locator("#sql").get_attribute("open") is not None
+
+
+def test_ten_events_are_reviewed_by_keyboard(tab: Tab, served: Served) -> None:
+    before = len(served.desk.producer.sent)
+    tab.open("/review")
+    seen = set()
+    for number in range(REVIEWS):
+        seen.add(tab.page.locator("input[name=event_id]").get_attribute("value"))
+        with tab.page.expect_navigation(url=re.compile("/review$")):
+            tab.page.keyboard.press("awmu"[number % 4])
+    assert len(seen) == REVIEWS
+    sent = served.desk.producer.sent[before:]
+    assert {each.event_id for each in sent} == seen
+    assert [each.judgement for each in sent[:4]] == ["correct", "false_positive", "false_negative", "unsure"]
+
+
+def test_a_filter_is_typed_and_stands_in_the_address(tab: Tab) -> None:
+    tab.open("/events?since=7d")
+    tab.page.get_by_label("Metric").select_option("refusal")
+    tab.page.get_by_label("At least").fill("0.8")
+    tab.page.get_by_role("button", name="Show").click()
+    assert "metric=refusal" in tab.page.url
+    assert "least=0.8" in tab.page.url
+    assert tab.page.locator("table tbody tr").count() == 50
+
+
+def test_a_draft_is_tried_on_what_was(tab: Tab) -> None:
+    tab.open("/policy")
+    area = tab.page.locator("textarea[name=draft]")
+    area.fill(area.input_value().replace("refusal >= 0.5", "refusal >= 0.95"))
+    tab.page.get_by_role("button", name="Backtest").click(timeout=100_000)
+    tab.page.get_by_role("heading", name="A draft, tried").wait_for(timeout=100_000)
+    changes = tab.page.get_by_role("region", name="What changes in the policy").inner_text()
+    assert "refusal >= 0.95" in changes
+    assert "refusal-flag" in tab.page.get_by_role("region", name="Rules;").inner_text()
+
+
+def test_the_overview_is_alive(tab: Tab) -> None:
+    tab.open("/?since=7d")
+    tab.page.evaluate("document.querySelector('#live').dataset.old = 'yes'")
+    tab.page.wait_for_selector("#live:not([data-old])", timeout=60_000)
+    assert tab.page.locator("#live .tiles li").count() == 8

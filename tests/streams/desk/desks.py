@@ -1,0 +1,74 @@
+"""A desk in this process, for tests."""
+
+import base64
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+
+from schemas import codec, topics
+from schemas.events import Feedback
+from streams.decisions.settings import DecisionSettings
+from streams.desk.server import Desk
+from streams.desk.settings import DeskSettings
+from streams.kafka.records import Message
+from streams.store.client import Store
+
+
+class Producer:
+    """A producer whose broker is a list."""
+
+    def __init__(self) -> None:
+        self.sent: list[Feedback] = []
+
+    async def send(self, topic: str, messages: Sequence[Message]) -> None:
+        assert topic == topics.FEEDBACK
+        self.sent += [codec.decode(Feedback, value) for _, value in messages]
+
+
+class OpenDesk:
+    """The desk over a store, on a port of its own."""
+
+    def __init__(self, store: Store, roles: Sequence[tuple[str, str]] = (), **given: Any) -> None:
+        self.producer = Producer()
+        decisions = DecisionSettings(redaction_key="k" * 32)
+        desk = Desk(DeskSettings(**given), decisions, store, self.producer, roles)
+        self._server = TestServer(desk.application())
+
+    async def __aenter__(self) -> "OpenDesk":
+        await self._server.start_server()
+        self.url = str(self._server.make_url("/")).rstrip("/")
+        self.http = ClientSession(self.url)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.close()
+        await self._server.close()
+
+    async def get(self, path: str, status: int = 200, **more: Any) -> str:
+        async with self.http.get(path, **more) as response:
+            text = await response.text()
+            assert response.status == status, text
+            assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+            return text
+
+    async def post(self, path: str, form: dict[str, str], status: int = 303, *, headers: Any = None) -> str:
+        async with self.http.post(path, data=form, headers=headers, allow_redirects=False) as response:
+            text = await response.text()
+            assert response.status == status, text
+            return text
+
+
+def basic(name: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
+def token_of(page: str) -> str:
+    return str(re.findall(r'name="token" value="(\w+)"', page)[0])
+
+
+def shown_in(page: str) -> str:
+    """Return the id of the event that is shown for review."""
+    return str(re.findall(r'name="event_id" value="([\w-]+)"', page)[0])

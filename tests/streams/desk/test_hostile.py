@@ -1,0 +1,62 @@
+"""What attackers write, in every field, is shown as text."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.pages.hostile import HOSTILE
+from tests.streams.desk.desks import OpenDesk
+
+PAGES = (
+    "/?since=1h", "/?since=all", "/events?app=hostile", "/events?metric=injection&least=0.8",
+    "/review", "/drift?since=1h", "/compare?by=model&since=1h",
+    "/usage?by=user&since=1h", "/usage?by=model&since=1h",
+    *(f"/event?app=hostile&id=h{number}" for number in range(len(HOSTILE))),
+    *(f"/drift?id=hr{number}" for number in range(0, len(HOSTILE), 4)),
+)  # fmt: skip
+
+
+class Read(HTMLParser):
+    """What a browser makes of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[tuple[str, str]] = set()
+        self.scripts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {(name, value or "") for name, value in attrs}
+        if tag == "script":
+            self.scripts.append(dict(attrs).get("src") or "")
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_what_an_attacker_writes_is_shown_as_text(desk: OpenDesk, path: str) -> None:
+    page = await desk.get(path)
+    read = Read(page)
+    assert read.scripts == ["/static/desk.js"]
+    assert not read.tags & {"img", "iframe", "object", "embed", "style", "base"}
+    assert not {name for name, _ in read.attributes if name.startswith("on")}
+    assert {value[:1] for name, value in read.attributes if name in ("href", "action", "src")} <= {
+        "/",
+        "#",
+        "d",
+    }
+    assert not set(page) & set("\x1b\u202e\u2066\0\ufeff")
+    assert len(page) < 500_000
+    assert not re.search("[\u0301\u0e47]{5}", page)
+
+
+async def test_what_an_attacker_asks_for_is_shown_as_text_or_refused(desk: OpenDesk) -> None:
+    for text in HOSTILE:
+        given = {"app": text[:300], "user": text[:300], "rule": text[:300]}
+        page = await desk.get("/events", params=given)
+        assert "<script>alert" not in page
+        assert not set(page) & set("\x1b\u202e\0")
+    for path in ("/compare", "/usage"):
+        await desk.get(path, 400, params={"by": "app) FROM system.tables --"})
+    await desk.get("/compare", params={"by": "model", "old": "' OR 1=1 --", "new": "\\'"})
