@@ -16,7 +16,8 @@ from streams.errors import UserError
 from streams.policy.differences import Difference
 from streams.policy.differences import differences as in_meaning
 from streams.policy.file import PolicyError, parse
-from streams.policy.rules import Policy, Rule
+from streams.policy.rule import Rule
+from streams.policy.rules import Policy
 
 WARNING: Final = {"class": "notice warning", "role": "alert"}
 SINCE: Final = ("1h", "24h", "7d", "30d")
