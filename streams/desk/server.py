@@ -1,6 +1,7 @@
 """The HTTP server of the desk: what is read, what is written."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,8 +12,9 @@ from aiohttp import web
 from aiokafka.errors import KafkaError
 
 from schemas.events import KINDS
+from streams.alerts import actions
 from streams.decisions.settings import DecisionSettings
-from streams.desk import health, layout
+from streams.desk import acting, health, layout
 from streams.desk.access import Access, Visitor, audit, audit_listed, audit_read
 from streams.desk.asked import Asked
 from streams.desk.filters import Filter
@@ -22,6 +24,7 @@ from streams.desk.questions import compare as sides
 from streams.desk.questions import drift as moved
 from streams.desk.questions import events as questions
 from streams.desk.questions import usage as groups
+from streams.desk.responses import HEADERS, page
 from streams.desk.reviewing import Reviewing, stored
 from streams.desk.settings import DeskSettings
 from streams.desk.trials import Trials
@@ -37,13 +40,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 STATIC: Final = Path(__file__).parent / "static"
 FORM_BYTES: Final = 2 * MAX_BYTES
-HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Form = dict[str, str]
 VISITOR: Final = web.RequestKey("visitor", Visitor)
@@ -73,6 +69,7 @@ class Desk:
         self._store = store
         self._roles = roles
         self._access = Access(settings)
+        self._producer = producer
         self._reviewing = Reviewing(decisions, store, producer)
         self._trials = Trials()
         self._live = Live()
@@ -80,15 +77,16 @@ class Desk:
     def application(self) -> web.Application:
         """Return the application with all routes."""
         app = web.Application(middlewares=[self._guarded], client_max_size=FORM_BYTES)
-        for path, page in (
+        for path, handler in (
             ("/", self._overview), ("/live", self._lively), ("/events", self._events),
             ("/event", self._event),
             ("/review", self._review), ("/compare", self._compare), ("/drift", self._drift),
             ("/usage", self._usage), ("/policy", self._policies),
         ):  # fmt: skip
-            app.router.add_get(path, page)
+            app.router.add_get(path, handler)
         app.router.add_post("/review", self._reviewed)
         app.router.add_post("/judge", self._judged)
+        app.router.add_post("/alert", self._acted)
         app.router.add_post("/policy/try", self._tried)
         app.router.add_post("/policy/backtest", self._backtested)
         app.router.add_static("/static", STATIC)
@@ -103,25 +101,25 @@ class Desk:
             request[VISITOR] = self._access.visitor(request)
             response = await handler(request)
         except web.HTTPException as error:
-            response = _page(layout.failure(error.reason, error.text or ""), error.status)
+            response = page(layout.failure(error.reason, error.text or ""), error.status)
             response.headers.update(
                 {k: v for k, v in error.headers.items() if k in ("WWW-Authenticate", "Location")}
             )
         except UserError as error:
-            response = _page(layout.failure("That cannot be done", str(error)), 400)
+            response = page(layout.failure("That cannot be done", str(error)), 400)
         except StoreError as error:
             log.warning("the store does not answer", problem=str(error))
-            response = _page(layout.failure("The store does not answer", str(error)), 503)
+            response = page(layout.failure("The store does not answer", str(error)), 503)
         except KafkaError as error:
             log.warning("the broker takes no review", problem=type(error).__name__)
             why = "The broker does not take it: nothing is kept of what you said. Try again."
-            response = _page(layout.failure("Not kept", why), 503)
+            response = page(layout.failure("Not kept", why), 503)
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
 
     async def _ask(self, make: Callable[[Asked], str]) -> web.Response:
-        return _page(await asyncio.to_thread(lambda: make(Asked(self._store))))
+        return page(await asyncio.to_thread(lambda: make(Asked(self._store))))
 
     async def _overview(self, request: web.Request) -> web.Response:
         wanted, roles = Filter.of(request.query, frozenset()), await health.roles(self._roles)
@@ -180,7 +178,9 @@ class Desk:
     async def _drift(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
             if "id" not in request.query:
-                return drift.drift(asked, Filter.of({"since": "7d"} | dict(request.query), frozenset()))
+                said = "It is on its way, and shows here in some seconds." if "done" in request.query else ""
+                wanted = Filter.of({"since": "7d"} | dict(request.query), frozenset())
+                return drift.drift(asked, wanted, self._token(request), said)
             row = moved.one(asked, request.query["id"])
             if row is None:
                 raise UserError("there is no such drift")
@@ -216,6 +216,13 @@ class Desk:
         form = await self._publish(request)
         given = {"app": form["app"], "id": form["event_id"], "judged": "1"}
         raise web.HTTPSeeOther("/event?" + urlencode(given))
+
+    async def _acted(self, request: web.Request) -> web.Response:
+        form = await self._form(request)
+        done = acting.action(form, request[VISITOR].name, time.time_ns() // 1_000_000)
+        await actions.publish(done, self._producer)
+        audit(done.action, request[VISITOR].name, alert_id=done.alert_id)
+        raise web.HTTPSeeOther("/drift?done=1")
 
     async def _publish(self, request: web.Request) -> Form:
         form = await self._form(request)
@@ -270,12 +277,6 @@ class Desk:
         """Return what a form of ours carries; None for who may only look."""
         visitor = request[VISITOR]
         return self._access.token(visitor) if visitor.role == "reviewer" else None
-
-
-def _page(text: str, status: int = 200) -> web.Response:
-    return web.Response(
-        body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8", status=status
-    )
 
 
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:

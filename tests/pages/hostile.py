@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from schemas.alerts import AlertChange
 from schemas.events import (
     Alert,
     Decision,
@@ -64,7 +65,7 @@ def _event(number: int, text: str) -> ScoredEvent:
 def around() -> list[list[Any]]:
     """Return alerts, drifts and reviews of those events."""
     now = time.time_ns() // 1_000_000 - 1_000
-    alerts, drifts, reviews = [], [], []
+    alerts, drifts, reviews, states = [], [], [], []
     for number, text in enumerate(HOSTILE):
         evidence = filled(Evidence, text[:2_000], start=0, end=5, weight=1.0)
         alerts.append(
@@ -72,6 +73,12 @@ def around() -> list[list[Any]]:
                 Alert, text[:2_000], alert_id=f"ha{number}", event_id=f"h{number}", app=APP,
                 timestamp=now,
                 evidence=(evidence,), severity="high", action="block", mode="enforce",
+            )
+        )  # fmt: skip
+        states.append(
+            filled(
+                AlertChange, text[:2_000], change_id=f"hc{number}", alert_id=f"ha{number}", timestamp=now,
+                opened_at=now, last_at=now, state="open", severity="high", change="opened",
             )
         )  # fmt: skip
         drifts.append(
@@ -87,4 +94,4 @@ def around() -> list[list[Any]]:
                 timestamp=now, comment=text[:4_000],
             )
         )  # fmt: skip
-    return [alerts, drifts, reviews]
+    return [alerts, drifts, reviews, states]

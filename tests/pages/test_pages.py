@@ -100,4 +100,11 @@ def test_the_overview_is_alive(tab: Tab) -> None:
     tab.open("/?since=7d")
     tab.page.evaluate("document.querySelector('#live').dataset.old = 'yes'")
     tab.page.wait_for_selector("#live:not([data-old])", timeout=60_000)
-    assert tab.page.locator("#live .tiles li").count() == 8
+    assert tab.page.locator("#live .tiles li").count() == 9
+
+
+def test_an_alert_is_acknowledged(tab: Tab, served: Served) -> None:
+    tab.open("/drift?app=shop")
+    tab.page.get_by_role("button", name="Acknowledge").click()
+    assert "on its way" in tab.page.get_by_role("status").inner_text()
+    assert served.desk.producer.actions[-1].action == "acknowledge"

@@ -9,6 +9,7 @@ from typing import Any
 
 from detectors.models.weights import Models
 from detectors.registry import DEFAULT, build
+from schemas.alerts import AlertChange
 from schemas.events import Alert, Decision, DriftRecord, Event, Evidence, Feedback, RuleHit, ScoredEvent
 from streams.store.client import Store
 
@@ -146,6 +147,23 @@ def drift(rows: list[ScoredEvent]) -> DriftRecord:
     )  # fmt: skip
 
 
+def states(rows: list[ScoredEvent]) -> list[AlertChange]:
+    """Return one alert that is open, and one that is over."""
+    first, last = rows[len(rows) // 2].timestamp, rows[-1].timestamp
+    common: dict[str, Any] = {"source": "watch", "opened_at": first, "last_at": last, "timestamp": last}
+    return [
+        AlertChange(
+            change_id="ch-1", alert_id="al-1", change="opened", state="open", severity="high", kind="drift",
+            rule="drift", app="shop", title="latency_ms of shop went up", alerts=3, **common,
+        ),
+        AlertChange(
+            change_id="ch-2", alert_id="al-2", change="resolved", state="resolved", severity="medium",
+            kind="policy", rule="harm-escalate", app="bank", title="harm-escalate in bank", reason="quiet",
+            **common,
+        ),
+    ]  # fmt: skip
+
+
 def reviews(rows: list[ScoredEvent]) -> list[Feedback]:
     blocked = [row for row in rows if row.decision.action == "block"][:6]
     return [
@@ -162,7 +180,7 @@ def fill(store: Store, metrics: Sequence[str] = METRICS, count: int = 1_200) -> 
     """Make the tables, and put all of it into them."""
     store.migrate(metrics)
     rows = [*events(count)]
-    for batch in (rows, alerts(rows), [drift(rows)], reviews(rows)):
+    for batch in (rows, alerts(rows), [drift(rows)], states(rows), reviews(rows)):
         store.insert(batch, uuid.uuid4().hex)
 
 

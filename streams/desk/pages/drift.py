@@ -9,29 +9,67 @@ from streams.desk.filters import Filter
 from streams.desk.html import Child, Html, behind, el, table
 from streams.desk.layout import page
 from streams.desk.pages.overview import alerts_table
-from streams.desk.parts import bdi, choose_time, listed, when
+from streams.desk.parts import badge, bdi, choose_time, listed, when
 from streams.desk.questions import drift as questions
 from streams.desk.questions.events import sort_of
 from streams.desk.statistics import Moments, Sort
 
 ALERTS: Final = 50
+DOINGS: Final = (("acknowledge", "Acknowledge"), ("silence", "Silence 4 h"), ("resolve", "Resolve"))
 
 
-def drift(asked: Asked, wanted: Filter) -> str:
-    """Return what moved in the time, and its alerts."""
+def drift(asked: Asked, wanted: Filter, token: str | None, message: str = "") -> str:
+    """Return what moved in the time, and its alerts; `token` is None for who may not act on them."""
     found = questions.moved(asked, wanted)
+    states = questions.states(asked, wanted, ALERTS)
     return page(
         "Drift and alerts",
         "/drift",
         asked,
+        el("p", {"class": "notice", "role": "status"}, message) if message else None,
         choose_time(wanted, "/drift"),
+        _states(states, token) if states else None,
         table(
             ("Found", "Since", "App", "Model", "Version", "Of", "Metric", "Before", "After"),
             (_moved(row) for row in found),
             "What moved",
             found.number,
         ),
-        alerts_table(questions.alerts(asked, wanted, ALERTS), "Alerts"),
+        alerts_table(questions.alerts(asked, wanted, ALERTS), "Alerts, one by one"),
+    )
+
+
+def _states(found: Found, token: str | None) -> Html:
+    return table(
+        ("State", "Severity", "Since", "Last", "App", "What", "Times", "By", "" if token else None),
+        (_state(row, token) for row in found),
+        "Alerts that are not over, and the last that are",
+        found.number,
+        cards=True,
+    )
+
+
+def _state(row: Row, token: str | None) -> Iterable[Child]:
+    until = f" until {row['silenced_until']:%d %b %H:%M}" if row["state"] == "silenced" else ""
+    yield badge(row["state"]), until
+    yield el("span", {"class": f"severity {row['severity']}"}, row["severity"])
+    yield when(row["opened_at"])
+    yield when(row["last_at"])
+    yield bdi(row["app"])
+    yield el("bdi", {"class": "long"}, row["title"])
+    yield row["alerts"]
+    yield bdi(" ".join(filter(None, (row["who"], row["comment"]))))
+    yield _acting(row["alert_id"], token) if token and row["state"] != "resolved" else None
+
+
+def _acting(alert_id: str, token: str) -> Html:
+    """Return the buttons that say what somebody does about an alert."""
+    hidden = {"alert_id": alert_id, "token": token}
+    return el(
+        "form",
+        {"method": "post", "action": "/alert", "class": "row"},
+        (el("input", {"type": "hidden", "name": name, "value": value}) for name, value in hidden.items()),
+        (el("button", {"name": "do", "value": value}, name) for value, name in DOINGS),
     )
 
 

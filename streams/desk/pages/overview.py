@@ -39,6 +39,7 @@ def live(asked: Asked, wanted: Filter, roles: list[RoleHealth], source: str) -> 
 
 def _tiles(asked: Asked, wanted: Filter) -> Html:
     numbers = questions.totals(asked, wanted)
+    asked_for = len(asked.statements)
     events = numbers["events"]
     tiles = [
         _tile("Events", events, wanted.link("/events")),
@@ -46,11 +47,13 @@ def _tiles(asked: Asked, wanted: Filter) -> Html:
             _tile(name, share(numbers[column], events), wanted.link("/events", action=action), action)
             for name, column, action in _ACTIONS
         ),
+        _tile("Open alerts", drift.unresolved(asked), wanted.link("/drift")),
         _tile("Not fully judged", numbers["incomplete"], None),
         _tile("Decision, 99 %", f"{numbers['p99'] or 0:,.0f} ms" if events else "none", None),
         _tile("Cost", f"{numbers['cost'] or 0:,.2f} $", wanted.link("/usage")),
     ]
-    return el("ul", {"class": "tiles"}, tiles)
+    links = [behind(number) for number in range(asked_for, len(asked.statements) + 1)]
+    return el("div", {"class": "numbers"}, el("ul", {"class": "tiles"}, tiles), links)
 
 
 def _tile(name: str, value: Child, link: str | None, action: str = "") -> Html:

@@ -32,6 +32,24 @@ def alerts(asked: Asked, wanted: Filter, most: int) -> Found:
     )
 
 
+def states(asked: Asked, wanted: Filter, most: int) -> Found:
+    """Return the alerts as notify keeps them: those that are not over, then the last of the time."""
+    return asked.rows(
+        "SELECT alert_id, state, severity, rule, app, title, opened_at, last_at, alerts, who, comment, "
+        "silenced_until, parts.part_id[1] AS part_id FROM alert_states "
+        f"WHERE (state != 'resolved' OR timestamp >= now64(3, 'UTC') - INTERVAL {SPANS[wanted.since]} HOUR) "
+        "AND ({app:String} = '' OR app = {app:String}) "
+        f"ORDER BY state = 'resolved', last_at DESC, alert_id LIMIT {most}",
+        {"app": wanted.values.get("app", "")},
+    )
+
+
+def unresolved(asked: Asked) -> int:
+    """Return how many alerts nobody has dealt with."""
+    found: int = asked.row("SELECT count() AS alerts FROM alert_states WHERE state = 'open'")["alerts"]
+    return found
+
+
 def moved(asked: Asked, wanted: Filter) -> Found:
     """Return the drifts that were found in the time, the last first."""
     return asked.rows(

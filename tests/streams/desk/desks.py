@@ -9,6 +9,7 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
 from schemas import codec, topics
+from schemas.alerts import AlertAction
 from schemas.events import Feedback
 from streams.decisions.settings import DecisionSettings
 from streams.desk.server import Desk
@@ -22,10 +23,14 @@ class Producer:
 
     def __init__(self) -> None:
         self.sent: list[Feedback] = []
+        self.actions: list[AlertAction] = []
 
     async def send(self, topic: str, messages: Sequence[Message]) -> None:
-        assert topic == topics.FEEDBACK
-        self.sent += [codec.decode(Feedback, value) for _, value in messages]
+        if topic == topics.ALERT_ACTIONS:
+            self.actions += [codec.decode(AlertAction, value) for _, value in messages]
+        else:
+            assert topic == topics.FEEDBACK
+            self.sent += [codec.decode(Feedback, value) for _, value in messages]
 
 
 class OpenDesk:

@@ -3,6 +3,8 @@
 import asyncio
 import re
 
+import pytest
+
 from streams.local.process import free_port
 from streams.store.client import Store
 from streams.telemetry.metrics import Telemetry
@@ -98,3 +100,17 @@ async def test_a_text_is_tried_and_kept_nowhere(desk: OpenDesk) -> None:
     assert "injection-block" in page
     assert desk.producer.sent == []
     await desk.post("/policy/try", form | {"kind": "--app"}, 400)
+
+
+@pytest.mark.parametrize("do", ["acknowledge", "silence", "resolve"])
+async def test_an_alert_is_dealt_with(desk: OpenDesk, do: str) -> None:
+    page = await desk.get("/drift?app=shop")
+    assert page.count('action="/alert"') == 1, "what is over needs nothing"
+    form = {"alert_id": "al-1", "token": token_of(page), "do": do}
+    await desk.post("/alert", form)
+    [action] = desk.producer.actions
+    assert (action.action, action.alert_id, action.who) == (do, "al-1", "desk")
+    assert (action.until > (action.timestamp or 0)) == (do == "silence")
+    await desk.post("/alert", form | {"do": "drop"}, 400)
+    await desk.post("/alert", form | {"token": "x"}, 403)
+    assert len(desk.producer.actions) == 1
