@@ -54,6 +54,8 @@ def retention() -> str:
 
 
 def _days(hours: int) -> str:
+    if not hours:
+        return "the last of each key, for ever"
     return f"{hours} hours" if hours <= 72 else f"{hours // 24} days"
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Rejected",
     "alert_id",
     "app_of",
+    "change_id",
     "dead_letter_id",
     "decision_id",
     "decode",
@@ -257,6 +258,11 @@ def dead_letter_id(topic: str, partition: int, offset: int, timestamp_ms: int) -
     Kafka's timestamp is part of it, since a topic that is made anew counts offsets from 0 again.
     """
     return _id(b"weir.dead_letter", topic, str(partition), str(offset), str(timestamp_ms))
+
+
+def change_id(what: str, *parts: str) -> str:
+    """Return the id of a change of the policy."""
+    return _id(b"weir.policy", what, *parts)
 
 
 def flood_id(topic: str, reason: str, hour: int) -> str:

@@ -22,7 +22,6 @@ Judgement = Literal["correct", "false_positive", "false_negative", "unsure"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-"""By code, from weakest to strongest."""
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """By code, from weakest to strongest."""
 
@@ -115,8 +114,7 @@ class RuleHit(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The metric that decided; empty when the rule has no metric, or hit because a detector failed."""
     score: float | None = None
     failed: bool = False
-    """The rule hit because a detector that it needs failed, or had no time for all it reads, and the rule is
-    closed on that."""
+    """A detector that it needs failed, or had no time for all it reads, and the rule is closed on that."""
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -138,8 +136,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     failed: tuple[str, ...] = ()
     """Detectors that raised or overran their time budget."""
     degraded: tuple[str, ...] = ()
-    """What was left out, for lack of time, because the app exceeded its share: `transformer` (the text was in
-    doubt, and the first tiers alone judged it), `long_text` (only the first characters were read)."""
+    """What was left out for lack of time: `transformer` (in doubt), `long_text` (all but the beginning)."""
     text: str | None = None
     """The redacted text to use in place of the original, where `action` is `redact`."""
     policy_version: str = ""
@@ -150,6 +147,10 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Milliseconds since 1970 (UTC)."""
     latency_ms: float = 0.0
     """From Kafka's timestamp of the event to the decision."""
+    decided_by: str = "policy"
+    """`reviewer` where a person has answered an `escalate`."""
+    revision: Long = 0
+    """Of the decisions with one id, that with the highest counts."""
 
 
 class ScoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -164,7 +165,6 @@ class ScoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """By metric name; a metric that does not apply is absent."""
     decision: Decision
     timestamp: Long
-    """Milliseconds since 1970 (UTC)."""
     storage: OpenStorage = "redacted"
     text_hash: str = ""
     """Keyed BLAKE2b of the original text, to find it again; of more than 200,000 characters: of those."""

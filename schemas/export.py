@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas import alerts, events
+from schemas import alerts, events, policy
 from schemas.topics import MESSAGES
 
+_MODULES: Final = (events, alerts, policy)
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 DIRECTORY: Final = Path(__file__).parent / "json"
 
@@ -28,7 +29,7 @@ def json_schema(name: str) -> dict[str, Any]:
     schema = {"$schema": DRAFT, "$id": f"urn:weir:{name}", **msgspec.json.schema(MESSAGES[name])}
     for title, definition in schema["$defs"].items():
         definition["description"] = inspect.cleandoc(definition["description"])
-        message = getattr(events, title, None) or getattr(alerts, title)
+        message = next(getattr(each, title) for each in _MODULES if hasattr(each, title))
         for field, text in field_descriptions(message).items():
             definition["properties"][field]["description"] = text
     return schema

@@ -13,6 +13,7 @@ import msgspec
 
 from schemas.alerts import AlertAction, AlertChange
 from schemas.events import Alert, DeadLetter, Decision, DriftRecord, Event, Feedback, ScoredEvent
+from schemas.policy import PolicyChange
 
 EVENTS: Final = "llm.events"
 EVENTS_BULK: Final = "llm.events.bulk"
@@ -24,6 +25,7 @@ ALERT_STATES: Final = "llm.alert-states"
 ALERT_ACTIONS: Final = "llm.alert-actions"
 DRIFT: Final = "llm.drift"
 FEEDBACK: Final = "llm.feedback"
+POLICY: Final = "llm.policy"
 DEAD_LETTERS: Final = "llm.dlq"
 STATE: Final = "llm.state"
 USAGE: Final = "llm.usage"
@@ -45,7 +47,7 @@ class Channel:
     writers: str
     """Who publishes, as docs/events.md says it."""
     hours: int
-    """How long Kafka keeps a message."""
+    """How long Kafka keeps a message; 0: the last one of each key, for ever."""
     megabytes: int = 0
     """The largest record batch (MiB); 0: what the broker allows, about 1."""
     from_outside: bool = False
@@ -73,7 +75,7 @@ CHANNELS: Final = (
         hours=3 * _DAY, megabytes=8, from_outside=True, tail="events",
     ),
     Channel(
-        *(DECISIONS, Decision, "decision"), key="as the event", writers="guard",
+        *(DECISIONS, Decision, "decision"), key="as the event", writers="guard, gate, archive (of reviewers)",
         hours=_DAY, megabytes=4, tail="decisions",
     ),
     Channel(
@@ -100,6 +102,11 @@ CHANNELS: Final = (
     Channel(
         *(FEEDBACK, Feedback, "feedback"), key="any; `event_id` is a good one", writers="reviewers",
         hours=30 * _DAY, from_outside=True, tail="feedback", table="feedback", expires=False,
+    ),
+    Channel(
+        *(POLICY, PolicyChange, "policy_change"), key="not part of the contract",
+        writers="guard, gate, archive, `weir policy restore`",
+        hours=0, megabytes=4, tail="policy", table="policy_changes", expires=False,
     ),
     Channel(
         *(DEAD_LETTERS, DeadLetter, "dead_letter"), key="not part of the contract", writers="every role",

@@ -5,8 +5,6 @@ import http.client
 import os
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -21,12 +19,16 @@ from detectors.runner import TIMEOUT, Runner
 from schemas import topics
 from schemas.events import Event
 from streams.alerts.routes import load as load_routes
+from streams.decisions.policy_changes import demotions
 from streams.decisions.scoring import make_runner, owners
 from streams.errors import WeirError, did_you_mean, user_error
 from streams.kafka.topics import administering
 from streams.monitors.settings import unknown_watched
+from streams.policy.changes import Demotions
 from streams.policy.file import load as load_policy
+from streams.policy.rules import Policy
 from streams.roles import PROCESSES
+from streams.roles.health import Health, address, get
 from streams.settings import Settings, masked
 from streams.settings import load as load_settings
 from streams.store.client import make_store
@@ -67,10 +69,14 @@ def diagnose() -> Iterator[Diagnosis]:
             "no redaction key: placeholders and text hashes change at every start",
             "set WEIR_REDACTION_KEY to 16 bytes or more, the same for every guard",
         )
-    expected = yield from detectors_and_policy(settings)
+    policy, expected = yield from detectors_and_policy(settings)
     yield codecs()
     of_broker = asyncio.run(broker(settings))
     yield from of_broker
+    if policy is not None and all(each.status == "ok" for each in of_broker):
+        standing = asyncio.run(demotions(settings))
+        yield from _demoted(standing)
+        expected = Hashes(standing.applied(policy).hash, expected.detectors) if expected else None
     yield from store(settings)
     if settings.routes:
         yield routes(settings.routes)
@@ -108,14 +114,23 @@ class Hashes(NamedTuple):
     detectors: str
 
 
-def detectors_and_policy(settings: Settings) -> Generator[Diagnosis, None, Hashes | None]:
+def _demoted(standing: Demotions) -> Iterator[Diagnosis]:
+    """Yield the rules that reviews sent to shadow."""
+    for rule, change in standing.of.items():
+        detail = f"{rule} is in shadow: {change.reason}"
+        yield Diagnosis("policy", "warn", detail, f"`weir policy restore {rule}` puts it back")
+
+
+def detectors_and_policy(
+    settings: Settings,
+) -> Generator[Diagnosis, None, tuple[Policy | None, Hashes | None]]:
     """Load the detectors, score a text, bind the policy to their metrics; return what should be running."""
     started = time.perf_counter()
     try:
         runner = make_runner(settings)
     except Exception as error:
         yield _failure("detectors", error, "see WEIR_DETECTORS")
-        return None
+        return None, None
     try:
         loaded = time.perf_counter()
         yield from _scored(runner, loaded - started)
@@ -126,12 +141,12 @@ def detectors_and_policy(settings: Settings) -> Generator[Diagnosis, None, Hashe
         yield Diagnosis(
             "policy", "ok", f"{settings.policy}: version {policy.version} ({policy.hash}), {rules}"
         )
-        return Hashes(policy.hash, fingerprint(runner.detectors, runner.models))
+        return policy, Hashes(policy.hash, fingerprint(runner.detectors, runner.models))
     except Exception as error:
         yield _failure("policy", error, "mend the file, or set WEIR_POLICY to another one")
     finally:
         runner.close()
-    return None
+    return None, None
 
 
 def _scored(runner: Runner, load_s: float) -> Iterator[Diagnosis]:
@@ -213,14 +228,12 @@ def telemetry(
     A role notices a broker that went away only by the messages it gets no more: `broker_answers` says it.
     `expected` is what a guard should judge by, as the settings are here and now.
     """
-    port: int = getattr(settings, f"{role}_port")
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.http_host, settings.http_host)  # noqa: S104
-    where, setting = f"{host}:{port}", f"WEIR_{role.upper()}_PORT"
+    where, setting = address(settings, role), f"WEIR_{role.upper()}_PORT"
     taken = Diagnosis(role, "fail", f"something else listens on {where}", f"set {setting} to a free port")
     try:
-        health = msgspec.json.decode(_get(f"http://{where}/healthz"), type=_Health)
+        health = msgspec.json.decode(get(f"http://{where}/healthz"), type=Health)
     except ConnectionRefusedError:
-        return Diagnosis(role, "skip", f"not running here; its port {port} is free")
+        return Diagnosis(role, "skip", f"not running here; its port {where.rpartition(':')[2]} is free")
     except (OSError, http.client.HTTPException, msgspec.DecodeError):
         return taken
     if health.role != role:
@@ -228,31 +241,7 @@ def telemetry(
     return _of_health(health, broker_answers=broker_answers) or _of_policy(where, health, expected)
 
 
-class _Health(msgspec.Struct):
-    role: str
-    status: str
-    ready: bool
-    lag_messages: int
-    degraded: list[str] = []
-    problems: dict[str, str] = {}
-
-    @property
-    def behind(self) -> str:
-        return f"{self.lag_messages:,} messages behind"
-
-
-def _get(url: str) -> bytes:
-    """Return what is answered, with whatever status; raises `OSError`, the cause where there is one."""
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:  # noqa: S310 (made of our settings)
-            return bytes(reply.read())
-    except urllib.error.HTTPError as error:
-        return error.read()
-    except urllib.error.URLError as error:
-        raise error.reason if isinstance(error.reason, OSError) else error from None
-
-
-def _of_health(health: _Health, *, broker_answers: bool) -> Diagnosis | None:
+def _of_health(health: Health, *, broker_answers: bool) -> Diagnosis | None:
     """Return what is wrong with a role that runs."""
     if health.status == "degraded":
         why = "".join(f"\n{problem}" for problem in health.problems.values())
@@ -270,13 +259,13 @@ def _of_health(health: _Health, *, broker_answers: bool) -> Diagnosis | None:
     return None
 
 
-def _of_policy(where: str, health: _Health, expected: Hashes | None) -> Diagnosis:
+def _of_policy(where: str, health: Health, expected: Hashes | None) -> Diagnosis:
     """Compare what a guard judges by with what the settings say: it may have other ones, or old files."""
     well = f"runs: ok, ready, {health.behind}"
     if health.role != "guard" or expected is None:
         return Diagnosis(health.role, "ok", well)
     try:
-        labels = dict(_LABEL.findall(next(iter(_INFO.findall(_get(f"http://{where}/metrics").decode())), "")))
+        labels = dict(_LABEL.findall(next(iter(_INFO.findall(get(f"http://{where}/metrics").decode())), "")))
     except OSError:
         labels = {}
     running = Hashes(labels.get("hash", "?"), labels.get("detectors", "?"))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streams.commands.policy_changes import log, restore
 from streams.terminal.command import Command, columns, counted, json_text, plain, say
 
 if TYPE_CHECKING:
@@ -26,14 +27,19 @@ LONGEST = 60
 
 @click.group()
 def command() -> None:
-    """Check a policy file, compare two, or see what a decision rested on.
+    """Check a policy file, compare two, see what a decision rested on, undo what reviews changed.
 
     \b
     Example:
       weir policy check policy.yaml
       weir policy diff policy.yaml draft.yaml
       weir policy explain e-1042 --app shop
+      weir policy restore injection-block
     """
+
+
+command.add_command(restore)
+command.add_command(log)
 
 
 @command.command("check", cls=Command)

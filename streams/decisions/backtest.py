@@ -18,9 +18,10 @@ from streams.policy.file import load
 from streams.policy.reviews import Labels
 from streams.policy.rule import Rule
 from streams.policy.rules import CompiledPolicy
+from streams.store.chosen import Chosen
 from streams.store.client import Store
 from streams.store.reviews import REVIEWED, reviews
-from streams.store.scored import Chosen, Detectors, Reader, Scorer, scorers
+from streams.store.scored import Detectors, Reader, Scorer, scorers
 
 Note = Callable[[int, int], None]
 

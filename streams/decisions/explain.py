@@ -16,8 +16,9 @@ from streams.policy.columns import holds
 from streams.policy.conditions import Comparison, comparisons
 from streams.policy.file import load
 from streams.policy.rules import CompiledPolicy, Outcome
+from streams.store.chosen import Chosen
 from streams.store.client import Store
-from streams.store.scored import Chosen, Detectors, Reader, field_sql
+from streams.store.scored import Detectors, Reader, field_sql
 
 
 class Condition(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ MOST_COMMENT = 4096
 """Characters of a comment."""
 
 
-COLUMNS = ("app", "event_id", "rules", "rule_metrics", "conversation_id")
+COLUMNS = ("app", "event_id", "rules", "rule_metrics", "conversation_id", "action")
 """Of a stored event, for `make_feedback`."""
 
 
@@ -58,6 +58,12 @@ def make_feedback(
         return codec.decode(Feedback, codec.encode(Feedback(**feedback)))
     except codec.Rejected as rejected:
         raise UserError(f"no feedback: {rejected.detail}") from None
+
+
+def meant(event: Mapping[str, Any], word: str, rule: str = "") -> str:
+    """Return the judgement that `right` or `wrong` is of the decision, or of a rule; others as they are."""
+    hit = rule in (*event["rules"], *event["rule_metrics"]) if rule else event["action"] != "allow"
+    return {"right": "correct", "wrong": "false_positive" if hit else "false_negative"}.get(word, word)
 
 
 def cleaned(comment: str, settings: DecisionSettings, salt: str = "") -> str:

@@ -19,6 +19,8 @@ MIB = 1024 * 1024
 
 def _config(channel: Channel) -> dict[str, str]:
     largest = {"max.message.bytes": str(channel.megabytes * MIB)} if channel.megabytes else {}
+    if not channel.hours:
+        return {**largest, "cleanup.policy": "compact"}
     return {**largest, "retention.ms": str(channel.hours * HOUR_MS)}
 
 

@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from streams.policy.columns import Bools
-
+Bools = npt.NDArray[np.bool_]
 Z: Final = 1.959964
 """Of a 95 % interval."""
 
@@ -85,6 +85,20 @@ def share(right: int, of: int) -> Share | None:
     middle = (p + spread / 2) / (1 + spread)
     half = Z * math.sqrt(p * (1 - p) / of + spread / (4 * of)) / (1 + spread)
     return Share(right, of, round(p, 4), round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4))
+
+
+def is_below(right: int, of: int, limit: float, level: float = 0.05) -> bool:
+    """Return whether reviews show that a share is below `limit`, however often one looks.
+
+    The likelihood ratio of the shares below the limit, in equal parts, against the limit itself is a test
+    martingale: where the share is not below, it ever passes 1 / `level` with a probability of at most
+    `level`. An interval that is looked at after every review would be passed sooner or later by chance.
+    https://doi.org/10.1214/20-STS797
+    """
+    shares = limit * (np.arange(200) + 0.5) / 200
+    ratios = right * np.log(shares / limit) + (of - right) * (np.log1p(-shares) - math.log1p(-limit))
+    highest = float(ratios.max())
+    return highest + math.log(float(np.exp(ratios - highest).mean())) >= -math.log(level)
 
 
 @dataclass

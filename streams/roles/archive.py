@@ -13,6 +13,7 @@ import structlog
 
 from schemas import codec, topics
 from schemas.events import ScoredEvent
+from streams.decisions.reviews_followed import ReviewsFollowed
 from streams.kafka.clients import BatchProducer
 from streams.kafka.dead_letters import DeadLetters, Refused
 from streams.kafka.records import Record, require_readable
@@ -47,21 +48,29 @@ class Archive:
         self._dead = DeadLetters(self.name, settings, telemetry)
         self._metrics: set[str] = set()
         self._decoder = settings.decoder
+        self._reviews = ReviewsFollowed(store, self._producer.send)
+        self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Connect the producer; the store may be away and come later."""
         await self._producer.start()
+        self._following = asyncio.create_task(self._reviews.follow(), name="archive-reviews")
 
     async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None:
-        """Nothing to load: the archive keeps no state."""
+        """Look what reviews ask for: whoever had these partitions may have died before he did it."""
+        self._reviews.look()
 
     async def stop(self) -> None:
         """Disconnect."""
+        if self._following is not None:
+            self._following.cancel()
         await self._producer.stop()
         self._store.close()
 
     async def handle(self, records: Sequence[Record]) -> bool:
         """Write every record to its table; what is refused for its own sake becomes a dead letter."""
+        if self._following is not None and self._following.done():
+            self._following.result()  # or reviews would change nothing, and nobody knew
         for piece in _pieces(records, self.batch_records, self._bytes):
             refused = await self._write_all(piece)
             # One that cannot be kept must not become another one, which would come round for ever.
@@ -72,6 +81,8 @@ class Archive:
             bad = {(each.record.topic, each.record.partition, each.record.offset) for each in refused}
             self._dead.limit.check((r.topic, r.partition, r.offset) not in bad for r in piece)
             self._telemetry.progress()
+            if any(record.topic == topics.FEEDBACK for record in piece):
+                self._reviews.look()
         return True
 
     async def _write_all(self, piece: Sequence[Record]) -> list[Refused]:

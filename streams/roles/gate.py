@@ -4,11 +4,14 @@ import asyncio
 import gc
 import signal
 from collections.abc import Coroutine, Iterator
+from typing import Final
 
 import structlog
 from aiohttp import web
 
+from schemas import topics
 from streams.decisions.in_force import PolicyInForce
+from streams.decisions.policy_changes import PolicyChanges
 from streams.decisions.scoring import make_runner
 from streams.errors import WeirError
 from streams.gate.access import tls
@@ -17,16 +20,19 @@ from streams.gate.connections import Runner
 from streams.gate.evaluations_out import EvaluationsOut
 from streams.gate.judging import GateJudge
 from streams.gate.keys import Keys
-from streams.gate.outbox import Outbox
+from streams.gate.outbox import Outbox, Parcel
 from streams.gate.server import Gate
 from streams.gate.service import Service
 from streams.kafka.clients import BatchProducer
+from streams.kafka.records import Message
 from streams.monitors.usage_topic import UsageReader
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.server import TelemetryServer
 
 log = structlog.get_logger(__name__)
+CHANGES_S: Final = 5.0
+"""The gate answers without Kafka, too: so long it waits for what reviews changed."""
 
 
 class GateRole:
@@ -40,6 +46,7 @@ class GateRole:
             log.warning("everybody who reaches the gate may use it", setting="WEIR_GATE_KEYS")
         self._runner = make_runner(settings)
         self._policy = PolicyInForce(settings, self._runner, telemetry)
+        self._changes = PolicyChanges(settings, self._policy.take)
         self._usage = UsageReader(
             settings, settings.usage_entities, telemetry, lambda: bool(self._policy.compiled.usage)
         )
@@ -69,7 +76,8 @@ class GateRole:
                 work = [
                     tasks.create_task(each)
                     for each in (
-                        self._policy.watch(),
+                        self._changes.follow(),
+                        self._policy.watch(self._tell),
                         self._usage.run(),
                         self._batcher.run(),
                         self._service.alert(),
@@ -78,6 +86,8 @@ class GateRole:
                         *self._evaluations(),
                     )
                 ]
+                if not await self._changes.caught_up(CHANGES_S):
+                    log.warning("rules that reviews took out of force are enforced until Kafka answers")
                 await self._usage.ready()
                 await self._listen(runner)
                 await stopping.wait()
@@ -96,6 +106,9 @@ class GateRole:
             await telemetry.stop()
             self._outbox.close()
             self._runner.close()
+
+    async def _tell(self, change: Message) -> None:
+        self._outbox.append([Parcel(topics.POLICY, *change)])
 
     async def _listen(self, runner: web.AppRunner) -> None:
         host, _, port = self._settings.gate_listen.rpartition(":")

@@ -13,12 +13,13 @@ from streams.decisions.alerts import Alerting
 from streams.decisions.in_force import PolicyInForce
 from streams.decisions.judge import Judge
 from streams.decisions.pipeline import Output, Pipeline
+from streams.decisions.policy_changes import PolicyChanges
 from streams.decisions.scoring import make_runner
 from streams.decisions.shares import Shares, Waiting
 from streams.decisions.text_storage import Keeper
-from streams.kafka.clients import BatchProducer
+from streams.kafka.clients import BatchProducer, BrokerError
 from streams.kafka.dead_letters import DeadLetters
-from streams.kafka.records import Record
+from streams.kafka.records import Message, Record
 from streams.monitors.usage_topic import UsageReader
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
@@ -80,6 +81,7 @@ class Guard:
         self._dead = DeadLetters(self.name, settings, telemetry)
         self._runner = make_runner(settings)
         self._policy = PolicyInForce(settings, self._runner, telemetry)
+        self._changes = PolicyChanges(settings, self._policy.take)
         self._following: list[asyncio.Task[None]] = []
         """What never ends: the policy and the usage are kept up to date."""
         late_s = settings.degrade_after_ms / 1000
@@ -112,10 +114,17 @@ class Guard:
             )
         await self._producer.start()
         self._following = [
-            asyncio.create_task(self._policy.watch(), name="guard-policy"),
+            asyncio.create_task(self._changes.follow(), name="guard-policy-changes"),
             asyncio.create_task(self._usage.run(), name="guard-usage"),
         ]
+        # Or what reviews took out of force would be enforced until it is read.
+        if not await self._changes.caught_up(self._settings.kafka_start_timeout_s):
+            raise BrokerError(f"{topics.POLICY} cannot be read: see the log, and `weir doctor`")
+        self._following.append(asyncio.create_task(self._policy.watch(self._tell), name="guard-policy"))
         await self._usage.ready()
+
+    async def _tell(self, change: Message) -> None:
+        await self._producer.send(topics.POLICY, [change])
 
     async def assigned(self, partitions: frozenset[tuple[str, int]]) -> None:
         """Nothing to load: the guard keeps no state."""

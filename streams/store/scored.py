@@ -13,6 +13,7 @@ from schemas.fields import METADATA
 from streams.policy.backtest import Block
 from streams.policy.columns import Bools, Numbers, Rows, Texts, texts
 from streams.policy.conditions import Comparison
+from streams.store.chosen import Chosen
 from streams.store.client import Store
 from streams.store.tables import EVENTS
 
@@ -32,25 +33,6 @@ class Detectors:
     """Metric to detector."""
     read_closely: Collection[str]
     """Metrics that rest on less where the transformer was left out."""
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Which events are read."""
-
-    since_ms: int = 0
-    app: str = ""
-    detectors: str = ""
-    """Only those that these detectors scored; empty for all."""
-    event_id: str = ""
-
-    @property
-    def condition(self) -> str:
-        """SQL over the columns of `events`."""
-        parts = [f"timestamp >= fromUnixTimestamp64Milli({self.since_ms:d})"]
-        wanted = {"app": self.app, "detectors_hash": self.detectors, "event_id": self.event_id}
-        parts += [f"{name} = {format_str(value)}" for name, value in wanted.items() if value]
-        return " AND ".join(parts)
 
 
 @dataclass(frozen=True)

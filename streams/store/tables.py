@@ -86,7 +86,7 @@ EVENTS: Final = Table(
             Decision,
             (
                 *("event_id", "app", "kind", "request_id", "conversation_id"),
-                *("text", "latency_ms", "rules"),
+                *("text", "latency_ms", "rules", "decided_by", "revision"),
             ),
             "decision.",
         ),
@@ -103,6 +103,12 @@ EVENTS: Final = Table(
 )
 
 
+RESOLUTIONS: Final = Table(
+    "resolutions", fields(Decision, ("rules", "failed", "degraded", "text", "request_id", "latency_ms"))
+)
+"""What reviewers answered where a policy said `escalate`."""
+
+
 def _table(channel: Channel) -> Table:
     if channel.message is ScoredEvent:
         return EVENTS
@@ -110,7 +116,7 @@ def _table(channel: Channel) -> Table:
 
 
 TABLES: Final[Mapping[type[msgspec.Struct], Table]] = MappingProxyType(
-    {channel.message: _table(channel) for channel in CHANNELS if channel.table}
+    {channel.message: _table(channel) for channel in CHANNELS if channel.table} | {Decision: RESOLUTIONS}
 )
 """By the message that a row is made of."""
 

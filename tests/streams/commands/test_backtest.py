@@ -15,8 +15,9 @@ from schemas.events import Decision, Event, Feedback, RuleHit, ScoredEvent
 from streams.decisions.scoring import make_runner
 from streams.policy.file import parse
 from streams.settings import load
+from streams.store.chosen import Chosen
 from streams.store.client import Store, make_store
-from streams.store.scored import Chosen, Detectors, Reader
+from streams.store.scored import Detectors, Reader
 from tests.streams.weir import forget_settings, run
 
 NOW = 1_790_000_000_000
@@ -356,7 +357,7 @@ def test_feedback_is_published_and_cleaned(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("e1", "right"), "'correct', 'false_positive', 'false_negative', 'unsure'"),
+        (("e1", "rigth"), "'right', 'wrong', 'correct', 'false_positive', 'false_negative', 'unsure'"),
         (("e1", "correct", "--rule", "imj"), "no rule 'imj' (did you mean 'inj'?); in this decision: inj"),
         (("e1", "correct", "--comment", "x" * 4097), "at most 4,096"),
         (("e1", "correct", "--reviewer", "x" * 257), "at most 256"),

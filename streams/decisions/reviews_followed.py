@@ -1,0 +1,88 @@
+"""Does what reviews ask for, a moment after their rows are written."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from schemas import codec, topics
+from schemas.events import Decision
+from streams.decisions.after_reviews import Found, due
+from streams.kafka.records import Message
+from streams.store.client import Store
+from streams.store.errors import StoreError
+
+log = structlog.get_logger(__name__)
+AGAIN_S: Final = (1.0, 5.0, 20.0)
+"""After a look, the next ones: the row of an event may come later than what is said of it."""
+RETRY_S: Final = 5.0
+Send = Callable[[str, Sequence[Message]], Awaitable[None]]
+
+
+class ReviewsFollowed:
+    """Looks into the store after reviews came, publishes what is due, and writes down what is answered.
+
+    Published first: who dies in between publishes it again under the same ids.
+    """
+
+    def __init__(self, store: Store, send: Send) -> None:
+        self._store = store
+        self._send = send
+        self._wanted = asyncio.Event()
+
+    def look(self) -> None:
+        """Have it looked soon."""
+        self._wanted.set()
+
+    async def follow(self) -> None:
+        """Look whenever it is asked for, for ever."""
+        while True:
+            await self._wanted.wait()
+            for pause_s in (*AGAIN_S, 0.0):
+                self._wanted.clear()
+                try:
+                    await self.do()
+                except (StoreError, KafkaError) as error:
+                    log.warning("what reviews ask for waits", problem=str(error) or type(error).__name__)
+                    self._wanted.set()
+                    await asyncio.sleep(RETRY_S)
+                    break
+                if pause_s and await self._asked_within(pause_s):
+                    break
+
+    async def _asked_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wanted.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def do(self) -> Found:
+        """Do what is due now, and return it. Raises `StoreError`, `KafkaError`."""
+        found = await asyncio.to_thread(due, self._store)
+        if found.decisions:
+            await self._send(topics.DECISIONS, [(_key(each), codec.encode(each)) for each in found.decisions])
+            await asyncio.to_thread(self._store.insert, found.decisions, _token(found.decisions))
+            log.info("escalations are answered", decisions=len(found.decisions))
+        if found.changes:
+            await self._send(topics.ALERTS, [(None, codec.encode(each)) for each in found.alerts])
+            await self._send(topics.POLICY, [(each.key, codec.encode(each)) for each in found.changes])
+            for change in found.changes:
+                log.warning(
+                    "reviews find a rule wrong", what=change.what, rule=change.rule, why=change.reason
+                )
+        return found
+
+
+def _key(decision: Decision) -> bytes:
+    """Return the Kafka key of the decision that it takes the place of."""
+    return (decision.conversation_id or decision.event_id).encode()
+
+
+def _token(decisions: Sequence[Decision]) -> str:
+    named = ",".join(f"{each.decision_id}/{each.revision}" for each in decisions)
+    return hashlib.blake2b(named.encode(), digest_size=16).hexdigest()
