@@ -54,9 +54,10 @@ class Request(Check, omit_defaults=True, kw_only=True):
     scores: bool = False
     evidence: bool = False
     deadline_ms: Annotated[float, msgspec.Meta(gt=0, le=600_000)] | None = None
+    review_within_ms: Annotated[float, msgspec.Meta(ge=0, le=600_000)] = 0
 
 
-_OPTIONS: Final = ("events", "scores", "evidence", "deadline_ms")
+_OPTIONS: Final = ("events", "scores", "evidence", "deadline_ms", "review_within_ms")
 
 
 def events(request: Request, app: str) -> list[Event]:

@@ -179,6 +179,8 @@ class Gate:
         asked = await self._asked(request, native.Request)
         events = native.events(asked, self._app(request, ""))
         answers = await self._judged(request, events, within_ms=asked.deadline_ms, explain=asked.evidence)
+        if asked.review_within_ms:
+            answers = await self._service.reviewed(answers, asked.review_within_ms / 1000)
         return _answer(native.body(asked, answers))
 
     async def _moderations(self, request: web.Request) -> web.Response:

@@ -20,6 +20,7 @@ from streams.gate.judging import GateJudge, JudgedEvent
 from streams.gate.keys import Caller
 from streams.gate.outbox import Outbox, OutboxFullError, Parcel
 from streams.gate.remembered import Fingerprint, Remembered
+from streams.gate.reviews import Reviews
 from streams.gate.settings import GateSettings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
@@ -43,6 +44,7 @@ class Service:
         batcher: Batcher[JudgedEvent],
         outbox: Outbox,
         telemetry: Telemetry,
+        reviews: Reviews | None = None,
     ) -> None:
         self.decoder = judge.decoder
         self._refuses = settings.gate_outbox_full == "refuse"
@@ -50,6 +52,7 @@ class Service:
         self._batcher = batcher
         self._outbox = outbox
         self._telemetry = telemetry
+        self._reviews = reviews
         self._answers = Remembered()
         self._alerting: asyncio.Queue[tuple[int, list[JudgedEvent]]] = asyncio.Queue(maxsize=100)
 
@@ -88,6 +91,16 @@ class Service:
         return [
             answer._replace(evidence=shown.get(key, ())) for key, answer in zip(keys, answers, strict=True)
         ]
+
+    async def reviewed(self, answers: Sequence[Answer], within_s: float) -> list[Answer]:
+        """Return the answers, those that are escalated as a reviewer decides in this time."""
+
+        async def reviewed(answer: Answer) -> Answer:
+            if self._reviews is None or answer.decision.action != "escalate":
+                return answer
+            return answer._replace(decision=await self._reviews.answer(answer.decision, within_s))
+
+        return list(await asyncio.gather(*map(reviewed, answers)))
 
     async def _repeated(
         self, events: Sequence[Event], waiting: "Sequence[asyncio.Future[Answer]]", within_s: float

@@ -21,6 +21,7 @@ from streams.gate.evaluations_out import EvaluationsOut
 from streams.gate.judging import GateJudge
 from streams.gate.keys import Keys
 from streams.gate.outbox import Outbox, Parcel
+from streams.gate.reviews import Reviews
 from streams.gate.server import Gate
 from streams.gate.service import Service
 from streams.kafka.clients import BatchProducer
@@ -54,7 +55,8 @@ class GateRole:
         judge.warm_up()
         self._outbox = Outbox(settings.gate_outbox, settings.gate_outbox_bytes)
         self._batcher = Batcher(judge.judge, judge.unjudged, settings.batch_events)
-        self._service = Service(settings, judge, self._batcher, self._outbox, telemetry)
+        self._reviews = Reviews(settings)
+        self._service = Service(settings, judge, self._batcher, self._outbox, telemetry, self._reviews)
         self._application = Gate(settings, self._service, keys, telemetry).application()
 
     async def run(self) -> None:
@@ -77,6 +79,7 @@ class GateRole:
                     tasks.create_task(each)
                     for each in (
                         self._changes.follow(),
+                        self._reviews.follow(),
                         self._policy.watch(self._tell),
                         self._usage.run(),
                         self._batcher.run(),
@@ -92,6 +95,7 @@ class GateRole:
                 await self._listen(runner)
                 await stopping.wait()
                 self._telemetry.ready = False
+                self._reviews.close()
                 await runner.cleanup()
                 await self._service.drain(self._settings.drain_timeout_s)
                 if not await self._outbox.flush(self._settings.drain_timeout_s):
