@@ -29,6 +29,8 @@ COMMANDS = {
     "check": "Score one text and show the evidence.",
     "backtest": "Try a draft of a policy on stored scores.",
     "policy": "Check, compare and explain policies.",
+    "reviews": "Show what reviews say: precision of rules, agreement, misses.",
+    "export": "Write reviewed events to a file, for training.",
     "feedback": "Say whether a decision was right.",
     "sql": "Run a query on ClickHouse.",
     "schema": "Print the JSON Schema of a message.",

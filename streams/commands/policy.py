@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streams.commands.policy_changes import log, restore
+from streams.commands.policy_propose import propose
 from streams.terminal.command import Command, columns, counted, json_text, plain, say
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ def command() -> None:
       weir policy diff policy.yaml draft.yaml
       weir policy explain e-1042 --app shop
       weir policy restore injection-block
+      weir policy propose injection-block --precision 0.95
     """
 
 
 command.add_command(restore)
 command.add_command(log)
+command.add_command(propose)
 
 
 @command.command("check", cls=Command)
