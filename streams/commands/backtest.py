@@ -41,6 +41,10 @@ LIVE = "live"
 @click.option(
     "--max-new-blocks", metavar="N|P%", help=f"Exit {FAILED} if more events than this would be blocked anew."
 )
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Also write the report as an HTML file that needs nothing else.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The whole report as JSON.")
 def command(
     policy: Path,
@@ -51,6 +55,7 @@ def command(
     samples: int,
     text: bool,
     max_new_blocks: str | None,
+    html: Path | None,
     as_json: bool,
 ) -> None:
     """Replay the draft POLICY on stored scores, and show what it would have changed.
@@ -63,7 +68,7 @@ def command(
     Example:
       weir backtest draft.yaml --since 7d
       weir backtest draft.yaml --against policy.yaml --app shop --json
-      weir backtest draft.yaml --max-new-blocks 1%      # in CI
+      weir backtest draft.yaml --max-new-blocks 1% --html report.html      # in CI
     """
     from streams.decisions.backtest import Asked, backtest, beyond, limit_share
     from streams.kafka.dlq import moment_ms
@@ -80,7 +85,10 @@ def command(
         raise click.UsageError(f"--since {since!r}: write 2h, 7d, or 2030-01-31T12:00:00Z") from None
     settings = load()
     baseline = settings.policy if against == LIVE else Path(against)
-    asked = Asked(policy, baseline, since_ms, app, samples, any_detectors, text)
+    asked = Asked(
+        policy, baseline, since_ms, app, samples,
+        live=against == LIVE, any_detectors=any_detectors, text=text,
+    )  # fmt: skip
     store = make_store(settings)
     try:
         with counting("events replayed") as note:
@@ -91,9 +99,22 @@ def command(
         click.echo(_json(report))
     else:
         click.echo("\n".join(lines(report, columns())))
-    if max_new_blocks is not None and (problem := beyond(report, max_new_blocks)):
+    problem = "" if max_new_blocks is None else beyond(report, max_new_blocks)
+    if html is not None:
+        _write(html, report, problem)
+    if problem:
         say(problem, err=True)
         raise click.exceptions.Exit(FAILED)
+
+
+def _write(file: Path, report: "Report", problem: str) -> None:
+    from streams.desk.backtest_file import page
+    from streams.errors import UserError
+
+    try:
+        file.write_text(page(report, problem), encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def _json(report: "Report") -> str:

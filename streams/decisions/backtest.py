@@ -13,6 +13,7 @@ from streams.decisions.settings import DecisionSettings
 from streams.errors import UserError
 from streams.policy.backtest import Backtest
 from streams.policy.backtest_report import Report, Sample
+from streams.policy.changes import Demotions
 from streams.policy.conditions import comparisons
 from streams.policy.file import load
 from streams.policy.reviews import Labels
@@ -20,6 +21,7 @@ from streams.policy.rule import Rule
 from streams.policy.rules import CompiledPolicy
 from streams.store.chosen import Chosen
 from streams.store.client import Store
+from streams.store.policy_changes import demotions
 from streams.store.reviews import REVIEWED, reviews
 from streams.store.scored import Detectors, Reader, Scorer, scorers
 
@@ -35,6 +37,8 @@ class Asked:
     since_ms: int
     app: str = ""
     samples: int = 5
+    live: bool = False
+    """`against` is the policy in force: rules that reviews sent to shadow stay there, in the draft too."""
     any_detectors: bool = False
     text: bool = False
 
@@ -46,8 +50,9 @@ def backtest(asked: Asked, settings: DecisionSettings, store: Store, note: Note)
     """
     runner = make_runner(settings)
     try:
+        standing = demotions(store) if asked.live else Demotions()
         draft, baseline = (
-            load(path, owners(runner), runner.ranges).compile(runner.metrics)
+            standing.applied(load(path, owners(runner), runner.ranges)).compile(runner.metrics)
             for path in (asked.draft, asked.against)
         )
         return _replay(asked, store, runner, draft, baseline, note)

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from schemas.policy import PolicyChange
+from streams.policy.changes import Demotions
 from streams.store.client import Store
 
 _COLUMNS: Final = (
@@ -18,6 +20,21 @@ def changes(store: Store, rule: str = "", most: int = 50) -> list[dict[str, Any]
         {"rule": rule},
     ).rows
     return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+
+
+def demotions(store: Store) -> Demotions:
+    """Return the demotions that stand, as far as the store knows."""
+    standing = Demotions()
+    rows = store.query(
+        "SELECT change_id, what, rule, rule_hash, reason, by FROM policy_changes"
+        " WHERE what IN ('demoted', 'restored') ORDER BY policy_changes.timestamp, what"
+    ).rows
+    for change_id, what, rule, rule_hash, reason, by in rows:
+        change = PolicyChange(
+            change_id=change_id, what=what, timestamp=0, by=by, rule=rule, rule_hash=rule_hash, reason=reason
+        )
+        standing.take(change)
+    return standing
 
 
 def refused(store: Store) -> str:

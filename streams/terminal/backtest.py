@@ -1,7 +1,7 @@
 """A backtest's report for people."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from schemas.fields import USAGE
@@ -11,6 +11,9 @@ from streams.terminal.command import counted, plain
 from streams.terminal.results import render
 from streams.terminal.table import folded
 
+Section = tuple[str, Sequence[str], Sequence[Sequence[Any]]]
+"""Title, names of the columns, and rows."""
+_CAUSE = ("rule", "app", "before", "after", "events")
 SHOWN = 20
 """Lines of a table: JSON has them all."""
 _COUNTED = ("prompt_tokens", "completion_tokens")
@@ -18,26 +21,32 @@ _COUNTED = ("prompt_tokens", "completion_tokens")
 
 def lines(report: Report, room: int) -> Iterator[str]:
     """Yield the report, line by line, `room` columns wide."""
-    for paragraph in _summary(report):
+    for paragraph in summary(report):
         yield folded(plain(paragraph), room)
-    for paragraph in _unknown(report):
+    for paragraph in notes(report):
         yield folded(plain(f"note: {paragraph}"), room)
+    for section in sections(report):
+        yield from _table(*section, room)
+
+
+def sections(report: Report) -> Iterator[Section]:
+    """Yield the tables."""
     if not report.events:
         return
     changes = [(each.app, each.before, each.after, each.events) for each in report.changes]
-    yield from _table("decisions that change", ("app", "before", "after", "events"), changes, room)
-    yield from _causes("because of", report.causes, room)
-    yield from _causes("rules in shadow, were they enforced", report.shadow, room)
+    yield "decisions that change", ("app", "before", "after", "events"), changes
+    yield "because of", _CAUSE, list(map(_cause, report.causes))
+    yield "rules in shadow, were they enforced", _CAUSE, list(map(_cause, report.shadow))
     header = ("rule", "mode", "before", "after", "gained", "lost", "precision before", "precision after")
     moved = [rule for rule in report.rules if _is_notable(rule)]
-    yield from _table("rules whose hits change, or that were reviewed", header, map(_rule, moved), room)
+    yield "rules whose hits change, or that were reviewed", header, list(map(_rule, moved))
     columns = ("before", "after", "app", "event", "rules after", "scores", "text")
     width = len(columns) if any(each.text for each in report.samples) else len(columns) - 1
-    samples = [_sample(each)[:width] for each in report.samples]
-    yield from _table("samples", columns[:width], samples, room)
+    yield "samples", columns[:width], [_sample(each)[:width] for each in report.samples]
 
 
-def _summary(report: Report) -> Iterator[str]:
+def summary(report: Report) -> Iterator[str]:
+    """Yield what was replayed and what changes, in a few lines."""
     for label, policy in (("draft", report.draft), ("against", report.baseline)):
         yield f"{label:8} {policy['source']}: {policy['name']} {policy['version']} ({policy['hash']})"
     if not report.events:
@@ -68,7 +77,7 @@ def _totals(report: Report) -> str:
     return ", ".join(f"{name} {before[name]:,} → {after[name]:,}" for name in before)
 
 
-def _unknown(report: Report) -> Iterator[str]:
+def notes(report: Report) -> Iterator[str]:
     """Yield what the figures do not say."""
     for hash_, events in report.other_detectors.items():
         yield (
@@ -110,13 +119,11 @@ def _reason(name: str) -> str:
     return f"{name} was not scored"
 
 
-def _causes(title: str, changes: Sequence[RuleChange], room: int) -> Iterator[str]:
-    rows = [(each.rule, each.app, each.before, each.after, each.events) for each in changes]
-    yield from _table(title, ("rule", "app", "before", "after", "events"), rows, room)
+def _cause(change: RuleChange) -> tuple[str | int, ...]:
+    return (change.rule, change.app, change.before, change.after, change.events)
 
 
-def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]], room: int) -> Iterator[str]:
-    shown = list(rows)
+def _table(title: str, header: Sequence[str], shown: Sequence[Sequence[Any]], room: int) -> Iterator[str]:
     if not shown:
         return
     yield ""
