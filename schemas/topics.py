@@ -14,6 +14,7 @@ import msgspec
 from schemas.alerts import AlertAction, AlertChange
 from schemas.events import Alert, DeadLetter, Decision, DriftRecord, Event, Feedback, ScoredEvent
 from schemas.policy import PolicyChange
+from schemas.reviews import Claim
 
 EVENTS: Final = "llm.events"
 EVENTS_BULK: Final = "llm.events.bulk"
@@ -26,6 +27,7 @@ ALERT_ACTIONS: Final = "llm.alert-actions"
 DRIFT: Final = "llm.drift"
 FEEDBACK: Final = "llm.feedback"
 POLICY: Final = "llm.policy"
+CLAIMS: Final = "llm.claims"
 DEAD_LETTERS: Final = "llm.dlq"
 STATE: Final = "llm.state"
 USAGE: Final = "llm.usage"
@@ -107,6 +109,9 @@ CHANNELS: Final = (
         *(POLICY, PolicyChange, "policy_change"), key="not part of the contract",
         writers="guard, gate, archive, `weir policy restore`",
         hours=0, megabytes=4, tail="policy", table="policy_changes", expires=False,
+    ),
+    Channel(
+        *(CLAIMS, Claim, "claim"), key="not part of the contract", writers="desk", hours=_DAY,
     ),
     Channel(
         *(DEAD_LETTERS, DeadLetter, "dead_letter"), key="not part of the contract", writers="every role",

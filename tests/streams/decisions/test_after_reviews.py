@@ -84,9 +84,10 @@ def policy(text: str = HEAD + INJ + OTHER) -> Policy:
 def row(name: str, *hits: RuleHit, policy_hash: str = "", action: str = "block", **more: Any) -> ScoredEvent:
     decision = Decision(
         decision_id=codec.decision_id("shop", name), event_id=name, app="shop", kind="prompt",
-        verdict="block", action=action, rules=hits, policy_hash=policy_hash, decided_at=NOW, latency_ms=3.0,
+        verdict="block", rules=hits, policy_hash=policy_hash, decided_at=NOW, latency_ms=3.0,
+        action=action,  # type: ignore[arg-type]
         conversation_id="c",
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     event = Event(event_id=name, app="shop", kind="prompt", text=more.pop("text", "x"), conversation_id="c")
     return ScoredEvent(event=event, scores={}, decision=decision, timestamp=NOW, **more)
 
@@ -98,12 +99,13 @@ def hit(rule: str, action: str = "block", mode: str = "enforce") -> RuleHit:
 def said(name: str, judgement: str, at: int = 1, reviewer: str = "ann", about: str = "") -> Feedback:
     return Feedback(
         feedback_id=f"{name}{reviewer}{about}", event_id=name, app="shop", reviewer=reviewer,
-        judgement=judgement, metric=about, timestamp=NOW + at,
-    )  # type: ignore[arg-type]  # fmt: skip
+        judgement=judgement,  # type: ignore[arg-type]
+        metric=about, timestamp=NOW + at,
+    )  # fmt: skip
 
 
 def put(store: Store, *messages: Any) -> None:
-    for kind in dict.fromkeys(map(type, messages)):
+    for kind in {type(each): None for each in messages}:
         store.insert([each for each in messages if type(each) is kind], uuid.uuid4().hex)
 
 
@@ -232,7 +234,7 @@ async def test_a_demotion_reaches_who_runs_and_who_starts_later_and_is_undone(
     store: Store, settings: Settings, producer: BatchProducer
 ) -> None:
     runner = make_runner(settings)
-    tasks = []
+    tasks: list[asyncio.Task[None]] = []
 
     def start() -> PolicyInForce:
         policy = PolicyInForce(settings, runner, Telemetry("guard"))
