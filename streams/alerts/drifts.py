@@ -11,8 +11,9 @@ from schemas.events import DriftRecord
 from streams.alerts.signals import Signal
 from streams.alerts.tracked import Interval, Tracked, earliest, is_drift, overlap, related, same_place
 
-Outcome = Literal["part", "back", "again", "further"]
-"""A new part of an alert; the return of one, or with it; a part that had returned; one that moved on."""
+Outcome = Literal["part", "late", "back", "again", "further"]
+"""A new part of an alert; one that is found after its end, but was before; the return of a part, or with it;
+a part that had returned; one that moved on."""
 
 
 def place(signal: Signal, alerts: Sequence[Tracked], cooldown: int) -> tuple[Tracked, Outcome] | None:
@@ -35,6 +36,10 @@ def place(signal: Signal, alerts: Sequence[Tracked], cooldown: int) -> tuple[Tra
         together = overlap(tracked.span, interval, _slack(tracked.span))
         if together or _caused(signal, tracked) or _same_metric(signal.part, tracked):
             return tracked, "part"
+    for tracked in near:
+        late = signal.part.timestamp <= tracked.resolved_at
+        if late and overlap(tracked.span, interval, _slack(tracked.span)):
+            return tracked, "late"
     return None
 
 
@@ -116,4 +121,9 @@ def is_back(tracked: Tracked) -> bool:
     Segments that were learning when the level returned cannot say so.
     """
     ended = sum(part.resolved_at > 0 for part in tracked.parts)
-    return 2 * ended >= len(tracked.parts)
+    return is_drift(tracked) and 2 * ended >= len(tracked.parts)
+
+
+def back_at(tracked: Tracked) -> int:
+    """Return when enough of an alert was back."""
+    return max(part.resolved_at for part in tracked.parts)

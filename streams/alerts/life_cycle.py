@@ -99,6 +99,8 @@ class LifeCycle:
                     self._publish(each, now)
             elif not each.resolved:
                 self._look(each, now, caught_up)
+            elif each.grown:
+                self._say(each, "grew", now)
         self._forget(now)
         changes, self._changes = self._changes, []
         return changes
@@ -176,6 +178,9 @@ class LifeCycle:
             self._begin(signal, now)
             return
         tracked, what = outcome
+        if what == "late":
+            tracked.join(signal, now)
+            return
         if what == "part":
             self._join(tracked, signal, now)
             # What it takes in may be the link to more.
@@ -187,8 +192,6 @@ class LifeCycle:
             self._reopen(tracked, now)
         if what == "back":
             self._take(tracked, drifts.came_along(tracked, self._alerts), parts=False)
-            if drifts.is_back(tracked) and not tracked.resolved:
-                self._resolve(tracked, "returned", signal.part.timestamp, now)
 
     def _take(self, tracked: Tracked, others: Iterable[Tracked], *, parts: bool = True) -> None:
         """Make alerts that nobody was told of a part of this one."""
@@ -201,7 +204,10 @@ class LifeCycle:
         if tracked.silenced_until and now >= tracked.silenced_until:
             tracked.silenced_until = 0
             self._say(tracked, "unsilenced", now)
-        if caught_up and now >= tracked.seen_at + limit:
+        if drifts.is_back(tracked) and now >= tracked.seen_at + self._timing.wait:
+            # As at its beginning: what is found next may be a part that is not back.
+            self._resolve(tracked, "returned", drifts.back_at(tracked), now)
+        elif caught_up and now >= tracked.seen_at + limit:
             self._resolve(tracked, "accepted" if tracked.lasting else "quiet", now, now)
         elif tracked.severity != tracked.written[2]:
             tracked.acknowledged = False

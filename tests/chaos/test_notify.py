@@ -112,7 +112,8 @@ def in_time(signals: list[Signal]) -> list[AlertChange]:
         cycle.add(signal, signal.part.timestamp)
         changes += cycle.tick(signal.part.timestamp, caught_up=True)
     end = max(signal.part.timestamp for signal in signals)
-    return changes + cycle.tick(end + 2 * wait_ms, caught_up=True)
+    later = (end + wait_ms * number for number in range(2, 5))
+    return changes + [change for now in later for change in cycle.tick(now, caught_up=True)]
 
 
 def said(changes: list[AlertChange]) -> dict[str, set[str]]:
