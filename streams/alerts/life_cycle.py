@@ -9,12 +9,13 @@ signals come that arrive within the wait.
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
 from schemas.alerts import AlertAction, AlertChange, ChangeKind
 from streams.alerts import drifts
+from streams.alerts.settings import AlertSettings
 from streams.alerts.signals import Group, Signal
 from streams.alerts.tracked import Tracked, begin, is_drift
 
@@ -36,6 +37,15 @@ class Timing(NamedTuple):
     cooldown: int
     repeat: int
     accept: int
+
+    @classmethod
+    def of(cls, settings: AlertSettings) -> Self:
+        """Return those of the settings."""
+        seconds = (
+            settings.alert_wait_s, settings.alert_quiet_s, settings.alert_cooldown_s, settings.alert_repeat_s,
+            settings.alert_accept_s,
+        )  # fmt: skip
+        return cls(*(round(1000 * each) for each in seconds))
 
 
 class Memory(msgspec.Struct):

@@ -21,7 +21,6 @@ from streams.alerts.delivery import Delivery, Problems
 from streams.alerts.life_cycle import LifeCycle, Memory, Timing
 from streams.alerts.routes import Route
 from streams.alerts.routes import load as load_routes
-from streams.alerts.settings import AlertSettings
 from streams.alerts.signals import Signal, of_alert, of_drift
 from streams.alerts.sole_owner import SoleOwner
 from streams.kafka.clients import BatchProducer, started
@@ -45,18 +44,6 @@ RETRY_S = 1.0
 STOP_S = 15.0
 
 
-def timing(settings: AlertSettings) -> Timing:
-    """Return the settings in milliseconds."""
-    seconds = (
-        settings.alert_wait_s,
-        settings.alert_quiet_s,
-        settings.alert_cooldown_s,
-        settings.alert_repeat_s,
-        settings.alert_accept_s,
-    )
-    return Timing(*(round(1000 * each) for each in seconds))
-
-
 class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """One worker has all partitions and runs the routes; others stand by."""
 
@@ -65,7 +52,7 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         self._telemetry = telemetry
         self._routes = routes
         self._producer = BatchProducer(settings, patient=True)
-        self._cycle = LifeCycle(timing(settings))
+        self._cycle = LifeCycle(Timing.of(settings))
         self._consumer: AIOKafkaConsumer | None = None
         self._positions: memory.Positions = {}
         self._delivering: list[asyncio.Task[None]] = []
@@ -134,7 +121,7 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
 
     async def _begin(self, partitions: list[TopicPartition]) -> None:
         snapshot = await _until_answered(partial(memory.read, self._settings))
-        self._cycle = LifeCycle(timing(self._settings))
+        self._cycle = LifeCycle(Timing.of(self._settings))
         self._cycle.restore(snapshot.memory if snapshot else Memory())
         self._positions = dict(snapshot.positions) if snapshot else {}
         await _until_answered(partial(self._seek, partitions))
