@@ -213,9 +213,11 @@ def test_the_image_runs_as_an_ordinary_user_and_gets_its_signals() -> None:
     assert json.loads(final["CMD"])
     assert final.get("STOPSIGNAL", "SIGTERM") == "SIGTERM"
     assert "org.opencontainers.image.version" in final["LABEL"]
-    ports = {str(Settings.model_fields[f"{role}_port"].default) for role in PROCESSES}
-    gate = Settings.model_fields["gate_listen"].default.rpartition(":")[2]
-    assert set(final["EXPOSE"].split()) == {*ports, gate}
+    ports = {str(Settings.model_fields[f"{role}_port"].default) for role in RUNNING}
+    listen = {
+        Settings.model_fields[name].default.rpartition(":")[2] for name in ("gate_listen", "desk_listen")
+    }
+    assert set(final["EXPOSE"].split()) == ports | listen
 
 
 def test_the_gate_may_write_where_its_outbox_is() -> None:
