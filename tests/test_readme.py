@@ -61,15 +61,18 @@ def python(snippet: str, weir: Weir, timeout: float = 30.0) -> str:
 def test_guard_an_app(weir: Weir, tmp_path: Path) -> None:
     port = free_port()
     listens = {"WEIR_GATE_LISTEN": f"{HOST}:{port}", "WEIR_GATE_OUTBOX": str(tmp_path / "outbox")}
-    gate = weir.role("gate", **listens).start()
+    patient = {"WEIR_GATE_DEADLINE_MS": "60000", "WEIR_DETECTOR_BUDGET_MS": "60000"}
+    gate = weir.role("gate", **listens, **patient).start()
     before = weir.rows("shop")
     try:
-        said = python(block("python", "/v1/check").replace("9480", str(port)), weir).splitlines()
+        snippet = block("python", "/v1/check").replace("9480", str(port)).replace("timeout=2", "timeout=60")
+        said = python(snippet, weir, 90.0).splitlines()
     finally:
         gate.stop()
     assert said[0] == "None"
     assert said[1].startswith("Do you ship to Norway? I am [EMAIL_")
-    weir.await_rows("shop", before + 2)
+    assert said[2] == "Yes, within three days."
+    weir.await_rows("shop", before + 3)
 
 
 @on_the_embedded_broker
