@@ -1,18 +1,22 @@
 """What a client of the gate waits: `python -m bench.gate`.
 
 It asks at a steady rate, as fast as answers come, and at twice that; the same events go through Kafka in the
-same run, from publish to decision seen. The client is a process of its own on this machine.
+same run, from publish to decision seen, and completions are streamed. The client is a process of its own on
+this machine. `--peer PYTHON` asks another guard, too: `pip install gorget` into an environment of its own.
 """
 
 import argparse
 import asyncio
 import os
+import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import http_load, report
+import msgspec
+
+from bench import gate_streams, http_load, report
 from bench.floods import Memory
 from bench.http_load import Answers
 from bench.latency import latencies
@@ -26,6 +30,7 @@ from tests.harness import Role, Weir
 
 CONNECTIONS: Final = 64
 """Of the run that finds out what the gate can do: so many requests wait at any time."""
+STREAMS: Final = 40
 DEADLINE_MS: Final = 500
 """Of the requests of the run that asks too much."""
 
@@ -56,15 +61,43 @@ def measure(weir: Weir, role: Role, url: str, rate: float, seconds: float) -> li
         rows.append(_row(f"{name}, {late} over it", found))
     waits = asyncio.run(latencies(weir.settings, make_events(int(rate * seconds / 2), "kafka"), rate))
     rows.append(_row(f"{rate:g}/s through Kafka", Answers(waits)))
-    return rows
+    return [*rows, *_streams(url.replace("check", "stream"))]
+
+
+def _streams(url: str) -> list[str]:
+    found = asyncio.run(gate_streams.measure(url, STREAMS))
+    held = f"{STREAMS} streams, {found.held:.0f} bytes held in the median"
+    first = report.row(["first text of a stream", _three(found.first_ms), "", held])
+    return [first, report.row(["all text of streams", _three(found.every_ms), "", ""])]
+
+
+def peer(python: Path, rate: float, seconds: float) -> list[str]:
+    """Return the rows of another guard, with one scanner of its own."""
+    port = free_port()
+    command = [str(python), str(Path(__file__).with_name("peer.py")), str(port)]
+    events = make_events(int(rate * seconds), "peer")
+    bodies = [msgspec.json.encode({"prompt": event.text}) for event in events]
+    url = f"http://{HOST}:{port}/analyze/prompt"
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            if not process.stdout.readline():
+                raise SystemExit("the peer did not start")
+            steady = http_load.asked(url, bodies, rate=rate)
+            most = http_load.asked(url, bodies, connections=CONNECTIONS)
+        finally:
+            process.terminate()
+    name = f"the peer, as fast as it goes, {CONNECTIONS} at once: {most.statuses['200'] / most.seconds:.0f}/s"
+    return [_row(f"the peer, secrets alone, {rate:g}/s", steady), _row(name, most)]
 
 
 def _row(name: str, answers: Answers) -> str:
-    def three(waits: Sequence[float]) -> str:
-        return " / ".join(f"{percentile(waits, share):,.1f}" for share in (0.5, 0.99, 1.0)) if waits else ""
-
     statuses = ", ".join(f"{count} x {status}" for status, count in sorted(answers.statuses.items()))
-    return report.row([name, three(answers.waits_ms), three(answers.refused_ms), statuses])
+    return report.row([name, _three(answers.waits_ms), _three(answers.refused_ms), statuses])
+
+
+def _three(waits: Sequence[float]) -> str:
+    return " / ".join(f"{percentile(waits, share):,.1f}" for share in (0.5, 0.99, 1.0)) if waits else ""
 
 
 def main() -> None:
@@ -72,6 +105,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gate", description=__doc__.partition("\n")[0])
     parser.add_argument("--rate", type=float, default=100.0, help="requests per second")
     parser.add_argument("--seconds", type=float, default=60.0, help="of the steady run")
+    parser.add_argument(
+        "--peer", type=Path, metavar="PYTHON", help="an interpreter that has Gorget or LLM Guard"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="weir-gate-") as folder:
         broker = new_broker("embedded", Path(folder) / "broker")
@@ -87,6 +123,8 @@ def main() -> None:
             role.stop()
             weir.stop()
             broker.stop()
+    if options.peer:
+        rows += peer(options.peer, options.rate, options.seconds / 4)
     waits = "ms: p50 / p99 / longest"
     print("\n".join([*report.header(["asked", f"answered, {waits}", f"refused, {waits}", "answers"]), *rows]))
     print("load average before, now:", *(f"{load:.1f}" for load in os.getloadavg()))

@@ -23,6 +23,11 @@ ADMITTED: Final = 0.5
 """Of its time a request may wait, as far as can be foreseen; the rest is for what cannot. Whoever is answered
 without having been judged costs time too, and under load that would make others late."""
 
+LOOPS: Final = 2
+"""How often a request waits for the event loop unseen: before that looks at it, and at its end."""
+FORGETTING: Final = 0.9
+"""What is left, after a batch, of how late the event loop was."""
+
 
 class BusyError(WeirError):
     """More waits than can be judged in time. `retry_after_s`: when there will be room."""
@@ -69,7 +74,8 @@ class Batcher(Generic[T]):
         self._s_per_byte = UNKNOWN_PACE
         self._judged_bytes, self._judged_s = float(BATCH_BYTES[0]), BATCH_BYTES[0] * UNKNOWN_PACE
         self._more = asyncio.Event()
-        self.free_at = 0.0
+        self._late = 0.0
+        """How late the event loop came to its work lately, in seconds."""
 
     @property
     def waiting(self) -> int:
@@ -78,8 +84,11 @@ class Batcher(Generic[T]):
 
     @property
     def waits_s(self) -> float:
-        """How long a request that comes now will wait, as far as the pace of the last ones tells."""
-        return self._bytes * self._s_per_byte
+        """How long a request that comes now will wait, as far as the last ones tell.
+
+        It waits for the event loop, too: until that looks at it, and until that sends its answer.
+        """
+        return self._bytes * self._s_per_byte + LOOPS * self._late
 
     def admit(self, within_s: float, size: int = 0) -> None:
         """Raise `BusyError` when it is clear at once that the time will not do for `size` more characters."""
@@ -93,6 +102,7 @@ class Batcher(Generic[T]):
         """
         size = sum(_size(event) for event in events)
         self.admit(within_s, size)
+        within_s -= min(LOOPS * self._late, within_s * (1 - ADMITTED))
         waiting: _Waiting[T] = _Waiting(events, size, self._clock() + within_s)
         self._waiting.append(waiting)
         self._bytes += size
@@ -117,14 +127,18 @@ class Batcher(Generic[T]):
             events = [event for waiting in batch for event in waiting.events]
             size, began = sum(waiting.size for waiting in batch), self._clock()
             try:
-                found = await asyncio.to_thread(self._judge, events)
+                found, ended = await asyncio.to_thread(self._timed, events)
             finally:
                 self._bytes -= size
             self._keep_pace(size, self._clock() - began)
+            self._late = max(self._clock() - ended, self._late * FORGETTING)
             for waiting in batch:
                 own, found = found[: len(waiting.events)], found[len(waiting.events) :]
                 if not waiting.answer.done():
                     waiting.answer.set_result(own)
+
+    def _timed(self, events: Sequence[Event]) -> tuple[list[T], float]:
+        return self._judge(events), self._clock()
 
     def _keep_pace(self, size: int, seconds: float) -> None:
         """Learn from a batch; a small one, most of whose time is not its size, tells little of large ones."""

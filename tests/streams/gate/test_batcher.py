@@ -126,3 +126,33 @@ def test_the_pace_is_that_of_large_batches_not_of_many_small_ones() -> None:
         batcher._keep_pace(400, 0.006)
     batcher._keep_pace(40_000, 0.1)
     assert batcher._s_per_byte < 5e-6
+
+
+class Slow:
+    """A clock by which the event loop comes a tenth of a second late to whatever it does."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        if threading.current_thread() is threading.main_thread():
+            self.now += 0.1
+        return self.now
+
+
+async def test_a_late_event_loop_counts_in_the_time_of_a_request() -> None:
+    judge = Gatekeeper()
+    judge.may.set()
+    batcher = Batcher(judge, late, 10, clock=Slow())
+    task = asyncio.create_task(batcher.run())
+    assert await batcher.judged([event("first")], 60) == ["first"]
+    batcher.admit(0.3)  # nothing waits, so it is tried
+    judge.may.clear()
+    waiting = asyncio.create_task(batcher.judged([event("second")], 60))
+    await asyncio.sleep(0)
+    with pytest.raises(BusyError):
+        batcher.admit(0.3)
+    batcher.admit(60)
+    judge.may.set()
+    assert await waiting == ["second"]
+    task.cancel()
