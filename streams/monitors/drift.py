@@ -179,6 +179,7 @@ class DriftMonitor:
         for name, envelope in newest.taken():
             if isinstance(name, Block):
                 blocks[name.partition].append(envelope)
+            if not isinstance(name, Segment):
                 continue
             try:
                 state = self._states[name] = self._load(envelope, newest.home(name, envelope))

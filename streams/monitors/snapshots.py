@@ -51,6 +51,13 @@ class UsageGroup(Block, frozen=True):
     """A group of entities as a partition of `llm.scores` shows them; see `streams.monitors.usage_table`."""
 
 
+class AppKey(msgspec.Struct, frozen=True):
+    """An app as a partition of `llm.scores` shows it; see `streams.monitors.volume`."""
+
+    partition: int
+    app: str
+
+
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
     """A snapshot. Within one partition a later one has a higher offset, and a timestamp at least as high."""
 
@@ -91,22 +98,26 @@ class SnapshotError(Exception):
     """A snapshot cannot be read; the message never quotes it."""
 
 
-_KINDS: Final = {Segment: b"segment", Block: b"ids", UsageGroup: b"usage"}
+Name = Segment | Block | AppKey
+"""What a snapshot is of."""
+_KINDS: Final = {Segment: b"segment", Block: b"ids", UsageGroup: b"usage", AppKey: b"volume"}
 _ENVELOPES: Final = msgspec.msgpack.Decoder(Envelope)
 _SEGMENTS: Final = msgspec.msgpack.Decoder(SegmentContent)
 
 
-def encode_key(key: Segment | Block) -> bytes:
+def encode_key(key: Name) -> bytes:
     """Return the key of a snapshot in `llm.state`, without the prefix of the group."""
     return _KINDS[type(key)] + b"\0" + msgspec.json.encode(msgspec.structs.astuple(key))
 
 
-def decode_key(key: bytes) -> Segment | Block:
+def decode_key(key: bytes) -> Name:
     """Return what a key stands for; raise `SnapshotError` if nothing."""
     kind, _, fields = key.partition(b"\0")
     try:
         if kind == b"segment":
             return Segment(*msgspec.json.decode(fields, type=tuple[str, str, str, Kind]))
+        if kind == _KINDS[AppKey]:
+            return AppKey(*msgspec.json.decode(fields, type=tuple[int, str]))
         for block in (Block, UsageGroup):
             if kind == _KINDS[block]:
                 return block(*msgspec.json.decode(fields, type=tuple[int, int]))
@@ -169,7 +180,7 @@ class Newest:
     def __init__(self, assigned: frozenset[int], partitions: int) -> None:
         self._assigned = assigned
         self._partitions = partitions
-        self._found: dict[Segment | Block, tuple[int, Envelope]] = {}
+        self._found: dict[Name, tuple[int, Envelope]] = {}
         self.unreadable = 0
         self.problem = ""
         self.moved = False
@@ -202,12 +213,12 @@ class Newest:
             self._found[name] = place, envelope
 
     @property
-    def found(self) -> list[tuple[Segment | Block, Envelope]]:
+    def found(self) -> list[tuple[Name, Envelope]]:
         """The newest snapshots, the segment that was idle longest first."""
         pairs = [(name, envelope) for name, (_, envelope) in self._found.items()]
         return sorted(pairs, key=lambda pair: pair[1].order)
 
-    def taken(self, kind: type[Segment | Block] | None = None) -> Iterator[tuple[Segment | Block, Envelope]]:
+    def taken(self, kind: type[Name] | None = None) -> Iterator[tuple[Name, Envelope]]:
         """Yield what was found, of one kind or all, and let go of each: packed and unpacked they take memory
         together.
         """
@@ -217,9 +228,9 @@ class Newest:
         while left:
             yield left.popleft()
 
-    def home(self, name: Segment | Block, envelope: Envelope) -> int:
+    def home(self, name: Name, envelope: Envelope) -> int:
         """Return the partition of `llm.scores` in which a segment goes on."""
-        if envelope.partitions == self._partitions or isinstance(name, Block):
+        if envelope.partitions == self._partitions or not isinstance(name, Segment):
             return envelope.partition
         return name.partition(self._partitions)
 

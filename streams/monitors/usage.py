@@ -9,10 +9,9 @@ from schemas.fields import USAGE, USAGE_OF
 from streams.kafka.records import Record
 from streams.monitors import snapshots, usage_table
 from streams.monitors.snapshots import Newest, SnapshotError, UsageGroup
-from streams.monitors.usage_table import LATEST, MOST_AMOUNT, Indices, UsageTable, entity_of
-from streams.monitors.watched import WatchedScores
+from streams.monitors.usage_table import MOST_AMOUNT, Indices, UsageTable, entity_of
+from streams.monitors.watched import Counted, WatchedScores, happened
 
-Counted = tuple[WatchedScores, Record]
 Keyed = tuple[bytes, bytes]
 """Key, without the prefix of the group, and value of a record of `llm.usage`."""
 PIECE: Final = 256
@@ -86,7 +85,7 @@ class UsageMonitor:
             entities += of
             numbers += [number] * len(of)
         amounts = np.clip([self._amounts(item) for item, _ in items], 0.0, MOST_ADDED)
-        times = np.array([_happened(item, record) for item, record in items], np.int64)
+        times = np.array([happened(item, record) for item, record in items], np.int64)
         offsets = np.array([record.offset for _, record in items], np.int64)
         partition = items[0][1].partition
         rows = self._table.add(partition, entities, times[numbers], amounts[numbers], offsets[numbers])
@@ -153,11 +152,6 @@ class UsageMonitor:
         """Forget everything, for partitions that moved to another worker."""
         self._table.clear()
         self._ends.clear()
-
-
-def _happened(item: WatchedScores, record: Record) -> int:
-    """Return when an event happened, by its own clock, but not later than it was judged by the guard's."""
-    return max(0, min(item.timestamp, record.timestamp, LATEST))
 
 
 def _is_blocked(item: WatchedScores) -> bool:

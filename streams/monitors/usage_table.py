@@ -15,14 +15,13 @@ import numpy.typing as npt
 
 from schemas.fields import AMOUNTS, WINDOWS_S
 from streams.monitors.snapshots import SnapshotError
+from streams.monitors.watched import LATEST
 
 PARTS: Final = 6
 SLOTS: Final = PARTS + 1
 WIDTHS: Final = np.array([1000 * seconds // PARTS for seconds in WINDOWS_S.values()], np.int64)
 """Of the parts of each window, milliseconds."""
 DAY_MS: Final = 1000 * WINDOWS_S["1d"]
-LATEST: Final = 1 << 44
-"""Milliseconds: beyond any event, and its parts can be numbered with 31 bits."""
 MOST_AMOUNT: Final = 1e15
 ROW: Final = np.dtype(
     [

@@ -6,6 +6,7 @@ import msgspec
 
 from schemas.events import Kind, OpenMode, OpenVerdict
 from schemas.fields import NUMBER_FIELDS
+from streams.kafka.records import Record
 from streams.monitors.scales import LIMIT, Sort
 from streams.monitors.settings import RATES
 from streams.monitors.snapshots import Segment
@@ -60,6 +61,17 @@ class WatchedScores(msgspec.Struct, frozen=True):
     def segment(self) -> Segment:
         """Where it counts."""
         return Segment(self.event.app, self.event.model, self.event.prompt_version, self.event.kind)
+
+
+Counted = tuple[WatchedScores, Record]
+"""An event and its record in `llm.scores`."""
+LATEST: Final = 1 << 44
+"""Milliseconds: beyond any event."""
+
+
+def happened(item: WatchedScores, record: Record) -> int:
+    """Return when an event happened, by its own clock, but not later than it was judged by the guard's."""
+    return max(0, min(item.timestamp, record.timestamp, LATEST))
 
 
 def sort_of(metric: str) -> Sort:

@@ -15,7 +15,8 @@ from streams.kafka.records import Message, Record
 from streams.monitors.drift import DriftMonitor, drift_alert
 from streams.monitors.state_topic import Snapshot, StateTopic
 from streams.monitors.usage import UsageMonitor
-from streams.monitors.watched import WatchedScores
+from streams.monitors.volume import VolumeMonitor
+from streams.monitors.watched import Counted, WatchedScores
 from streams.settings import Settings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
@@ -55,6 +56,7 @@ class Watch:
             settings.watch_segments,
         )
         self._usage = UsageMonitor(settings.usage_entities, settings.watch_injection_score)
+        self._volumes = VolumeMonitor()
         self._prefix = f"{settings.group_prefix}\0".encode()
         self._state = StateTopic(settings)
         self._partitions = settings.partitions
@@ -81,9 +83,11 @@ class Watch:
         self._partitions = max([await self._state.partitions(topics.SCORES), *(p + 1 for p in own)])
         self._monitor.clear()
         self._usage.clear()
+        self._volumes.clear()
         with self._telemetry.stage("restore"):
             newest = await self._state.read(own, self._partitions)
             await asyncio.to_thread(self._usage.restore, newest)
+            await asyncio.to_thread(self._volumes.restore, newest)
             await asyncio.to_thread(self._monitor.restore, newest)
         if newest.unreadable:
             self._telemetry.count(catalogue.STATES_UNREADABLE, newest.unreadable)
@@ -124,6 +128,7 @@ class Watch:
         if written:
             self._monitor.written()
             self._usage.written()
+            self._volumes.written()
         else:
             log.warning("snapshots are not written: the partitions may be another worker's by now")
         self._snapshot_at = self._clock()
@@ -131,14 +136,15 @@ class Watch:
 
     def _changes(self) -> Iterator[Snapshot]:
         # The ids of the monitor come last of all.
-        for snapshot in chain(self._usage.changes(self._partitions), self._monitor.changes(self._partitions)):
+        parts = (self._usage, self._volumes, self._monitor)
+        for snapshot in chain.from_iterable(each.changes(self._partitions) for each in parts):
             self._size += len(snapshot[1]) + len(snapshot[2] or b"")
             yield snapshot
 
     def _update(
         self, records: Sequence[Record]
     ) -> tuple[list[Message], list[Message], list[Message], list[Refused]]:
-        counted: list[tuple[WatchedScores, Record]] = []
+        counted: list[Counted] = []
         drifts: list[Message] = []
         alerts: list[Message] = []
         refused: list[Refused] = []
@@ -163,5 +169,8 @@ class Watch:
                     alerts.append((record.key, codec.encode(alert)))
                     self._telemetry.count(catalogue.ALERTS, 1, alert.severity)
             used = self._usage.update(counted, self._partitions)
+            for alert in self._volumes.update(counted):
+                alerts.append((alert.app.encode(), codec.encode(alert)))
+                self._telemetry.count(catalogue.ALERTS, 1, alert.severity)
         self._dead.limit.check(accepted)
         return drifts, alerts, [(self._prefix + key, value) for key, value in used], refused

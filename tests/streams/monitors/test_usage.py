@@ -12,10 +12,10 @@ from schemas.fields import USAGE, WINDOWS_S
 from streams.monitors import snapshots, usage_table
 from streams.monitors.settings import LEAST_ENTITIES
 from streams.monitors.snapshots import Newest, SnapshotError
-from streams.monitors.usage import STEPS, Counted, UsageMonitor
+from streams.monitors.usage import STEPS, UsageMonitor
 from streams.monitors.usage_table import DAY_MS, PARTS, UsageTable, entity_of
 from streams.monitors.usage_view import UsageView
-from streams.monitors.watched import WatchedDecision, WatchedEvent, WatchedHit, WatchedScores
+from streams.monitors.watched import Counted, WatchedDecision, WatchedEvent, WatchedHit, WatchedScores
 from tests.streams.records import NOW_MS, FakeRecord
 
 MINUTE = 60_000
