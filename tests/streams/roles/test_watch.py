@@ -9,8 +9,10 @@ import pytest
 
 from schemas import codec, topics
 from schemas.events import DeadLetter, DriftRecord, Event
+from streams.monitors.settings import LEAST_ENTITIES
 from streams.monitors.snapshots import Newest
 from streams.monitors.state_topic import Snapshot
+from streams.monitors.usage_view import UsageView
 from streams.monitors.watched import WatchedEvent, WatchedScores
 from streams.roles.watch import SNAPSHOT_MAX_S, STATE_BYTES_PER_S, Watch
 from streams.settings import Settings
@@ -96,6 +98,19 @@ async def test_another_worker_goes_on_where_the_snapshot_is(cut: int) -> None:
     await second.handle(scores(0, 400))  # and the commit was behind the snapshot
     assert {r.drift_id: r for r in drifts(shared)} == {r.drift_id: r for r in drifts(alone)}
     assert len(drifts(alone)) > 0
+
+
+async def test_what_a_guard_publishes_again_is_not_used_twice() -> None:
+    producer = FakeProducer()
+    watch = make(producer)
+    again = scores(0, 20)
+    for number, record in enumerate(again):
+        record.offset, record.timestamp = 20 + number, 2_000 + number
+    await watch.handle([*scores(0, 20), *again])
+    view = UsageView(LEAST_ENTITIES)
+    assert view.take([value for _, value in producer.sent[topics.USAGE]]) == 0
+    asked = Event(event_id="e", app="a", kind="prompt", text="")
+    assert view(["app_events_1d"], [asked], 2_000)["app_events_1d"].tolist() == [20.0]
 
 
 async def test_no_snapshot_is_written_once_the_partitions_are_anothers() -> None:
