@@ -21,7 +21,10 @@ PARTS: Final = 6
 SLOTS: Final = PARTS + 1
 WIDTHS: Final = np.array([1000 * seconds // PARTS for seconds in WINDOWS_S.values()], np.int64)
 """Of the parts of each window, milliseconds."""
+HOUR_MS: Final = 1000 * WINDOWS_S["1h"]
 DAY_MS: Final = 1000 * WINDOWS_S["1d"]
+IDLE_MS: Final = 2 * DAY_MS
+"""Who was idle for so long has used nothing, and is forgotten within an hour."""
 MOST_AMOUNT: Final = 1e15
 ROW: Final = np.dtype(
     [
@@ -96,6 +99,7 @@ class UsageTable:
         self._free: list[int] = []
         self._used = 0
         self._changed: set[int] = set()
+        self._hour = 0
 
     def __len__(self) -> int:
         return len(self._index)
@@ -115,6 +119,7 @@ class UsageTable:
             offsets: (K,) of their records.
 
         """
+        self._forget_idle(int(times.max(initial=0)))
         rows = self._rows_of(partition, entities)
         new = offsets > self._rows["offset"][rows]
         rows, times, amounts, offsets = rows[new], times[new], amounts[new], offsets[new]
@@ -165,6 +170,7 @@ class UsageTable:
         """
         for start in range(0, len(rows), step := max(1, self._most // 4)):
             piece = rows[start : start + step]
+            self._forget_idle(int(piece["active"].max()))
             piece = piece[np.lexsort((piece["offset"], piece["active"]))]
             last = dict(zip(_places(piece), range(len(piece)), strict=True))
             piece = piece[list(last.values())]
@@ -201,7 +207,7 @@ class UsageTable:
         self._index.clear()
         self._free.clear()
         self._changed.clear()
-        self._used = 0
+        self._used = self._hour = 0
 
     def _group(self, rows: Indices) -> Longs:
         partitions = self._rows["partition"][rows].astype(np.int64)
@@ -238,8 +244,18 @@ class UsageTable:
         flagged = self._rows["amounts"][live, -1, :, _FLAGGED].any(axis=(1, 2))
         worth = self._rows["active"][live] + DAY_MS * flagged
         worth[np.isin(live, keep)] = np.iinfo(np.int64).max
-        # By place where they are alike: which go does not depend on where they lie.
-        gone = live[np.lexsort((self._rows["entity"][live], worth))[: max(count, self._most // 16)]]
+        # By name where they are alike: which go does not depend on where they lie.
+        order = np.lexsort((self._rows["entity"][live], worth))
+        self._drop(live[order[: max(count, self._most // 16)]])
+
+    def _forget_idle(self, now: int) -> None:
+        """Look once an hour, by the time of the events, milliseconds."""
+        if now // HOUR_MS > self._hour:
+            self._hour = now // HOUR_MS
+            live = self._live()
+            self._drop(live[self._rows["active"][live] < now - IDLE_MS])
+
+    def _drop(self, gone: Indices) -> None:
         self._changed.update(self._group(gone).tolist())
         for place in _places(self._rows[gone]):
             del self._index[place]

@@ -213,6 +213,22 @@ def test_what_is_forgotten_is_gone_from_the_snapshots() -> None:
     assert rows(other) == rows(monitor)
 
 
+def test_who_is_idle_for_two_days_is_forgotten() -> None:
+    monitor = new()
+    monitor.update([counted(0, user="gone", conversation_id="gone", injection=1.0)], 1)
+    monitor.written()
+    for number, hours, left in ((1, 47, 6), (2, 49, 4)):
+        monitor.update([counted(number, NOW_MS + hours * 60 * MINUTE)], 1)
+        assert len(monitor) == left
+    gone = {key for _, key, value in monitor.changes(1) if value is None}
+    assert len(gone) == 2, "and so are their snapshots"
+    later = UsageView(LEAST_ENTITIES)
+    for at in (NOW_MS, NOW_MS + 3 * DAY_MS):
+        found = new().update([counted(0, at, user=f"u{at}", injection=1.0)], 1)
+        later.take([value for _, value in found])
+    assert len(later) == 4
+
+
 def test_a_clock_that_runs_ahead_counts_as_that_of_the_guard() -> None:
     ahead = counted(0, NOW_MS + 60 * MINUTE, injection=1.0)
     ahead[1].timestamp = NOW_MS
