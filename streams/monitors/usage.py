@@ -141,7 +141,7 @@ class UsageMonitor:
         self.clear()
         for _, envelope in newest.taken(UsageGroup):
             try:
-                self._table.put(usage_table.unpack(snapshots.unpack(envelope), envelope.partition))
+                self._table.put(usage_table.unpack((envelope.partition, snapshots.unpack(envelope))))
             except SnapshotError as error:
                 newest.skip(error)
                 continue

@@ -281,11 +281,13 @@ def pack(rows: Rows) -> bytes:
     return LAYOUT + rows.tobytes()
 
 
-def unpack(content: bytes, partition: int) -> Rows:
-    """Return packed rows of a partition; raise `SnapshotError` for anything else."""
-    if content[:1] != LAYOUT or len(content) % ROW.itemsize != 1:
+def unpack(*packed: tuple[int, bytes]) -> Rows:
+    """Return the rows in some contents, each with its partition; raise `SnapshotError` for anything else."""
+    sizes = [len(content) - 1 for _, content in packed]
+    if not all(content[:1] == LAYOUT for _, content in packed) or any(size % ROW.itemsize for size in sizes):
         raise SnapshotError("the content is no usage of this layout")
-    rows: Rows = np.frombuffer(content, ROW, offset=1)
+    rows: Rows = np.frombuffer(b"".join(content[1:] for _, content in packed), ROW)
+    partition = np.repeat([partition for partition, _ in packed], np.array(sizes) // ROW.itemsize)
     for name in ("amounts", "unpublished"):
         if not ((rows[name] >= 0) & (rows[name] <= MOST_AMOUNT)).all():
             raise SnapshotError("an amount is out of range")

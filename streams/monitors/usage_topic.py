@@ -17,7 +17,7 @@ from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
-CATCH_UP_S: Final = 10.0
+CATCH_UP_S: Final = 30.0
 """How long a start waits until all usage is known; without it, conditions on usage hold too late."""
 LOOK_S: Final = 0.2
 """Between two looks whether a policy asks for usage."""

@@ -1,7 +1,8 @@
 """Usage as the policy asks for it: what watch published, until now. Pure: no I/O."""
 
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from streams.monitors.snapshots import SnapshotError
 from streams.monitors.usage_table import Floats, UsageTable, entity_of
 from streams.policy.columns import Numbers
 
-MOST_PARTITIONS = 1_000
+MOST_PARTITIONS: Final = 1_000
+PIECE: Final = 500
+"""Values that are unpacked at once."""
 
 
 class UsageView:
@@ -29,25 +32,23 @@ class UsageView:
     def __len__(self) -> int:
         return len(self._table)
 
-    def take(self, values: Iterable[bytes | None]) -> int:
+    def take(self, values: Sequence[bytes | None]) -> int:
         """Take values of `llm.usage`; return how many of them cannot be read."""
-        found, unreadable = [], 0
-        for value in values:
-            try:
-                envelope = snapshots.decode(value or b"")
-                found.append(usage_table.unpack(snapshots.unpack(envelope), envelope.partition))
-            except SnapshotError:
-                unreadable += 1
-        if not found:
-            return unreadable
-        rows = np.concatenate(found)
+        return sum(self._take(values[start : start + PIECE]) for start in range(0, len(values), PIECE))
+
+    def _take(self, values: Sequence[bytes | None]) -> int:
+        try:
+            packed = [_packed(value) for value in values]
+            rows = usage_table.unpack(*packed)
+        except SnapshotError:
+            return 1 if len(values) == 1 else sum(self._take([value]) for value in values)
         with self._lock:
             self._table.put(rows)
             self._partitions |= set(rows["partition"].tolist())
             if len(self._partitions) > MOST_PARTITIONS:  # no topic of ours has so many
                 self._partitions = set()
                 self._table.clear()
-        return unreadable
+        return 0
 
     def __call__(self, names: Collection[str], events: Sequence[Event], now: int) -> Mapping[str, Numbers]:
         """Return what was used until `now`, milliseconds: (N,) by name; NaN where nobody is named."""
@@ -78,3 +79,8 @@ class UsageView:
                 known = rows >= 0
                 totals[known] += self._table.totals(rows[known], now)
         return totals
+
+
+def _packed(value: bytes | None) -> tuple[int, bytes]:
+    envelope = snapshots.decode(value or b"")
+    return envelope.partition, snapshots.unpack(envelope)

@@ -247,12 +247,12 @@ def test_what_is_no_usage_is_refused() -> None:
         bad.append(usage_table.pack(wrong))
     for content in bad:
         with pytest.raises(SnapshotError):
-            usage_table.unpack(content, 0)
+            usage_table.unpack((0, content))
     view = UsageView(LEAST_ENTITIES)
     packed = [snapshots.encode(0, 1, 3, NOW_MS, content) for content in bad]
     assert view.take([None, b"junk", *packed]) == len(bad) + 2
     assert len(view) == 0
-    assert usage_table.unpack(usage_table.pack(good), 0) == good
+    assert usage_table.unpack((0, usage_table.pack(good))) == good
 
 
 def test_times_at_the_ends_of_all_time_are_taken() -> None:
