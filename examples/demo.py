@@ -27,6 +27,14 @@ STOP_TIMEOUT_S = 60.0
 HERE = Path(__file__).resolve().parent
 PORTS = tuple(f"WEIR_{name}_PORT" for name in ("GUARD", "WATCH", "ARCHIVE", "GATE", "DESK", "NOTIFY"))
 
+ABUSIVE_USER = """
+  - id: abusive-user
+    when: [user_injections_1m >= 5]
+    action: block
+    severity: high
+    alert: true
+"""
+
 
 def main() -> int:
     """Run the demo; return the exit status."""
@@ -88,6 +96,7 @@ def _folder() -> Iterator[Path]:
 
 def _set_environment(folder: Path) -> None:
     from streams.local.process import HOST, free_port
+    from streams.policy import DEFAULT_POLICY
 
     for name in [name for name in os.environ if name.startswith("WEIR_")]:
         del os.environ[name]
@@ -99,6 +108,9 @@ def _set_environment(folder: Path) -> None:
     os.environ["WEIR_REDACTION_KEY"] = "only for the demo"
     os.environ["WEIR_REFERENCES"] = f'{{"shop": "topic:{HERE / "shop_topics.txt"}"}}'
     os.environ["WEIR_WATCH_METRICS"] = "distance_shop,toxicity,injection,refusal,latency_ms,completion_tokens"
+    policy = folder / "policy.yaml"
+    policy.write_text(DEFAULT_POLICY.read_text("utf-8") + ABUSIVE_USER, "utf-8")
+    os.environ["WEIR_POLICY"] = str(policy)
     # A minute has to do for what takes an hour elsewhere.
     os.environ["WEIR_WATCH_LEARN_VALUES"] = "32"
     os.environ.update({"WEIR_ALERT_WAIT_S": "3", "WEIR_ALERT_QUIET_S": "12"})

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from demo_lines import COUNTS, columns, fitted, number, quoted
-from traffic import SLOWNESS, SUBJECT
+from traffic import ABUSE, SLOWNESS, SUBJECT
 
 from schemas import codec, topics
 from schemas.alerts import AlertChange
@@ -22,10 +22,10 @@ PROGRESS_S = 5.0
 PATIENCE_S = 30.0
 MARGIN = 17
 """Characters that time and label take."""
-PLANTED_DRIFT = {"distance_shop": SUBJECT, "latency_ms": SLOWNESS}
+PLANTED = {"distance_shop": SUBJECT, "user_injections_1m": ABUSE, "latency_ms": SLOWNESS}
 """What is planted, by the metric in which it shows."""
 INTRODUCTION = """
-{events:,} events of two apps, {rate:.0f} per second. Two things change for a while, and each is to be found
+{events:,} events of two apps, {rate:.0f} per second. Three things happen for a while, and each is to be found
 as one alert that ends with it: {planted}.
 A selection of what comes back:
 """
@@ -75,7 +75,7 @@ class Live:
 
     async def run(self, alive: Callable[[], bool]) -> None:
         """Run until every event is decided; raise `Unexpected` if something is missing or wrong."""
-        planted = "; ".join(each.what for each in PLANTED_DRIFT.values())
+        planted = "; ".join(each.what for each in PLANTED.values())
         told = QUIET if self._quiet else INTRODUCTION
         print(told.format(events=len(self._events), rate=self._rate, planted=planted))
         async with (
@@ -111,7 +111,7 @@ class Live:
                 await asyncio.sleep(TICK_S)
 
     def _tell_planted(self, before: float, now: float) -> None:
-        for metric, each in PLANTED_DRIFT.items() if not self._quiet else ():
+        for metric, each in PLANTED.items() if not self._quiet else ():
             if before < each.begins <= now:
                 self._say("", f"planted: {each.what} ({metric})")
             if before < each.ends <= now:
@@ -247,7 +247,7 @@ class Live:
         for action in ("block", "redact", "flag"):
             if not self._actions[action]:
                 raise Unexpected(f"nothing was decided as {action}, though the traffic has cause for it")
-        for metric, planted in PLANTED_DRIFT.items():
+        for metric, planted in PLANTED.items():
             mine = [each for each in found if metric in {part.metric for part in each.parts}]
             if [each.state for each in mine] != ["resolved"]:
                 states = ", ".join(each.state for each in mine) or "none"

@@ -32,8 +32,11 @@ class Planted(NamedTuple):
 
 
 SUBJECT: Final = Planted("the subject of shop-support leaves the shop", 0.14, 0.40)
+ABUSE: Final = Planted("one user tries injections", 0.42, 0.52)
 SLOWNESS: Final = Planted("harbour-large gets slower", 0.58, 0.80)
-PLANTED: Final = (SUBJECT, SLOWNESS)
+PLANTED: Final = (SUBJECT, ABUSE, SLOWNESS)
+ABUSER: Final = "u400"
+"""Every sixth conversation is this user's then, every third of those an ordinary one."""
 SHIFTED_SHARE: Final = 0.95
 """Of the ordinary conversations of `shop-support`, while its subject is elsewhere."""
 
@@ -84,10 +87,15 @@ def events(count: int, seed: int = 1, *, quiet: bool = False) -> Iterator[Event]
 def _conversation(
     rng: random.Random, number: int, share: float, seed: int, *, quiet: bool
 ) -> tuple[Event, Event]:
-    app = rng.choices(APPS, (0.85, 0.15))[0]
+    abuse = ABUSE.holds(share) and number % 6 == 0
+    app = APPS[0] if abuse else rng.choices(APPS, (0.85, 0.15))[0]
     model = rng.choices(MODELS, [model.share for model in MODELS])[0]
     version = rng.choice(PROMPT_VERSIONS)
-    planted, carrier, pair = _subject(rng, SUBJECT.holds(share) and app == APPS[0], quiet=quiet)
+    planted, carrier, pair = (
+        _injection(rng)
+        if abuse and number % 18
+        else _subject(rng, SUBJECT.holds(share) and app == APPS[0], quiet=quiet)
+    )
     slots = {name: rng.choice(values) for name, values in TEXTS["slots"].items()}
     question, answer = (text.format_map(slots) for text in pair)
     if version == "8" and not planted:
@@ -101,7 +109,7 @@ def _conversation(
         "provider": "harbour",
         "prompt_name": "support-answer",
         "prompt_version": version,
-        "user": f"u{rng.randrange(400):03}",
+        "user": ABUSER if abuse else f"u{rng.randrange(400):03}",
     }
     prompt_tokens = _tokens(question) + INSTRUCTIONS
     measured = _measured(rng, model, prompt_tokens, _tokens(answer), SLOWNESS.holds(share))
@@ -116,6 +124,11 @@ def _conversation(
         for event in (prompt, completion)
     ]
     return marked[0], marked[1]
+
+
+def _injection(rng: random.Random) -> tuple[str, str, tuple[str, str]]:
+    scenario = next(each for each in TEXTS["scenarios"] if each["name"] == "injection")
+    return scenario["name"], scenario["in"], rng.choice(scenario["pairs"])
 
 
 def _subject(rng: random.Random, shifted: bool, *, quiet: bool) -> tuple[str, str, tuple[str, str]]:
