@@ -6,6 +6,7 @@ The scores of apps go to `llm.scores` at a steady pace: the latency of three mod
 What watch and notify would have said, undisturbed, is worked out from the topics in the end.
 """
 
+import asyncio
 import json
 import os
 import random
@@ -23,9 +24,11 @@ from schemas.alerts import AlertChange
 from schemas.events import Alert, Decision, DriftRecord, Event, ScoredEvent
 from streams.alerts.life_cycle import LifeCycle, Timing
 from streams.alerts.signals import Signal, of_alert, of_drift
+from streams.kafka.topics import create_topics
 from streams.monitors.drift import DriftMonitor
 from streams.monitors.watched import WatchedScores
-from tests.harness import PATIENCE_S, Role, Weir, wait_until
+from tests.brokers import apache_missing, new_broker
+from tests.harness import PATIENCE_S, Weir, wait_until
 from tests.streams.alerts.receivers import Receiver, receiving
 
 KILLS = int(os.environ.get("WEIR_TEST_KILLS", "2"))
@@ -39,6 +42,7 @@ MODELS = {"one": 0, "two": 15, "three": 30}
 """By how many events later its latency rises and falls than that of the first."""
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(3 * PATIENCE_S + 20 * KILLS)]
+APACHE = pytest.param("apache", marks=pytest.mark.skipif(bool(apache_missing()), reason=apache_missing()))
 Message = tuple[bytes | None, bytes | None]
 
 
@@ -73,19 +77,31 @@ def publish(weir: Weir, app: str) -> None:
     weir.send(topics.SCORES, messages, RATE)
 
 
-@pytest.fixture
-def notify(weir: Weir, tmp_path: Path) -> Iterator[tuple[Role, Receiver]]:
-    """A notify of the test's own, and what it tells."""
-    with receiving() as receiver:
-        routes = tmp_path / "routes.yaml"
-        routes.write_text(json.dumps({"routes": [{"name": "hook", "webhook": {"url": receiver.url}}]}))
-        options = {"WEIR_ROUTES": str(routes), "WEIR_ALERT_WAIT_S": str(WAIT_S)}
-        options["WEIR_GROUP_PREFIX"] = uuid.uuid4().hex
-        role = weir.role("notify", **options).start()
-        try:
-            yield role, receiver
-        finally:
+@pytest.fixture(params=["embedded", APACHE])
+def weir(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Weir]:
+    """A broker of the test's own: no other watch finds the same drifts. No guard and no store."""
+    broker = new_broker(request.param, tmp_path / "kafka")
+    broker.start()
+    running = Weir(broker.address, tmp_path)
+    try:
+        asyncio.run(create_topics(running.settings))
+        running.roles["watch"] = running.role("watch").start(ready=False)
+        yield running
+    finally:
+        for role in running.roles.values():
             role.kill()
+        broker.stop()
+
+
+@pytest.fixture
+def receiver(weir: Weir, tmp_path: Path) -> Iterator[Receiver]:
+    """What notify tells."""
+    with receiving() as running:
+        routes = tmp_path / "routes.yaml"
+        routes.write_text(json.dumps({"routes": [{"name": "hook", "webhook": {"url": running.url}}]}))
+        options = {"WEIR_ROUTES": str(routes), "WEIR_ALERT_WAIT_S": str(WAIT_S)}
+        weir.roles["notify"] = weir.role("notify", **options).start()
+        yield running
 
 
 def expected(weir: Weir, apps: set[str]) -> dict[str, set[str]]:
@@ -133,14 +149,11 @@ def told(receiver: Receiver, apps: set[str]) -> set[str]:
     return {each["change_id"] for each in found if each["app"] in apps}
 
 
-def test_alerts_are_the_same_whenever_watch_and_notify_are_killed(
-    weir: Weir, notify: tuple[Role, Receiver]
-) -> None:
+def test_alerts_are_the_same_whenever_watch_and_notify_are_killed(weir: Weir, receiver: Receiver) -> None:
     seed = int(os.environ.get("WEIR_TEST_SEED", "0")) or random.SystemRandom().randrange(10**6)
     rng = random.Random(seed)
-    role, receiver = notify
     apps: set[str] = set()
-    victims = [role, weir.roles["watch"]]
+    victims = [*weir.roles.values()]
     # Each of both at least once, and in what order is up to chance.
     order = rng.sample(victims, 2) + rng.choices(victims, k=KILLS)
     for left in range(KILLS, 0, -KILLS_OF_AN_APP):
