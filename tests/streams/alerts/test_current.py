@@ -3,6 +3,7 @@
 import zlib
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 
@@ -13,6 +14,7 @@ from streams.alerts.current import latest, named
 from streams.alerts.life_cycle import Memory
 from streams.alerts.tracked import begin
 from streams.alerts.trial import send_trial
+from streams.commands.alerts import _duration
 from streams.errors import ServerError, UserError
 from tests.streams.alerts.receivers import receiving
 from tests.streams.alerts.test_life_cycle import alert
@@ -58,6 +60,17 @@ def test_a_snapshot_is_read_as_it_was_written_and_rubbish_is_none() -> None:
     later = zlib.compress(msgspec.msgpack.encode([memory.FORMAT + 1, {}, Memory()]))
     bomb = zlib.compress(bytes(memory.MAX_BYTES + 1))
     assert [memory.decode(value) for value in (b"", b"x", later, bomb)] == [None] * 4
+
+
+@pytest.mark.parametrize(("text", "ms"), [("90s", 90_000), ("15m", 900_000), ("4h", 14_400_000)])
+def test_how_long_a_silence_lasts(text: str, ms: int) -> None:
+    assert _duration(text) == ms
+
+
+@pytest.mark.parametrize("text", [None, "", "4", "h", "-4h", "4 h", "9999999d"])
+def test_how_long_it_cannot_last(text: str | None) -> None:
+    with pytest.raises(click.UsageError, match="90s, 15m, 4h or 7d"):
+        _duration(text)
 
 
 async def test_a_trial_says_how_it_went(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_degraded_role_says_why_and_is_healthy() -> None:
 
 def test_no_metric_has_a_label_of_many_values() -> None:
     few = {"stage", "detector", "action", "left_out", "rule", "mode", "reason", "severity", "metric", "table"}
-    few |= {"version", "hash", "detectors", "lane", "endpoint", "status", "outcome"}
+    few |= {"version", "hash", "detectors", "lane", "endpoint", "status", "outcome", "route"}
     assert {label for metric in catalogue.ALL for label in metric.labels} == few
     assert len({metric.name for metric in catalogue.ALL}) == len(catalogue.ALL)
 
