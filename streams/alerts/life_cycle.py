@@ -185,7 +185,9 @@ class LifeCycle:
     def _add_drift(self, signal: Signal, now: int) -> None:
         outcome = drifts.place(signal, self._alerts, self._timing.cooldown)
         if outcome is None:
-            self._begin(signal, now)
+            # The end of what nobody remembers is no news.
+            if signal.drift is None or not signal.drift.returns:
+                self._begin(signal, now)
             return
         tracked, what = outcome
         if what == "late":

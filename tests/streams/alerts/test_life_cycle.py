@@ -270,6 +270,12 @@ def test_a_segment_that_is_found_late_joins_the_metric_that_is_away() -> None:
     assert run.at(1_110) == ["opened"]
 
 
+def test_the_end_of_what_nobody_knows_opens_nothing() -> None:
+    run = Run()
+    run.at(500, drift("back", 490, 500, 0.5, 0.1, metric="topic", returns="long ago"))
+    assert run.at(600) == []
+
+
 def test_what_moves_when_others_return_has_returned() -> None:
     run = Run()
     first = [drift("l", 100, 110, 700, 1_300), drift("t", 100, 112, 0.1, 0.5, metric="topic")]
