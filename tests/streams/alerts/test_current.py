@@ -16,8 +16,8 @@ from streams.alerts.tracked import begin
 from streams.alerts.trial import send_trial
 from streams.commands.alerts import _duration
 from streams.errors import ServerError, UserError
+from tests.streams.alerts.cycles import alert
 from tests.streams.alerts.receivers import receiving
-from tests.streams.alerts.test_life_cycle import alert
 from tests.streams.alerts.test_routes import change, written
 
 
