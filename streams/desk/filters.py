@@ -12,6 +12,7 @@ SPANS: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720, "all": 24 * 3653}
 """Hours that each choice of time looks back."""
 EQUAL: Final = (
     "app", "kind", "model", "prompt_version", "user", "conversation_id", "tenant", "environment", "action",
+    "event_id", "request_id", "trace_id",
 )  # fmt: skip
 _METRIC: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TIME: Final = "%Y-%m-%d %H:%M:%S.%f"
@@ -24,6 +25,8 @@ class Filter(NamedTuple):
     values: Mapping[str, str] = {}
     """Of the fields in `EQUAL`."""
     rule: str = ""
+    text: str = ""
+    """That the text of the event has, in whatever case."""
     metric: str = ""
     least: float = 0.5
     most: float | None = None
@@ -46,7 +49,7 @@ class Filter(NamedTuple):
         except ValueError:
             raise UserError("least and most are numbers, before is a time as the page writes it") from None
         values = {name: query[name] for name in EQUAL if query.get(name)}
-        return cls(since, values, query.get("rule", ""), metric, least, most, before)
+        return cls(since, values, query.get("rule", ""), query.get("text", ""), metric, least, most, before)
 
     def where(self, hours: int = 0) -> tuple[str, dict[str, Any]]:
         """Return the condition as SQL, and its parameters; `hours` in place of its own."""
@@ -58,6 +61,9 @@ class Filter(NamedTuple):
         if self.rule:
             parts.append("has(rules, {rule:String})")
             given["rule"] = self.rule
+        if self.text:
+            parts.append("positionCaseInsensitiveUTF8(text, {text:String}) > 0")
+            given["text"] = self.text
         if self.metric:
             parts.append(f"{self.metric} >= {{least:Float64}}")
             given["least"] = self.least
@@ -71,7 +77,13 @@ class Filter(NamedTuple):
 
     def link(self, path: str, **changes: str) -> str:
         """Return the address of a page with this filter, and changes to it."""
-        given = {"since": self.since, **self.values, "rule": self.rule, "metric": self.metric}
+        given = {
+            "since": self.since,
+            **self.values,
+            "rule": self.rule,
+            "text": self.text,
+            "metric": self.metric,
+        }
         if self.metric:
             given["least"] = f"{self.least:g}"
             given["most"] = "" if self.most is None else f"{self.most:g}"

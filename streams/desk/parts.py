@@ -7,9 +7,11 @@ from urllib.parse import urlencode
 from streams.desk.asked import Found
 from streams.desk.filters import EQUAL, SPANS, Filter
 from streams.desk.html import Child, Html, el, table
-from streams.desk.statistics import Change, Sort
+from streams.desk.statistics import Change, Moments, Sort, interval
 
 SNIPPET: Final = 160
+SELDOM: Final = ("tenant", "environment", "event_id", "request_id", "trace_id")
+"""Fields of the filter that are folded."""
 
 
 def listed(rows: Found, caption: str, metric: str = "", *, most: int | None = None) -> Html:
@@ -66,6 +68,15 @@ def share(part: int, whole: int) -> str:
     return f"{part:,} ({part / whole:.1%})" if whole else "0"
 
 
+def reviewed(right: int, of: int) -> Child:
+    """Return what reviewers say as a share, with its interval where there are enough of them."""
+    if not of:
+        return el("span", {"class": "none"}, "not reviewed")
+    lies = interval(Moments(of, right, right), "share")
+    said = f" [{lies[0]:.0%}, {lies[1]:.0%}]" if lies else ""
+    return f"{right:,} of {of:,}, {right / of:.0%}", el("small", None, said)
+
+
 def changed(change: Change | None, sort: Sort) -> Child:
     """Return a change and the interval around it."""
     if change is None:
@@ -98,18 +109,22 @@ def choose_time(wanted: Filter, path: str, **more: str) -> Html:
 
 def filter_form(wanted: Filter, metrics: Iterable[str]) -> Html:
     """Return the filter as a form that makes an address."""
-    narrow = [labelled(_worded(name), field(name, wanted.values.get(name, ""))) for name in EQUAL]
+    fields = {name: labelled(_worded(name), field(name, wanted.values.get(name, ""))) for name in EQUAL}
+    seldom = [fields.pop(name) for name in SELDOM]
+    open_ = "" if any(wanted.values.get(name) for name in SELDOM) else None
     return el(
         "form",
         {"class": "filter", "method": "get", "action": "/events"},
         select("since", SPANS, wanted.since, "The last"),
-        narrow,
+        labelled("Text has", field("text", wanted.text)),
+        fields.values(),
         labelled("Rule", field("rule", wanted.rule)),
         select("metric", ("", *sorted(metrics)), wanted.metric),
         labelled("At least", field("least", f"{wanted.least:g}", inputmode="decimal")),
         labelled(
             "At most", field("most", "" if wanted.most is None else f"{wanted.most:g}", inputmode="decimal")
         ),
+        el("details", {"class": "more", "open": open_}, el("summary", None, "More"), seldom),
         el("button", {"type": "submit"}, "Show"),
     )
 
@@ -125,7 +140,7 @@ def field(name: str, value: str, **more: str) -> Html:
 
 
 def _worded(name: str) -> str:
-    return name.replace("_", " ").removesuffix(" id").capitalize()
+    return name.replace("_", " ").capitalize()
 
 
 def select(name: str, choices: Iterable[str], chosen: str, label: str = "") -> Html:

@@ -17,6 +17,7 @@ from streams.decisions.settings import DecisionSettings
 from streams.desk import acting, health, layout
 from streams.desk.access import Access, Visitor, audit, audit_listed, audit_read
 from streams.desk.asked import Asked
+from streams.desk.conditions import conditions
 from streams.desk.filters import Filter
 from streams.desk.live import Live
 from streams.desk.pages import compare, drift, events, judging, overview, usage
@@ -150,7 +151,8 @@ class Desk:
             row = stored(asked, request.query.get("app", ""), request.query.get("id", ""))
             audit_read(request[VISITOR], row)
             thanks = "Thank you: it is kept in some seconds." if "judged" in request.query else ""
-            return events.event(asked, row, questions.scores(asked), self._token(request), thanks)
+            said = conditions(self._policy, row["policy_version"])
+            return events.event(asked, row, questions.scores(asked), said, self._token(request), thanks)
 
         return await self._ask(make)
 
@@ -161,7 +163,8 @@ class Desk:
             row, left = self._reviewing.next(asked, request[VISITOR].name, skip="skip" in request.query)
             if row:
                 audit_read(request[VISITOR], row)
-            return judging.review(asked, row, events.told(asked, row) if row else [], left, token)
+            said = conditions(self._policy, row["policy_version"]) if row else {}
+            return judging.review(asked, row, events.told(asked, row, said) if row else [], left, token)
 
         return await self._ask(make)
 
@@ -192,7 +195,9 @@ class Desk:
         def make(asked: Asked) -> str:
             known = questions.metrics(asked)
             by = _one_of("by", request.query.get("by", groups.BY[0]), groups.BY)
-            return usage.usage(asked, Filter.of({"since": "7d"} | dict(request.query), known), by, known)
+            order = _one_of("order", request.query.get("order", groups.ORDERS[0]), groups.ORDERS)
+            wanted = Filter.of({"since": "7d"} | dict(request.query), known)
+            return usage.usage(asked, wanted, by, order, known)
 
         return await self._ask(make)
 

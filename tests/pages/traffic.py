@@ -11,6 +11,8 @@ from detectors.models.weights import Models
 from detectors.registry import DEFAULT, build
 from schemas.alerts import AlertChange
 from schemas.events import Alert, Decision, DriftRecord, Event, Evidence, Feedback, RuleHit, ScoredEvent
+from streams.policy import DEFAULT_POLICY
+from streams.policy.yaml_subset import read
 from streams.store.client import Store
 
 METRICS = ("injection", "toxicity", "harmful_request", "refusal", "pii", "text_tokens", "distance_assistant")
@@ -29,6 +31,7 @@ ANSWERS = (
     "I am sorry, but I cannot help with that request.",
 )
 HOUR_MS = 3_600_000
+VERSION = str(read(DEFAULT_POLICY.read_bytes()).value["version"])  # type: ignore[call-overload, index]
 SLOW = 0.8
 """Part of the time after which answers take longer."""
 
@@ -45,7 +48,7 @@ def scored(
     decision = Decision(
         decision_id=f"d-{number}", event_id=given["event_id"], app=given["app"], kind=given["kind"],
         verdict=action, action=action, severity=hits[0].severity if hits else "none", rules=hits,
-        policy_version="2026-11-21", policy_hash="c0ffee123456", detectors_hash="d1d1d1d1d1d1",
+        policy_version=VERSION, policy_hash="c0ffee123456", detectors_hash="d1d1d1d1d1d1",
         decided_at=moment + 9, latency_ms=9.0,
     )  # fmt: skip
     return ScoredEvent(

@@ -42,7 +42,14 @@ def listing(asked: Asked, wanted: Filter, metrics: Iterable[str], found: Found) 
     )
 
 
-def event(asked: Asked, row: Row, known: frozenset[str], token: str | None, message: str = "") -> str:
+def event(
+    asked: Asked,
+    row: Row,
+    known: frozenset[str],
+    conditions: Mapping[str, str],
+    token: str | None,
+    message: str = "",
+) -> str:
     """Return one event: what it says, what was decided, why, and what stands around it.
 
     `token` is None for who may not judge.
@@ -53,7 +60,7 @@ def event(asked: Asked, row: Row, known: frozenset[str], token: str | None, mess
         "/events",
         asked,
         notice,
-        *told(asked, row),
+        *told(asked, row, conditions),
         judging_form(row, token, "/judge") if token else None,
         _opinions(asked, row),
         _conversation(asked, row),
@@ -62,8 +69,11 @@ def event(asked: Asked, row: Row, known: frozenset[str], token: str | None, mess
     )
 
 
-def told(asked: Asked, row: Row) -> list[Child]:
-    """Return text, rules and scores of an event, and where in the text the evidence is."""
+def told(asked: Asked, row: Row, conditions: Mapping[str, str]) -> list[Child]:
+    """Return text, rules and scores of an event, and where in the text the evidence is.
+
+    `conditions` says of rules when they hit, as far as that is known.
+    """
     evidence = questions.evidence(asked, row["app"], row["event_id"])
     return [
         el(
@@ -74,7 +84,7 @@ def told(asked: Asked, row: Row) -> list[Child]:
         el("h2", None, "Text", behind(evidence.number)),
         _text(row, evidence),
         *_rest(row),
-        _rules(row),
+        _rules(row, conditions),
         _evidence(evidence),
         _scores(row),
     ]  # fmt: skip
@@ -137,17 +147,18 @@ def _call(given: Any) -> Mapping[str, str]:
     return given if isinstance(given, Mapping) else {"name": given[0], "arguments": given[1]}
 
 
-def _rules(row: Row) -> Html:
+def _rules(row: Row, conditions: Mapping[str, str]) -> Html:
     rules = zip(
         row["rules"], row["rule_actions"], row["rule_severities"], row["rule_modes"], row["rule_metrics"],
         row["rule_scores"], row["rule_failed"], strict=True,
     )  # fmt: skip
     return table(
-        ("Rule", "Action", "Severity", "Mode", "Metric", "Score"),
+        ("Rule", "Action", "Severity", "Mode", "Metric", "Score", "It hits when"),
         (
             (
                 el("a", {"href": Filter(since="7d", rule=name).link("/events")}, bdi(name)), badge(action),
                 severity, mode, metric, "its detector failed" if failed else score,
+                el("code", None, conditions.get(name, "")),
             )
             for name, action, severity, mode, metric, score, failed in rules
         ),

@@ -3,10 +3,10 @@
 from typing import Final
 
 from streams.desk.asked import Asked, Row
-from streams.desk.html import Child, Html, el
+from streams.desk.html import Child, Html, behind, el
 from streams.desk.layout import page
-from streams.desk.parts import field, labelled
-from streams.desk.questions.events import PAGE
+from streams.desk.parts import field, labelled, reviewed
+from streams.desk.questions.events import PAGE, misses
 
 JUDGEMENTS: Final = (
     ("correct", "a", "Right"), ("false_positive", "w", "Wrong: harmless"),
@@ -43,6 +43,18 @@ def review(asked: Asked, row: Row | None, told: list[Child], left: int, token: s
     """Return the next event to judge; `told` says what it is."""
     if row is None or token is None:
         none = "Nothing waits for a review." if token else "You may look here; reviewers judge."
-        return page("Review", "/review", asked, el("p", None, none))
+        return page("Review", "/review", asked, el("p", None, none), _misses(asked))
     progress = el("p", None, f"{left:,} to review" if left < PAGE else f"{left:,} or more to review")
-    return page("Review", "/review", asked, progress, judging_form(row, token, "/review"), *told)
+    form = judging_form(row, token, "/review")
+    return page("Review", "/review", asked, progress, form, *told, _misses(asked))
+
+
+def _misses(asked: Asked) -> Html:
+    """Return how many of the allowed events should not have been, as far as reviews of a sample say."""
+    found = misses(asked)
+    said = reviewed(found["missed"], found["reviewed"])
+    return el(
+        "p", {"class": "none"},
+        "Missed, of the allowed events that were taken at random and reviewed in 30 days: ", said,
+        behind(len(asked.statements)),
+    )  # fmt: skip

@@ -6,7 +6,7 @@ from streams.desk.filters import SPANS, Filter
 from streams.desk.health import RoleHealth
 from streams.desk.html import Child, Html, behind, el, table
 from streams.desk.layout import page, statements
-from streams.desk.parts import badge, bdi, choose_time, event_path, share, when
+from streams.desk.parts import badge, bdi, choose_time, event_path, reviewed, share, when
 from streams.desk.questions import drift
 from streams.desk.questions import overview as questions
 
@@ -69,11 +69,11 @@ def _course(asked: Asked, wanted: Filter) -> Html:
 def _rules(asked: Asked, wanted: Filter) -> Html:
     rows = questions.rules(asked, wanted)
     return table(
-        ("Rule", "Mode", "Hits", "Right", "Wrong"),
+        ("Rule", "Mode", "Hits", "Right, of those reviewed"),
         (
             (
                 el("a", {"href": wanted.link("/events", rule=row["rule"])}, row["rule"]),
-                row["mode"], row["hits"], row["agreed"], row["wrong"],
+                row["mode"], row["hits"], reviewed(row["agreed"], row["agreed"] + row["wrong"]),
             )
             for row in rows
         ),

@@ -16,22 +16,23 @@ from streams.desk.statistics import Moments
 ACTED: Final = "any action"
 
 
-def usage(asked: Asked, wanted: Filter, by: str, metrics: Iterable[str]) -> str:
+def usage(asked: Asked, wanted: Filter, by: str, order: str, metrics: Iterable[str]) -> str:
     """Return the groups of the time: `wanted.metric` is what they are measured by, else what was acted on."""
     metric = wanted.metric
-    found = questions.groups(asked, wanted, by, metric)
+    found = questions.groups(asked, wanted, by, order)
     totals = next((row for row in found if row["is_total"]), None)
     groups = [row for row in found if not row["is_total"]][: questions.MOST]
     return page(
         "Usage",
         "/usage",
         asked,
-        choose_time(wanted, "/usage", by=by),
+        choose_time(wanted, "/usage", by=by, order=order),
         el(
             "form",
             {"method": "get", "action": "/usage", "class": "filter"},
             el("input", {"type": "hidden", "name": "since", "value": wanted.since}),
             select("by", questions.BY, by, "For each"),
+            select("order", questions.ORDERS, order, "Most"),
             select("metric", ("", *sorted(metrics)), metric, "Gap in (any: acted on)"),
             el("button", {"type": "submit"}, "Show"),
         ),
@@ -41,7 +42,7 @@ def usage(asked: Asked, wanted: Filter, by: str, metrics: Iterable[str]) -> str:
                 "Tokens out", "Latency ms", "Users", f"Mean {metric or ACTED}", "Gap to the others",
             ),
             (_group(row, totals, wanted, by, len(groups)) for row in groups if totals),
-            "The dearest first",
+            f"By {by.replace('_', ' ')}, most {order} first",
             found.number,
         ),
         el(

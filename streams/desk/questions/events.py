@@ -8,6 +8,8 @@ from streams.desk.filters import Filter
 from streams.desk.statistics import Sort
 
 PAGE: Final = 50
+SAMPLED: Final = "cityHash64(decision_id) % 100 = 0"
+"""SQL: the allowed events that are reviewed without a cause, so that misses are seen, too."""
 FIXED: Final = frozenset(
     ("prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost", "decision_latency_ms")
 )
@@ -113,8 +115,20 @@ def to_review(asked: Asked, most: int) -> Found:
     """
     return asked.rows(
         "SELECT app, event_id, decision_id FROM events WHERE timestamp >= now64(3, 'UTC') - INTERVAL 7 DAY "
-        "AND (action != 'allow' OR cityHash64(decision_id) % 100 = 0) "
+        f"AND (action != 'allow' OR {SAMPLED}) "
         "AND (app, event_id) NOT IN (SELECT app, event_id FROM feedback) "
         "ORDER BY indexOf(['escalate', 'block', 'redact', 'flag', 'allow'], action), cityHash64(decision_id) "
         f"LIMIT {most}"
+    )
+
+
+def misses(asked: Asked) -> Row:
+    """Return, of the allowed events of the last 30 days that were taken at random, how many most reviewers
+    judged at all and as missed.
+    """
+    return asked.row(
+        "SELECT countIf(said != 0) AS reviewed, countIf(said < 0) AS missed FROM "
+        "(SELECT sum((judgement = 'correct') - (judgement = 'false_negative')) AS said FROM feedback "
+        "WHERE metric = '' AND (app, event_id) IN (SELECT app, event_id FROM events WHERE action = 'allow' "
+        f"AND {SAMPLED} AND timestamp >= now64(3, 'UTC') - INTERVAL 30 DAY) GROUP BY app, event_id)"
     )

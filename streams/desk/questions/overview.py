@@ -30,15 +30,21 @@ def by_time(asked: Asked, wanted: Filter) -> Found:
 
 
 def rules(asked: Asked, wanted: Filter) -> Found:
-    """Return the rules that were hit, with what reviewers said of those events last."""
+    """Return the rules that were hit, and of how many events most reviewers say that it was right or wrong.
+
+    What was said of the rule counts, else what was said of the decision.
+    """
     where, given = wanted.where()
     return asked.rows(
-        "SELECT rule, mode, count() AS hits, countIf(judgement = 'correct') AS agreed, "
-        "countIf(judgement = 'false_positive') AS wrong FROM "
+        "SELECT rule, mode, count() AS hits, countIf(said > 0) AS agreed, countIf(said < 0) AS wrong FROM ("
+        "SELECT rule, mode, if(has(f.about, rule), f.balance[indexOf(f.about, rule)], "
+        "f.balance[indexOf(f.about, '')]) AS said FROM "
         f"(SELECT app, event_id, rules, rule_modes FROM events WHERE {where} AND notEmpty(rules)) AS e "
-        "LEFT JOIN (SELECT app, event_id, argMax(judgement, timestamp) AS judgement "
-        "FROM feedback GROUP BY app, event_id) AS f ON e.app = f.app AND e.event_id = f.event_id "
-        "ARRAY JOIN rules AS rule, rule_modes AS mode GROUP BY rule, mode ORDER BY hits DESC LIMIT 30",
+        "LEFT JOIN (SELECT app, event_id, groupArray(metric) AS about, groupArray(votes) AS balance FROM "
+        "(SELECT app, event_id, metric, sum((judgement = 'correct') - (judgement = 'false_positive')) "
+        "AS votes FROM feedback GROUP BY app, event_id, metric) GROUP BY app, event_id) AS f "
+        "ON e.app = f.app AND e.event_id = f.event_id ARRAY JOIN rules AS rule, rule_modes AS mode) "
+        "GROUP BY rule, mode ORDER BY hits DESC LIMIT 30",
         given,
     )
 

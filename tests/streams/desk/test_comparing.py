@@ -54,6 +54,8 @@ async def test_usage_tells_the_dearest_and_the_gaps(desk: OpenDesk) -> None:
     page = await desk.get("/usage?by=app&metric=cost")
     assert page.index(">bank<") < page.index(">shop<")
     assert re.search(r'<span class="sure">\+\d+', page), "bank costs more by event"
+    orders = {order: await desk.get(f"/usage?by=app&order={order}") for order in ("events", "spent")}
+    assert orders["events"].index(">shop<") < orders["events"].index(">bank<")
     tenants = await desk.get("/usage?by=tenant&metric=refusal")
     assert 'class="sure"' not in tenants, "tenants are alike"
 

@@ -43,8 +43,25 @@ async def test_an_event_says_why_and_where(desk: OpenDesk, desk_store: Store) ->
     assert re.search(
         r'<mark title="injection, encoder \(\+4\.20\)">Ignore all previous instructions</mark>', page
     )
+    assert "<code>kind == prompt and injection &gt;= 0.9</code>" in page, "what the rule asks"
     assert "the same text" in page, "another attack of these words"
     assert "The conversation" in page
+
+
+async def test_words_and_ids_are_found(desk: OpenDesk) -> None:
+    found = await desk.get("/events?since=7d&text=COUPON")
+    assert set(re.findall(r'class="action (\w+)"', found)) == {"block"}
+    assert found.count("coupon") >= 20
+    assert len(re.findall(r'href="/event\?', await desk.get("/events?since=7d&event_id=e-46"))) == 1
+    assert len(re.findall(r'href="/event\?', await desk.get("/events?since=7d&request_id=r-23"))) == 2
+
+
+async def test_what_reviewers_say_of_a_rule_is_counted(desk: OpenDesk) -> None:
+    page = await desk.get("/?since=7d")
+    row = re.findall(r"<tr><td><a[^>]*>injection-block</a></td>(.*?)</tr>", page)[0]
+    assert "4 of 6, 67%" in row
+    assert "not reviewed" in re.findall(r"<tr><td><a[^>]*>pii-redact</a></td>(.*?)</tr>", page)[0]
+    assert "Missed, of the allowed events" in await desk.get("/review")
 
 
 async def test_what_was_redacted_is_marked(desk: OpenDesk) -> None:
