@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from schemas.events import KINDS, VERDICTS
 from streams.desk.asked import Found
 from streams.desk.filters import EQUAL, SPANS, Filter
 from streams.desk.html import Child, Html, el, table
@@ -109,7 +110,7 @@ def choose_time(wanted: Filter, path: str, **more: str) -> Html:
 
 def filter_form(wanted: Filter, metrics: Iterable[str]) -> Html:
     """Return the filter as a form that makes an address."""
-    fields = {name: labelled(_worded(name), field(name, wanted.values.get(name, ""))) for name in EQUAL}
+    fields = {name: _asked_for(name, wanted.values.get(name, "")) for name in EQUAL}
     seldom = [fields.pop(name) for name in SELDOM]
     open_ = "" if any(wanted.values.get(name) for name in SELDOM) else None
     return el(
@@ -127,6 +128,13 @@ def filter_form(wanted: Filter, metrics: Iterable[str]) -> Html:
         el("details", {"class": "more", "open": open_}, el("summary", None, "More"), seldom),
         el("button", {"type": "submit"}, "Show"),
     )
+
+
+def _asked_for(name: str, value: str) -> Html:
+    known = {"kind": KINDS, "action": VERDICTS}.get(name)
+    if known and value in ("", *known):
+        return select(name, ("", *known), value)
+    return labelled(_worded(name), field(name, value))
 
 
 def labelled(name: str, control: Html) -> Html:

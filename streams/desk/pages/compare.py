@@ -84,8 +84,9 @@ def _form(wanted: Filter, sides: Sides, choices: Found) -> Html:
 
 
 def _compared(asked: Asked, wanted: Filter, sides: Sides, scores: list[str]) -> list[Child]:
-    rows = questions.measure(asked, wanted, sides, scores)
     times = questions.times(asked, wanted, sides)
+    every = questions.one_in(sum(row["events"] for row in times))
+    rows = questions.measure(asked, wanted, sides, scores, every)
     names = _names(wanted, sides)
     if len({row["side"] for row in rows}) < 2:
         return [el("p", {"class": "notice"}, "One of the two has no events in this time.")]
@@ -95,6 +96,7 @@ def _compared(asked: Asked, wanted: Filter, sides: Sides, scores: list[str]) -> 
         _warning(mix, found, names),
         _sizes(times, names),
         _metrics(found, names, rows.number),
+        el("p", {"class": "none"}, f"Metrics and mix are of one event in {every}.") if every > 1 else None,
         el(
             "p", {"class": "none"},
             "Of latency, tokens, cost and other amounts the change is a ratio, of all else a difference. "

@@ -25,21 +25,22 @@ def overview(asked: Asked, wanted: Filter, roles: list[RoleHealth]) -> str:
 
 def live(asked: Asked, wanted: Filter, roles: list[RoleHealth], source: str) -> Html:
     """Return the part of the page that changes."""
+    totals = questions.totals(asked, wanted)
     return el(
         "div",
         {"id": "live", "data-source": source},
-        _tiles(asked, wanted),
+        _tiles(asked, wanted, totals),
         _course(asked, wanted),
         el("div", {"class": "two"}, _alerts(asked, wanted), _rules(asked, wanted)),
-        _apps(asked, wanted),
+        _apps(wanted, totals),
         _roles(roles),
         statements(asked),
     )
 
 
-def _tiles(asked: Asked, wanted: Filter) -> Html:
-    numbers = questions.totals(asked, wanted)
-    asked_for = len(asked.statements)
+def _tiles(asked: Asked, wanted: Filter, totals: Found) -> Html:
+    numbers = next(row for row in totals if row["is_total"])
+    unresolved = drift.unresolved(asked)
     events = numbers["events"]
     tiles = [
         _tile("Events", events, wanted.link("/events")),
@@ -47,12 +48,12 @@ def _tiles(asked: Asked, wanted: Filter) -> Html:
             _tile(name, share(numbers[column], events), wanted.link("/events", action=action), action)
             for name, column, action in _ACTIONS
         ),
-        _tile("Open alerts", drift.unresolved(asked), wanted.link("/drift")),
+        _tile("Open alerts", unresolved, wanted.link("/drift")),
         _tile("Not fully judged", numbers["incomplete"], None),
         _tile("Decision, 99 %", f"{numbers['p99'] or 0:,.0f} ms" if events else "none", None),
-        _tile("Cost", f"{numbers['cost'] or 0:,.2f} $", wanted.link("/usage")),
+        _tile("Cost", f"{numbers['spent'] or 0:,.2f} $", wanted.link("/usage")),
     ]
-    links = [behind(number) for number in range(asked_for, len(asked.statements) + 1)]
+    links = behind(totals.number), behind(len(asked.statements))
     return el("div", {"class": "numbers"}, el("ul", {"class": "tiles"}, tiles), links)
 
 
@@ -82,17 +83,17 @@ def _rules(asked: Asked, wanted: Filter) -> Html:
     )  # fmt: skip
 
 
-def _apps(asked: Asked, wanted: Filter) -> Html:
-    rows = questions.by_app(asked, wanted)
+def _apps(wanted: Filter, rows: Found) -> Html:
     return table(
         ("App", "Model", "Events", "Blocked", "Cost $", "Latency ms, median"),
         (
             (
                 el("a", {"href": wanted.link("/", app=row["app"])}, bdi(row["app"])),
-                bdi(row["model"]), row["events"], share(row["blocked"], row["events"]), row["cost"],
-                row["latency_ms"],
+                bdi(row["model"]), row["events"], share(row["blocked"], row["events"]), row["spent"],
+                row["median"],
             )
             for row in rows
+            if not row["is_total"]
         ),
         "Apps and models",
         rows.number,

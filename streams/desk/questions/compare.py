@@ -18,6 +18,8 @@ RATES: Final = {
 """Shares of all events."""
 REFUSED: Final = "refused"
 """Share of the completions with a score of `refusal` from 0.5."""
+READ: Final = 200_000
+"""Events whose metrics are read at most, and as many again."""
 _AMOUNTS: Final = FIXED - {"decision_latency_ms"}
 
 
@@ -49,21 +51,26 @@ def choices(asked: Asked, wanted: Filter, by: str) -> Found:
     )
 
 
-def measure(asked: Asked, wanted: Filter, sides: Sides, scores: Iterable[str]) -> Found:
-    """Return, by side, app and kind, the events and of each metric how many, their sum and squares."""
+def one_in(events: int) -> int:
+    """Return which part of so many events is read: every event, or every n-th by the hash of its id."""
+    return max(1, events // READ)
+
+
+def measure(asked: Asked, wanted: Filter, sides: Sides, scores: Iterable[str], every: int) -> Found:
+    """Return, by side, app and kind, the events and of each metric how many, their sum and squares.
+
+    Of many events every n-th is read. The condition on that is on the key, so it may be looked at first.
+    """
     where, given, side = _sides(wanted, sides)
     numbers = [*sorted(scores), *sorted(_AMOUNTS)]
-    wide = [f"toFloat64({name})" for name in numbers]
-    parts = [
-        f"count({name}), sum({value}), sum({value} * {value}), min({name}), max({name})"
-        for name, value in zip(numbers, wide, strict=True)
-    ]
+    parts = [f"count({n}), sum({n}), sum({n} * {n}), min({n}), max({n})" for n in numbers]
     rates = [f"countIf({condition}) AS {name}" for name, condition in RATES.items()]
     refused = ["countIf(refusal >= 0.5) AS refused"] if "refusal" in numbers else []
     aliases = [_aliased(part, number) for number, part in enumerate(parts)]
     return asked.rows(
         f"SELECT {side} AS side, app, kind, count() AS events, {', '.join([*rates, *refused, *aliases])} "
-        f"FROM events WHERE {where} GROUP BY side, app, kind ORDER BY side, events DESC LIMIT 1000",
+        f"FROM events_log FINAL PREWHERE cityHash64(event_id) % {every} = 0 WHERE {where} "
+        "GROUP BY side, app, kind ORDER BY side, events DESC LIMIT 1000",
         given,
     )
 

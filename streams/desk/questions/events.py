@@ -19,6 +19,10 @@ COLUMNS: Final = (
     "substringUTF8(text, 1, 400) AS text, storage"
 )
 _MOST_COMPARED: Final = 8
+ALIKE: Final = 8
+"""Similar events that are shown."""
+KEY: Final = "(app, toDate(timestamp), event_id)"
+"""SQL: by what the tables are sorted."""
 
 
 def metrics(asked: Asked) -> frozenset[str]:
@@ -45,12 +49,18 @@ def sort_of(metric: str, low: float | None, high: float | None) -> Sort:
 
 
 def page(asked: Asked, wanted: Filter) -> Found:
-    """Return a page of events, the newest first, and one more if there is one."""
+    """Return a page of events, the newest first, and one more if there is one.
+
+    Which they are is found among the rows as they arrived, which is fast; what they are, in the view that has
+    each event once.
+    """
     where, given = wanted.where()
     score = f", {wanted.metric} AS score" if wanted.metric else ""
     return asked.rows(
-        f"SELECT {COLUMNS}{score} FROM events WHERE {where} "
-        f"ORDER BY timestamp DESC, event_id LIMIT {PAGE + 1}",
+        f"SELECT {COLUMNS}{score} FROM events WHERE {KEY} IN ("
+        f"SELECT {KEY} FROM events_log WHERE {where} "
+        f"ORDER BY timestamp DESC, event_id LIMIT 1 BY app, event_id LIMIT {PAGE + 1}) AND {where} "
+        "ORDER BY timestamp DESC, event_id",
         given,
     )
 
@@ -85,17 +95,20 @@ def conversation(asked: Asked, app: str, conversation_id: str) -> Found:
 
 
 def similar(asked: Asked, row: Mapping[str, Any], known: frozenset[str]) -> Found:
-    """Return events of the app, of a month, with the same text or the nearest scores: the same text first.
+    """Return events of the app, of a week, with the same text or the nearest scores: the same text first.
 
     Near is the Euclidean distance of the scores that are highest in the event, where both have them.
     """
     own = {name: value for name in known - FIXED if (value := row.get(name)) is not None and 0 < value <= 1}
     highest = sorted(own, key=lambda name: -own[name])[:_MOST_COMPARED]
     distance = " + ".join(f"pow(ifNull({name}, 0) - {own[name]:.6f}, 2)" for name in highest) or "0"
+    apart = f"text_hash != '' AND text_hash = {{hash:String}} AS same, {distance} AS apart"
     return asked.rows(
-        f"SELECT {COLUMNS}, text_hash != '' AND text_hash = {{hash:String}} AS same, {distance} AS apart "
-        "FROM events WHERE app = {app:String} AND kind = {kind:String} AND event_id != {id:String} "
-        "AND timestamp >= now64(3, 'UTC') - INTERVAL 30 DAY ORDER BY same DESC, apart LIMIT 8",
+        f"SELECT {COLUMNS}, {apart} FROM events WHERE {KEY} IN (SELECT {KEY} FROM "
+        f"(SELECT app, timestamp, event_id, {apart} FROM events_log WHERE app = {{app:String}} "
+        "AND kind = {kind:String} AND event_id != {id:String} "
+        "AND timestamp >= now64(3, 'UTC') - INTERVAL 7 DAY "
+        f"ORDER BY same DESC, apart LIMIT 1 BY event_id LIMIT {ALIKE})) ORDER BY same DESC, apart",
         {"app": row["app"], "kind": row["kind"], "id": row["event_id"], "hash": row["text_hash"]},
     )
 
@@ -114,11 +127,12 @@ def to_review(asked: Asked, most: int) -> Found:
     enforced, then what was flagged, and one allowed event in a hundred, so that misses are seen too.
     """
     return asked.rows(
-        "SELECT app, event_id, decision_id FROM events WHERE timestamp >= now64(3, 'UTC') - INTERVAL 7 DAY "
+        "SELECT app, event_id, decision_id FROM events_log "
+        "WHERE timestamp >= now64(3, 'UTC') - INTERVAL 7 DAY "
         f"AND (action != 'allow' OR {SAMPLED}) "
         "AND (app, event_id) NOT IN (SELECT app, event_id FROM feedback) "
         "ORDER BY indexOf(['escalate', 'block', 'redact', 'flag', 'allow'], action), cityHash64(decision_id) "
-        f"LIMIT {most}"
+        f"LIMIT 1 BY decision_id LIMIT {most}"
     )
 
 

@@ -1,20 +1,26 @@
 """What happened in a time."""
 
-from streams.desk.asked import Asked, Found, Row
+from typing import Final
+
+from streams.desk.asked import Asked, Found
 from streams.desk.chart import step_s
 from streams.desk.filters import SPANS, Filter
 
+MOST: Final = 30
+"""Apps and models that are shown."""
 
-def totals(asked: Asked, wanted: Filter) -> Row:
-    """Return the numbers at the top."""
+
+def totals(asked: Asked, wanted: Filter) -> Found:
+    """Return the numbers of apps and models, the most used first, after those of all together."""
     where, given = wanted.where()
-    return asked.row(
-        "SELECT count() AS events, countIf(action = 'block') AS blocked, "
-        "countIf(action = 'escalate') AS escalated, countIf(action = 'redact') AS redacted, "
-        "countIf(action = 'flag') AS flagged, "
-        "countIf(notEmpty(failed) OR notEmpty(degraded)) AS incomplete, sum(cost) AS cost, "
-        "quantileTDigest(0.99)(decision_latency_ms) AS p99, max(timestamp) AS latest "
-        f"FROM events WHERE {where}",
+    return asked.rows(
+        "SELECT app, model, grouping(app) AS is_total, count() AS events, "
+        "countIf(action = 'block') AS blocked, countIf(action = 'escalate') AS escalated, "
+        "countIf(action = 'redact') AS redacted, countIf(action = 'flag') AS flagged, "
+        "countIf(notEmpty(failed) OR notEmpty(degraded)) AS incomplete, sum(cost) AS spent, "
+        "quantileTDigest(0.99)(decision_latency_ms) AS p99, quantileTDigest(0.5)(latency_ms) AS median "
+        f"FROM events WHERE {where} "
+        f"GROUP BY GROUPING SETS ((app, model), ()) ORDER BY is_total DESC, events DESC LIMIT {MOST + 1}",
         given,
     )
 
@@ -45,16 +51,5 @@ def rules(asked: Asked, wanted: Filter) -> Found:
         "AS votes FROM feedback GROUP BY app, event_id, metric) GROUP BY app, event_id) AS f "
         "ON e.app = f.app AND e.event_id = f.event_id ARRAY JOIN rules AS rule, rule_modes AS mode) "
         "GROUP BY rule, mode ORDER BY hits DESC LIMIT 30",
-        given,
-    )
-
-
-def by_app(asked: Asked, wanted: Filter) -> Found:
-    """Return events, blocks and cost by app and model."""
-    where, given = wanted.where()
-    return asked.rows(
-        "SELECT app, model, count() AS events, countIf(action = 'block') AS blocked, sum(cost) AS cost, "
-        f"quantileTDigest(0.5)(latency_ms) AS latency_ms FROM events WHERE {where} "
-        "GROUP BY app, model ORDER BY events DESC LIMIT 30",
         given,
     )

@@ -30,6 +30,14 @@ async def test_two_versions_differ_where_they_do(desk: OpenDesk) -> None:
     assert row_of(one, "cost")[-1] == ""
 
 
+async def test_of_many_events_a_part_is_read(desk: OpenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.desk.questions.compare.READ", 500)
+    page = await desk.get("/compare?by=prompt_version&since=7d")
+    assert "one event in 2" in page
+    shop = row_of(page, "<bdi>shop</bdi>")
+    assert 250 < sum(int(cell.split()[0]) for cell in shop) < 450, "of 700"
+
+
 async def test_periods_and_models_are_compared_too(desk: OpenDesk) -> None:
     period = await desk.get("/compare?by=period&since=24h")
     assert "the last 24h" in period
