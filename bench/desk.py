@@ -42,6 +42,13 @@ class Nowhere:
     async def send(self, topic: str, messages: Sequence[Message]) -> None:
         raise AssertionError(topic)
 
+    async def claim(self, waiting: Sequence[str], reviewer: str, *, skip: bool = False) -> str | None:
+        """Give the first."""
+        return waiting[0]
+
+    async def done(self, decision_id: str, reviewer: str) -> None:
+        raise AssertionError(decision_id)
+
 
 def main(argv: Sequence[str]) -> int:
     """Fill an embedded store, ask for each page, print how long it took."""
@@ -64,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
 
 async def measure(settings: Settings, store: Store, events: int) -> None:
     """Ask for every page some times; the first time, without caches, counts apart."""
-    runner = web.AppRunner(Desk(settings, settings, store, Nowhere()).application())
+    runner = web.AppRunner(Desk(settings, settings, store, Nowhere(), Nowhere()).application())
     await runner.setup()
     port = free_port()
     await web.TCPSite(runner, HOST, port).start()

@@ -1,9 +1,18 @@
-"""When the rules of the policy file hit, in its own words."""
+"""What stands in the policy file: its text, and when its rules hit."""
 
 from pathlib import Path
 from typing import Any
 
+from streams.errors import UserError
 from streams.policy.yaml_subset import MAX_BYTES, YamlError, read
+
+
+def text_of(path: Path) -> str:
+    """Return what is in the policy file; `UserError` where it cannot be read."""
+    try:
+        return path.read_bytes()[:MAX_BYTES].decode("utf-8", "replace")
+    except OSError as error:
+        raise UserError(f"the policy file cannot be read: {error.strerror}") from None
 
 
 def conditions(path: Path, version: str) -> dict[str, str]:

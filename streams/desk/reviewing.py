@@ -1,10 +1,11 @@
 """The review queue: who has which event, and what he says of it."""
 
 import asyncio
-import threading
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import structlog
 
 from schemas import codec, topics
 from schemas.events import Feedback
@@ -12,44 +13,39 @@ from streams.decisions.settings import DecisionSettings
 from streams.desk.asked import Asked, Row
 from streams.desk.questions import events as questions
 from streams.errors import UserError
+from streams.kafka.clients import BrokerError
 from streams.kafka.records import Producer
-from streams.store.client import Store
 
-CLAIM_S: Final = 300.0
-"""An event that somebody is shown for review is shown to nobody else for so long."""
+log = structlog.get_logger(__name__)
 COMMENT_LENGTH: Final = 1000
 
 
+class Holding(Protocol):
+    """Who has what; `claims.Claims` over a broker."""
+
+    async def claim(self, waiting: Sequence[str], reviewer: str, *, skip: bool = False) -> str | None:
+        """Return the decision id that a reviewer is shown."""
+
+    async def done(self, decision_id: str, reviewer: str) -> None:
+        """Have nobody shown an event that is judged."""
+
+
 class Reviewing:
-    """Hands out events to review, one to each, and publishes what is said. Safe to share between threads."""
+    """Hands out events to review, one to each, and publishes what is said."""
 
-    def __init__(self, decisions: DecisionSettings, store: Store, producer: Producer) -> None:
+    def __init__(self, decisions: DecisionSettings, producer: Producer, claims: Holding) -> None:
         self._decisions = decisions
-        self._store = store
         self._producer = producer
-        self._claims: dict[str, tuple[str, float]] = {}
-        """By decision id: who has it for review, and until when."""
-        self._lock = threading.Lock()
+        self._claims = claims
 
-    def next(self, asked: Asked, reviewer: str, *, skip: bool) -> tuple[Row | None, int]:
-        """Return the event that a reviewer is shown, and how many wait."""
-        waiting = questions.to_review(asked, questions.PAGE)
-        mine = self._claim([row["decision_id"] for row in waiting], reviewer, skip=skip)
+    async def next(self, asked: Asked, reviewer: str, *, skip: bool) -> tuple[Row | None, int]:
+        """Return the event that a reviewer is shown, and how many wait. `BrokerError` without a broker."""
+        waiting = await asyncio.to_thread(questions.to_review, asked, questions.PAGE)
+        mine = await self._claims.claim([row["decision_id"] for row in waiting], reviewer, skip=skip)
         row = next((each for each in waiting if each["decision_id"] == mine), None)
-        return questions.event(asked, row["app"], row["event_id"]) if row else None, len(waiting)
-
-    def _claim(self, waiting: list[str], reviewer: str, *, skip: bool) -> str | None:
-        """Return what a reviewer is shown: what he has, or what nobody has."""
-        with self._lock:
-            now = time.monotonic()
-            self._claims = {one: claim for one, claim in self._claims.items() if claim[1] > now}
-            own = [one for one in waiting if self._claims.get(one, ("",))[0] == reviewer]
-            if own and not skip:
-                return own[-1]
-            free = next((one for one in waiting if one not in self._claims), None)
-            if free is not None:
-                self._claims[free] = (reviewer, now + CLAIM_S)
-            return free
+        if row is None:
+            return None, len(waiting)
+        return await asyncio.to_thread(questions.event, asked, row["app"], row["event_id"]), len(waiting)
 
     async def publish(self, row: Row, reviewer: str, form: Mapping[str, str]) -> Feedback:
         """Send a review. One reviewer on one event and rule has one id: a second click adds nothing."""
@@ -57,11 +53,11 @@ class Reviewing:
         if metric and metric not in row["rules"]:
             raise UserError("the event did not trip that rule")
         feedback = await asyncio.to_thread(self._made, row, reviewer, form)
-        key = feedback.event_id.encode()
-        await self._producer.send(topics.FEEDBACK, [(key, codec.encode(feedback))])
-        with self._lock:
-            # Until its row is in the store it must not be shown again.
-            self._claims[row["decision_id"]] = ("", time.monotonic() + CLAIM_S)
+        await self._producer.send(topics.FEEDBACK, [(feedback.event_id.encode(), codec.encode(feedback))])
+        try:
+            await self._claims.done(row["decision_id"], reviewer)
+        except BrokerError as error:  # the review itself is kept
+            log.warning("the event may be shown again", problem=str(error))
         return feedback
 
     def _made(self, row: Row, reviewer: str, form: Mapping[str, str]) -> Feedback:

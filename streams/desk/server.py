@@ -17,7 +17,7 @@ from streams.decisions.settings import DecisionSettings
 from streams.desk import acting, health, layout
 from streams.desk.access import Access, Visitor, audit, audit_listed, audit_read
 from streams.desk.asked import Asked
-from streams.desk.conditions import conditions
+from streams.desk.conditions import conditions, text_of
 from streams.desk.filters import Filter
 from streams.desk.live import Live
 from streams.desk.pages import compare, drift, events, judging, overview, usage
@@ -25,11 +25,12 @@ from streams.desk.questions import compare as sides
 from streams.desk.questions import drift as moved
 from streams.desk.questions import events as questions
 from streams.desk.questions import usage as groups
-from streams.desk.responses import HEADERS, page
-from streams.desk.reviewing import Reviewing, stored
+from streams.desk.responses import HEADERS, one_of, page
+from streams.desk.reviewing import Holding, Reviewing, stored
 from streams.desk.settings import DeskSettings
 from streams.desk.trials import Trials
 from streams.errors import UserError
+from streams.kafka.clients import BrokerError
 from streams.kafka.records import Producer
 from streams.policy.yaml_subset import MAX_BYTES
 from streams.store.client import Store
@@ -54,6 +55,7 @@ class Desk:
         decisions: the policy file, and how comments are kept.
         store: what is shown.
         producer: takes the reviews.
+        claims: who has which event for review.
         roles: name and host:port of the roles whose health is shown.
 
     """
@@ -64,6 +66,7 @@ class Desk:
         decisions: DecisionSettings,
         store: Store,
         producer: Producer,
+        claims: Holding,
         roles: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._policy = decisions.policy
@@ -71,7 +74,7 @@ class Desk:
         self._roles = roles
         self._access = Access(settings)
         self._producer = producer
-        self._reviewing = Reviewing(decisions, store, producer)
+        self._reviewing = Reviewing(decisions, producer, claims)
         self._trials = Trials()
         self._live = Live()
 
@@ -111,10 +114,10 @@ class Desk:
         except StoreError as error:
             log.warning("the store does not answer", problem=str(error))
             response = page(layout.failure("The store does not answer", str(error)), 503)
-        except KafkaError as error:
-            log.warning("the broker takes no review", problem=type(error).__name__)
-            why = "The broker does not take it: nothing is kept of what you said. Try again."
-            response = page(layout.failure("Not kept", why), 503)
+        except (BrokerError, KafkaError) as error:
+            log.warning("the broker does not answer", problem=str(error) or type(error).__name__)
+            why = "Nothing is kept of what you said, if you did: try again. `weir doctor` says what is wrong."
+            response = page(layout.failure("The broker does not answer", why), 503)
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
@@ -157,21 +160,24 @@ class Desk:
         return await self._ask(make)
 
     async def _review(self, request: web.Request) -> web.Response:
-        def make(asked: Asked) -> str:
-            if not (token := self._token(request)):
-                return judging.review(asked, None, [], 0, None)
-            row, left = self._reviewing.next(asked, request[VISITOR].name, skip="skip" in request.query)
-            if row:
-                audit_read(request[VISITOR], row)
-            said = conditions(self._policy, row["policy_version"]) if row else {}
-            return judging.review(asked, row, events.told(asked, row, said) if row else [], left, token)
+        asked, token, visitor = Asked(self._store), self._token(request), request[VISITOR]
+        row, left = None, 0
+        if token:
+            row, left = await self._reviewing.next(asked, visitor.name, skip="skip" in request.query)
 
-        return await self._ask(make)
+        def make() -> str:
+            if row is None:
+                return judging.review(asked, None, [], left, token)
+            audit_read(visitor, row)
+            said = conditions(self._policy, row["policy_version"])
+            return judging.review(asked, row, events.told(asked, row, said), left, token)
+
+        return page(await asyncio.to_thread(make))
 
     async def _compare(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
             query = request.query
-            by = _one_of("by", query.get("by", sides.BY[0]), sides.BY)
+            by = one_of("by", query.get("by", sides.BY[0]), sides.BY)
             chosen = sides.Sides(by, query.get("old", ""), query.get("new", ""))
             default = {"since": "7d"} | dict(query)
             return compare.compare(asked, Filter.of(default, frozenset()), chosen, questions.scores(asked))
@@ -194,8 +200,8 @@ class Desk:
     async def _usage(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
             known = questions.metrics(asked)
-            by = _one_of("by", request.query.get("by", groups.BY[0]), groups.BY)
-            order = _one_of("order", request.query.get("order", groups.ORDERS[0]), groups.ORDERS)
+            by = one_of("by", request.query.get("by", groups.BY[0]), groups.BY)
+            order = one_of("order", request.query.get("order", groups.ORDERS[0]), groups.ORDERS)
             wanted = Filter.of({"since": "7d"} | dict(request.query), known)
             return usage.usage(asked, wanted, by, order, known)
 
@@ -208,7 +214,7 @@ class Desk:
             # Not before somebody asks: what reads a policy loads all that a policy may name, 40 MB.
             from streams.desk.pages import policy
 
-            now = policy.Draft.of(_text_of(self._policy), questions.scores(asked))
+            now = policy.Draft.of(text_of(self._policy), questions.scores(asked))
             return policy.policy(asked, now, self._token(request), roles)
 
         return await self._ask(make)
@@ -240,7 +246,7 @@ class Desk:
     async def _tried(self, request: web.Request) -> web.Response:
         form = await self._form(request)
         text, kind, token = form.get("text", ""), form.get("kind", "prompt"), form["token"]
-        _one_of("kind", kind, KINDS)
+        one_of("kind", kind, KINDS)
         audit("tried a text", request[VISITOR].name, characters=len(text))
         answer = await self._trials.check(text, kind, form.get("app", ""))
 
@@ -258,8 +264,8 @@ class Desk:
         def changes(asked: Asked) -> "list[Difference]":
             from streams.desk.pages import policy
 
-            _one_of("since", since, policy.SINCE)
-            return policy.changes_of(draft, _text_of(self._policy), questions.scores(asked))
+            one_of("since", since, policy.SINCE)
+            return policy.changes_of(draft, text_of(self._policy), questions.scores(asked))
 
         found = await asyncio.to_thread(changes, Asked(self._store))
         audit("tried a draft", request[VISITOR].name, since=since, app=app)
@@ -282,16 +288,3 @@ class Desk:
         """Return what a form of ours carries; None for who may only look."""
         visitor = request[VISITOR]
         return self._access.token(visitor) if visitor.role == "reviewer" else None
-
-
-def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:
-    if value not in allowed:
-        raise UserError(f"{name}: one of {', '.join(allowed)}")
-    return value
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_bytes()[:MAX_BYTES].decode("utf-8", "replace")
-    except OSError as error:
-        raise UserError(f"the policy file cannot be read: {error.strerror}") from None

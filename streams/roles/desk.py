@@ -6,6 +6,7 @@ import signal
 import structlog
 from aiohttp import web
 
+from streams.desk.claims import Claims
 from streams.desk.server import Desk
 from streams.errors import WeirError
 from streams.kafka.clients import BatchProducer
@@ -30,17 +31,22 @@ async def _run(settings: Settings, telemetry: Telemetry) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     store, producer = make_store(settings), BatchProducer(settings)
-    desk = Desk(settings, settings, store, producer, _roles(settings))
+    claims = Claims(settings, producer)
+    desk = Desk(settings, settings, store, producer, claims, _roles(settings))
     runner = web.AppRunner(desk.application(), access_log=None, shutdown_timeout=END_S)
     server = TelemetryServer(telemetry, settings.http_host, settings.desk_port, "WEIR_DESK_PORT")
+    following: asyncio.Task[None] | None = None
     try:
         await server.start()
         await producer.start()
+        following = asyncio.create_task(claims.follow())
         await _listen(runner, settings)
         telemetry.ready = True
         log.info("the desk is open", address=settings.desk_listen)
         await stopping.wait()
     finally:
+        if following:
+            following.cancel()
         await runner.cleanup()
         await producer.stop()
         await server.stop()

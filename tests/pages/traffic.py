@@ -1,6 +1,7 @@
 """Some days of two apps, for the pages: injections, slower answers, a prompt version that refuses more."""
 
 import datetime as dt
+import json
 import random
 import time
 import uuid
@@ -11,6 +12,7 @@ from detectors.models.weights import Models
 from detectors.registry import DEFAULT, build
 from schemas.alerts import AlertChange
 from schemas.events import Alert, Decision, DriftRecord, Event, Evidence, Feedback, RuleHit, ScoredEvent
+from schemas.policy import PolicyChange
 from streams.policy import DEFAULT_POLICY
 from streams.policy.yaml_subset import read
 from streams.store.client import Store
@@ -167,6 +169,26 @@ def states(rows: list[ScoredEvent]) -> list[AlertChange]:
     ]  # fmt: skip
 
 
+def policy_changes(rows: list[ScoredEvent]) -> list[PolicyChange]:
+    """Return two policies that came into force, and one that was refused."""
+    first, second = rows[0].timestamp, rows[len(rows) // 2].timestamp
+    rule = {"id": "injection-block", "when": ["injection >= 0.95"], "action": "block", "hash": "h1"}
+    stricter = [rule | {"when": ["injection >= 0.9"], "hash": "h2"}, {"id": "pii-redact", "action": "redact"}]
+    common: dict[str, Any] = {"what": "in_force", "by": "guard", "policy_name": "default"}
+    return [
+        PolicyChange(
+            change_id="pc-1", timestamp=first, policy_version="1", rules=json.dumps([rule]), **common
+        ),
+        PolicyChange(
+            change_id="pc-2", timestamp=second, policy_version="2", rules=json.dumps(stricter), **common
+        ),
+        PolicyChange(
+            change_id="pc-3", timestamp=second + 1_000, what="refused", by="guard",
+            reason="policy.yaml:7: there is no metric 'injektion'",
+        ),
+    ]  # fmt: skip
+
+
 def reviews(rows: list[ScoredEvent]) -> list[Feedback]:
     blocked = [row for row in rows if row.decision.action == "block"][:6]
     return [
@@ -183,7 +205,7 @@ def fill(store: Store, metrics: Sequence[str] = METRICS, count: int = 1_200) -> 
     """Make the tables, and put all of it into them."""
     store.migrate(metrics)
     rows = [*events(count)]
-    for batch in (rows, alerts(rows), [drift(rows)], states(rows), reviews(rows)):
+    for batch in (rows, alerts(rows), [drift(rows)], states(rows), policy_changes(rows), reviews(rows)):
         store.insert(batch, uuid.uuid4().hex)
 
 

@@ -81,6 +81,7 @@ def told(asked: Asked, row: Row, conditions: Mapping[str, str]) -> list[Child]:
             when(row["timestamp"]), " UTC",
         ),
         _why(row),
+        _answer(asked, row),
         el("h2", None, "Text", behind(evidence.number)),
         _text(row, evidence),
         *_rest(row),
@@ -108,6 +109,21 @@ def _why(row: Row) -> Html:
         for rule, metric, score, failed in enforced
     ]
     return el("p", {"class": "why"}, f"Why {row['action']}: ", bdi("; ".join(reasons)), ".")
+
+
+def _answer(asked: Asked, row: Row) -> Html | None:
+    """Return what a person decided of an event that waited for one."""
+    if row["action"] != "escalate":
+        return None
+    for found in questions.resolution(asked, row["app"], row["event_id"]):
+        said = (
+            f"A {found['decided_by']} answered: ",
+            badge(found["action"]),
+            ", ",
+            when(found["decided_at"]),
+        )
+        return el("p", {"class": "why"}, said)
+    return el("p", {"class": "why"}, "It waits for an answer: what a reviewer says of it is sent to the app.")
 
 
 def _text(row: Row, evidence: Found) -> Html:

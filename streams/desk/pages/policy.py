@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from streams.desk.asked import Asked, Found, Row
+from streams.desk.asked import Asked, Row
 from streams.desk.health import RoleHealth
 from streams.desk.html import Child, Html, behind, el, table
 from streams.desk.layout import page
@@ -149,7 +149,7 @@ def _decided(asked: Asked) -> Html:
 
 def _changes(asked: Asked) -> list[Html]:
     """Return what came into force and was refused, each with what it changed."""
-    found = questions.changes(asked) if questions.keeps_changes(asked) else Found()
+    found = questions.changes(asked)
     if not found:
         return []
     in_force = [row for row in found if row["what"] == "in_force"]

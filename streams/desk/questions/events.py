@@ -113,6 +113,15 @@ def similar(asked: Asked, row: Mapping[str, Any], known: frozenset[str]) -> Foun
     )
 
 
+def resolution(asked: Asked, app: str, event_id: str) -> Found:
+    """Return what a reviewer answered to an event that was escalated."""
+    return asked.rows(
+        "SELECT action, decided_by, decided_at FROM resolutions "
+        "WHERE app = {app:String} AND event_id = {id:String} LIMIT 1",
+        {"app": app, "id": event_id},
+    )
+
+
 def opinions(asked: Asked, app: str, event_id: str) -> Found:
     """Return what reviewers have said of an event."""
     return asked.rows(

@@ -1,10 +1,6 @@
 """Which policies decided, and how the policy changed."""
 
-from typing import Final
-
 from streams.desk.asked import Asked, Found
-
-CHANGES: Final = "policy_changes"
 
 
 def in_force(asked: Asked) -> Found:
@@ -20,15 +16,6 @@ def in_force(asked: Asked) -> Found:
 def changes(asked: Asked) -> Found:
     """Return what came into force, was refused, demoted and restored, the last first."""
     return asked.rows(
-        f"SELECT timestamp, what, by, rule, policy_name, policy_version, policy_hash, rules, reason "
-        f"FROM {CHANGES} ORDER BY timestamp DESC, change_id LIMIT 100"
+        "SELECT timestamp, what, by, rule, policy_name, policy_version, policy_hash, rules, reason "
+        "FROM policy_changes ORDER BY timestamp DESC, change_id LIMIT 100"
     )
-
-
-def keeps_changes(asked: Asked) -> bool:
-    """Return whether the store has the table: that of an older weir gets it by `weir migrate`."""
-    found = asked.row(
-        "SELECT count() AS tables FROM system.tables "
-        f"WHERE database = currentDatabase() AND name = '{CHANGES}'"
-    )
-    return bool(found["tables"])

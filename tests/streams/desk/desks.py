@@ -11,7 +11,9 @@ from aiohttp.test_utils import TestServer
 from schemas import codec, topics
 from schemas.alerts import AlertAction
 from schemas.events import Feedback
+from schemas.reviews import Claim
 from streams.decisions.settings import DecisionSettings
+from streams.desk.claims import Held
 from streams.desk.server import Desk
 from streams.desk.settings import DeskSettings
 from streams.kafka.records import Message
@@ -33,13 +35,39 @@ class Producer:
             self.sent += [codec.decode(Feedback, value) for _, value in messages]
 
 
+class InMemory:
+    """Claims of one desk, without a broker."""
+
+    def __init__(self) -> None:
+        self._held = Held()
+
+    async def claim(self, waiting: Sequence[str], reviewer: str, *, skip: bool = False) -> str | None:
+        mine = [one for one in waiting if (held := self._held.of(one, 0)) and held.reviewer == reviewer]
+        if mine and not skip and not self._done(mine[-1]):
+            return mine[-1]
+        free = next((one for one in waiting if self._held.of(one, 0) is None), None)
+        if free:
+            self._held.take(Claim(claim_id="c", decision_id=free, reviewer=reviewer, timestamp=0, until=1))
+        return free
+
+    def _done(self, decision_id: str) -> bool:
+        held = self._held.of(decision_id, 0)
+        return held is not None and held.done
+
+    async def done(self, decision_id: str, reviewer: str) -> None:
+        claim = Claim(
+            claim_id="d", decision_id=decision_id, reviewer=reviewer, timestamp=0, until=1, done=True
+        )
+        self._held.take(claim)
+
+
 class OpenDesk:
     """The desk over a store, on a port of its own."""
 
     def __init__(self, store: Store, roles: Sequence[tuple[str, str]] = (), **given: Any) -> None:
         self.producer = Producer()
         decisions = DecisionSettings(redaction_key="k" * 32)
-        desk = Desk(DeskSettings(**given), decisions, store, self.producer, roles)
+        desk = Desk(DeskSettings(**given), decisions, store, self.producer, InMemory(), roles)
         self._server = TestServer(desk.application())
 
     async def __aenter__(self) -> "OpenDesk":

@@ -94,6 +94,16 @@ async def test_how_the_roles_are_is_shown(desk_store: Store) -> None:
         await server.stop()
 
 
+async def test_the_history_of_the_policy_says_what_changed(desk: OpenDesk) -> None:
+    page = await desk.get("/policy")
+    assert "in force: default 2, by guard" in page
+    changes = re.findall(r"What changes in the policy</caption>.*?</table>", page)
+    assert len(changes) == 1
+    assert "injection &gt;= 0.95" in changes[0]
+    assert "added" in changes[0]
+    assert "&#x27;injektion&#x27;" in page, "why one was refused"
+
+
 async def test_a_broken_draft_is_told_by_line(desk: OpenDesk) -> None:
     token = token_of(await desk.get("/policy"))
     draft = 'version: "1"\nname: x\nrules:\n  - id: a\n    when: [injektion >= 0.5]\n    action: block\n'

@@ -48,6 +48,17 @@ async def test_an_event_says_why_and_where(desk: OpenDesk, desk_store: Store) ->
     assert "The conversation" in page
 
 
+async def test_who_answered_an_escalation_is_told(desk: OpenDesk, desk_store: Store) -> None:
+    [(app, waiting), (other, answered)] = desk_store.query(
+        "SELECT app, event_id FROM events WHERE action = 'escalate' ORDER BY event_id LIMIT 2"
+    ).rows
+    columns = "decision_id, app, event_id, action, decided_by, decided_at, revision"
+    values = f"'d', '{other}', '{answered}', 'allow', 'reviewer', now64(3), 1"
+    desk_store.client.command(f"INSERT INTO resolutions_log ({columns}) VALUES ({values})")
+    assert "It waits for an answer" in await desk.get(f"/event?app={app}&id={waiting}")
+    assert "A reviewer answered: " in await desk.get(f"/event?app={other}&id={answered}")
+
+
 async def test_words_and_ids_are_found(desk: OpenDesk) -> None:
     found = await desk.get("/events?since=7d&text=COUPON")
     assert set(re.findall(r'class="action (\w+)"', found)) == {"block"}
