@@ -96,8 +96,9 @@ class Reviews:
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         began = self._from_ms
-        places = await consumer.offsets_for_times(dict.fromkeys(consumer.assignment(), began))
+        # The end first: what is appended in between is later than it.
         ends = await consumer.end_offsets(consumer.assignment())
+        places = await consumer.offsets_for_times(dict.fromkeys(consumer.assignment(), began))
         for partition, place in places.items():
             consumer.seek(partition, place.offset if place else ends[partition])
         while began <= self._from_ms:  # or somebody waits for what lies before
