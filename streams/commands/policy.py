@@ -193,5 +193,7 @@ def _notes(found: "Explained") -> "Iterator[str]":
         yield "the detectors here are not those that scored the event"
     if gone := sorted(set(found.rules_then) - {rule.rule for rule in found.rules}):
         yield f"rules in the decision that this policy does not have: {', '.join(gone)}"
+    if found.answered:
+        yield f"a reviewer made it {found.answered}"
     if found.replayed != found.action:
         yield f"by this policy and the stored scores it is {found.replayed}, then it was {found.action}"

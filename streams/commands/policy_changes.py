@@ -61,11 +61,12 @@ def log(rule: str, as_json: bool) -> None:
     head = ("time", "what", "by", "rule", "policy", "why")
     rows = [
         (
-            each["timestamp"], each["what"], each["by"], each["rule"],
-            f"{each['policy_version']} {each['policy_hash']}".strip(), plain(each["reason"]),
+            *(each[name] for name in ("timestamp", "what", "by", "rule")),
+            f"{each['policy_version']} {each['policy_hash']}".strip(),
+            plain((each["reason"].splitlines() or [""])[0]),
         )
         for each in found
-    ]  # fmt: skip
+    ]
     click.echo("".join(render("table", head, rows, columns())) if rows else "nothing is in the log yet")
 
 

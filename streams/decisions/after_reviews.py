@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from clickhouse_connect.driver.binding import format_str
+
 from schemas import codec
 from schemas.events import Alert, Decision
 from schemas.policy import PolicyChange
@@ -57,14 +59,20 @@ def _changes(store: Store) -> Iterator[PolicyChange]:
     asked = [rule for rule in policy.rules if rule.keys() & {key for _, key in KEYS}] if policy else []
     if policy is None or not asked:
         return
-    done = {change_id for (change_id,) in store.query("SELECT change_id FROM policy_changes").rows}
+    done = {
+        change_id
+        for (change_id,) in store.query(
+            "SELECT change_id FROM policy_changes WHERE what IN ('doubted', 'demoted')"
+        ).rows
+    }
     restored = {
         rule: milliseconds(at)
         for rule, at in store.query(
             "SELECT rule, max(timestamp) FROM policy_changes WHERE what = 'restored' GROUP BY rule"
         ).rows
     }
-    events = reviewed(store, Chosen())
+    names = ", ".join(format_str(rule["id"]) for rule in asked)
+    events = reviewed(store, Chosen(), f"hasAny(rules, [{names}])")
     for rule in asked:
         since = restored.get(rule["id"], 0)
         of_rule = [each for each in events if each.policy_hash in policy.same[rule["hash"]]]
@@ -75,8 +83,8 @@ def _changes(store: Store) -> Iterator[PolicyChange]:
 
 def _policy_in_force(store: Store) -> _InForce | None:
     rows = store.query(
-        "SELECT policy_name, policy_version, policy_hash, rules FROM policy_changes"
-        " WHERE what = 'in_force' ORDER BY timestamp, change_id"
+        "SELECT any(policy_name), any(policy_version), policy_hash, any(rules) FROM policy_changes"
+        " WHERE what = 'in_force' GROUP BY policy_hash ORDER BY max(timestamp), policy_hash"
     ).rows
     same: dict[str, set[str]] = {}
     rules: list[dict[str, Any]] = []

@@ -64,6 +64,8 @@ class Explained(msgspec.Struct, frozen=True):
     """Of the detectors as they run here."""
     replayed: str
     """The action by this policy on the stored scores."""
+    answered: str
+    """The action that a reviewer decided, where it was escalated; empty where none did."""
     rules: list[RuleExplained]
     rules_then: list[str]
 
@@ -117,6 +119,7 @@ def explain(event_id: str, app: str, policy: Path, settings: DecisionSettings, s
         policy=compiled.policy.hash,
         detectors=own,
         replayed=VERDICTS[outcome.action[row]],
+        answered=_answered(store, app, event_id),
         rules=[
             RuleExplained(
                 rule=rule.id,
@@ -150,6 +153,13 @@ def _condition(
         number = float(rows.column(own)[row])
         value = None if np.isnan(number) else round(number, 6)
     return Condition(str(own), value, bool(holds(own, rows.column(own))[row]), exception)
+
+
+def _answered(store: Store, app: str, event_id: str) -> str:
+    rows = store.query(
+        f"SELECT action FROM resolutions WHERE {Chosen(app=app, event_id=event_id).identity}"
+    ).rows
+    return str(rows[0][0]) if rows else ""
 
 
 def _values(store: Store, compiled: CompiledPolicy, app: str, event_id: str) -> dict[str, Any]:

@@ -18,7 +18,10 @@ class Chosen:
     @property
     def condition(self) -> str:
         """SQL over the columns of `events`."""
-        parts = [f"timestamp >= fromUnixTimestamp64Milli({self.since_ms:d})"]
+        return f"timestamp >= fromUnixTimestamp64Milli({self.since_ms:d}) AND {self.identity}"
+
+    @property
+    def identity(self) -> str:
+        """SQL over what names an event, whenever it happened."""
         wanted = {"app": self.app, "detectors_hash": self.detectors, "event_id": self.event_id}
-        parts += [f"{name} = {format_str(value)}" for name, value in wanted.items() if value]
-        return " AND ".join(parts)
+        return " AND ".join(f"{name} = {format_str(value)}" for name, value in wanted.items() if value) or "1"

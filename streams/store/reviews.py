@@ -36,13 +36,14 @@ class Reviewed:
         return labels(said, self.action != "allow", hit)
 
 
-def reviewed(store: Store, chosen: Chosen) -> list[Reviewed]:
-    """Return the events of those chosen that somebody judged."""
+def reviewed(store: Store, chosen: Chosen, extra: str = "") -> list[Reviewed]:
+    """Return the events of those chosen that somebody judged; `extra` is a further condition in SQL."""
+    where = " AND ".join(filter(None, (chosen.condition, REVIEWED, extra)))
     rows = store.query(
         "SELECT app, event_id, reviewer, feedback.metric, judgement, feedback.timestamp, action, policy_hash,"
         f" rules, rule_metrics, {SAMPLED}"
         " FROM feedback INNER JOIN (SELECT app, event_id, decision_id, action, policy_hash, rules,"
-        f" rule_metrics FROM events WHERE {chosen.condition} AND {REVIEWED}) AS decided"
+        f" rule_metrics FROM events WHERE {where}) AS decided"
         " USING (app, event_id) ORDER BY feedback.timestamp, feedback.feedback_id"
     ).rows
     found: dict[tuple[str, str], Reviewed] = {}

@@ -23,6 +23,7 @@ from schemas.events import (
     RuleHit,
     ScoredEvent,
 )
+from schemas.policy import PolicyChange
 from streams.terminal.command import json_text
 from streams.terminal.table import Cell
 
@@ -162,6 +163,8 @@ def hit(rule_hit: RuleHit) -> str:
 
 def _decision(decision: Decision) -> Sequence[Cell]:
     parts = [hit(each) for each in decision.rules]
+    if decision.decided_by != "policy":
+        parts.append(f"decided by {decision.decided_by}")
     if decision.failed:
         parts.append(f"failed: {', '.join(decision.failed)}")
     if decision.degraded:
@@ -225,6 +228,12 @@ def _feedback(feedback: Feedback) -> Sequence[Cell]:
     return _cells(feedback.judgement, about, feedback.app, feedback.event_id, feedback.reviewer)
 
 
+def _policy_change(change: PolicyChange) -> Sequence[Cell]:
+    policy = f"{change.policy_version} {change.policy_hash}".strip()
+    reason = (change.reason.splitlines() or [""])[0]
+    return _cells(change.what, change.by, change.rule or "-", policy or "-", reason)
+
+
 def _event(event: Event) -> Sequence[Cell]:
     size = f"{len(event.text):,} characters"
     return _cells(
@@ -249,6 +258,7 @@ _LINES: Final[Mapping[type[msgspec.Struct], Line]] = MappingProxyType(
         DeadLetter: _dead_letter,
         ScoredEvent: _scored,
         Feedback: _feedback,
+        PolicyChange: _policy_change,
         Event: _event,
     }
 )

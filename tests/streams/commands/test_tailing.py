@@ -18,6 +18,7 @@ from schemas.events import (
     RuleHit,
     ScoredEvent,
 )
+from schemas.policy import PolicyChange
 from streams.terminal.messages import TAILS, Filter, Tail, as_json, hit, moment
 from streams.terminal.progress import Progress
 from streams.terminal.table import Aligner
@@ -47,6 +48,10 @@ MESSAGES: dict[str, msgspec.Struct] = {
     "feedback": Feedback(
         feedback_id="f", event_id="e1", app="shop", reviewer="ann", judgement="false_positive", comment=SECRET
     ),
+    "policy": PolicyChange(
+        change_id="c", what="demoted", timestamp=1, by="reviews", rule="r", policy_version="2",
+        policy_hash="abc", reason="3 of 20 were right\nmore",
+    ),
     "events": EVENT,
 }  # fmt: skip
 LINES = {
@@ -56,6 +61,7 @@ LINES = {
     "dlq": "empty llm.events/2@7 1,234 bytes nothing in 0 bytes",
     "scores": "redact shop prompt e1 toxicity 0.500 injection 0.250 threat 0.125",
     "feedback": "false_positive decision shop e1 ann",
+    "policy": "demoted reviews r 2 abc 3 of 20 were right",
     "events": "shop prompt e1 - m 6 characters",
 }
 

@@ -15,6 +15,7 @@ from schemas import codec, topics
 from schemas.events import Decision, Event, Feedback, RuleHit, ScoredEvent
 from schemas.policy import PolicyChange
 from streams.decisions.after_reviews import due
+from streams.decisions.explain import explain
 from streams.decisions.in_force import PolicyInForce
 from streams.decisions.policy_changes import PolicyChanges, demotions
 from streams.decisions.reviews_followed import ReviewsFollowed
@@ -145,6 +146,7 @@ async def test_an_answer_becomes_a_decision_once(
         "a": ("block", "reviewer"), "b": ("allow", "reviewer"), "c": ("redact", "reviewer"),
         "d": ("escalate", "policy"), "e": ("block", "policy"),
     }  # fmt: skip
+    assert explain("b", "shop", settings.policy, settings, store).answered == "allow"
     put(store, said("a", "false_positive", 5, "bob"))
     [second] = (await follower.do()).decisions
     assert (second.action, second.revision > a.revision) == ("allow", True)
