@@ -46,6 +46,9 @@ class Detector(Protocol):
     contexts, metadata), also without disguise, and what it finds is redacted wherever personal data is.
     `batch.found(self.find)` tells the detector what was found. Where `find` raises, the text is not kept, and
     the detector has failed.
+
+    A detector with `find` may name in `kinds` those that a policy can count: the kind `EMAIL` of the detector
+    `pii` is `pii_email` there. They are no columns of the matrix, since most texts hold nothing.
     """
 
     name: str
@@ -61,6 +64,16 @@ class Detector(Protocol):
     def explain(self, batch: Batch, row: int) -> list[Evidence]:
         """Return the evidence for one row, strongest first; asked only for rows that trip a rule."""
         ...
+
+
+def counted_name(detector: str, kind: str) -> str:
+    """Return the name by which a policy counts a kind of findings."""
+    return f"{detector}_{kind.lower()}"
+
+
+def counted(detector: "Detector | type[Detector]") -> tuple[str, ...]:
+    """Return the names by which a policy counts what a detector finds."""
+    return tuple(counted_name(detector.name, kind) for kind in getattr(detector, "kinds", ()))
 
 
 def strength(evidence: Evidence) -> float:

@@ -5,7 +5,7 @@ import numpy as np
 from detectors.base import COUNT, FloatMatrix
 from detectors.batch import Batch
 from detectors.limits import EVIDENCE_LIMIT
-from detectors.privacy.personal_data import STRONG, personal_data
+from detectors.privacy.personal_data import PII_KINDS, STRONG, personal_data
 from schemas.events import Evidence
 
 
@@ -13,11 +13,12 @@ class PiiDetector:
     """Counts findings in text and tool calls: `pii` all kinds, `pii_strong` those of `STRONG`."""
 
     name = "pii"
-    version = "4"
+    version = "5"
     metrics = ("pii", "pii_strong")
     ranges = dict.fromkeys(metrics, COUNT)
     cheap_to_explain = True
     find = staticmethod(personal_data)
+    kinds = PII_KINDS
 
     def score(self, batch: Batch) -> FloatMatrix:
         """Return counts, shape (N, 2)."""

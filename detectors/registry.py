@@ -10,7 +10,7 @@ from inspect import signature
 from types import MappingProxyType
 from typing import Any, Final
 
-from detectors.base import Detector
+from detectors.base import Detector, counted
 from detectors.errors import DetectorError
 from detectors.models.weights import Models
 from schemas.events import Decision, Event, ScoredEvent
@@ -31,11 +31,12 @@ BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
         "refusal": "detectors.refusal:RefusalDetector",
         "groundedness": "detectors.groundedness:GroundednessDetector",
         "text": "detectors.text:TextDetector",
+        "terms": "detectors.terms:TermsDetector",
         "detoxify": "detectors.detoxify:DetoxifyDetector",
     }
 )
-DEFAULT: Final = tuple(name for name in BUILT_IN if name != "detoxify")
-"""What runs when nothing is asked for; detoxify needs an extra, third-party detectors their name."""
+DEFAULT: Final = tuple(name for name in BUILT_IN if name not in ("terms", "detoxify"))
+"""What runs when nothing is asked for; terms need sets, detoxify an extra, others their name."""
 
 RESERVED: Final = frozenset(
     field for message in (Event, ScoredEvent, Decision) for field in message.__struct_fields__
@@ -91,7 +92,7 @@ def validate(detectors: Sequence[Detector]) -> None:
     """Raise `DetectorError` unless all metric names can be columns of one table."""
     owners: dict[str, str] = {}
     for detector in detectors:
-        for metric in detector.metrics:
+        for metric in (*detector.metrics, *counted(detector)):
             where = f"the metric {metric!r} of the detector {detector.name!r}"
             if not _METRIC.fullmatch(metric):
                 raise DetectorError(f"{where} must match [a-z][a-z0-9_]{{0,62}}: rename it")
@@ -147,7 +148,8 @@ def giver(metric: str) -> str:
             return name
     for name in DEFAULT:
         module, _, attribute = BUILT_IN[name].partition(":")
-        if metric in getattr(getattr(import_module(module), attribute), "metrics", ()):
+        detector = getattr(import_module(module), attribute)
+        if metric in (*getattr(detector, "metrics", ()), *counted(detector)):
             return name
     return ""
 

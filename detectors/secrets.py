@@ -5,7 +5,7 @@ import numpy as np
 from detectors.base import COUNT, FloatMatrix
 from detectors.batch import Batch
 from detectors.limits import EVIDENCE_LIMIT
-from detectors.privacy.credentials import credentials
+from detectors.privacy.credentials import CREDENTIAL_KINDS, credentials
 from schemas.events import Evidence
 
 
@@ -13,11 +13,12 @@ class SecretsDetector:
     """Counts the credentials in a text and in its tool calls."""
 
     name = "secrets"
-    version = "4"
+    version = "5"
     metrics = ("secrets",)
     ranges = dict.fromkeys(metrics, COUNT)
     cheap_to_explain = True
     find = staticmethod(credentials)
+    kinds = CREDENTIAL_KINDS
 
     def score(self, batch: Batch) -> FloatMatrix:
         """Return counts, shape (N, 1)."""

@@ -136,7 +136,7 @@ def detectors_and_policy(
         yield from _scored(runner, loaded - started)
         yield from _watched(settings, runner.metrics)
         policy = load_policy(settings.policy, owners(runner), runner.ranges)
-        compiled = policy.compile(runner.metrics)
+        compiled = policy.compile(runner.metrics, runner.counted)
         rules = f"{len(compiled.rules)} of {len(policy.rules)} rules in force or in shadow"
         yield Diagnosis(
             "policy", "ok", f"{settings.policy}: version {policy.version} ({policy.hash}), {rules}"

@@ -111,7 +111,7 @@ STYLES: Final = _STYLED | _RAISED
 ALIKE: Final = {ord(twin): letter for letter, twins in _LOOKALIKES.items() for twin in twins}
 
 
-def _ranges(codes: Iterable[int]) -> str:
+def ranges(codes: Iterable[int]) -> str:
     """Return codes as the ranges of a character class: `re` is slow at long lists of astral characters."""
     runs: list[list[int]] = []
     for code in sorted(codes):
@@ -122,8 +122,8 @@ def _ranges(codes: Iterable[int]) -> str:
     return "".join(f"{chr(first)}-{chr(last)}" for first, last in runs)
 
 
-_S = _ranges(code for code, letter in _STYLED.items() if letter.isalpha())
-_R = _ranges(_RAISED)
+_S = ranges(code for code, letter in _STYLED.items() if letter.isalpha())
+_R = ranges(_RAISED)
 _IN_STYLE: Final = re.compile(f"\\w[{_S}]|[{_S}]\\w|[{_S}{_R}]{{3}}|(?:[{_S}][ .-]){{3}}[{_S}]")
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _NOT_LETTERS: Final = re.compile(r"[\W\d_]+")

@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from typing import Final
 
 from detectors.privacy.assignments import assigned
 from detectors.privacy.commands import command_passwords
 from detectors.privacy.findings import Finding, Span, lower
 from detectors.privacy.headers import header_credentials
-from detectors.privacy.providers import provider_tokens
+from detectors.privacy.providers import TOKEN_KINDS, provider_tokens
 from detectors.privacy.secret_values import is_placeholder
+
+CREDENTIAL_KINDS: Final = tuple(
+    sorted({"PASSWORD", "SECRET", "BEARER_TOKEN", "CONNECTION_STRING", "PRIVATE_KEY", "JWT", *TOKEN_KINDS})
+)
 
 _KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")

@@ -129,6 +129,8 @@ _LONG_FORMS: Final = tuple(form for form in _FORMS if form.kind != "CONNECTION_S
 _SHORT_FORMS: Final = tuple(form for form in _FORMS if form.kind == "CONNECTION_STRING")
 _INSIDE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
+TOKEN_KINDS: Final = tuple(sorted({form.kind for form in _FORMS}))
+
 
 def provider_tokens(text: str) -> Iterator[Finding]:
     """Yield the keys and tokens of known form; they may overlap."""

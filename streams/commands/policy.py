@@ -111,7 +111,7 @@ def _loaded(settings: "Settings", *files: Path) -> "list[Policy]":
     try:
         policies = [load(file, owners(runner), runner.ranges) for file in files]
         for policy in policies:
-            policy.compile(runner.metrics)
+            policy.compile(runner.metrics, runner.counted)
         return policies
     finally:
         runner.close()

@@ -44,7 +44,7 @@ def command(data: Path, no_broker: bool, no_store: bool) -> None:
 
     settings = load()
     runner = make_runner(settings)
-    load_policy(settings.policy, owners(runner), runner.ranges).compile(runner.metrics)
+    load_policy(settings.policy, owners(runner), runner.ranges).compile(runner.metrics, runner.counted)
     if problems := unknown_watched(settings, runner.metrics):
         raise SettingsError("\n".join(problems))
     runner.close()

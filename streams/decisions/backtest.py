@@ -52,7 +52,9 @@ def backtest(asked: Asked, settings: DecisionSettings, store: Store, note: Note)
     try:
         standing = demotions(store) if asked.live else Demotions()
         draft, baseline = (
-            standing.applied(load(path, owners(runner), runner.ranges)).compile(runner.metrics)
+            standing.applied(load(path, owners(runner), runner.ranges)).compile(
+                runner.metrics, runner.counted
+            )
             for path in (asked.draft, asked.against)
         )
         return _replay(asked, store, runner, draft, baseline, note)
@@ -74,7 +76,11 @@ def _replay(
     partly = {hash_: names - not_scored for hash_, names in lacking.items() if names - not_scored}
     chosen = Chosen(asked.since_ms, asked.app, "" if asked.any_detectors or not found else found[0].hash)
     reader = Reader(
-        store, comparisons_, Detectors(owners(runner), runner.read_closely), baseline.policy.hash, partly
+        store,
+        comparisons_,
+        Detectors(owners(runner), runner.read_closely, runner.counted),
+        baseline.policy.hash,
+        partly,
     )
     test, total, done = Backtest(draft, baseline, asked.samples), sum(each.events for each in replayed), 0
     for block in reader.blocks(chosen):

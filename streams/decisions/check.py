@@ -39,7 +39,7 @@ def check(event: Event, settings: DecisionSettings) -> Checked:
 
 
 def _check(event: Event, settings: DecisionSettings, runner: Runner) -> Checked:
-    policy = load(settings.policy, owners(runner), runner.ranges).compile(runner.metrics)
+    policy = load(settings.policy, owners(runner), runner.ranges).compile(runner.metrics, runner.counted)
     judge = Judge(runner, Keeper(settings.storage, settings.redaction_key_bytes, runner.finders))
     decoder, now = settings.decoder, judge.now_ms()
     try:
@@ -51,6 +51,6 @@ def _check(event: Event, settings: DecisionSettings, runner: Runner) -> Checked:
     return Checked(
         decision=judged.decisions[0],
         scored=judged.scored[0],
-        metrics=owners(runner),
+        metrics={name: runner.owner(name) for name in (*runner.metrics, *judged.scores.counts.get(0, {}))},
         evidence=tuple(judge.evidence(judged.batch, 0, runner.metrics)),
     )

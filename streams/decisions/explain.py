@@ -102,9 +102,9 @@ def explain(event_id: str, app: str, policy: Path, settings: DecisionSettings, s
     decision = stored(store, event_id, app, _DECISION)
     runner = make_runner(settings)
     try:
-        compiled = load(policy, owners(runner), runner.ranges).compile(runner.metrics)
+        compiled = load(policy, owners(runner), runner.ranges).compile(runner.metrics, runner.counted)
         own = fingerprint(runner.detectors, runner.models)
-        reader = Reader(store, compiled.asks, Detectors(owners(runner), runner.read_closely))
+        reader = Reader(store, compiled.asks, Detectors(owners(runner), runner.read_closely, runner.counted))
     finally:
         runner.close()
     *_, block = reader.blocks(Chosen(app=decision["app"], event_id=event_id))

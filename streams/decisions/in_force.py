@@ -1,4 +1,4 @@
-"""The policy in force: compiled for the detectors that run, and followed while it changes."""
+"""What is in force: the policy, compiled for the detectors that run, and the terms: both follow files."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,14 +6,17 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiokafka.errors import KafkaError
 
-from detectors.registry import fingerprint
+from detectors import registry
+from detectors.errors import DetectorError
 from detectors.runner import Runner
+from detectors.terms import TermsDetector, TermSetError
 from schemas import codec
 from schemas.policy import PolicyChange
 from streams.decisions.judge import wall_clock_ms
 from streams.decisions.scoring import owners
 from streams.decisions.settings import DecisionSettings
-from streams.errors import WeirError
+from streams.decisions.term_files import Terms
+from streams.errors import SettingsError, WeirError
 from streams.kafka.records import Message
 from streams.policy import changes
 from streams.policy.file import PolicyError
@@ -40,6 +43,7 @@ class PolicyInForce:
         self._demotions = changes.Demotions()
         self._told = ""
         """Hash of the policy, or the problem, that was published last."""
+        self._terms = self._watched(settings)
         self.compiled = self._compile()
 
     def take(self, change: PolicyChange) -> None:
@@ -58,14 +62,57 @@ class PolicyInForce:
             await self._tell(publish)
             # Two looks must find a new version the same, see `Policies`.
             await asyncio.sleep(self._pause_s)
-            result = await asyncio.to_thread(self._policies.reload_if_changed)
-            if isinstance(result, PolicyError):
-                self._telemetry.count(catalogue.POLICY_ERRORS)
-                log.error("policy refused; the last good one stays in force", problem=str(result))
-            elif result == "reloaded":
-                self.compiled = self._compile()
-            problem = self._policies.error
-            self._telemetry.degrade("policy", problem is not None, str(problem or ""))
+            await self.look()
+
+    async def look(self) -> None:
+        """Look at the files once: a new version is taken up when two looks find it the same."""
+        if self._terms is not None:
+            await self._look_at_terms(self._terms)
+        result = await asyncio.to_thread(self._policies.reload_if_changed)
+        if isinstance(result, PolicyError):
+            self._telemetry.count(catalogue.POLICY_ERRORS)
+            log.error("policy refused; the last good one stays in force", problem=str(result))
+        elif result == "reloaded":
+            self.compiled = self._compile()
+            if self._terms is not None:
+                self._terms.look_again()
+        refused = self._policies.error
+        self._telemetry.degrade("policy", refused is not None, str(refused or ""))
+
+    def _watched(self, settings: DecisionSettings) -> Terms | None:
+        if not settings.terms:
+            return None
+        try:
+            return Terms(settings.terms)
+        except TermSetError as error:
+            raise SettingsError(f"WEIR_TERMS: {error}") from None
+
+    async def _look_at_terms(self, terms: Terms) -> None:
+        last = terms.current
+        result = await asyncio.to_thread(terms.reload_if_changed)
+        if result == "reloaded" and (problem := self._taken_up(terms.current)):
+            terms.refuse(last, result := TermSetError(problem))
+        if isinstance(result, TermSetError):
+            self._telemetry.count(catalogue.POLICY_ERRORS)
+            log.error("terms refused; the last good ones stay in force", problem=str(result))
+        self._telemetry.degrade("terms", terms.error is not None, str(terms.error or ""))
+
+    def _taken_up(self, detector: TermsDetector) -> str:
+        """Run the terms from the next batch on; return what is wrong where the policy would miss a set."""
+        detectors = self._runner.with_detector(detector)
+        asked = {each.name for each in self.compiled.asks if each.subject == "metric"}
+        gone = {*self._runner.metrics} - {metric for each in detectors for metric in each.metrics}
+        if missing := sorted(asked & gone):
+            return f"the policy names {', '.join(missing)}: change the policy before you delete the set"
+        try:
+            registry.validate(detectors)
+        except DetectorError as error:
+            return str(error)
+        self._runner.replace(detector)
+        self._policies.measure(owners(self._runner), self._runner.ranges)
+        self.compiled = self._compile()
+        log.info("terms in force", sets=", ".join(detector.metrics))
+        return ""
 
     async def _tell(self, publish: Publish | None) -> None:
         """Say what is in force, or what was refused, where nobody else has said it last."""
@@ -90,7 +137,7 @@ class PolicyInForce:
     def _compile(self) -> CompiledPolicy:
         policy = self._demotions.applied(self._policies.current)
         self._telemetry.forget(catalogue.POLICY_INFO)
-        detectors = fingerprint(self._runner.detectors, self._runner.models)
+        detectors = registry.fingerprint(self._runner.detectors, self._runner.models)
         self._telemetry.gauge(catalogue.POLICY_INFO, 1, policy.version, policy.hash, detectors)
         log.info("policy in force", policy=policy.name, version=policy.version, hash=policy.hash)
-        return policy.compile(self._runner.metrics)
+        return policy.compile(self._runner.metrics, self._runner.counted)

@@ -9,6 +9,7 @@ from itertools import compress
 import msgspec
 import numpy as np
 
+from detectors.base import Detector
 from detectors.batch import Batch, Depth
 from detectors.excerpt import few_metadata
 from detectors.registry import fingerprint
@@ -16,7 +17,7 @@ from detectors.runner import Runner, ScoreMatrix
 from schemas import codec
 from schemas.events import SEVERITIES, VERDICTS, Decision, Event, Evidence, RuleHit, ScoredEvent
 from streams.decisions.text_storage import Keeper
-from streams.policy.columns import Numbers
+from streams.policy.columns import Numbers, counted_column
 from streams.policy.rules import CompiledPolicy, Outcome
 
 Usage = Callable[[Collection[str], Sequence[Event], int], Mapping[str, Numbers]]
@@ -94,7 +95,7 @@ class Judge:
         self.now_ms = now_ms
         self._keeper = keeper
         self._usage = usage
-        self._detectors_hash = fingerprint(runner.detectors, runner.models)
+        self._hashed = runner.detectors, fingerprint(runner.detectors, runner.models)
 
     def judge(
         self,
@@ -111,7 +112,7 @@ class Judge:
 
         Args:
             events: what is judged.
-            policy: compiled for the metrics of the runner.
+            policy: compiled for metrics that the runner has, or had a moment ago.
             timestamps: when each happened, in milliseconds since 1970 (UTC); now, if not given.
             received: what its latency is measured from; now, if not given.
             depths: how closely each is read; all of them in full, if not given.
@@ -126,8 +127,10 @@ class Judge:
         began = time.perf_counter()
         scores = self.runner.score(batch)
         scored = time.perf_counter()
-        used = self._usage(policy.usage, batch.events, self.now_ms()) if policy.usage else {}
-        outcome = policy.evaluate(scores.matrix, batch.events, scores.failed, scores.unsure, used)
+        policy = policy.bound_to(scores.metrics)
+        beside = dict(self._usage(policy.usage, batch.events, self.now_ms())) if policy.usage else {}
+        beside |= {name: counted_column(name, scores.counts, len(events)) for name in policy.counts}
+        outcome = policy.evaluate(scores.matrix, batch.events, scores.failed, scores.unsure, beside)
         decided = time.perf_counter()
         judged = Judged(batch, scores, outcome, policy)
         self._reduce(judged, times)
@@ -146,7 +149,7 @@ class Judge:
 
     def _reduce(self, judged: Judged, times: _Times) -> None:
         """Fill in the decisions, the scored events and what is raised."""
-        metrics, matrix = self.runner.metrics, judged.scores.matrix
+        metrics, matrix = judged.scores.metrics, judged.scores.matrix
         rounded = np.round(matrix.astype(np.float64), 6).tolist()
         applies = (~np.isnan(matrix)).tolist()
         tripped = np.any(judged.outcome.hits, axis=1).tolist()
@@ -156,11 +159,20 @@ class Judge:
             hits = judged.outcome.rule_hits(row, matrix) if tripped[row] else ()
             decision = self._decision(judged, row, hits, degraded.get(row, ()), times.received[row])
             scores = dict(compress(zip(metrics, rounded[row], strict=True), applies[row]))
+            scores |= judged.scores.counts.get(row, {})
             scored = self._scored(judged.batch, row, decision, scores, times.happened[row])
             judged.decisions.append(decision)
             judged.scored.append(scored)
             if alerting := [hit for hit in hits if hit.rule in alert_rules]:
                 judged.raised.append(Raised(judged.batch, row, scored, alerting))
+
+    def _hash(self, detectors: tuple[Detector, ...]) -> str:
+        """Return the fingerprint of detectors; computed again only where others gave the scores."""
+        known, found = self._hashed
+        if known is not detectors:
+            found = fingerprint(detectors, self.runner.models)
+            self._hashed = detectors, found
+        return found
 
     def _decision(
         self, judged: Judged, row: int, hits: tuple[RuleHit, ...], degraded: tuple[str, ...], received: int
@@ -187,7 +199,7 @@ class Judge:
             text=text,
             policy_version=judged.policy.policy.version,
             policy_hash=judged.policy.policy.hash,
-            detectors_hash=self._detectors_hash,
+            detectors_hash=self._hash(judged.scores.detectors),
             decided_at=now,
             latency_ms=float(max(0, now - received)),
         )

@@ -11,6 +11,8 @@ from detectors.models.transformer import cores
 from detectors.models.weights import Models
 from detectors.references.sets import ReferenceSetError
 from detectors.runner import Runner
+from detectors.terms import TermSetError
+from streams.decisions import term_files
 from streams.decisions.settings import DecisionSettings
 from streams.errors import SettingsError
 
@@ -27,12 +29,18 @@ def make_runner(settings: DecisionSettings) -> Runner:
         detectors = registry.build(models, chosen(settings), _options(settings))
     except ReferenceSetError as error:
         raise SettingsError(f"WEIR_REFERENCES, WEIR_REFERENCE_NEIGHBOURS: {error}") from None
+    except TermSetError as error:
+        raise SettingsError(f"WEIR_TERMS: {error}") from None
     return Runner(detectors, models, settings.detector_budget_ms / 1000)
 
 
 def chosen(settings: DecisionSettings) -> tuple[str, ...]:
     """Return the names of the detectors to run: those of the setting, or the default ones and more."""
-    names = settings.detectors
+    names = _named(settings.detectors)
+    return (*names, "terms") if settings.terms and "terms" not in names else names
+
+
+def _named(names: tuple[str, ...]) -> tuple[str, ...]:
     added = tuple(name.removeprefix("+") for name in names if name.startswith("+"))
     if len(added) == len(names):
         return registry.DEFAULT + added
@@ -42,8 +50,8 @@ def chosen(settings: DecisionSettings) -> tuple[str, ...]:
 
 
 def owners(runner: Runner) -> dict[str, str]:
-    """Return the detector of every metric."""
-    return {metric: runner.owner(metric) for metric in runner.metrics}
+    """Return the detector of every metric that a policy can name."""
+    return {metric: runner.owner(metric) for metric in (*runner.metrics, *runner.counted)}
 
 
 def _options(settings: DecisionSettings) -> Mapping[str, Mapping[str, Any]]:
@@ -53,6 +61,8 @@ def _options(settings: DecisionSettings) -> Mapping[str, Mapping[str, Any]]:
             "files": dict(_reference(name, text) for name, text in settings.references.items()),
             "k": settings.reference_neighbours,
         }
+    if settings.terms:
+        options["terms"] = {"sets": term_files.load(settings.terms)}
     if "detoxify" in chosen(settings):
         model, _, folder = settings.detoxify.partition(":")
         options["detoxify"] = (

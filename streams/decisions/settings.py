@@ -43,6 +43,11 @@ class JudgingSettings(BaseModel):
     reference_neighbours: int = Field(
         1, ge=1, description="Which nearest reference of a set gives its distance or similarity: the k-th"
     )
+    terms: CommaSeparated = Field(
+        (),
+        description="Sets of words, phrases and patterns: folders or files (.txt, .yaml), comma-separated; "
+        "taken up again when they change",
+    )
     detoxify: str = Field(
         "original",
         description="Model of the optional detector `detoxify`: a name, or CHECKPOINT:CONFIG_FOLDER",

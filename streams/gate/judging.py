@@ -78,7 +78,7 @@ class _NoTime(Runner):
         shape = (len(batch), len(self.metrics))
         names = tuple(detector.name for detector in self.detectors)
         matrix = np.full(shape, np.nan, dtype=np.float32)
-        return ScoreMatrix(matrix, self.metrics, names, {}, np.zeros(shape, dtype=bool))
+        return ScoreMatrix(matrix, self.metrics, names, {}, np.zeros(shape, dtype=bool), self.detectors)
 
 
 class GateJudge:
@@ -98,17 +98,16 @@ class GateJudge:
         hurried = _NoTime(runner.detectors, runner.models, runner.budget_s)
         self._hurried = Judge(hurried, keeper, usage=usage)
         self._alerting = Alerting(self._judge, telemetry)
-        self._runner = runner
         self._telemetry = telemetry
         self._policy = policy
         self.decoder = settings.decoder
 
     def warm_up(self) -> None:
         """Have loaded what detectors load when they need it first: no request should wait for that."""
-        batch = Batch(_FIRST, self._runner.models)
-        self._runner.score(batch)
+        batch = Batch(_FIRST, self._judge.runner.models)
+        self._judge.runner.score(batch)
         for row in range(len(batch)):
-            self._runner.explain(batch, row, self._runner.metrics)
+            self._judge.runner.explain(batch, row, self._judge.runner.metrics)
 
     def judge(self, events: Sequence[Event]) -> list[JudgedEvent]:
         """Return the judgement of each event; blocks for as long as the detectors take."""
@@ -119,6 +118,7 @@ class GateJudge:
     def unjudged(self, events: Sequence[Event]) -> list[JudgedEvent]:
         """Return judgements for which every detector failed: the rules' `on_failure` decides."""
         self._telemetry.count(catalogue.GATE_UNJUDGED, len(events))
+        self._hurried.runner.follow(self._judge.runner)
         return self._judged(self._hurried, events)
 
     def _judged(self, judge: Judge, events: Sequence[Event]) -> list[JudgedEvent]:
@@ -155,7 +155,8 @@ class GateJudge:
 
     def explain(self, judged: Sequence[JudgedEvent]) -> list[tuple[Evidence, ...]]:
         """Return the evidence for every metric of each event, without words that are redacted."""
-        return [tuple(self._judge.evidence(each.batch, each.row, self._runner.metrics)) for each in judged]
+        metrics = self._judge.runner.metrics
+        return [tuple(self._judge.evidence(each.batch, each.row, metrics)) for each in judged]
 
 
 def _parcel(topic: str, message: Message) -> Parcel:

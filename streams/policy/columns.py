@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,11 @@ _COMPARE: dict[str, Callable[..., Any]] = {
     "==": np.equal,
     "!=": np.not_equal,
 }
+
+
+Counts = Mapping[int, Mapping[str, float]]
+"""By row, where there are any: how many findings of each kind."""
+NO_COUNTS: Final[Counts] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,14 @@ def field_column(name: str, events: Sequence[Event]) -> Texts | Numbers:
         key = name.removeprefix(METADATA)
         return texts([event.metadata.get(key, "") for event in events])
     return texts(list(map(attrgetter(name), events)))
+
+
+def counted_column(name: str, counts: Counts, events: int) -> Numbers:
+    """Return how many findings of a kind each of N events has, shape (N,)."""
+    column = np.zeros(events, np.float32)
+    for row, found in counts.items():
+        column[row] = found.get(name, 0.0)
+    return column
 
 
 def texts(column: Sequence[str]) -> Texts:

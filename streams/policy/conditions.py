@@ -23,6 +23,8 @@ FIELD_RANGES = (
     dict.fromkeys(NUMBER_FIELDS, Range(low=0.0)) | dict.fromkeys(NUMBER_FIELDS[:2], COUNT) | _AMOUNTS
 )
 MAX_LENGTH = 1000
+TERMS = "terms_"
+"""How the metrics of sets of terms begin."""
 NUMBER_OPERATORS = (">=", ">", "<=", "<", "==", "!=")
 TEXT_OPERATORS = ("==", "!=", "in", "not in")
 
@@ -119,6 +121,12 @@ def _subject(name: str, metrics: Mapping[str, str]) -> Subject:
         return "usage"
     if name in TEXT_FIELDS or (name.startswith(METADATA) and len(name) > len(METADATA)):
         return "text"
+    if name.startswith(TERMS):
+        sets = [metric for metric in metrics if metric.startswith(TERMS)]
+        raise ConditionError(
+            f"there is no set of terms '{name.removeprefix(TERMS)}'{did_you_mean(name, sets)}: WEIR_TERMS "
+            f"names the folder or the files of sets; there are: {', '.join(sets) or 'none'}"
+        )
     if (detector := giver(name)) and detector not in metrics.values():
         raise MissingDetectorError(name, detector)
     fields = (*TEXT_FIELDS, *NUMBER_FIELDS, "metadata.<key>")

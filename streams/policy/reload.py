@@ -19,12 +19,18 @@ class Policies:
 
     def __init__(self, path: Path | str, metrics: Mapping[str, str], ranges: Ranges) -> None:
         self._path = Path(path)
-        self._load = partial(load, self._path, dict(metrics), ranges)
+        self._measure(metrics, ranges)
         self._taken = self._last = self._signature()
         self.current: Policy = self._load()
         """The policy in force."""
         self.error: PolicyError | None = None
         """What is wrong with the file as it is now; None where it is the policy in force."""
+
+    def measure(self, metrics: Mapping[str, str], ranges: Ranges) -> None:
+        """Take other metrics; a version that was refused is looked at again, it may name a new one."""
+        self._measure(metrics, ranges)
+        if self.error:
+            self._taken = None
 
     def reload_if_changed(self) -> Literal["unchanged", "reloaded"] | PolicyError:
         """Look at the file, and put a new good version in force at the second look that finds it unchanged.
@@ -52,6 +58,9 @@ class Policies:
             return "unchanged"
         self.current = policy
         return "reloaded"
+
+    def _measure(self, metrics: Mapping[str, str], ranges: Ranges) -> None:
+        self._load = partial(load, self._path, dict(metrics), ranges)
 
     def _signature(self) -> _Signature:
         try:

@@ -46,12 +46,15 @@ class Policy:
         """The first 12 digits of `sha256`, as decisions and alerts carry it."""
         return self.sha256[:12]
 
-    def compile(self, metrics: Sequence[str]) -> "CompiledPolicy":
+    def compile(
+        self, metrics: Sequence[str], counted: Mapping[str, str] = MappingProxyType({})
+    ) -> "CompiledPolicy":
         """Bind the rules to the columns of a score matrix, named by `metrics` in order.
 
-        Raises ValueError where a rule that is not off needs a metric that is not among them.
+        `counted` are the kinds of findings that can be counted, each with the metric of all of them. Raises
+        ValueError where a rule that is not off needs a metric that is not among them.
         """
-        return CompiledPolicy(self, tuple(metrics))
+        return CompiledPolicy(self, tuple(metrics), counted)
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,8 @@ class Outcome:
     alert: Bools
     """(N,): a rule that hits wants an alert."""
     truth: Truth = field(repr=False)
-    usage: Mapping[str, Numbers] = field(repr=False)
-    """(N,) by name: what the policy asked of the usage."""
+    beside: Mapping[str, Numbers] = field(repr=False)
+    """(N,) by name: what the policy asked beside the scores and the fields: of the usage, and counts."""
 
     def rules_hit(self, row: int) -> tuple[Rule, ...]:
         """Return the rules that `row` tripped, in the order of the policy."""
@@ -100,7 +103,7 @@ class Outcome:
         )
 
     def _column(self, name: str, matrix: FloatMatrix) -> Numbers:
-        return self.usage[name] if name in self.usage else matrix[:, self.policy.columns[name]]
+        return self.beside[name] if name in self.beside else matrix[:, self.policy.columns[name]]
 
     def _deciding(self, conditions: Sequence[Condition], row: int) -> str | None:
         """Return the first metric, or name of usage, whose comparison made the conditions hold."""
@@ -118,16 +121,20 @@ class Outcome:
 class CompiledPolicy:
     """A policy bound to the columns of a score matrix; `rules` are those that are not off, in order."""
 
-    def __init__(self, policy: Policy, metrics: tuple[str, ...]) -> None:
+    def __init__(self, policy: Policy, metrics: tuple[str, ...], counted: Mapping[str, str]) -> None:
         self.policy = policy
         self.metrics = metrics
+        self._counted = counted
         self.columns = {name: column for column, name in enumerate(metrics)}
         self.rules = tuple(rule for rule in policy.rules if rule.mode != "off")
         self.asks = tuple(
             dict.fromkeys(c for rule in self.rules for c in comparisons((*rule.when, *rule.unless)))
         )
         """Every comparison, once."""
-        missing = {c.name for c in self.asks if c.subject == "metric"} - set(metrics)
+        asked = {c.name for c in self.asks if c.subject == "metric"}
+        self.counts = tuple(sorted(asked.intersection(counted).difference(metrics)))
+        """The kinds of findings that it counts."""
+        missing = asked.difference(metrics, self.counts)
         if missing:
             raise ValueError(
                 f"the policy needs metrics that no loaded detector gives: {', '.join(sorted(missing))}"
@@ -144,6 +151,10 @@ class CompiledPolicy:
         self.enforced = np.array([rule.mode == "enforce" for rule in self.rules], bool)
         self.alerting = np.array([rule.alert for rule in self.rules], bool)
 
+    def bound_to(self, metrics: tuple[str, ...]) -> "CompiledPolicy":
+        """Return the policy for the columns of another matrix; raises ValueError as `Policy.compile` does."""
+        return self if metrics == self.metrics else self.policy.compile(metrics, self._counted)
+
     def codes(self, *, failed: bool) -> Codes:
         """Return each rule's action (R,) as index into VERDICTS: of an ordinary or of a failure's hit."""
         return self._failed_codes if failed else self._codes
@@ -154,7 +165,7 @@ class CompiledPolicy:
         events: Sequence[Event],
         failed: Collection[str] = (),
         unsure: Bools | None = None,
-        usage: Mapping[str, Numbers] = MappingProxyType({}),
+        beside: Mapping[str, Numbers] = MappingProxyType({}),
     ) -> Outcome:
         """Judge N events by their scores.
 
@@ -165,7 +176,7 @@ class CompiledPolicy:
                 columns is not looked at.
             unsure: (N, M): scores that rest on less than they should; they count as they are, but for rules
                 that are closed on that.
-            usage: (N,) by name; NaN, as where nothing is given, means "does not apply".
+            beside: (N,) by name: usage and counts; NaN, as where nothing is given, means "does not apply".
 
         """
         if matrix.shape != (len(events), len(self.metrics)):
@@ -173,14 +184,17 @@ class CompiledPolicy:
         always = np.ones(len(events), bool)
         nothing = np.full(len(events), np.nan)
         doubted = {} if unsure is None or not unsure.any() else self.columns
+        doubts = {name: unsure[:, column] for name, column in doubted.items() if unsure is not None}
+        doubts |= {name: doubts[of] for name in self.counts if (of := self._counted[name]) in doubts}
         return self.judge(
             Rows(
                 count=len(events),
-                scores={name: matrix[:, column] for name, column in self.columns.items()},
+                scores={name: matrix[:, column] for name, column in self.columns.items()}
+                | {name: beside.get(name, nothing) for name in self.counts},
                 fields={name: field_column(name, events) for name in self._fields}
-                | {name: usage.get(name, nothing) for name in self.usage},
+                | {name: beside.get(name, nothing) for name in self.usage},
                 failed=dict.fromkeys(failed, always),
-                unsure={name: unsure[:, column] for name, column in doubted.items() if unsure is not None},
+                unsure=doubts,
             )
         )
 
@@ -231,7 +245,8 @@ class CompiledPolicy:
             severity=(hits * self._severities).max(axis=1, initial=0),
             alert=np.logical_or.reduce(hits[:, self.alerting], axis=1),
             truth=truth,
-            usage={name: rows.numbers(name) for name in self.usage},
+            beside={name: rows.numbers(name) for name in self.usage}
+            | {name: rows.scores[name] for name in self.counts},
         )
 
     def _close(

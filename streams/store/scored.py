@@ -33,6 +33,9 @@ class Detectors:
     """Metric to detector."""
     read_closely: Collection[str]
     """Metrics that rest on less where the transformer was left out."""
+    counted: Mapping[str, str]
+    """Kinds of findings, each with the metric that counts all of them: where only that is there, none was
+    found."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,9 @@ class Reader:
         self._owners = sorted({detectors.owners[name] for name in self._metrics if name in detectors.owners})
         self._lacking = {hash_: frozenset(names) for hash_, names in (lacking or {}).items()}
         self._baseline = baseline
-        self._columns = self._selected(set(metric_columns(store, (*self._metrics, "text_tokens"))))
+        self._columns = self._selected(
+            set(metric_columns(store, (*self._metrics, *detectors.counted.values(), "text_tokens")))
+        )
 
     def blocks(self, chosen: Chosen, extra: str = "") -> Iterator[Block]:
         """Yield the events; `extra` is a further condition in SQL. Raises `StoreError`."""
@@ -133,8 +138,7 @@ class Reader:
         for number, name in enumerate(self._owners):
             columns[f"failed {number}"] = f"has(failed, {format_str(name)})"
         for name in self._metrics:
-            score = f"ifNull({quote_identifier(name)}, {_NAN})" if name in there else _NAN
-            columns[f"metric {name}"] = score
+            columns[f"metric {name}"] = self._score_sql(name, there)
         for name in self._numbers:
             columns[f"field {name}"] = f"ifNull(toFloat64({name}), nan)"
             if name in _COUNTED and "text_tokens" in there:
@@ -151,6 +155,13 @@ class Reader:
         if self._lacking:
             columns["scorer"] = f"indexOf({_array(self._lacking)}, detectors_hash)"
         return columns
+
+    def _score_sql(self, name: str, there: Collection[str]) -> str:
+        base = self._detectors.counted.get(name)
+        if base and base in there:
+            count = f"ifNull({quote_identifier(name)}, 0)" if name in there else "0"
+            return f"if(isNull({quote_identifier(base)}), {_NAN}, CAST({count} AS Float32))"
+        return f"ifNull({quote_identifier(name)}, {_NAN})" if name in there else _NAN
 
     def _block(self, columns: Mapping[str, Sequence[Any]]) -> Block:
         count = len(columns["time"])

@@ -17,6 +17,8 @@ DegradedReason = Literal[
     "dead_letters",
     # Records were gone before they were read, or a topic was made anew.
     "lost_records",
+    # The new version of the sets of terms was refused.
+    "terms",
     # The oldest event that waits for its decision is too old.
     "waiting",
     # The new version of the policy was refused.

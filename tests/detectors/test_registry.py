@@ -70,8 +70,8 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return found
 
 
-def test_what_needs_an_extra_is_built_in_and_does_not_run_unasked() -> None:
-    assert set(registry.BUILT_IN) - set(registry.DEFAULT) == {"detoxify"}
+def test_what_needs_an_extra_or_a_setting_is_built_in_and_does_not_run_unasked() -> None:
+    assert set(registry.BUILT_IN) - set(registry.DEFAULT) == {"detoxify", "terms"}
     assert {registry.BUILT_IN[name].split(":")[0] for name in registry.DEFAULT} == {
         f"detectors.{name}" for name in registry.DEFAULT
     }

@@ -211,7 +211,7 @@ def test_the_replay_decides_as_the_guard_does(store: Store, tmp_path: Path) -> N
         outcome = policy.evaluate(matrix, [each.event], each.decision.failed)
         expected[each.event.event_id] = (outcome.action[0], outcome.hits[0].tolist())
     replayed = {}
-    for block in Reader(store, policy.asks, Detectors(owned, ())).blocks(Chosen()):
+    for block in Reader(store, policy.asks, Detectors(owned, (), {})).blocks(Chosen()):
         outcome = policy.judge(block.rows)
         for row, event_id in enumerate(block.event_ids):
             replayed[event_id] = (outcome.action[row], outcome.hits[row].tolist())

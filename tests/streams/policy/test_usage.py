@@ -21,7 +21,7 @@ def policy(condition: str, more: str = "") -> Policy:
 def hits(condition: str, more: str = "") -> list[bool]:
     matrix = np.zeros((4, 1), np.float32)
     compiled = policy(condition, more).compile(["injection"])
-    hit: list[bool] = compiled.evaluate(matrix, EVENTS, usage={compiled.usage[0]: COUNTS}).hits[:, 0].tolist()
+    hit: list[bool] = compiled.evaluate(matrix, EVENTS, beside={compiled.usage[0]: COUNTS}).hits[:, 0].tolist()
     return hit
 
 
@@ -52,7 +52,7 @@ def test_without_a_view_nothing_holds() -> None:
 def test_the_hit_says_what_decided() -> None:
     matrix = np.full((4, 1), 0.25, np.float32)
     compiled = policy("user_blocks_1d >= 3").compile(["injection"])
-    (hit,) = compiled.evaluate(matrix, EVENTS, usage={"user_blocks_1d": COUNTS}).rule_hits(3, matrix)
+    (hit,) = compiled.evaluate(matrix, EVENTS, beside={"user_blocks_1d": COUNTS}).rule_hits(3, matrix)
     assert (hit.metric, hit.score, hit.failed) == ("user_blocks_1d", 5.0, False)
 
 
