@@ -15,6 +15,7 @@ from detectors.excerpt import excerpt, few_metadata
 from detectors.lanes import beat
 from detectors.lazy import lazy
 from detectors.models.cascade import MAX_WINDOWS, Verdicts
+from detectors.models.languages import language
 from detectors.models.occlusion import Occlusion, occlude
 from detectors.models.tokenizer import Tokens, Words
 from detectors.models.weights import Models
@@ -34,6 +35,7 @@ busy machine missed it half of the time, and every head failed."""
 FEATURES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "tokens": (),
+        "languages": (),
         "embeddings": ("tokens",),
         "verdicts": (),
         "hidden": (),
@@ -147,6 +149,11 @@ class Batch:
     def tokens(self) -> Tokens:
         """The tokens of each text's first `MAX_CHARACTERS` characters, flat, with N + 1 row offsets."""
         return self.models.encoder.encode(self.texts)
+
+    @lazy
+    def languages(self) -> list[str]:
+        """The language of each text, ISO 639-1; empty where it is not known."""
+        return list(map(language, self.texts))
 
     @lazy
     def embeddings(self) -> npt.NDArray[np.float32]:

@@ -31,6 +31,7 @@ BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
         "refusal": "detectors.refusal:RefusalDetector",
         "groundedness": "detectors.groundedness:GroundednessDetector",
         "text": "detectors.text:TextDetector",
+        "language": "detectors.language:LanguageDetector",
         "terms": "detectors.terms:TermsDetector",
         "detoxify": "detectors.detoxify:DetoxifyDetector",
     }

@@ -23,7 +23,7 @@ Judgement = Literal["correct", "false_positive", "false_negative", "unsure"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-"""By code, from weakest to strongest."""
+"""Like the verdicts by code, from weakest to strongest."""
 
 # Words that may become more. Whoever writes is held to those of today, by mypy; whoever reads takes any text:
 # the archive of yesterday makes a row of what the guard of tomorrow says.
@@ -169,6 +169,7 @@ class ScoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     text_hash: str = ""
     """Keyed BLAKE2b of the original text, to find it again; of more than 200,000 characters: of those."""
     pii_types: tuple[str, ...] = ()
+    language: str = ""  # ISO 639-1
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

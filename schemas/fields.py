@@ -7,6 +7,8 @@ TEXT_FIELDS: Final = (
     "user", "chain", "step", "finish_reason",
 )  # fmt: skip
 NUMBER_FIELDS: Final = ("prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost")
+LANGUAGE: Final = "language"
+"""Of the text, as a detector of that name finds it: no field of an event, and yet policies ask for it."""
 METADATA: Final = "metadata."
 """How the name of a field begins that an app made itself."""
 

@@ -126,6 +126,7 @@ def _print_json(checked: "Checked") -> None:
         "scores": checked.scored.scores,
         "evidence": checked.evidence,
         "pii_types": checked.scored.pii_types,
+        "language": checked.scored.language,
         "redacted_text": checked.scored.event.text,
     }
     click.echo(json_text(msgspec.json.format(msgspec.json.encode(found)).decode()))
@@ -147,6 +148,8 @@ def _print(checked: "Checked", text: str) -> None:
         lines.append([Cell("" if number else "rules"), Cell(hit(each)), consequence])
     if decision.failed:
         lines.append([Cell("failed"), Cell(", ".join(decision.failed), {"fg": "red"})])
+    if checked.scored.language:
+        lines.append([Cell("language"), Cell(checked.scored.language)])
     redacted = checked.scored.event.text
     if redacted != text and checked.scored.storage == "redacted":
         shown = _shortened(plain(redacted), REDACTED_LENGTH)

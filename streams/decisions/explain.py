@@ -9,6 +9,7 @@ import numpy as np
 
 from detectors.registry import fingerprint
 from schemas.events import VERDICTS
+from schemas.fields import LANGUAGE
 from streams.decisions.scoring import make_runner, owners
 from streams.decisions.settings import DecisionSettings
 from streams.errors import UserError
@@ -142,8 +143,8 @@ def explain(event_id: str, app: str, policy: Path, settings: DecisionSettings, s
 def _condition(
     own: Comparison, outcome: Outcome, rows: Any, row: int, values: dict[str, Any], *, exception: bool
 ) -> Condition:
-    owner = outcome.policy.policy.owners.get(own.name, "")
-    failed = rows.failed.get(owner) if own.subject == "metric" else None
+    owner = {**outcome.policy.policy.owners, LANGUAGE: LANGUAGE}.get(own.name, "")
+    failed = rows.failed.get(owner)
     lost = [mask for mask in (failed, rows.unknown.get(own.name)) if mask is not None]
     if any(mask[row] for mask in lost):
         return Condition(str(own), None, None, exception)

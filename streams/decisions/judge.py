@@ -16,6 +16,7 @@ from detectors.registry import fingerprint
 from detectors.runner import Runner, ScoreMatrix
 from schemas import codec
 from schemas.events import SEVERITIES, VERDICTS, Decision, Event, Evidence, RuleHit, ScoredEvent
+from schemas.fields import LANGUAGE
 from streams.decisions.text_storage import Keeper
 from streams.policy.columns import Numbers, counted_column
 from streams.policy.rules import CompiledPolicy, Outcome
@@ -53,6 +54,8 @@ class Judged:
     scores: ScoreMatrix
     outcome: Outcome
     policy: CompiledPolicy
+    languages: Sequence[str]
+    """ISO 639-1, empty where it is not known."""
     decisions: list[Decision] = field(default_factory=list)
     scored: list[ScoredEvent] = field(default_factory=list)
     """With the texts reduced as the storage policy says."""
@@ -130,9 +133,12 @@ class Judge:
         policy = policy.bound_to(scores.metrics)
         beside = dict(self._usage(policy.usage, batch.events, self.now_ms())) if policy.usage else {}
         beside |= {name: counted_column(name, scores.counts, len(events)) for name in policy.counts}
-        outcome = policy.evaluate(scores.matrix, batch.events, scores.failed, scores.unsure, beside)
+        languages = _languages(batch, scores)
+        outcome = policy.evaluate(
+            scores.matrix, batch.events, scores.failed, scores.unsure, beside, languages
+        )
         decided = time.perf_counter()
-        judged = Judged(batch, scores, outcome, policy)
+        judged = Judged(batch, scores, outcome, policy, languages)
         self._reduce(judged, times)
         reduced = time.perf_counter()
         judged.seconds.update(score=scored - began, decide=decided - scored, reduce=reduced - decided)
@@ -160,7 +166,7 @@ class Judge:
             decision = self._decision(judged, row, hits, degraded.get(row, ()), times.received[row])
             scores = dict(compress(zip(metrics, rounded[row], strict=True), applies[row]))
             scores |= judged.scores.counts.get(row, {})
-            scored = self._scored(judged.batch, row, decision, scores, times.happened[row])
+            scored = self._scored(judged, row, decision, scores, times.happened[row])
             judged.decisions.append(decision)
             judged.scored.append(scored)
             if alerting := [hit for hit in hits if hit.rule in alert_rules]:
@@ -205,8 +211,9 @@ class Judge:
         )
 
     def _scored(
-        self, batch: Batch, row: int, decision: Decision, scores: dict[str, float], happened: int
+        self, judged: Judged, row: int, decision: Decision, scores: dict[str, float], happened: int
     ) -> ScoredEvent:
+        batch = judged.batch
         event, findings = batch.events[row], batch.findings
         if "long_text" in decision.degraded:
             event = few_metadata(event)
@@ -218,7 +225,15 @@ class Judge:
             storage=self._keeper.storage(findings.of(event.text)),
             text_hash=self._keeper.hash(batch.published[row].text),
             pii_types=findings.kinds(event),
+            language=judged.languages[row],
         )
+
+
+def _languages(batch: Batch, scores: ScoreMatrix) -> Sequence[str]:
+    """Return the language of each text; of none, where the detector does not run or has failed."""
+    if LANGUAGE in scores.failed or not any(each.name == LANGUAGE for each in scores.detectors):
+        return [""] * len(batch)
+    return batch.languages
 
 
 def left_out(batch: Batch) -> Mapping[int, tuple[str, ...]]:

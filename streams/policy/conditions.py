@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator
 from detectors.base import COUNT, Range
 from detectors.registry import giver
 from schemas.events import KINDS
-from schemas.fields import METADATA, NUMBER_FIELDS, TEXT_FIELDS, USAGE
+from schemas.fields import LANGUAGE, METADATA, NUMBER_FIELDS, TEXT_FIELDS, USAGE
 from streams.errors import did_you_mean
 
 Subject = Literal["metric", "number", "text", "usage"]
@@ -30,6 +30,7 @@ TEXT_OPERATORS = ("==", "!=", "in", "not in")
 
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[\w./:@-]*)?")
 _OPERATOR = re.compile(r"not\s+in(?![\w.])|in(?![\w.])|[<>=!~]+|[^\s\[\"'\w]+|\w+")
+_ISO_639 = re.compile("[a-z]{2}")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _MISTAKEN = {"=": "==", "is": "==", "=>": ">=", "=<": "<=", "<>": "!=", "not": "not in"}
 _WORD = r"\"[^\"]*\"|'[^']*'|[^\s,\[\]\"']+"
@@ -121,6 +122,10 @@ def _subject(name: str, metrics: Mapping[str, str]) -> Subject:
         return "usage"
     if name in TEXT_FIELDS or (name.startswith(METADATA) and len(name) > len(METADATA)):
         return "text"
+    if name == LANGUAGE:
+        if LANGUAGE not in metrics.values():
+            raise MissingDetectorError(name, LANGUAGE)
+        return "text"
     if name.startswith(TERMS):
         sets = [metric for metric in metrics if metric.startswith(TERMS)]
         raise ConditionError(
@@ -129,7 +134,7 @@ def _subject(name: str, metrics: Mapping[str, str]) -> Subject:
         )
     if (detector := giver(name)) and detector not in metrics.values():
         raise MissingDetectorError(name, detector)
-    fields = (*TEXT_FIELDS, *NUMBER_FIELDS, "metadata.<key>")
+    fields = (*TEXT_FIELDS, LANGUAGE, *NUMBER_FIELDS, "metadata.<key>")
     raise ConditionError(
         f"there is no metric or event field '{name}'{did_you_mean(name, (*metrics, *fields, *USAGE))}; "
         "`weir check TEXT` lists the metrics, docs/policy.md the fields"
@@ -178,6 +183,9 @@ def _text_value(name: str, operator: str, value: str) -> str | tuple[str, ...]:
         raise ConditionError(
             f"there is no kind '{wrong[0]}'{did_you_mean(wrong[0], KINDS)}; allowed: {', '.join(KINDS)}"
         )
+    unwritten = [word for word in words if name == LANGUAGE and not _ISO_639.fullmatch(word)]
+    if unwritten:
+        raise ConditionError(f"a language has two letters, as in ISO 639-1: de, pt; got '{unwritten[0]}'")
     return words if operator in ("in", "not in") else words[0]
 
 

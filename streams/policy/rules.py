@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.events import SEVERITIES, VERDICTS, Event, Mode, RuleHit
-from streams.policy.columns import Numbers, Rows, field_column, holds
+from schemas.fields import LANGUAGE
+from streams.policy.columns import Numbers, Rows, field_column, holds, texts
 from streams.policy.conditions import AnyOf, Comparison, Condition, comparisons
 from streams.policy.rule import Rule, meaning
 
@@ -140,6 +141,7 @@ class CompiledPolicy:
                 f"the policy needs metrics that no loaded detector gives: {', '.join(sorted(missing))}"
             )
         self._fields = {c.name for c in self.asks if c.subject in ("number", "text")}
+        self._fields -= {LANGUAGE}
         self._fields |= {"app" for c in self.asks if c.by_app}
         self.usage = tuple(dict.fromkeys(c.name for c in self.asks if c.subject == "usage"))
         """What it asks of the usage, as `schemas.fields.USAGE` names it."""
@@ -166,6 +168,7 @@ class CompiledPolicy:
         failed: Collection[str] = (),
         unsure: Bools | None = None,
         beside: Mapping[str, Numbers] = MappingProxyType({}),
+        languages: Sequence[str] = (),
     ) -> Outcome:
         """Judge N events by their scores.
 
@@ -177,6 +180,7 @@ class CompiledPolicy:
             unsure: (N, M): scores that rest on less than they should; they count as they are, but for rules
                 that are closed on that.
             beside: (N,) by name: usage and counts; NaN, as where nothing is given, means "does not apply".
+            languages: of the N texts; empty, as where none are given, means that it is not known.
 
         """
         if matrix.shape != (len(events), len(self.metrics)):
@@ -192,7 +196,8 @@ class CompiledPolicy:
                 scores={name: matrix[:, column] for name, column in self.columns.items()}
                 | {name: beside.get(name, nothing) for name in self.counts},
                 fields={name: field_column(name, events) for name in self._fields}
-                | {name: beside.get(name, nothing) for name in self.usage},
+                | {name: beside.get(name, nothing) for name in self.usage}
+                | {LANGUAGE: texts(languages or [""] * len(events))},
                 failed=dict.fromkeys(failed, always),
                 unsure=doubts,
             )
@@ -258,7 +263,8 @@ class CompiledPolicy:
                 by_failure[:, column] |= _hits(rule, *caught)
 
     def _failed(self, comparison: Comparison, rows: Rows) -> Bools | None:
-        owner = self.policy.owners.get(comparison.name, "") if comparison.subject == "metric" else ""
+        of_field = LANGUAGE if comparison.name == LANGUAGE else ""
+        owner = self.policy.owners.get(comparison.name, "") if comparison.subject == "metric" else of_field
         return rows.failed.get(owner)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from clickhouse_connect.driver.binding import format_str, quote_identifier
 
 from schemas.events import VERDICTS
-from schemas.fields import METADATA
+from schemas.fields import LANGUAGE, METADATA
 from streams.policy.backtest import Block
 from streams.policy.columns import Bools, Numbers, Rows, Texts, texts
 from streams.policy.conditions import Comparison
@@ -110,6 +110,8 @@ class Reader:
             self._words["app"] = tuple(dict.fromkeys([*self._words.get("app", ("",)), *apps]))
         self._detectors = detectors
         self._owners = sorted({detectors.owners[name] for name in self._metrics if name in detectors.owners})
+        if LANGUAGE in self._words:
+            self._owners = sorted({*self._owners, LANGUAGE})
         self._lacking = {hash_: frozenset(names) for hash_, names in (lacking or {}).items()}
         self._baseline = baseline
         self._columns = self._selected(

@@ -21,7 +21,9 @@ def policy(condition: str, more: str = "") -> Policy:
 def hits(condition: str, more: str = "") -> list[bool]:
     matrix = np.zeros((4, 1), np.float32)
     compiled = policy(condition, more).compile(["injection"])
-    hit: list[bool] = compiled.evaluate(matrix, EVENTS, beside={compiled.usage[0]: COUNTS}).hits[:, 0].tolist()
+    hit: list[bool] = (
+        compiled.evaluate(matrix, EVENTS, beside={compiled.usage[0]: COUNTS}).hits[:, 0].tolist()
+    )
     return hit
 
 
