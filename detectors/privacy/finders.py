@@ -19,6 +19,15 @@ _KIND = re.compile(r"[A-Z_]{2,32}")
 _NOTHING: Final[Sequence[Finding]] = ()
 
 
+# Names by which a value is known for what it is: what has no form (a password, a passport's number) and what
+# a word must announce (a phone's number in digits alone).
+_GIVES_MEANING = re.compile(
+    r"pass|pw|pin|secret|token|key|cred|auth|phone|mobile|tel|fax|ssn|social|card|cvv|cvc|iban|account|konto"
+    r"|licen|medical|health|insur|tax|national|identity|mail|cookie|[^\x00-\x7f]",
+    re.IGNORECASE,
+)
+
+
 class FinderError(Exception):
     """A finder raised, or gave what is no finding: it is not known what the text holds."""
 
@@ -30,7 +39,11 @@ def carried(event: Event) -> Iterator[str]:
         yield from (call.arguments for call in event.tool_calls)
         yield event.system_prompt
         yield from event.contexts
-        yield from event.metadata.values()
+        for name, value in event.metadata.items():
+            yield name
+            yield value
+            if _GIVES_MEANING.search(name):
+                yield _entry(name, value)
 
 
 def said(event: Event) -> Iterator[str]:
@@ -112,9 +125,29 @@ class Findings:
                 return None
         return self._merged[text]
 
+    def of_entry(self, name: str, value: str) -> Sequence[Finding] | None:
+        """Return what is found in a value of the metadata, or told by its name; None if that is not known."""
+        known = self.of(value)
+        if known is None or not _GIVES_MEANING.search(name):
+            return known
+        if (told := self.of(entry := _entry(name, value))) is None:
+            return None
+        start = len(entry) - len(value)
+        return merge(
+            [
+                *known,
+                *(Finding(f.kind, max(f.start - start, 0), f.end - start) for f in told if f.end > start),
+            ]
+        )
+
     def kinds(self, event: Event) -> tuple[str, ...]:
         """Return the kinds of all that is known of the texts of an event, sorted."""
         return tuple(sorted({found.kind for text in carried(event) for found in self.of(text) or ()}))
+
+
+def _entry(name: str, value: str) -> str:
+    """Return a value with its name before it, as finders know it."""
+    return f"{name}: {value}"
 
 
 def together(text: str, found: Iterable[Iterable[Finding]]) -> list[Finding]:

@@ -41,8 +41,11 @@ class Keeper:
 
     def redacted(self, text: str, findings: Findings, salt: str) -> str:
         """Return a text without what was found in it; only its length, where that is not known."""
+        return self._replaced(text, findings.of(text), salt)
+
+    def _replaced(self, text: str, known: Known, salt: str) -> str:
         withheld = f"[WITHHELD {len(text)} characters]"
-        if (known := findings.of(text)) is None:
+        if known is None:
             return withheld
         try:
             return self._redactor.redact(text, known, salt)
@@ -69,7 +72,10 @@ class Keeper:
         if storage == "full":
             return event
         salt = event.conversation_id
-        metadata = {name: self.redacted(value, findings, salt) for name, value in event.metadata.items()}
+        metadata = {
+            self.redacted(name, findings, salt): self._replaced(value, findings.of_entry(name, value), salt)
+            for name, value in event.metadata.items()
+        }
         if storage != "redacted":
             calls = tuple(ToolCall(name=call.name) for call in event.tool_calls)
             return msgspec.structs.replace(
