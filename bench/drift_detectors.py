@@ -11,9 +11,8 @@ from scipy.stats import ks_2samp
 
 from bench.drift_streams import DAY_MS, METRICS, PER_DAY
 from streams.monitors.cusum import SegmentTests
-from streams.monitors.drift import SegmentState
 from streams.monitors.scales import LEVELS, Scale, learn
-from streams.monitors.views import Layout
+from streams.monitors.segment import SegmentState, Watched
 from streams.monitors.watched import sort_of
 
 QUIET = 200_000
@@ -37,8 +36,7 @@ class Weir:
     """`streams.monitors.cusum`."""
 
     def __init__(self, names: Sequence[str] = METRICS) -> None:
-        self._names = names
-        self.state = SegmentState(Layout([sort_of(name) for name in names], QUIET, LEARN))
+        self.state = SegmentState(Watched(names, QUIET, LEARN))
         self.tests: SegmentTests = self.state.tests
         self.changes: list[Any] = []
 
@@ -50,7 +48,7 @@ class Weir:
 
     def size(self) -> int:
         """Return the bytes of a snapshot's content, not packed."""
-        return len(self.state.content(self._names))
+        return len(self.state.content())
 
 
 class PerMetric:

@@ -25,11 +25,10 @@ from schemas import codec, topics
 from streams.kafka.clients import BatchProducer, client_options, producing
 from streams.kafka.topics import TOPIC_CONFIG, create_topics
 from streams.monitors import snapshots
-from streams.monitors.drift import SegmentState
+from streams.monitors.segment import SegmentState, Watched
 from streams.monitors.snapshots import Segment
 from streams.monitors.state_topic import Snapshot, StateTopic
-from streams.monitors.views import Layout
-from streams.monitors.watched import WatchedScores, sort_of, value_of
+from streams.monitors.watched import WatchedScores
 from streams.settings import Settings
 from tests.brokers import new_broker
 from tests.harness import Weir, wait_until
@@ -60,15 +59,12 @@ def grown(segments: int, partitions: int) -> list[Snapshot]:
     rng = random.Random(0)
     kinds = []
     settings = Settings(_env_file=None)
-    sorts = [sort_of(name) for name in settings.watch_metrics]
-    layout = Layout(sorts, settings.watch_quiet_events, settings.watch_learn_values)
+    watched = Watched(settings.watch_metrics, settings.watch_quiet_events, settings.watch_learn_values)
     for _ in range(40):
-        state = SegmentState(layout)
+        state = SegmentState(watched)
         for number in range(900):
-            item = msgspec.json.decode(scored(number, Population(1, 1), rng)[1], type=WatchedScores)
-            pairs = zip(settings.watch_metrics, sorts, strict=True)
-            state.tests.update([value_of(item, *pair) for pair in pairs], item.timestamp)
-        kinds.append(state.content(settings.watch_metrics))
+            state.update(msgspec.json.decode(scored(number, Population(1, 1), rng)[1], type=WatchedScores))
+        kinds.append(state.content())
     names = [Segment(f"app-{n}", "model", "", "completion") for n in range(segments)]
     places = [name.partition(partitions) for name in names]
     return [

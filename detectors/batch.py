@@ -124,6 +124,10 @@ class Batch:
         view.__dict__.update(self.__dict__ | own)
         return view
 
+    def has(self, feature: str) -> bool:
+        """Return whether a feature is there, computed or kept."""
+        return feature in self.__dict__
+
     def keep(self, feature: str, value: Any) -> None:
         """Take over a feature that a view has computed."""
         self.__dict__[feature] = value

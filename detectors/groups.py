@@ -1,5 +1,7 @@
 """Which groups of people a text names, by what they are named for."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -50,6 +52,38 @@ PEOPLE = (
     "people person persons man men woman women guy guys boy boys girl girls folk folks kid kids lady ladies"
 )
 GROUPS = tuple(TERMS)
+NAMES: dict[str, str] = {
+    "muslims": "muslim muslims islamic islam",
+    "jews": "jew jews jewish judaism",
+    "christians": "christian christians catholic catholics protestant protestants mormon",
+    "hindus": "hindu hindus",
+    "sikhs": "sikh sikhs",
+    "african people": "african africans",
+    "hispanic people": "latino hispanic mexican",
+    "arab people": "arab arabs",
+    "asian people": "asian chinese japanese korean",
+    "romani people": "gypsy roma romani",
+    "indian people": "indian indians pakistani",
+    "polish people": "polish poles",
+    "russian people": "russian russians",
+    "german people": "german germans",
+    "turkish people": "turkish turks",
+    "palestinians": "palestinian palestinians",
+    "israelis": "israeli israelis",
+    "migrants": "immigrant immigrants migrant migrants refugee refugees foreigner foreigners",
+    "women": "woman women girl girls female females wife wives mother mothers lady ladies",
+    "men": "man men boy boys male males husband husbands",
+    "gay people": "gay lesbian homosexual",
+    "trans people": "transgender trans",
+    "disabled people": "disabled disability disabilities deaf wheelchair handicapped",
+    "old people": "elderly",
+    "teenagers": "teenager teenagers teen teens",
+}
+"""Groups that are told apart, by their words; a word that is not here is named by its kind."""
+NAMES_BEFORE_PEOPLE = {
+    "black people": "black", "white people": "white", "disabled people": "blind crippled",
+    "old people": "old older", "young people": "young younger",
+}  # fmt: skip
 
 
 class GroupsDetector:
@@ -72,6 +106,9 @@ class GroupsDetector:
         for table, words in ((self._alone, TERMS), (self._before, BEFORE_PEOPLE)):
             for kind, text in words.items():
                 table[[ids[word] for word in text.split()], GROUPS.index(kind)] = 1.0
+        self._names = tuple(dict.fromkeys((*NAMES, *NAMES_BEFORE_PEOPLE, *GROUPS)))
+        self._named_alone = self._numbers(ids, size, TERMS, NAMES)
+        self._named_before = self._numbers(ids, size, BEFORE_PEOPLE, NAMES_BEFORE_PEOPLE)
         self._people = np.zeros(size, dtype=bool)
         self._people[[ids[word] for word in PEOPLE.split()]] = True
 
@@ -86,6 +123,29 @@ class GroupsDetector:
             places = self._qualified(tokens)
             np.add.at(scores, rows[places], self._before[tokens.ids[places]])
         return scores
+
+    def named(self, batch: Batch) -> list[tuple[str, ...]]:
+        """Return for each of N texts the groups that it names, told apart as in `NAMES`, in their order."""
+        tokens = batch.tokens
+        numbers = self._named_alone[tokens.ids]
+        places = self._qualified(tokens)
+        before = self._named_before[tokens.ids[places]]
+        numbers[places] = np.where(before >= 0, before, numbers[places])
+        found: list[set[int]] = [set() for _ in range(len(tokens))]
+        hits = np.flatnonzero(numbers >= 0)
+        rows = np.searchsorted(tokens.offsets, hits, side="right") - 1
+        for row, number in zip(rows.tolist(), numbers[hits].tolist(), strict=True):
+            found[row].add(number)
+        return [tuple(self._names[number] for number in sorted(each)) for each in found]
+
+    def _numbers(
+        self, ids: Mapping[str, int], size: int, kinds: Mapping[str, str], names: Mapping[str, str]
+    ) -> npt.NDArray[np.int16]:
+        """Return the number of the group that each token names, -1 for none; its kind's at least."""
+        numbers = np.full(size, -1, dtype=np.int16)
+        for group, text in (*kinds.items(), *names.items()):
+            numbers[[ids[word] for word in text.split()]] = self._names.index(group)
+        return numbers
 
     def explain(self, batch: Batch, row: int) -> list[Evidence]:
         """Return the words that were counted, in their order."""

@@ -29,6 +29,7 @@ __all__ = [
     "Rejected",
     "alert_id",
     "app_of",
+    "bias_id",
     "change_id",
     "dead_letter_id",
     "decision_id",
@@ -250,6 +251,11 @@ def alert_id(decision_id: str, rule: str) -> str:
 def drift_id(app: str, model: str, prompt_version: str, metric: str, detector: str, event_id: str) -> str:
     """Return the id of the drift found in a segment's metric by a detector at an event."""
     return _id(b"weir.drift", app, model, prompt_version, metric, detector, event_id)
+
+
+def bias_id(app: str, model: str, prompt_version: str, group: str, measure: str, event_id: str) -> str:
+    """Return the id of what a segment's answers say about a group at an event."""
+    return _id(b"weir.bias", app, model, prompt_version, group, measure, event_id)
 
 
 def dead_letter_id(topic: str, partition: int, offset: int, timestamp_ms: int) -> str:

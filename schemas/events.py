@@ -170,6 +170,10 @@ class ScoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """Keyed BLAKE2b of the original text, to find it again; of more than 200,000 characters: of those."""
     pii_types: tuple[str, ...] = ()
     language: str = ""  # ISO 639-1
+    named_groups: tuple[Name, ...] = ()
+    nearest_reference: str = ""
+    sketch: bytes = b""
+    """What the text as it is kept is about: see `schemas.sketches`. Empty where no text is kept."""
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -222,41 +226,6 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """It lasts until it is published again, under the same id, with `resolved_at`."""
     resolved_at: Long = 0
     """When it was over, milliseconds since 1970 (UTC)."""
-
-
-class DriftRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A change in the level of a metric within a segment, on `llm.drift`."""
-
-    drift_id: str
-    app: str
-    model: str = ""
-    prompt_version: str = ""
-    kind: Kind
-    metric: str
-    detector: str
-    timestamp: Long
-    """Of the event at which it was found, milliseconds since 1970 (UTC)."""
-    event_id: str
-    before: float
-    """Mean of the metric before the change; of quantities and of scores beyond 1 the geometric mean."""
-    after: float
-    """The same since the change."""
-    samples: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
-    """Events of the segment seen until then."""
-    began_at: Long = 0
-    """When the change is estimated to have begun: milliseconds since 1970 (UTC)."""
-    before_samples: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
-    """Values that `before` is the mean of."""
-    after_samples: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
-    """Values that `after` is the mean of."""
-    after_low: float | None = None
-    """Where the new level lies, at least."""
-    after_high: float | None = None
-    """Where the new level lies, at most."""
-    cause: str = ""
-    """The drift of the same segment that was found before and has the alert: this one had begun by then."""
-    returns: str = ""
-    """The drift that is over with this one: the level from before it is back. Else levels tell."""
 
 
 class Feedback(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -16,10 +16,10 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas import alerts, events, policy, reviews
+from schemas import alerts, drift, events, policy, reviews
 from schemas.topics import MESSAGES
 
-_MODULES: Final = (events, alerts, policy, reviews)
+_MODULES: Final = (events, alerts, drift, policy, reviews)
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 DIRECTORY: Final = Path(__file__).parent / "json"
 

@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 from schemas.alerts import AlertAction, AlertChange
-from schemas.events import Alert, DeadLetter, Decision, DriftRecord, Event, Feedback, ScoredEvent
+from schemas.drift import BiasRecord, DriftRecord
+from schemas.events import Alert, DeadLetter, Decision, Event, Feedback, ScoredEvent
 from schemas.policy import PolicyChange
 from schemas.reviews import Claim
 
@@ -25,6 +26,7 @@ ALERTS: Final = "llm.alerts"
 ALERT_STATES: Final = "llm.alert-states"
 ALERT_ACTIONS: Final = "llm.alert-actions"
 DRIFT: Final = "llm.drift"
+BIAS: Final = "llm.bias"
 FEEDBACK: Final = "llm.feedback"
 POLICY: Final = "llm.policy"
 CLAIMS: Final = "llm.claims"
@@ -83,6 +85,7 @@ CHANNELS: Final = (
     Channel(
         *(SCORES, ScoredEvent, "scored_event"), key='segment: `["app","model","prompt_version"]` as JSON',
         writers="guard", hours=3 * _DAY, megabytes=4, tail="scores", table="events",
+        unkept=("nearest_reference", "sketch"),
     ),
     Channel(
         *(ALERTS, Alert, "alert"), key="not part of the contract", writers="guard, watch",
@@ -100,6 +103,10 @@ CHANNELS: Final = (
     Channel(
         *(DRIFT, DriftRecord, "drift"), key="segment", writers="watch",
         hours=30 * _DAY, tail="drift", table="drift",
+    ),
+    Channel(
+        *(BIAS, BiasRecord, "bias"), key="segment", writers="watch",
+        hours=30 * _DAY, tail="bias", table="bias",
     ),
     Channel(
         *(FEEDBACK, Feedback, "feedback"), key="any; `event_id` is a good one", writers="reviewers",

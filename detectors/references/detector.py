@@ -15,6 +15,8 @@ from detectors.references.sets import ReferenceKind, ReferenceSet, ReferenceSetE
 from schemas.events import Evidence
 
 COSINE: Final = Range(-1.0, 1.0)
+TOLD: Final = 1_000
+"""References of a set of which the nearest is told of every text; of larger ones it would cost too much."""
 DISTANCE: Final = Range(0.0, 2.0)
 
 
@@ -52,6 +54,9 @@ class ReferenceDetector:
         encode, embed = models.encoder.encode, models.embeddings.embed
         self._indexes = [Index(embed(encode(chosen.texts))) for chosen in self._sets.values()]
         self._check_sizes()
+        mine = [self._sets[name] for name in files or () if self._sets[name].kind == "topic"]
+        self._told_texts = [text for each in mine if len(each.texts) <= TOLD for text in each.texts]
+        self._told = Index(embed(encode(self._told_texts))) if self._told_texts else None
         self._topic = np.array([chosen.kind == "topic" for chosen in self._sets.values()])
         self.metrics: tuple[str, ...] = tuple(
             f"distance_{name}" if chosen.kind == "topic" else f"similarity_{name}"
@@ -71,6 +76,19 @@ class ReferenceDetector:
         similarities = np.stack(columns, axis=1)
         scores[known] = np.where(self._topic, 1.0 - similarities, similarities)
         return scores
+
+    def nearest_topics(self, batch: Batch) -> list[str]:
+        """Return for each of N texts the nearest reference of all small topic sets of the operator's.
+
+        Empty where there are none, and for a text without tokens.
+        """
+        found = [""] * len(batch)
+        if self._told is not None:
+            known = np.flatnonzero(batch.embeddings.any(axis=1))
+            places = self._told.nearest(batch.embeddings[known]).places[:, 0]
+            for row, place in zip(known.tolist(), places.tolist(), strict=True):
+                found[row] = self._told_texts[place]
+        return found
 
     def explain(self, batch: Batch, row: int) -> list[Evidence]:
         """Return the k nearest references of each set with their similarity, nearest first."""

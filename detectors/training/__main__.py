@@ -64,14 +64,17 @@ def main() -> None:
 
 
 def _embeddings(data: Path, out: Path) -> None:
+    from detectors.models import sketches
     from detectors.models.embeddings import Embeddings
     from detectors.models.tokenizer import Encoder
+    from detectors.models.weights import Models
     from detectors.training.embeddings import distil
     from detectors.training.intents import Embed, embed_exactly, nearest_neighbour
 
     table = distil(texts(data, *COUNTED), out)
     encoder = Encoder.load(out / "tokenizer.json")
     shipped = Embeddings.load(out / "embeddings.npz")
+    sketches.write(Models(out), out)
     ways: dict[str, Embed] = {"float32": partial(embed_exactly, table), "int8, as shipped": shipped.embed}
     found = {name: nearest_neighbour(data, encoder, embed) for name, embed in ways.items()}
     write_json(out / "embeddings.json", found, sort_keys=True)

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from schemas.alerts import AlertPart
-from schemas.events import DriftRecord
+from schemas.drift import DriftRecord
 from streams.alerts.signals import Signal
 from streams.alerts.tracked import Interval, Tracked, earliest, is_drift, overlap, related, same_place
 

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from schemas import codec
 from schemas.alerts import AlertPart
-from schemas.events import Alert, DriftRecord, Severity
+from schemas.drift import DriftRecord
+from schemas.events import Alert, Severity
 
 DRIFT = "drift"
 POLICY = "policy"

@@ -18,6 +18,7 @@ from schemas import codec
 from schemas.events import SEVERITIES, VERDICTS, Decision, Event, Evidence, RuleHit, ScoredEvent
 from schemas.fields import LANGUAGE
 from streams.decisions.text_storage import Keeper
+from streams.decisions.traits import Teller, Traits
 from streams.policy.columns import Numbers, counted_column
 from streams.policy.rules import CompiledPolicy, Outcome
 
@@ -99,6 +100,7 @@ class Judge:
         self._keeper = keeper
         self._usage = usage
         self._hashed = runner.detectors, fingerprint(runner.detectors, runner.models)
+        self._teller = Teller(runner)
 
     def judge(
         self,
@@ -161,12 +163,13 @@ class Judge:
         tripped = np.any(judged.outcome.hits, axis=1).tolist()
         alert_rules = {rule.id for rule in judged.policy.rules if rule.alert}
         degraded = left_out(judged.batch)
+        traits = self._teller.of(judged.batch)
         for row in range(len(judged.batch)):
             hits = judged.outcome.rule_hits(row, matrix) if tripped[row] else ()
             decision = self._decision(judged, row, hits, degraded.get(row, ()), times.received[row])
             scores = dict(compress(zip(metrics, rounded[row], strict=True), applies[row]))
             scores |= judged.scores.counts.get(row, {})
-            scored = self._scored(judged, row, decision, scores, times.happened[row])
+            scored = self._scored(judged, row, decision, scores, times.happened[row], traits[row])
             judged.decisions.append(decision)
             judged.scored.append(scored)
             if alerting := [hit for hit in hits if hit.rule in alert_rules]:
@@ -211,14 +214,21 @@ class Judge:
         )
 
     def _scored(
-        self, judged: Judged, row: int, decision: Decision, scores: dict[str, float], happened: int
+        self,
+        judged: Judged,
+        row: int,
+        decision: Decision,
+        scores: dict[str, float],
+        happened: int,
+        traits: Traits,
     ) -> ScoredEvent:
         batch = judged.batch
         event, findings = batch.events[row], batch.findings
         if "long_text" in decision.degraded:
             event = few_metadata(event)
+        kept = self._keeper.kept(_counted(event, scores), findings, decision.text)
         return ScoredEvent(
-            event=self._keeper.kept(_counted(event, scores), findings, decision.text),
+            event=kept,
             scores=scores,
             decision=decision,
             timestamp=happened,
@@ -226,6 +236,9 @@ class Judge:
             text_hash=self._keeper.hash(batch.published[row].text),
             pii_types=findings.kinds(event),
             language=judged.languages[row],
+            named_groups=traits.named_groups,
+            nearest_reference=traits.nearest_reference,
+            sketch=self._teller.sketch(traits, batch.texts[row], kept.text),
         )
 
 

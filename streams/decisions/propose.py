@@ -64,8 +64,8 @@ def propose(
     try:
         policy = load(file, owners(runner), runner.ranges)
         compared, open_rule = _opened(_named(policy, rule_id), app)
-        compiled = replace(policy, rules=(open_rule,)).compile(runner.metrics)
-        reader = Reader(store, compiled.asks, Detectors(owners(runner), runner.read_closely))
+        compiled = replace(policy, rules=(open_rule,)).compile(runner.metrics, runner.counted)
+        reader = Reader(store, compiled.asks, Detectors(owners(runner), runner.read_closely, runner.counted))
     finally:
         runner.close()
     chosen = Chosen(app=app)

@@ -38,6 +38,12 @@ class WatchSettings(BaseModel):
         le=MOST_LEARNED,
         description="Values that a segment learns a metric from before it can alarm; anew after each drift",
     )
+    watch_bias_gap: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="How much worse off a group is when that is large: difference of two levels of 0 to 1",
+    )
     watch_snapshot_s: float = Field(
         5.0,
         ge=0.1,

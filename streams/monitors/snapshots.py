@@ -15,7 +15,9 @@ from msgspec import Meta
 
 from schemas import codec
 from schemas.events import Kind
+from streams.monitors.bias import BiasState
 from streams.monitors.reference import Time
+from streams.monitors.topic_state import TopicState
 from streams.monitors.views import MetricState
 
 FORMAT: Final = 2
@@ -92,6 +94,8 @@ class SegmentContent(msgspec.Struct, frozen=True, array_like=True):
     samples: Count
     cause: Cause | None
     metrics: dict[str, MetricState]
+    topic: TopicState | None = None
+    bias: BiasState | None = None
 
 
 class SnapshotError(Exception):

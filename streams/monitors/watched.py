@@ -21,6 +21,7 @@ class WatchedEvent(msgspec.Struct, frozen=True):
     event_id: str
     app: str
     kind: Kind
+    request_id: str = ""
     model: str = ""
     prompt_version: str = ""
     tenant: str = ""
@@ -56,6 +57,9 @@ class WatchedScores(msgspec.Struct, frozen=True):
     scores: dict[str, float]
     timestamp: int
     decision: WatchedDecision = WatchedDecision()
+    named_groups: tuple[str, ...] = ()
+    nearest_reference: str = ""
+    sketch: bytes = b""
 
     @property
     def segment(self) -> Segment:
@@ -92,6 +96,16 @@ def value_of(item: WatchedScores, metric: str, sort: Sort) -> float | None:
         value = _rate(item, metric)
     # The comparison is false for NaN, too.
     return value if value is not None and -LIMIT <= value <= LIMIT else None
+
+
+def compared(item: WatchedScores) -> list[float | None]:
+    """Return what groups are compared by, as `streams.monitors.bias.MEASURES` names it, of an answer."""
+    return [
+        value_of(item, "toxicity", "score"),
+        value_of(item, "refusal_rate", "rate"),
+        value_of(item, "block_rate", "rate"),
+        value_of(item, "completion_tokens", "quantity"),
+    ]
 
 
 def _rate(item: WatchedScores, metric: str) -> float | None:

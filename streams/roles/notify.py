@@ -15,7 +15,8 @@ from aiokafka.structs import ConsumerRecord
 
 from schemas import codec, topics
 from schemas.alerts import AlertAction, AlertChange
-from schemas.events import Alert, DriftRecord
+from schemas.drift import DriftRecord
+from schemas.events import Alert
 from streams.alerts import memory
 from streams.alerts.delivery import Delivery, Problems
 from streams.alerts.life_cycle import LifeCycle, Memory, Timing

@@ -54,6 +54,7 @@ class Watch:
             settings.watch_quiet_events,
             settings.watch_learn_values,
             settings.watch_segments,
+            settings.watch_bias_gap,
         )
         self._usage = UsageMonitor(settings.usage_entities, settings.watch_injection_score)
         self._volumes = VolumeMonitor()
@@ -100,12 +101,13 @@ class Watch:
 
     async def handle(self, records: Sequence[Record]) -> bool:
         """Update the detectors and publish what they find; commit with a snapshot, from time to time."""
-        drifts, alerts, usage, refused = await asyncio.to_thread(self._update, records)
+        drifts, alerts, reports, usage, refused = await asyncio.to_thread(self._update, records)
         with self._telemetry.stage("deliver"):
             await asyncio.gather(
                 self._producer.send(topics.DRIFT, drifts),
                 self._producer.send(topics.ALERTS, alerts),
                 self._producer.send(topics.USAGE, usage),
+                self._producer.send(topics.BIAS, reports),
                 self._dead.deliver(self._producer, refused),
             )
         self._telemetry.gauge(catalogue.SEGMENTS, len(self._monitor))
@@ -143,10 +145,11 @@ class Watch:
 
     def _update(
         self, records: Sequence[Record]
-    ) -> tuple[list[Message], list[Message], list[Message], list[Refused]]:
+    ) -> tuple[list[Message], list[Message], list[Message], list[Message], list[Refused]]:
         counted: list[Counted] = []
         drifts: list[Message] = []
         alerts: list[Message] = []
+        reports: list[Message] = []
         refused: list[Refused] = []
         accepted = []
         with self._telemetry.stage("update"):
@@ -168,9 +171,10 @@ class Watch:
                     alert = drift_alert(found)
                     alerts.append((record.key, codec.encode(alert)))
                     self._telemetry.count(catalogue.ALERTS, 1, alert.severity)
+                reports += [(record.key, codec.encode(report)) for report in self._monitor.reports()]
             used = self._usage.update(counted, self._partitions)
             for alert in self._volumes.update(counted):
                 alerts.append((alert.app.encode(), codec.encode(alert)))
                 self._telemetry.count(catalogue.ALERTS, 1, alert.severity)
         self._dead.limit.check(accepted)
-        return drifts, alerts, [(self._prefix + key, value) for key, value in used], refused
+        return drifts, alerts, reports, [(self._prefix + key, value) for key, value in used], refused

@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from schemas.events import Decision, Event, ScoredEvent
-from schemas.topics import CHANNELS, Channel
+from schemas.topics import BY_TOPIC, CHANNELS, SCORES, Channel
 from streams.store.errors import RowError
 
 Columns = dict[str, list[Any]]
@@ -80,7 +80,7 @@ EVENTS: Final = Table(
     {
         # Resolved, as `timestamp` of the scored event; and never kept: it is an event of its own.
         **fields(Event, ("timestamp", "prompt"), "event."),
-        **fields(ScoredEvent, ("event", "scores", "decision")),
+        **fields(ScoredEvent, ("event", "scores", "decision", *BY_TOPIC[SCORES].unkept)),
         # The event's own; what to send on in place of the original; and what has another name here.
         **fields(
             Decision,

@@ -11,13 +11,13 @@ import msgspec
 
 from schemas import codec, topics
 from schemas.alerts import AlertChange
+from schemas.drift import BiasRecord, DriftRecord
 from schemas.events import (
     NAME_LENGTH,
     SEVERITIES,
     Alert,
     DeadLetter,
     Decision,
-    DriftRecord,
     Event,
     Feedback,
     RuleHit,
@@ -223,6 +223,15 @@ def _alert_change(change: AlertChange) -> Sequence[Cell]:
     return [coloured(change.severity), *_cells(change.change, change.app, change.alert_id, change.title)]
 
 
+def _bias(report: BiasRecord) -> Sequence[Cell]:
+    return [
+        *_cells(report.app, report.model or "-", report.measure, report.named_group),
+        *_cells(f"{report.level:.3g} of {report.samples:,}"),
+        *_cells(f"others {report.others:.3g} of {report.others_samples:,}"),
+        *_cells(f"gap {report.gap_low:.2g} to {report.gap_high:.2g}", "worse off" if report.found else "-"),
+    ]
+
+
 def _feedback(feedback: Feedback) -> Sequence[Cell]:
     about = feedback.metric or "decision"
     return _cells(feedback.judgement, about, feedback.app, feedback.event_id, feedback.reviewer)
@@ -257,6 +266,7 @@ _LINES: Final[Mapping[type[msgspec.Struct], Line]] = MappingProxyType(
         DriftRecord: _drift,
         DeadLetter: _dead_letter,
         ScoredEvent: _scored,
+        BiasRecord: _bias,
         Feedback: _feedback,
         PolicyChange: _policy_change,
         Event: _event,

@@ -21,7 +21,8 @@ from pathlib import Path
 import msgspec
 
 from schemas import codec, topics
-from schemas.events import DeadLetter, DriftRecord, Event
+from schemas.drift import DriftRecord
+from schemas.events import DeadLetter, Event
 from streams.local.process import Child
 from streams.monitors.drift import DriftMonitor
 from streams.monitors.watched import WatchedScores

@@ -21,7 +21,8 @@ import pytest
 
 from schemas import codec, topics
 from schemas.alerts import AlertChange
-from schemas.events import Alert, Decision, DriftRecord, Event, ScoredEvent
+from schemas.drift import DriftRecord
+from schemas.events import Alert, Decision, Event, ScoredEvent
 from streams.alerts.life_cycle import LifeCycle, Timing
 from streams.alerts.signals import Signal, of_alert, of_drift
 from streams.kafka.topics import create_topics

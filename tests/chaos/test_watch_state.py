@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from schemas import codec, topics
-from schemas.events import Alert, Decision, DriftRecord, Event, ScoredEvent
+from schemas.drift import DriftRecord
+from schemas.events import Alert, Decision, Event, ScoredEvent
 from streams.kafka.clients import producing
 from streams.monitors import snapshots
 from streams.monitors.drift import DriftMonitor

@@ -17,6 +17,21 @@ def named(text: str) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("text", "groups"),
     [
+        ("Muslim women and a Jewish man", ("muslims", "jews", "women", "men")),
+        ("black people, a white backpack", ("black people",)),
+        ("an old lady", ("women", "old people")),
+        ("an Irish wheelchair", ("disabled people", "nationality")),
+        ("nobody", ()),
+        ("", ()),
+    ],
+)
+def test_groups_are_told_apart_by_name(text: str, groups: tuple[str, ...]) -> None:
+    assert DETECTOR.named(Batch.of_texts(["a woman", text, "a man"], MODELS))[1] == groups
+
+
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [
         ("My Muslim neighbour and two gay friends", {"religion": 1, "orientation": 1}),
         ("Black people and white people", {"ethnicity": 2}),
         ("a black car on a white road", {}),

@@ -6,17 +6,8 @@ from typing import Any, get_args
 import msgspec
 
 from schemas.alerts import AlertChange
-from schemas.events import (
-    Alert,
-    Decision,
-    DriftRecord,
-    Event,
-    Evidence,
-    Feedback,
-    RuleHit,
-    ScoredEvent,
-    ToolCall,
-)
+from schemas.drift import DriftRecord
+from schemas.events import Alert, Decision, Event, Evidence, Feedback, RuleHit, ScoredEvent, ToolCall
 
 HOSTILE = (
     "<script>alert(1)</script>", "\"><img src=x onerror=alert(2)>", "' onmouseover='alert(3)",

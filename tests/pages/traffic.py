@@ -11,7 +11,8 @@ from typing import Any
 from detectors.models.weights import Models
 from detectors.registry import DEFAULT, build
 from schemas.alerts import AlertChange
-from schemas.events import Alert, Decision, DriftRecord, Event, Evidence, Feedback, RuleHit, ScoredEvent
+from schemas.drift import DriftRecord
+from schemas.events import Alert, Decision, Event, Evidence, Feedback, RuleHit, ScoredEvent
 from schemas.policy import PolicyChange
 from streams.policy import DEFAULT_POLICY
 from streams.policy.yaml_subset import read

@@ -7,7 +7,8 @@ import pytest
 
 from schemas import codec
 from schemas.codec import Decoder, Reason, Rejected, decode, encode
-from schemas.events import Alert, Decision, DriftRecord, Event, Feedback, ScoredEvent
+from schemas.drift import DriftRecord
+from schemas.events import Alert, Decision, Event, Feedback, ScoredEvent
 from schemas.topics import MESSAGES
 from tests.schemas.payloads import KAFKA, NOW, REQUIRED, decoded, payload, rejection
 

@@ -1,7 +1,8 @@
 """A life cycle that is told what is found, and when."""
 
 from schemas.alerts import AlertChange
-from schemas.events import Alert, DriftRecord, Severity
+from schemas.drift import DriftRecord
+from schemas.events import Alert, Severity
 from streams.alerts.life_cycle import LifeCycle, Timing
 from streams.alerts.signals import Signal, of_alert, of_drift
 

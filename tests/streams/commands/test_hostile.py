@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from schemas import codec, topics
-from schemas.events import Alert, DeadLetter, Decision, DriftRecord, Event, Feedback, RuleHit, ScoredEvent
+from schemas.drift import DriftRecord
+from schemas.events import Alert, DeadLetter, Decision, Event, Feedback, RuleHit, ScoredEvent
 from streams.cli import COMMANDS, weir
 from streams.kafka.clients import producing
 from streams.kafka.topics import create_topics

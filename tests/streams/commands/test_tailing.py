@@ -6,18 +6,8 @@ import pytest
 
 from schemas import codec
 from schemas.codec import decode
-from schemas.events import (
-    Alert,
-    DeadLetter,
-    Decision,
-    DriftRecord,
-    Event,
-    Feedback,
-    Id,
-    Name,
-    RuleHit,
-    ScoredEvent,
-)
+from schemas.drift import DriftRecord
+from schemas.events import Alert, DeadLetter, Decision, Event, Feedback, Id, Name, RuleHit, ScoredEvent
 from schemas.policy import PolicyChange
 from streams.terminal.messages import TAILS, Filter, Tail, as_json, hit, moment
 from streams.terminal.progress import Progress

@@ -15,7 +15,8 @@ from streams.decisions.text_storage import Keeper
 from streams.policy.file import PolicyError, parse
 from streams.policy.rules import CompiledPolicy
 from streams.store.client import Store
-from streams.store.scored import Chosen, Detectors, Reader
+from streams.store.chosen import Chosen
+from streams.store.scored import Detectors, Reader
 from tests.models import MODELS
 
 TEXTS = ("Wo ist mein Paket heute?", "Where is my parcel today?", "Où est mon colis aujourd'hui ?", "42")

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.events import DriftRecord, OpenVerdict
+from schemas.drift import DriftRecord
+from schemas.events import OpenVerdict
 from streams.monitors import snapshots
 from streams.monitors.drift import DriftMonitor, drift_alert
 from streams.monitors.snapshots import Newest, Segment
@@ -70,7 +71,7 @@ def restored(topic: Topic, max_segments: int = 10) -> DriftMonitor:
 def progress(watcher: DriftMonitor) -> dict[Any, Any]:
     """Return how far each segment is, and all that its tests remember."""
     return {
-        segment: (state.offset, state.timestamp, state.content(("toxicity", "latency_ms", "cost")))
+        segment: (state.offset, state.timestamp, state.content())
         for segment, state in watcher._states.items()
     }
 

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from schemas import codec, topics
-from schemas.events import DeadLetter, DriftRecord, Event
+from schemas.drift import DriftRecord
+from schemas.events import DeadLetter, Event
 from streams.monitors.settings import LEAST_ENTITIES
 from streams.monitors.snapshots import Newest
 from streams.monitors.state_topic import Snapshot

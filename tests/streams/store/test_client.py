@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.drift import DriftRecord
 from schemas.events import (
     Alert,
     DeadLetter,
     Decision,
-    DriftRecord,
     Event,
     Evidence,
     Feedback,
