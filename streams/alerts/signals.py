@@ -78,7 +78,7 @@ def of_drift(record: DriftRecord) -> Signal:
         model=record.model,
         prompt_version=record.prompt_version,
         kind=record.kind,
-        metric=record.metric,
+        metric=f"{record.metric} {record.named_group}".rstrip(),
         score=record.after,
         before=record.before,
         open_ended=True,
@@ -89,7 +89,13 @@ def of_drift(record: DriftRecord) -> Signal:
 
 def drift_title(record: DriftRecord) -> str:
     """Return one line about a drift."""
-    levels = f"{_short(record.before)} to {_short(record.after)}"
+    before, after = _short(record.before), _short(record.after)
+    if record.named_group:
+        than = "was" if record.returns else "of others is"
+        return f"bias: {record.metric} of {record.named_group} is {after}, {than} {before}"
+    if record.metric == "topic":
+        return f"drift: subjects of {record.kind}s are {after} spreads from home, {before} before"
+    levels = f"{before} to {after}"
     return f"drift: {record.metric} of {record.kind}s went from {levels}"
 
 

@@ -41,6 +41,7 @@ class Standing(msgspec.Struct, frozen=True, array_like=True):
     """Milliseconds."""
     level: Annotated[float, Meta(ge=0, le=1)]
     """Of the group, then."""
+    drift_id: str = ""
 
 
 class Window(msgspec.Struct, array_like=True):
@@ -109,8 +110,8 @@ class Gap(NamedTuple):
     """The group is worse off: significantly, and by much."""
     is_news: bool
     """It was just found, or has just ended."""
-    level_found: float | None = None
-    """Level of the group when the gap was found that is there, or was until now."""
+    standing: Standing | None = None
+    """The gap that was there before this."""
 
 
 class BiasTest:
@@ -170,6 +171,11 @@ class BiasTest:
     def note(self, gap: Gap, drift_id: str) -> None:
         """Remember the drift of a gap that is news as the cause of its group's others, until all ended."""
         group = self.state.groups[gap.group]
+        if gap.found:
+            number = MEASURES.index(gap.measure)
+            standing = group.standing[number]
+            assert standing is not None
+            group.standing[number] = msgspec.structs.replace(standing, drift_id=drift_id)
         group.cause = (group.cause or drift_id) if any(group.standing) else ""
 
     def _shorter(self, tokens: float | None) -> float | None:
@@ -228,7 +234,7 @@ class BiasTest:
         return Gap(
             *(name, MEASURES[measure], window.since, total / count, other_total / others, count, others),
             *(low - other_high, high - other_low, low, high, standing is not None, False),
-            standing.level if standing else None,
+            standing,
         )
 
     @property

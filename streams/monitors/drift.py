@@ -9,6 +9,7 @@ import msgspec
 from schemas import codec
 from schemas.drift import BiasRecord, DriftRecord
 from schemas.events import Alert
+from streams.alerts.signals import drift_title
 from streams.kafka.records import Record
 from streams.monitors import snapshots
 from streams.monitors.recent import RecentIds
@@ -192,8 +193,7 @@ def drift_alert(record: DriftRecord) -> Alert:
         source="watch",
         severity="medium",
         rule="drift",
-        title=f"drift: {record.metric} of {record.kind}s went from {_short(record.before)} to "
-        f"{_short(record.after)}",
+        title=drift_title(record),
         timestamp=record.timestamp,
         app=record.app,
         model=record.model,
@@ -202,7 +202,3 @@ def drift_alert(record: DriftRecord) -> Alert:
         metric=record.metric,
         score=record.after,
     )
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -68,6 +68,7 @@ def topic_record(item: WatchedScores, moved: Moved, samples: int) -> DriftRecord
         began_at=moved.began,
         before_samples=moved.before_samples,
         after_samples=moved.after_samples,
+        returns=moved.returns,
         evidence=(
             *_references("before", moved.before),
             *_references("since", moved.after),
@@ -94,7 +95,8 @@ def gap_record(item: WatchedScores, gap: Gap, samples: int, cause: str) -> Drift
     """Return the record of a gap that was just found, or of its end: then `before` is what it was."""
     event, metric = item.event, f"bias_{gap.measure}"
     segment = (event.app, event.model, f"{event.prompt_version}/{event.kind}/{gap.group}")
-    before = gap.others if gap.found or gap.level_found is None else gap.level_found
+    ended = None if gap.found else gap.standing
+    before = gap.others if ended is None else ended.level
     return DriftRecord(
         drift_id=codec.drift_id(*segment, metric, GROUPS, event.event_id),
         app=event.app,
@@ -114,6 +116,7 @@ def gap_record(item: WatchedScores, gap: Gap, samples: int, cause: str) -> Drift
         after_low=digits(gap.level_low),
         after_high=digits(gap.level_high),
         cause=cause,
+        returns="" if ended is None else ended.drift_id,
         named_group=gap.group,
     )
 

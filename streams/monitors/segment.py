@@ -90,7 +90,9 @@ class SegmentState:
         if item.sketch and not item.decision.degraded:
             self.topic = self.topic or TopicTest(watched.quiet)
             moved = self.topic.update(item.sketch, item.nearest_reference, item.timestamp)
-            found += [] if moved is None else [self._caused(topic_record(item, moved, self.samples))]
+            if moved is not None:
+                found.append(self._caused(topic_record(item, moved, self.samples)))
+                self.topic.note(found[-1].drift_id)
         gaps, reports = self._answer(item) if item.event.kind == "completion" else ([], [])
         return found + gaps, reports
 

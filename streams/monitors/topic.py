@@ -61,6 +61,8 @@ class Moved(NamedTuple):
     after_samples: int
     before: Shares
     after: Shares
+    returns: str
+    """The drift with which they left home, if they are back."""
 
 
 class TopicTest:
@@ -201,13 +203,18 @@ class TopicTest:
         after = math.sqrt(max(0.0, _square(home, now) - chance))
         moved = Moved(
             *(state.began, before, after, int(sums[_MEAN, 0]), int(sums[_PENDING, 0])),
-            *(state.before, state.after),
+            *(state.before, state.after, state.left if after < before / 2 else ""),
         )
         kept = TopicState(state.space, state.first)
         kept.wander, kept.wander_blocks = state.wander, state.wander_blocks
-        kept.home = b"" if after < before / 2 else home.tobytes()
+        if after >= before / 2:
+            kept.home, kept.left = home.tobytes(), state.left if away else ""
         self._begin(kept)
         return moved
+
+    def note(self, drift_id: str) -> None:
+        """Remember the drift of what has just changed: what it was ends with a return."""
+        self.state.left = self.state.left or (drift_id if self.state.home else "")
 
     def _tolerance(self, now: int) -> float:
         """Return how far an average may be from the reference for other reasons than chance."""

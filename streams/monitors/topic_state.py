@@ -34,6 +34,8 @@ class TopicState(msgspec.Struct, array_like=True):
     learning: Annotated[bytes, Meta(max_length=LEARN * COMPONENTS)] = b""
     home: bytes = b""
     """Mean and whitening of where the subjects were at home, if they are not there."""
+    left: str = ""
+    """The drift with which they left."""
     sums: bytes = b""
     whitening: bytes = b""
     centroids: bytes = b""

@@ -166,7 +166,7 @@ class Watch:
                 for found in self._monitor.update(item, record):
                     drifts.append((record.key, codec.encode(found)))
                     self._telemetry.count(catalogue.DRIFTS, 1, found.metric)
-                    if found.cause:
+                    if found.cause or found.returns:
                         continue
                     alert = drift_alert(found)
                     alerts.append((record.key, codec.encode(alert)))

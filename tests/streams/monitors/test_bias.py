@@ -41,9 +41,14 @@ def test_a_group_that_is_refused_more_often_is_found_and_no_other() -> None:
 def test_it_says_when_the_gap_is_over() -> None:
     test = BiasTest(200_000, 0.1)
     [begin] = news(answers(test, 2_000, worse=0.5))
+    test.note(begin, "drift of the gap")
+    assert test.cause(begin) == "drift of the gap"
     [end] = news(answers(test, 4_000, seed=2))
     assert (end.group, end.measure, end.found) == ("women", "refusal", False)
-    assert end.level_found == begin.level
+    assert end.standing is not None
+    assert (end.standing.level, end.standing.drift_id) == (begin.level, "drift of the gap")
+    test.note(end, "another")
+    assert test.cause(end) == ""
     assert news(answers(test, 2_000, seed=3)) == []
 
 

@@ -68,9 +68,11 @@ def test_a_burst_of_one_users_is_no_change() -> None:
 def test_a_return_says_that_the_subjects_are_home() -> None:
     test = learned(3_000)
     [(_, away)] = feed(test, sketches(600, mean=0.2, seed=1), start=3_000)
+    test.note("left home")
     [(_, back)] = feed(test, sketches(600, seed=6), start=3_600)
     assert back.distance_before == pytest.approx(away.distance_after, rel=0.3)
     assert back.distance_after < back.distance_before / 2
+    assert (away.returns, back.returns) == ("", "left home")
 
 
 def test_it_learns_before_it_alarms_and_says_so() -> None:
