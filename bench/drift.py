@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import report
+from bench import drift_subject_detectors, drift_subjects, report
 from bench.drift_detectors import DETECTORS, SLOW, Detector, Weir, rows
 from bench.drift_streams import (
     AFTER,
@@ -35,7 +35,7 @@ from bench.drift_streams import (
 from detectors.training.machine import machine
 
 PAGE = Path(__file__).parents[1] / "docs" / "drift.md"
-CACHE = Path(".weir") / "bench" / "scores.npz"
+CACHES = Path(".weir") / "bench"
 SLOW_QUIET = 2_000
 SLOW_BEFORE = 1_000
 SLOW_SEEDS = 2
@@ -198,17 +198,38 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Measure, print the tables, return the exit status."""
     options = arguments(argv)
-    pools = scored_pools(options.data, CACHE) if options.data else synthetic_pools()
+    pools = scored_pools(options.data, _cache("scores")) if options.data else synthetic_pools()
     if not pools.real:
         print("no --data: scores are synthetic, texts labelled toxic are left out", file=sys.stderr)
     names = [name for name in DETECTORS if options.only in name]
     with get_context("spawn").Pool(2) as pool:
         outcomes = dict(pool.imap(_work, [(name, pools, options) for name in names], chunksize=1))
-    text = markdown(outcomes, pools, options)
-    print(text)
+        print("subjects", file=sys.stderr)
+        subjects = _subjects(options, pool)
+    texts = {"measured": markdown(outcomes, pools, options), "subjects": "\n".join(subjects)}
+    print(*texts.values(), sep="\n\n")
+    page = PAGE.read_text(encoding="utf-8")
+    for name, text in texts.items():
+        page = report.insert(page, text, name) if text else page
     if options.write:
-        PAGE.write_text(report.insert(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
+        PAGE.write_text(page, encoding="utf-8")
     return 0
+
+
+def _subjects(options: argparse.Namespace, pool: Any) -> list[str]:
+    found = options.data and drift_subjects.subjects(options.data, _cache("subjects"))
+    if not found:
+        return []
+    names = [name for name in drift_subject_detectors.DETECTORS if options.only in name]
+    tasks = [(name, found, options.seeds, options.quiet // 5) for name in names]
+    return drift_subjects.markdown(dict(zip(names, pool.starmap(drift_subjects.measure, tasks), strict=True)))
+
+
+def _cache(name: str) -> Path:
+    """Return where what the shipped weights make of texts is kept: other weights, another file."""
+    from detectors.models.weights import Models
+
+    return CACHES / f"{name}-{Models().digest.hex()[:8]}.npz"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from schemas.sketches import COMPONENTS, LENGTH, unpack
 from streams.monitors import clusters
 from streams.monitors.clusters import CLUSTERS, Shares
 from streams.monitors.reference import DAY_MS, DOUBT, HOUR_MS, LONG, LONG_MEMORY, SHORT, SHORT_MEMORY
-from streams.monitors.topic_state import LEARN, LOWER, SPEEDS, Floats, TopicState, array
+from streams.monitors.topic_state import LEARN, LOWER, SPEEDS, Floats, TopicState, array, square
 from streams.monitors.views import StateError
 
 SHARE: Final = 0.1
@@ -199,8 +199,8 @@ class TopicTest:
         # Where those that confirmed it are: the others were chosen for being far.
         now = sums[_MEAN, 1:] + np.linalg.solve(self._whitening, sums[_FRESH, 1:] / sums[_FRESH, 0])
         chance = COMPONENTS * self._correlation / float(sums[_FRESH, 0])
-        before = math.sqrt(_square(home, sums[_MEAN, 1:]))
-        after = math.sqrt(max(0.0, _square(home, now) - chance))
+        before = math.sqrt(square(home, sums[_MEAN, 1:]))
+        after = math.sqrt(max(0.0, square(home, now) - chance))
         moved = Moved(
             *(state.began, before, after, int(sums[_MEAN, 0]), int(sums[_PENDING, 0])),
             *(state.before, state.after, state.left if after < before / 2 else ""),
@@ -211,6 +211,17 @@ class TopicTest:
             kept.home, kept.left = home.tobytes(), state.left if away else ""
         self._begin(kept)
         return moved
+
+    @property
+    def nearness(self) -> tuple[int, float, float]:
+        """Texts learned; how far the last ones are from those, in spreads; what part that is of an alarm."""
+        averages = self._sums[[_FAST, _SLOW], 1:]
+        lengths = np.sqrt((averages**2).sum(axis=1))
+        texts = int(self._sums[_MEAN, 0])
+        if not texts:
+            return len(self.state.learning) // COMPONENTS, 0.0, 0.0
+        bounds = math.sqrt(self._bound) * self._deviations() + self._tolerance(self.state.began)
+        return texts, float(lengths[0]), float((lengths / bounds).max())
 
     def note(self, drift_id: str) -> None:
         """Remember the drift of what has just changed: what it was ends with a return."""
@@ -285,11 +296,3 @@ class TopicTest:
         self._centroids = array(state.centroids, np.float32, self._centroids.shape)
         if (self._sums[:, 0] < 0).any() or self._sums[_MEAN, 0] < 1 or not self._whitening.diagonal().all():
             raise StateError("a reference of nothing")
-
-
-def _square(home: Floats, mean: Floats) -> float:
-    """Return the squared distance from home, in spreads."""
-    whitening = np.zeros((COMPONENTS, COMPONENTS))
-    whitening[LOWER] = home[COMPONENTS:]
-    distance = whitening @ (mean - home[:COMPONENTS])
-    return float(distance @ distance)

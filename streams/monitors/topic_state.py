@@ -75,3 +75,11 @@ def array(packed: bytes, kind: type[np.floating], shape: tuple[int, ...]) -> Flo
     if not (np.abs(found) < _MOST).all():
         raise StateError("a number is out of range")
     return found
+
+
+def square(home: Floats, mean: Floats) -> float:
+    """Return the squared distance from home, in spreads."""
+    whitening = np.zeros((COMPONENTS, COMPONENTS))
+    whitening[LOWER] = home[COMPONENTS:]
+    distance = whitening @ (mean - home[:COMPONENTS])
+    return float(distance @ distance)
