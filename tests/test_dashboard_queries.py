@@ -15,6 +15,10 @@ from streams.store.token import find_token
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+GROUPS = re.findall(
+    r"(SELECT [^;]*);",
+    "".join(re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "drift.md").read_text(), re.DOTALL)),
+)
 BLOCKS = re.findall(r"```sql\n(.*?)```", OPERATIONS, re.DOTALL)
 DASHBOARD: dict[str, Any] = json.loads(
     (ROOT / "deploy" / "grafana" / "dashboards" / "analytics.json").read_text()
@@ -66,6 +70,13 @@ def store(clickhouse: str) -> Iterator[Client]:
         f"INSERT INTO alerts_log (timestamp, app, model, alert_id, rule) SELECT {shared}, 'a', 'r'"
     )
     client.command(
+        "INSERT INTO bias_log (timestamp, app, bias_id, measure, named_group, gap_low) "
+        "SELECT now(), 'shop', 'b', 'refusal', 'women', 0.2"
+    )
+    client.command(
+        "ALTER TABLE events_log UPDATE named_groups = ['women'] WHERE 1", settings={"mutations_sync": 1}
+    )
+    client.command(
         "INSERT INTO feedback_log (feedback_id, event_id, app, timestamp) SELECT 'f', '0', 'shop', now()"
     )
     client.command(
@@ -97,6 +108,11 @@ def test_a_query_of_the_dashboard_returns_what_is_there(title: str, store: Clien
         assert result.column_names[0] == "time"
     if "${app" in QUERIES[title] and "GROUP BY" in query:
         assert not store.query(query.replace("'shop','bank'", "'elsewhere'")).result_rows
+
+
+@pytest.mark.parametrize("query", GROUPS)
+def test_a_query_about_groups_returns_what_is_there(query: str, store: Client) -> None:
+    assert store.query(query).result_rows
 
 
 def test_a_query_counts_a_replayed_event_once(store: Client) -> None:
