@@ -109,17 +109,17 @@ def quiet(kind: str, count: int, found: Subjects, rng: np.random.Generator) -> T
     return found.draw(names, which, rng)
 
 
-def change(name: str, found: Subjects, rng: np.random.Generator) -> Texts:
-    """Return texts about three subjects, and after `BEFORE` some or all of them about another."""
+def change(name: str, found: Subjects, rng: np.random.Generator, before: int = BEFORE) -> Texts:
+    """Return texts about three subjects, and after `before` some or all of them about another."""
     share, gradually = CHANGES[name]
     names = [str(each) for each in rng.permutation(found.names)[:4]]
-    at = np.arange(BEFORE + AFTER)
-    grown = np.clip((at - BEFORE) / gradually, 0, 1) if gradually else at >= BEFORE
+    at = np.arange(before + AFTER)
+    grown = np.clip((at - before) / gradually, 0, 1) if gradually else at >= before
     late = rng.random(len(at)) < share * grown
     return found.draw(names, np.where(late, 3, rng.integers(3, size=len(at))), rng)
 
 
-def measure(name: str, found: Subjects, seeds: int, events: int) -> Outcome:
+def measure(name: str, found: Subjects, seeds: int, events: int, before: int = BEFORE) -> Outcome:
     """Run one detector over all streams."""
     outcome = Outcome(runs=seeds)
     for number, kind in enumerate((*KINDS, CHAT)):
@@ -132,18 +132,17 @@ def measure(name: str, found: Subjects, seeds: int, events: int) -> Outcome:
             outcome.microseconds = (time.process_time() - begun) / len(texts) * 1e6
             outcome.size = detector.size()
     for kind in CHANGES:
-        delays = [
-            _delay(name, change(kind, found, np.random.default_rng((7, seed)))) for seed in range(seeds)
-        ]
+        streams = [change(kind, found, np.random.default_rng((7, seed)), before) for seed in range(seeds)]
+        delays = [_delay(name, stream, before) for stream in streams]
         outcome.delays[kind] = [delay for delay in delays if delay is not None]
     return outcome
 
 
-def _delay(name: str, texts: Texts) -> int | None:
+def _delay(name: str, texts: Texts, before: int) -> int | None:
     detector = DETECTORS[name]()
     for at, text in enumerate(texts):
-        if detector.update(text.tobytes(), at * (DAY_MS // PER_DAY)) and at >= BEFORE:
-            return at - BEFORE
+        if detector.update(text.tobytes(), at * (DAY_MS // PER_DAY)) and at >= before:
+            return at - before
     return None
 
 

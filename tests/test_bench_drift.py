@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
-from bench import report
+from bench import drift_subjects, report
 from bench.drift import PAGE, Found, arguments, markdown, measure_quiet, measure_shift
 from bench.drift_detectors import DETECTORS, SLOW, Hourly
 from bench.drift_streams import BEFORE, KINDS, METRICS, SCORES, quiet, shifts, synthetic_pools
+from bench.drift_subject_detectors import DETECTORS as SUBJECT_DETECTORS
+from bench.drift_subjects import Subjects, Texts
+from schemas.sketches import COMPONENTS, pack
 
 POOLS = synthetic_pools()
 WEIR = next(iter(DETECTORS))
@@ -48,6 +51,28 @@ def test_the_hourly_test_counts_an_hour_that_differs_once() -> None:
     alarms = [at for at, value in enumerate(values) if detector.update([value], at * 17_280)]
     assert len(alarms) == 1
     assert 6_000 < alarms[0] < 6_500
+
+
+def made_up_subjects() -> Subjects:
+    rng = np.random.default_rng(0)
+
+    def texts(mean: float, part: int, count: int) -> Texts:
+        points = 0.06 * rng.standard_normal((count, COMPONENTS))
+        points[:, part] += mean
+        return np.array([list(each) for each in pack(1, points)], np.uint8)
+
+    by_name = {f"subject {part}": texts(0.3, part, 200) for part in range(5)}
+    return Subjects(by_name, texts(0.0, 0, 600), list(range(600)))
+
+
+@pytest.mark.parametrize("name", SUBJECT_DETECTORS)
+def test_every_detector_of_subjects_is_measured_and_finds_another_one(name: str) -> None:
+    outcome = drift_subjects.measure(name, made_up_subjects(), 1, 600, 600)
+    assert set(outcome.alarms) == {*drift_subjects.KINDS, drift_subjects.CHAT}
+    assert 0 <= outcome.delays["all of them"][0] < 200
+    lines = drift_subjects.markdown({name: outcome})
+    assert any(line.startswith(f"| {name} | 1/1: ") for line in lines)
+    assert "\n".join(lines) in report.insert(PAGE.read_text(encoding="utf-8"), "\n".join(lines), "subjects")
 
 
 def test_a_cell_tells_detections_and_delays() -> None:
