@@ -24,6 +24,8 @@ WINDOW: Final = 512
 """Answers of a group in a window. A second window begins half way, so what is new is soon most of one."""
 LEAST: Final = 16
 """Answers on both sides before a gap is looked at."""
+ENDING: Final = 32
+"""Answers of a group by which it is judged whether a gap is over, anew until it is."""
 REPORT: Final = 64
 """Answers of a group from one report to the next."""
 LENGTHS: Final = 64
@@ -63,7 +65,7 @@ class Window(msgspec.Struct, array_like=True):
 
     def says_of(self, measure: int, standing: Standing) -> bool:
         """Whether it can say that a gap is over: it began after that was found, and holds enough."""
-        return self.since > standing.found and self.counts[2 * measure] >= REPORT
+        return self.since > standing.found and self.counts[2 * measure] >= ENDING
 
 
 class Group(msgspec.Struct, array_like=True):
@@ -194,6 +196,8 @@ class BiasTest:
             half = WINDOW // 2
             if group.answers and group.answers % half == 0:
                 group.windows[group.answers // half % 2] = Window(now)
+            elif any(group.standing) and group.answers % ENDING == 0:
+                group.windows = [min(group.windows, key=lambda window: window.since), Window(now)]
             group.answers += 1
         for measure, value in enumerate(values):
             if value is not None:
