@@ -14,8 +14,8 @@ from streams.decisions.scoring import owners
 from streams.decisions.text_storage import Keeper
 from streams.policy.file import PolicyError, parse
 from streams.policy.rules import CompiledPolicy
-from streams.store.client import Store
 from streams.store.chosen import Chosen
+from streams.store.client import Store
 from streams.store.scored import Detectors, Reader
 from tests.models import MODELS
 
