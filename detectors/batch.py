@@ -285,13 +285,12 @@ class Batch:
 
     def _judged(self) -> list[tuple[list[int], Verdicts]]:
         """Return the verdicts that are there, each with the rows that they are about."""
-        there = self.__dict__
         found: list[tuple[list[int], Verdicts]] = []
-        if "verdicts" in there:
+        if self.has("verdicts"):
             found.append((list(range(len(self))), self.verdicts))
-        if "hidden_verdicts" in there:
+        if self.has("hidden_verdicts"):
             found.append(([row for row, _ in self.hidden], self.hidden_verdicts))
-        if "passage_verdicts" in there:
+        if self.has("passage_verdicts"):
             found.append(([row for row, _, _ in self.passages], self.passage_verdicts))
         return found
 
