@@ -95,8 +95,7 @@ def keys(receiver: Receiver) -> Sequence[str]:
 def test_from_alerts_to_receivers_and_back_from_people(stage: Stage) -> None:
     with receiving() as receiver:
         notify = stage.notify(hook(receiver))
-        # What is no alert stops nobody.
-        stage.weir.send(topics.ALERTS, [(b"x", b"{"), (b"x", None)])
+        # What is no action stops nobody.
         stage.weir.send(topics.ALERT_ACTIONS, [(b"x", b"[]")])
         stage.publish(20)
         wait_until(lambda: told(receiver) == ["opened"], "it is told")
