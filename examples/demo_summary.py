@@ -38,7 +38,8 @@ QUERIES = {
             round(avg(drift.before), 2) AS before, round(avg(drift.after), 2) AS after
         FROM drift GROUP BY metric, kind, model ORDER BY found DESC, metric, kind, model LIMIT 8""",
     "Alerts, one for each cause": """
-        SELECT rule, app, state, reason, alerts, round(resolved_at - opened_at) AS seconds
+        SELECT rule, app, subject, state, reason, alerts,
+            if(state = 'resolved', toInt64(resolved_at - opened_at), NULL) AS seconds
         FROM alert_states ORDER BY opened_at LIMIT 12""",
     "Cost by model": """
         SELECT model, count() AS answers, round(sum(cost), 4) AS dollars,
@@ -86,7 +87,7 @@ def summarise(url: str, published: int) -> None:
 def _check(client: Client, published: int) -> None:
     deadline = time.monotonic() + PATIENCE_S
     rows, decisions = _counts(client)
-    while rows < published and time.monotonic() < deadline:
+    while (rows < published or _open(client)) and time.monotonic() < deadline:
         time.sleep(0.3)
         rows, decisions = _counts(client)
     if rows != published or decisions != published:
@@ -94,6 +95,12 @@ def _check(client: Client, published: int) -> None:
             f"{published:,} events were published, the store has {rows:,} rows, {decisions:,} decisions"
         )
     print(f"{rows:,} rows in the store, one per event. What they say, in SQL:")
+
+
+def _open(client: Client) -> int:
+    """Return how many alerts are open, as far as the store knows yet."""
+    [(count,)] = client.query("SELECT countIf(state != 'resolved') FROM alert_states").result_rows
+    return int(count)
 
 
 def _counts(client: Client) -> tuple[int, int]:

@@ -14,7 +14,11 @@ from schemas.events import Alert
 from tests.harness import PATIENCE_S, Role, Weir, wait_until
 from tests.streams.alerts.receivers import Receiver, receiving
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(3 * PATIENCE_S)]
+# What depends on the broker is in tests/chaos/test_notify.py, for each.
+pytestmark = [
+    pytest.mark.timeout(3 * PATIENCE_S),
+    pytest.mark.parametrize("kafka", ["embedded"], indirect=True),
+]
 
 
 def alerts(app: str, count: int, rule: str = "injection-block") -> list[tuple[bytes | None, bytes | None]]:
