@@ -20,6 +20,8 @@ PARTS: Final = 8
 """Parts of an alert that a text names."""
 ACTIVE_MS: Final = 24 * 3600 * 1000
 """How long Alertmanager takes an alert for active when it hears no more; it is told again long before."""
+LAST_MS: Final = 253_402_300_799_000
+"""The end of the year 9999."""
 _SLACK: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _MARKS: Final[Mapping[str, str]] = {"resolved": ":white_check_mark:", "acknowledged": ":eyes:"}
 
@@ -115,7 +117,7 @@ def email(change: AlertChange, target: Email) -> EmailMessage:
     message["From"], message["To"] = target.sender, ", ".join(target.to)
     domain = target.sender.rpartition("@")[2]
     message["Message-ID"] = f"<{_digest(change.change_id)}@{domain}>"
-    message["Date"] = dt.datetime.fromtimestamp(change.timestamp / 1000, dt.UTC)
+    message["Date"] = _time(change.timestamp)
     # Mails of one alert are one thread.
     message["References"] = f"<{_digest(change.alert_id)}@{domain}>"
     message.set_content("\n".join([headline(change), "", *lines(change)]) + "\n")
@@ -128,11 +130,16 @@ def _digest(name: str) -> str:
 
 def moment(timestamp_ms: int) -> str:
     """Return a time as a person reads it, UTC."""
-    return f"{dt.datetime.fromtimestamp(timestamp_ms / 1000, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{_time(timestamp_ms):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _rfc3339(timestamp_ms: int) -> str:
-    return dt.datetime.fromtimestamp(timestamp_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
+    return _time(timestamp_ms).isoformat(timespec="milliseconds")
+
+
+def _time(timestamp_ms: int) -> dt.datetime:
+    """Return a time that can be written: a clock may say anything."""
+    return dt.datetime.fromtimestamp(min(max(0, timestamp_ms), LAST_MS) / 1000, dt.UTC)
 
 
 def _place(*names: str) -> str:

@@ -97,6 +97,11 @@ def test_a_text_names_the_parts_and_how_it_ended() -> None:
     assert "last word: kim: fixed" in lines(told)
 
 
+@pytest.mark.parametrize("moment", [-(2**63), 2**63 - 1])
+def test_a_time_that_no_calendar_has_is_told_all_the_same(moment: int) -> None:
+    assert "since: " in "".join(lines(change(opened_at=moment)))
+
+
 # Mail
 
 
