@@ -10,7 +10,7 @@ import asyncio
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +31,8 @@ from tests.harness import Role, Weir
 CONNECTIONS: Final = 64
 """Of the run that finds out what the gate can do: so many requests wait at any time."""
 STREAMS: Final = 40
+OF_PEERS: Final = 200
+"""Requests, to weir and to a peer."""
 DEADLINE_MS: Final = 500
 """Of the requests of the run that asks too much."""
 
@@ -42,53 +44,60 @@ def asked(url: str, events: Sequence[Event], rate: float = 0.0, deadline_ms: flo
     return http_load.asked(url, bodies, rate=rate, connections=CONNECTIONS, headers=headers)
 
 
-def measure(weir: Weir, role: Role, url: str, rate: float, seconds: float) -> list[str]:
-    """Return the rows of the table."""
+def measure(weir: Weir, role: Role, url: str, rate: float, seconds: float) -> Iterator[str]:
+    """Yield the rows of the table."""
     assert role.process is not None
-    first = asked(url, make_events(1, "first"), rate=1)
-    rows = [_row("the first request", first)]
-    events = make_events(int(rate * seconds), "steady")
-    rows.append(_row(f"{rate:g}/s", asked(url, events, rate)))
+    yield _row("the first request", asked(url, make_events(1, "first"), rate=1))
+    yield _row(f"{rate:g}/s", asked(url, make_events(int(rate * seconds), "steady"), rate))
     most = asked(url, make_events(int(rate * 20), "most"))
     capacity = most.statuses["200"] / most.seconds
-    rows.append(_row(f"as fast as it goes, {CONNECTIONS} at once: {capacity:.0f}/s", most))
+    yield _row(f"as fast as it goes, {CONNECTIONS} at once: {capacity:.0f}/s", most)
     for part in range(3):
         with Memory({"gate": role.process.pid}) as memory:
             flood = make_events(int(2 * capacity * seconds / 6), f"flood-{part}")
             found = asked(url, flood, 2 * capacity, DEADLINE_MS)
         name = f"{2 * capacity:.0f}/s, deadline {DEADLINE_MS} ms, {memory.most['gate'] >> 20} MB"
         late = sum(wait > DEADLINE_MS for wait in found.from_sent_ms)
-        rows.append(_row(f"{name}, {late} over it", found))
+        yield _row(f"{name}, {late} over it", found)
     waits = asyncio.run(latencies(weir.settings, make_events(int(rate * seconds / 2), "kafka"), rate))
-    rows.append(_row(f"{rate:g}/s through Kafka", Answers(waits)))
-    return [*rows, *_streams(url.replace("check", "stream"))]
+    yield _row(f"{rate:g}/s through Kafka", Answers(waits))
+    yield from _streams(url.replace("check", "stream"))
+    yield from _one_by_one("weir, all detectors", url, codec.encode)
 
 
-def _streams(url: str) -> list[str]:
+def _streams(url: str) -> Iterator[str]:
     found = asyncio.run(gate_streams.measure(url, STREAMS))
     held = f"{STREAMS} streams, {found.held:.0f} bytes held in the median"
-    first = report.row(["first text of a stream", _three(found.first_ms), "", held])
-    return [first, report.row(["all text of streams", _three(found.every_ms), "", ""])]
+    yield report.row(["first text of a stream", _three(found.first_ms), "", held])
+    yield report.row(["all text of streams", _three(found.every_ms), "", ""])
 
 
-def peer(python: Path, rate: float, seconds: float) -> list[str]:
-    """Return the rows of another guard, with one scanner of its own."""
+def peer(python: Path) -> Iterator[str]:
+    """Yield the rows of another guard, with one scanner of its own."""
     port = free_port()
     command = [str(python), str(Path(__file__).with_name("peer.py")), str(port)]
-    events = make_events(int(rate * seconds), "peer")
-    bodies = [msgspec.json.encode({"prompt": event.text}) for event in events]
-    url = f"http://{HOST}:{port}/analyze/prompt"
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
-            if not process.stdout.readline():
-                raise SystemExit("the peer did not start")
-            steady = http_load.asked(url, bodies, rate=rate)
-            most = http_load.asked(url, bodies, connections=CONNECTIONS)
+            if process.stdout.readline():
+                url = f"http://{HOST}:{port}/analyze/prompt"
+                yield from _one_by_one("peer, secrets alone", url, _for_peer)
         finally:
             process.terminate()
-    name = f"the peer, as fast as it goes, {CONNECTIONS} at once: {most.statuses['200'] / most.seconds:.0f}/s"
-    return [_row(f"the peer, secrets alone, {rate:g}/s", steady), _row(name, most)]
+
+
+def _for_peer(event: Event) -> bytes:
+    return msgspec.json.encode({"prompt": event.text})
+
+
+def _one_by_one(name: str, url: str, body: Callable[[Event], bytes]) -> Iterator[str]:
+    """Yield what one caller waits for, and eight at once."""
+    for connections in (1, 8):
+        # Texts are the same each time; ids are not, or weir would know its answers.
+        bodies = [body(event) for event in make_events(OF_PEERS, f"{connections}")]
+        found = http_load.asked(url, bodies, connections=connections)
+        pace = found.statuses["200"] / found.seconds
+        yield _row(f"{name}, {connections} at once: {pace:.0f}/s", found)
 
 
 def _row(name: str, answers: Answers) -> str:
@@ -118,15 +127,17 @@ def main() -> None:
         try:
             weir.start()
             role.start()
-            rows = measure(weir, role, f"http://{listen}/v1/check", options.rate, options.seconds)
+            waits = "ms: p50 / p99 / longest"
+            head = report.header(["asked", f"answered, {waits}", f"refused, {waits}", "answers"])
+            print("\n".join(head), flush=True)
+            for row in measure(weir, role, f"http://{listen}/v1/check", options.rate, options.seconds):
+                print(row, flush=True)
+            for row in peer(options.peer) if options.peer else ():
+                print(row, flush=True)
         finally:
             role.stop()
             weir.stop()
             broker.stop()
-    if options.peer:
-        rows += peer(options.peer, options.rate, options.seconds / 4)
-    waits = "ms: p50 / p99 / longest"
-    print("\n".join([*report.header(["asked", f"answered, {waits}", f"refused, {waits}", "answers"]), *rows]))
     print("load average before, now:", *(f"{load:.1f}" for load in os.getloadavg()))
 
 
