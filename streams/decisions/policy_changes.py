@@ -24,6 +24,8 @@ class PolicyChanges:
         self._settings = settings
         self._take = take
         self._caught_up = asyncio.Event()
+        self._told = ""
+        """What was said last of a broker that is away: it is tried twice a second."""
 
     async def follow(self) -> None:
         """Read for ever; while the broker is away it is tried again, from the start."""
@@ -32,7 +34,10 @@ class PolicyChanges:
                 async with consuming(self._settings, topics.POLICY) as consumer:
                     await self._read(consumer)
             except (BrokerError, KafkaError) as error:
-                log.warning("changes of the policy are not known", problem=str(error) or type(error).__name__)
+                problem = str(error) or type(error).__name__
+                if problem != self._told:
+                    log.warning("changes of the policy are not known", problem=problem)
+                self._told = problem
             await asyncio.sleep(RETRY_S)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
@@ -41,6 +46,7 @@ class PolicyChanges:
             raise BrokerError(f"there is no topic {topics.POLICY}: create it with `weir topics`")
         while True:
             fetched = await consumer.getmany(timeout_ms=POLL_MS)
+            self._told = ""
             for records in fetched.values():
                 for record in records:
                     self._offer(record.value)

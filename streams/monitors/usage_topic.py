@@ -35,6 +35,8 @@ class UsageReader:
         self._asked = asked
         self._prefix = f"{settings.group_prefix}\0".encode()
         self._caught_up = asyncio.Event()
+        self._told = ""
+        """What was said last of a broker that is away: it is tried twice a second."""
 
     async def run(self) -> None:
         """Read for ever; while the broker is away what is known stays, as long as it is true."""
@@ -46,7 +48,10 @@ class UsageReader:
                     await self._follow(consumer)
             except (KafkaError, BrokerError, OSError) as error:
                 self._telemetry.degrade("usage", True, "llm.usage cannot be read: limits by usage come late")
-                log.warning("usage is read again", problem=str(error) or type(error).__name__)
+                problem = str(error) or type(error).__name__
+                if problem != self._told:
+                    log.warning("usage is read again", problem=problem)
+                self._told = problem
                 await asyncio.sleep(RETRY_S)
 
     async def ready(self) -> None:
@@ -66,6 +71,7 @@ class UsageReader:
         while True:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 await asyncio.to_thread(self._take, records)
+            self._told = ""
             self._telemetry.gauge(catalogue.USAGE_ENTITIES, len(self.view))
             if ends and all([await consumer.position(tp) >= end for tp, end in ends.items()]):
                 ends = {}

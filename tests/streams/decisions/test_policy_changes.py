@@ -1,0 +1,33 @@
+"""What follows the changes of the policy while the broker is away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from streams.decisions import policy_changes
+from streams.decisions.policy_changes import PolicyChanges
+from streams.kafka.clients import BrokerError
+from streams.settings import Settings
+
+
+async def test_a_broker_that_is_away_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = asyncio.Semaphore(0)
+
+    @asynccontextmanager
+    async def away(*_: object) -> AsyncIterator[None]:
+        tried.release()
+        raise BrokerError("no broker answers")
+        yield
+
+    monkeypatch.setattr(policy_changes, "consuming", away)
+    monkeypatch.setattr(policy_changes, "RETRY_S", 0)
+    with capture_logs() as logs:
+        following = asyncio.create_task(PolicyChanges(Settings(_env_file=None), lambda _: None).follow())
+        for _ in range(5):
+            await tried.acquire()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    assert [each["problem"] for each in logs] == ["no broker answers"]
