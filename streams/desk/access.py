@@ -5,12 +5,12 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import structlog
 from aiohttp import web
 
+from streams.desk.asked import Asked
 from streams.desk.settings import DeskSettings
 from streams.setting_types import LOOPBACK, name_in
 
@@ -103,13 +103,7 @@ def audit(what: str, who: str, **more: object) -> None:
     log.info("audit", what=what, who=who, **more)
 
 
-def audit_read(visitor: Visitor, row: Mapping[str, Any]) -> None:
-    """Log who sees an event whose text was kept as it came."""
-    if row["storage"] == "full":
-        audit("read", visitor.name, app=row["app"], event_id=row["event_id"])
-
-
-def audit_listed(visitor: Visitor, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Log who sees a list with such events."""
-    if whole := [row["event_id"] for row in rows if row["storage"] == "full"]:
-        audit("listed", visitor.name, events=whole)
+def audit_read(visitor: Visitor, asked: Asked) -> None:
+    """Log who sees texts that were kept as they came."""
+    if asked.whole:
+        audit("read", visitor.name, events=[*dict.fromkeys(asked.whole)])

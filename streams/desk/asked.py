@@ -25,6 +25,8 @@ class Asked:
 
     store: Store
     statements: list[str] = field(default_factory=list)
+    whole: list[str] = field(default_factory=list)
+    """Ids of events whose text was kept as it came, and is shown."""
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Found:
         """Return the rows of a query by column name."""
@@ -32,6 +34,7 @@ class Asked:
         answer = self.store.query(sql, parameters)
         found = Found(dict(zip(answer.columns, row, strict=True)) for row in answer.rows)
         found.number = len(self.statements)
+        self.whole += [row["event_id"] for row in found if row.get("storage") == "full" and row.get("text")]
         return found
 
     def row(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Row:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-ANSWER_S = 0.5
+ANSWER_S = 2.0
 
 
 class RoleHealth(NamedTuple):

@@ -15,7 +15,7 @@ from schemas.events import KINDS
 from streams.alerts import actions
 from streams.decisions.settings import DecisionSettings
 from streams.desk import acting, health, layout
-from streams.desk.access import Access, Visitor, audit, audit_listed, audit_read
+from streams.desk.access import Access, Visitor, audit, audit_read
 from streams.desk.asked import Asked
 from streams.desk.conditions import conditions, text_of
 from streams.desk.filters import Filter
@@ -122,12 +122,15 @@ class Desk:
             response.headers.update(HEADERS)
         return response
 
-    async def _ask(self, make: Callable[[Asked], str]) -> web.Response:
-        return page(await asyncio.to_thread(lambda: make(Asked(self._store))))
+    async def _ask(self, request: web.Request, make: Callable[[Asked], str]) -> web.Response:
+        asked = Asked(self._store)
+        text = await asyncio.to_thread(make, asked)
+        audit_read(request[VISITOR], asked)
+        return page(text)
 
     async def _overview(self, request: web.Request) -> web.Response:
         wanted, roles = Filter.of(request.query, frozenset()), await health.roles(self._roles)
-        return await self._ask(lambda asked: overview.overview(asked, wanted, roles))
+        return await self._ask(request, lambda asked: overview.overview(asked, wanted, roles))
 
     async def _lively(self, request: web.Request) -> web.StreamResponse:
         wanted = Filter.of(request.query, frozenset())
@@ -143,21 +146,18 @@ class Desk:
         def make(asked: Asked) -> str:
             known = questions.metrics(asked)
             wanted = Filter.of(request.query, known)
-            rows = questions.page(asked, wanted)
-            audit_listed(request[VISITOR], rows)
-            return events.listing(asked, wanted, known, rows)
+            return events.listing(asked, wanted, known)
 
-        return await self._ask(make)
+        return await self._ask(request, make)
 
     async def _event(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
             row = stored(asked, request.query.get("app", ""), request.query.get("id", ""))
-            audit_read(request[VISITOR], row)
             thanks = "Thank you: it is kept in some seconds." if "judged" in request.query else ""
             said = conditions(self._policy, row["policy_version"])
             return events.event(asked, row, questions.scores(asked), said, self._token(request), thanks)
 
-        return await self._ask(make)
+        return await self._ask(request, make)
 
     async def _review(self, request: web.Request) -> web.Response:
         asked, token, visitor = Asked(self._store), self._token(request), request[VISITOR]
@@ -168,11 +168,12 @@ class Desk:
         def make() -> str:
             if row is None:
                 return judging.review(asked, None, [], left, token)
-            audit_read(visitor, row)
             said = conditions(self._policy, row["policy_version"])
             return judging.review(asked, row, events.told(asked, row, said), left, token)
 
-        return page(await asyncio.to_thread(make))
+        text = await asyncio.to_thread(make)
+        audit_read(visitor, asked)
+        return page(text)
 
     async def _compare(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
@@ -182,7 +183,7 @@ class Desk:
             default = {"since": "7d"} | dict(query)
             return compare.compare(asked, Filter.of(default, frozenset()), chosen, questions.scores(asked))
 
-        return await self._ask(make)
+        return await self._ask(request, make)
 
     async def _drift(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
@@ -195,7 +196,7 @@ class Desk:
                 raise UserError("there is no such drift")
             return drift.one(asked, row, questions.metrics(asked))
 
-        return await self._ask(make)
+        return await self._ask(request, make)
 
     async def _usage(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
@@ -205,7 +206,7 @@ class Desk:
             wanted = Filter.of({"since": "7d"} | dict(request.query), known)
             return usage.usage(asked, wanted, by, order, known)
 
-        return await self._ask(make)
+        return await self._ask(request, make)
 
     async def _policies(self, request: web.Request) -> web.Response:
         roles = await health.roles(self._roles)
@@ -217,7 +218,7 @@ class Desk:
             now = policy.Draft.of(text_of(self._policy), questions.scores(asked))
             return policy.policy(asked, now, self._token(request), roles)
 
-        return await self._ask(make)
+        return await self._ask(request, make)
 
     async def _reviewed(self, request: web.Request) -> web.Response:
         await self._publish(request)
@@ -255,7 +256,7 @@ class Desk:
 
             return trial.tried(answer, token, text, kind)
 
-        return await self._ask(make)
+        return await self._ask(request, make)
 
     async def _backtested(self, request: web.Request) -> web.Response:
         form = await self._form(request)
@@ -276,7 +277,7 @@ class Desk:
 
             return trial.backtested(answer, found, form["token"], draft, since)
 
-        return await self._ask(make)
+        return await self._ask(request, make)
 
     async def _form(self, request: web.Request) -> Form:
         """Return what a form of ours says, of a reviewer."""

@@ -15,6 +15,7 @@ from tests.pages import hostile, traffic
 from tests.streams.desk.desks import OpenDesk
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENCE_MS = 90_000
 SIZES: dict[str, dict[str, Any]] = {
     "desk": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
@@ -103,6 +104,7 @@ class Tab:
 def tab(request: pytest.FixtureRequest, chromium: Any, served: Served) -> Iterator[Tab]:
     """A tab of a desk's screen, or of what the test is parametrized with."""
     context = chromium.new_context(**SIZES[getattr(request, "param", "desk")])
+    context.set_default_timeout(PATIENCE_MS)
     made = Tab(context.new_page(), served.desk.url)
     yield made
     context.close()

@@ -23,8 +23,9 @@ KNOWN: Final = (
 _FILTERS: Final = frozenset(("app", "model", "prompt_version", "user", "conversation_id", "tenant"))
 
 
-def listing(asked: Asked, wanted: Filter, metrics: Iterable[str], found: Found) -> str:
-    """Return a page of events: those that were found, without the one too many."""
+def listing(asked: Asked, wanted: Filter, metrics: Iterable[str]) -> str:
+    """Return a page of events."""
+    found = questions.page(asked, wanted)
     older = None
     if len(found) > questions.PAGE:
         before = f"{found[questions.PAGE - 1]['timestamp']:%Y-%m-%d %H:%M:%S.%f}"
