@@ -30,13 +30,15 @@ def faults(tab: Tab) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("tab", SIZES, indirect=True)
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_fits_and_has_no_serious_fault(tab: Tab, path: str) -> None:
     tab.open(path)
     assert tab.page.title().endswith(" · weir")
-    assert not tab.wider_than_the_screen
-    assert faults(tab) == []
+    for size in SIZES.values():
+        tab.page.set_viewport_size(size["viewport"])
+        tab.page.emulate_media(color_scheme=size["color_scheme"])
+        assert not tab.wider_than_the_screen, size
+        assert faults(tab) == [], size
 
 
 @pytest.mark.parametrize("tab", ["phone"], indirect=True)
