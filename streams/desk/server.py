@@ -281,7 +281,11 @@ class Desk:
 
     async def _form(self, request: web.Request) -> Form:
         """Return what a form of ours says, of a reviewer."""
-        form = {name: str(value) for name, value in (await request.post()).items()}
+        try:
+            form = {name: str(value) for name, value in (await request.post()).items()}
+            "".join(form.values()).encode()
+        except ValueError:
+            raise UserError("the form is not UTF-8") from None
         self._access.require(request[VISITOR], form.get("token", ""))
         return form
 

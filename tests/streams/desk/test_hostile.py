@@ -51,6 +51,15 @@ async def test_what_an_attacker_writes_is_shown_as_text(desk: OpenDesk, path: st
     assert not re.search("[\u0301\u0e47]{5}", page)
 
 
+@pytest.mark.parametrize("body", [b"token=%ff&text=%c3", b"token=\xff\xfe", b"a=1&" * 900, b"\0", b"=&=&;%"])
+async def test_a_form_that_is_none_is_refused(desk: OpenDesk, body: bytes) -> None:
+    for path in ("/review", "/judge", "/alert", "/policy/try", "/policy/backtest"):
+        for kind in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"):
+            async with desk.http.post(path, data=body, headers={"Content-Type": kind}) as response:
+                assert response.status in (400, 403), await response.text()
+    assert desk.producer.sent == []
+
+
 async def test_what_an_attacker_asks_for_is_shown_as_text_or_refused(desk: OpenDesk) -> None:
     for text in HOSTILE:
         given = {"app": text[:300], "user": text[:300], "rule": text[:300]}
