@@ -18,7 +18,7 @@ COLUMNS: Final = (
     "timestamp, app, event_id, kind, action, rules, rule_modes, model, user, conversation_id, "
     "substringUTF8(text, 1, 400) AS text, storage"
 )
-_MOST_COMPARED: Final = 8
+_MOST_COMPARED: Final = 4
 ALIKE: Final = 8
 """Similar events that are shown."""
 KEY: Final = "(app, toDate(timestamp), event_id)"

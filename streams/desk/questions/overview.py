@@ -13,13 +13,17 @@ MOST: Final = 30
 def totals(asked: Asked, wanted: Filter) -> Found:
     """Return the numbers of apps and models, the most used first, after those of all together."""
     where, given = wanted.where()
+    # One pass over the events; the quantiles of all are put together from those of the groups.
+    counts = ("events", "blocked", "escalated", "redacted", "flagged", "incomplete", "spent")
     return asked.rows(
-        "SELECT app, model, grouping(app) AS is_total, count() AS events, "
-        "countIf(action = 'block') AS blocked, countIf(action = 'escalate') AS escalated, "
-        "countIf(action = 'redact') AS redacted, countIf(action = 'flag') AS flagged, "
-        "countIf(notEmpty(failed) OR notEmpty(degraded)) AS incomplete, sum(cost) AS spent, "
-        "quantileTDigest(0.99)(decision_latency_ms) AS p99, quantileTDigest(0.5)(latency_ms) AS median "
-        f"FROM events WHERE {where} "
+        f"SELECT app, model, grouping(app) AS is_total, {', '.join(f'sum(g.{n}) AS {n}' for n in counts)}, "
+        "quantileTDigestMerge(0.99)(g.decisions) AS p99, quantileTDigestMerge(0.5)(g.answers) AS median FROM "
+        "(SELECT app, model, count() AS events, countIf(action = 'block') AS blocked, "
+        "countIf(action = 'escalate') AS escalated, countIf(action = 'redact') AS redacted, "
+        "countIf(action = 'flag') AS flagged, countIf(notEmpty(failed) OR notEmpty(degraded)) AS incomplete, "
+        "sum(cost) AS spent, quantileTDigestState(0.99)(decision_latency_ms) AS decisions, "
+        "quantileTDigestState(0.5)(latency_ms) AS answers "
+        f"FROM events WHERE {where} GROUP BY app, model) AS g "
         f"GROUP BY GROUPING SETS ((app, model), ()) ORDER BY is_total DESC, events DESC LIMIT {MOST + 1}",
         given,
     )
@@ -41,15 +45,20 @@ def rules(asked: Asked, wanted: Filter) -> Found:
     What was said of the rule counts, else what was said of the decision.
     """
     where, given = wanted.where()
+    # Few events are reviewed: they are found by their key, which may be looked at before rows are merged.
     return asked.rows(
-        "SELECT rule, mode, count() AS hits, countIf(said > 0) AS agreed, countIf(said < 0) AS wrong FROM ("
-        "SELECT rule, mode, if(has(f.about, rule), f.balance[indexOf(f.about, rule)], "
-        "f.balance[indexOf(f.about, '')]) AS said FROM "
-        f"(SELECT app, event_id, rules, rule_modes FROM events WHERE {where} AND notEmpty(rules)) AS e "
-        "LEFT JOIN (SELECT app, event_id, groupArray(metric) AS about, groupArray(votes) AS balance FROM "
+        "SELECT h.rule AS rule, h.mode AS mode, h.hits AS hits, r.agreed AS agreed, r.wrong AS wrong FROM "
+        f"(SELECT rule, mode, count() AS hits FROM events ARRAY JOIN rules AS rule, rule_modes AS mode "
+        f"WHERE {where} GROUP BY rule, mode ORDER BY hits DESC LIMIT 30) AS h LEFT JOIN "
+        "(SELECT rule, mode, countIf(said > 0) AS agreed, countIf(said < 0) AS wrong FROM "
+        "(SELECT rule, mode, if(has(f.about, rule), f.balance[indexOf(f.about, rule)], "
+        "f.balance[indexOf(f.about, '')]) AS said FROM (SELECT app, event_id, rules, rule_modes "
+        "FROM events_log FINAL PREWHERE (app, event_id) IN (SELECT app, event_id FROM feedback) "
+        f"WHERE {where}) AS e INNER JOIN "
+        "(SELECT app, event_id, groupArray(metric) AS about, groupArray(votes) AS balance FROM "
         "(SELECT app, event_id, metric, sum((judgement = 'correct') - (judgement = 'false_positive')) "
         "AS votes FROM feedback GROUP BY app, event_id, metric) GROUP BY app, event_id) AS f "
         "ON e.app = f.app AND e.event_id = f.event_id ARRAY JOIN rules AS rule, rule_modes AS mode) "
-        "GROUP BY rule, mode ORDER BY hits DESC LIMIT 30",
+        "GROUP BY rule, mode) AS r ON h.rule = r.rule AND h.mode = r.mode ORDER BY hits DESC",
         given,
     )
