@@ -85,12 +85,6 @@ class Claims:
                 return decision_id
         return None
 
-    def claimed(
-        self, loop: asyncio.AbstractEventLoop, waiting: Sequence[str], reviewer: str, *, skip: bool = False
-    ) -> str | None:
-        """Return what `claim` does, to a thread beside the loop that follows."""
-        return asyncio.run_coroutine_threadsafe(self.claim(waiting, reviewer, skip=skip), loop).result()
-
     async def done(self, decision_id: str, reviewer: str) -> None:
         """Have nobody shown an event that is judged."""
         await self._send(decision_id, reviewer, done=True)
