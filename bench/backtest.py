@@ -17,6 +17,11 @@ from streams.policy import DEFAULT_POLICY
 from streams.settings import Settings, load
 from streams.store.client import Store, make_store
 
+LIVE = "      - injection >= 0.9"
+DRAFT = """      - injection >= 0.8
+    thresholds:
+      game: {injection: 0.95}
+      tutor: {injection: 0.5}"""
 PART = 250_000
 """Rows of one insert."""
 
@@ -28,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     events = parser.parse_args(argv).events
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "draft.yaml"
-        draft.write_text(DEFAULT_POLICY.read_text("utf-8").replace("injection >= 0.9", "injection >= 0.8"))
+        draft.write_text(DEFAULT_POLICY.read_text("utf-8").replace(f"{LIVE}\n", f"{DRAFT}\n"))
         port = free_port()
         child = start_clickhouse(Path(folder) / "store", port)
         try:
