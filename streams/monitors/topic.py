@@ -296,3 +296,5 @@ class TopicTest:
         self._centroids = array(state.centroids, np.float32, self._centroids.shape)
         if (self._sums[:, 0] < 0).any() or self._sums[_MEAN, 0] < 1 or not self._whitening.diagonal().all():
             raise StateError("a reference of nothing")
+        # The arrays stand for them now.
+        state.sums = state.target = state.whitening = state.centroids = b""
