@@ -94,6 +94,19 @@ def payloads(text: str, depth: int = 1) -> Iterator[Payload]:
                 yield Payload(f"{how}+{inner.how}", start, end, inner.text)
 
 
+def values(text: str, depth: int = 2) -> Iterator[Payload]:
+    """Yield the payloads that decode to characters that can be shown, words or not, and those within them.
+
+    That may be a key or a number, of which nobody can tell by the letters that it is something to read.
+    """
+    for how, start, end, decoded in _candidates(text):
+        if len(decoded) >= _FEWEST_LETTERS and decoded.isprintable() and "\ufffd" not in decoded:
+            yield Payload(how, start, end, decoded)
+            if depth:
+                for inner in values(decoded, depth - 1):
+                    yield Payload(f"{how}+{inner.how}", start, end, inner.text)
+
+
 def is_readable(text: str) -> bool:
     """Return whether a decoded text is one: letters and spaces mostly, and hardly a control character."""
     letters = sum(map(str.isalpha, text))

@@ -81,9 +81,20 @@ def readings(text: str) -> list[Reading]:
     if signs & _CHARACTERS:
         found += map(_read, encodings.invisible_payloads(text))
     if not steps:
-        return _bounded(found + [_read(payload) for payload in _payloads(text, signs)])
-    later = _bounded(found + [_read(payload) for payload in _payloads(plain, _signs(plain))])
+        return bounded(found + [_read(payload) for payload in _payloads(text, signs)])
+    later = bounded(found + [_read(payload) for payload in _payloads(plain, _signs(plain))])
     return later[: len(found)] + [_located(reading, plain, text, steps) for reading in later[len(found) :]]
+
+
+def encoded(text: str) -> list[Reading]:
+    """Return what runs of a text are the encoding of, whatever it is: at most `MAX_READINGS`."""
+    text = text[:SCAN_LIMIT]
+    runs = text.encode("ascii", "replace").translate(_RUNS).decode("ascii")
+    if _LONG_RUN not in runs and not encodings.has_codes(text):
+        return []
+    return bounded(
+        [Reading(found.text, found.how, found.start, found.end) for found in encodings.values(text)]
+    )
 
 
 def _undo(text: str, signs: int) -> tuple[str, list[str]]:
@@ -139,7 +150,8 @@ def _located(reading: Reading, plain: str, text: str, steps: list[str]) -> Readi
     return replace(reading, start=start, end=start + reading.end - reading.start)
 
 
-def _bounded(found: list[Reading]) -> list[Reading]:
+def bounded(found: list[Reading]) -> list[Reading]:
+    """Return at most `MAX_READINGS`: those beyond share the last one, so that none is left out."""
     if len(found) <= MAX_READINGS:
         return found
     kept, rest = found[: MAX_READINGS - 1], found[MAX_READINGS - 1 :]

@@ -91,6 +91,8 @@ def _plain_table() -> dict[int, str]:
         match unicodedata.category(chr(code)):
             case "Nd":
                 table[code] = str(unicodedata.digit(chr(code)))
+            case "No" if (digit := unicodedata.digit(chr(code), None)) is not None:
+                table[code] = str(digit)  # raised, lowered and circled ones
             case "Zs":
                 table[code] = " "
             case "Pd":

@@ -39,6 +39,14 @@ _PRODUCT = re.compile(
 _PINNED = re.compile(
     r"@sha256|-(?:rc|alpha|beta|dev|SNAPSHOT|RELEASE|[0-9]+\.)|\.(?:Final|RELEASE|[a-z]{2,4}\b)"
 )
+# What speaks of releases, or is the sign of a reference, near four small numbers.
+_RELEASED = re.compile(
+    r"(?<![A-Za-z])(?:fix(?:ed|es)?|updat(?:e|es|ed|ing)|upgrad(?:e|es|ed|ing)|bump(?:s|ed)?|backport(?:s|ed)?|downgrad(?:e|ed)"
+    r"|releas(?:e|es|ed)|notes|changelog|patch(?:es|ed)?|deprecated|introduced|regression|since)(?![A-Za-z])|[`_]",
+    re.IGNORECASE,
+)
+_ROW_BEFORE = re.compile(r"[0-9][\s,]\Z")
+_ROW_AFTER = re.compile(r"[\s,]-?[0-9.]")
 _HEADING = re.compile(r"\s[A-ZÀ-Þ]")
 
 
@@ -80,8 +88,11 @@ def _is_number(text: str, start: int, end: int) -> bool:
     """Say whether four numbers with dots are a version, or a place in a document."""
     if _NUMBERED.search(text, max(0, start - 64), start) or _PRODUCT.search(text, max(0, start - 3), start):
         return not text.startswith("://", max(0, start - 3))
-    if _PINNED.match(text, end):
+    if _PINNED.match(text, end) or (
+        _ROW_BEFORE.search(text, max(0, start - 3), start) and _ROW_AFTER.match(text, end)
+    ):
         return True
     small = all(int(part) < 40 for part in text[start:end].split("."))
     begins_line = not text[max(0, start - 80) : start].rpartition("\n")[2].strip(" \t#*")
-    return small and begins_line and bool(_HEADING.match(text, end))
+    released = _RELEASED.search(text, max(0, start - 48), start) or _RELEASED.search(text, end, end + 16)
+    return small and bool(released or (begins_line and _HEADING.match(text, end)))

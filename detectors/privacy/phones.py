@@ -25,7 +25,9 @@ _NUMBER = re.compile(
 )
 _EXTENSION = re.compile(r" ?(?:x|ext\.?) ?[0-9]{1,5}\Z")
 _LOCAL = re.compile(
-    r"(?:1[ .-])?\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(?0\d{2,4}\)?[ -]\d{3,4}[ -]?\d{3,6}", re.ASCII
+    r"(?!(?:1[ .-])?\d{3}(?:\.\d{3}-|-\d{3}\.))"  # 252.227-7013 is a clause
+    r"(?:1[ .-])?\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(?0\d{2,4}\)?[ -]\d{3,4}[ -]?\d{3,6}",
+    re.ASCII,
 )
 _STRICT = re.compile(r"(?:1[.-])?\d{3}[.-]\d{3}[.-]\d{4}|\+\d.*", re.ASCII)
 # As people write them down, by country; digits alone, or in groups like these, are no size or amount.
@@ -75,7 +77,20 @@ _UUID_PART = re.compile(r"-[0-9A-Fa-f]{4}-")
 
 def phones(text: str) -> Iterator[Span]:
     """Yield the spans of phone numbers, with their extension."""
-    return verified((match.span() for match in _NUMBER.finditer(text)), partial(_is_phone, text))
+    numbers = (match.span() for match in _NUMBER.finditer(text))
+    return verified((span for span in numbers if _may_be_phone(text, *span)), partial(_is_phone, text))
+
+
+def _may_be_phone(text: str, start: int, end: int) -> bool:
+    """Say at little cost whether a number is worth a closer look: a long table holds hardly any."""
+    before, candidate = text[max(0, start - _REACH) : start], text[start:end]
+    if before[-1:].isascii() and before[-1:].isalpha():
+        return _STRICT.fullmatch(candidate) is not None
+    return (
+        candidate.startswith(("+", "(+", "00"))
+        or _LOCAL.fullmatch(candidate) is not None
+        or _WORD.search(before) is not None
+    )
 
 
 def _is_phone(text: str, span: Span) -> bool:

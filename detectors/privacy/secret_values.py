@@ -14,6 +14,7 @@ _STOP: Final = (
 _PLACEHOLDER = re.compile(
     r"(?:(?:\$\{\{?[^}]{0,128}\}?\}?|\{\{?[^}]{0,128}\}?\}?|%[A-Za-z_]\w{0,64}%|\$__\w{1,16}\{[^}]{0,128}\}|\$\([^)]{0,128}\)?)[:@/.,_-]?)+"
     r"|(?-i:\$_?(?:[A-Z][A-Z0-9_]*|[a-z_]+[0-9]{0,2}(?:[A-Z][a-z]{2,})*[0-9]{0,2}))(?:\[[^\]]*\]?|->.*|\\n)?"
+    r"|(?:%(?:\(\w{1,64}\))?[sdr][:@/.,_-]?)+"  # of a format
     r"|(?:your|my|some|the)(?:[_ -][A-Za-z]+)+|<[^>]*>?|\[[^\]]*\]?|`[^`]*`?"
     rf"|[*•●.x_X-]+\d{{0,3}}|(?:{_STOP})(?:[\W_]*(?:{_STOP}))*(?:[_-]\d{{1,4}})?",
     re.IGNORECASE,
@@ -25,8 +26,8 @@ _REFERENCE = re.compile(
     r"|(?-i:[A-Za-z0-9/+]*EXAMPLE(?:KEY|TOKEN)?)|!(?:Ref|Sub|GetAtt|Join|secret|env|ENV|env_var|include|file|vault)"
 )
 _CODE = re.compile(
-    r"[A-Za-z_]\w*\([^()]*\)?|process\.env\b[\w.\[\]\"']*|os\.environ\b[\w.\[\]\"'()]*|getenv\b.*"
-    r"|https?://.*|[~.]?/[\w.~/-]*|[A-Z][a-z]+\[.*|[A-Za-z_]\w*\[[\w\"'.\[\]-]*"
+    r"\(*[A-Za-z_][\w.]*\((?:[^()]|\([^()]*\)?)*\)*|\(+[A-Za-z_]\w*(?:\.\w+)+|process\.env\b[\w.\[\]\"']*|os\.environ\b[\w.\[\]\"'()]*|getenv\b.*"
+    r"|https?://.*|[~.]?/[\w.~/-]*|[A-Z][a-z]+\[.*|[A-Za-z_]\w*\[[\w\"'.\[\]()-]*"
 )
 _ATTRIBUTE = re.compile(r"(?:[A-Za-z_]\w*(?:\.|->|::))+[A-Za-z_]\w*(?:\(.*|\[.*)?")
 _VERSION = re.compile(
@@ -39,6 +40,7 @@ _IDENTIFIER = re.compile(r"[a-z]+(?:[_-][a-z0-9]+)+|[A-Za-z]+(?:_[A-Za-z0-9]+)+|
 _WORDS = re.compile(r"[^\W\d_]?[a-z\u00df-\uffff. _-]+(?:[A-Z][a-z]+)*[A-Z]{0,3}|[A-Z._ -]+")
 # Letters, digits and a sign that no word has.
 _MIXED = re.compile(r"(?!\S*(?:://|\]\()|\w+==?)(?=\S*[A-Za-z])(?=\S*[0-9])(?=\S*[!@#$%^&*?+=])\S{8,}\Z")
+_PATH = re.compile(r"[~.]?(?:/[\w.~-]+){2,}/?|[A-Za-z]:(?:\\{1,2}[\w.~ -]+){2,}")
 _RULE = re.compile(r"[a-z_]+:\S+|\^.*\$|.*\(\?[=!:].*")  # min:12, a regular expression
 _JOINED = re.compile(r"\s*\+\s")  # what follows a string to which another is added
 _CASES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -82,7 +84,9 @@ def is_password(value: str, *, quoted: bool, connection: bool) -> bool:
     People choose short ones, digits alone, words alone: those only where nothing else can be meant, as in
     a connection string.
     """
-    if (not quoted and is_code(value)) or _RULE.fullmatch(value) or _JOINED.match(value):
+    if not quoted and is_code(value):
+        return False
+    if _RULE.fullmatch(value) or _JOINED.match(value) or _PATH.fullmatch(value):
         return False
     if len(value) < (4 if quoted else 6) or _entropy(value) < 1.5:
         return False

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from detectors.deobfuscation.characters import ALIKE, INVISIBLE, MARKS, STYLES, TAGS, members
-from detectors.deobfuscation.readings import Reading, readings
+from detectors.deobfuscation.readings import Reading, encoded, readings
 from detectors.privacy.findings import Finding, ascii_twins, merge
 
 _PASSES: Final = 3
@@ -75,7 +75,8 @@ class Views(NamedTuple):
 def views(text: str, others: Sequence[Reading] | None = None) -> Views:
     """Return the ways to read a text; `others` are its readings, where they are known."""
     head = ascii_twins(text)
-    return Views(head, decoded(head), readings(text) if others is None else others)
+    known = readings(text) if others is None else others
+    return Views(head, decoded(head), (*known, *encoded(text)))
 
 
 def found_in(find: Find, ways: Views) -> list[Finding]:

@@ -3,12 +3,25 @@
 import random
 import string
 import uuid
+from collections.abc import Callable
 
 import pytest
 
 from detectors.privacy.finders import find_all
 
 ORDINARY = [
+    "password = bytes(memoryview(password))",
+    'user_pass = (self.username + ":" + self.password).encode()',
+    "authorization = authorization[1].encode('ascii')",
+    "user_pass = '%s:%s' % (unquote(user), unquote(password))",
+    "PWD: '/Users/maciej',",
+    "pass_nyquist = (xp_size(cutoff) % 2 == 0) == pass_zero",
+    "(sections `3.1.3.6`_, `3.2.2.10`_, `3.3.2.11`_)",
+    "0 0111 18c0 1.52-.87 2.83-2.12 3.51.98.32 2.03.5 3.11.5",
+    "Git 1.7.12.4 Release Notes",
+    "update zlib to 1.2.13.1-motley-fef5869",
+    "rewrite in C broke it. This was fixed in 1.5.4.1.",
+    "as defined in Clause 252.227-7013 (c) (1) of DFARs",
     "mac 00:00:00:00:00:00 and FF:FF:FF:FF:FF:FF",
     "00-00-00-00-00-00",
     "at 12:30:45:10:20:30 it began",
@@ -272,3 +285,19 @@ def test_a_generated_corpus_has_at_most_one_finding_in_100_kb() -> None:
         found += [f"{each.kind} {text[max(0, each.start - 30) : each.end]}" for each in find_all(text)]
         size += len(text)
     assert len(found) <= size / 100_000, found
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda chance: f"{chance.uniform(-1, 1):.8f}",
+        lambda chance: str(chance.uniform(-1, 1)),
+        lambda chance: str(chance.randrange(10**9, 10**10)),
+        lambda chance: str(1_700_000_000_000 + chance.randrange(10**9)),
+        lambda chance: "v" + ".".join(str(chance.randrange(30)) for _ in range(4)),
+    ],
+)
+def test_a_long_table_of_numbers_holds_nothing(make: Callable[[random.Random], str]) -> None:
+    """Beyond some hundred candidates none is verified: what cannot be one must not be a candidate."""
+    chance = random.Random(4)
+    assert find_all(", ".join(make(chance) for _ in range(1_200))) == []

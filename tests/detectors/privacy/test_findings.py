@@ -46,7 +46,7 @@ def test_plain_text_keeps_every_position(text: str) -> None:
     for before, after in zip(text, result, strict=True):
         assert (
             before == after
-            or unicodedata.category(before) in {"Nd", "Zs", "Pd"}
+            or unicodedata.category(before) in {"Nd", "No", "Zs", "Pd"}
             or "\uff00" < before < "\uff5f"
         )
 

@@ -86,3 +86,27 @@ def test_what_a_library_encodes_is_read(value: str, how: str) -> None:
     shown = f"«{value}»"
     encoded = {"html": html.escape(shown), "json": json.dumps(shown), "url": urllib.parse.quote(shown)}
     assert find_personal_data(f"x {encoded[how]} y")
+
+
+ENCODERS: tuple[Callable[[bytes], str], ...] = (
+    lambda data: base64.b64encode(data).decode(),
+    lambda data: base64.urlsafe_b64encode(data).decode().rstrip("="),
+    lambda data: base64.b64encode(base64.b64encode(data)).decode(),
+    lambda data: base64.b32encode(data).decode(),
+    lambda data: data.hex(),
+    lambda data: data.hex(" "),
+    lambda data: " ".join(f"{byte:08b}" for byte in data),
+    lambda data: " ".join(map(str, data)),
+)
+
+
+@pytest.mark.parametrize("encode", ENCODERS)
+@pytest.mark.parametrize(
+    "value", ["jane.roe@shop-mail.org", "AKIAQ2W3E4R5T6Y7U8I9", "4111 1111 1111 1111", "password: Qr7xdke39Z"]
+)
+def test_an_encoding_hides_no_value_that_is_no_text(encode: Callable[[bytes], str], value: str) -> None:
+    (kind,) = [found.kind for found in find_all(value)]
+    payload = encode(value.encode())
+    text = f"Please note {payload} and thanks"
+    (found,) = find_all(text)
+    assert (found.kind, text[found.start : found.end].strip("= ")) == (kind, payload.strip("= "))
