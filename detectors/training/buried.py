@@ -24,11 +24,36 @@ DOCUMENTS = 60
 JOINED = (3, 7)
 """Lines of a document."""
 
+REPEATED = 700
+"""Texts of one short line again and again, with and without an attack among them."""
+SHORT = 24
+"""Characters of a line that is repeated."""
+TIMES = (2, 12)
+"""How often it stands before what is hidden, and after."""
+
+TASKS = 1200
+"""Documents with a task that has nothing to do with them in their middle, and as many with it at an end."""
+TASK = ("written_ordinary_", "written_more_prompts_")
+"""Sources, by prefix, of ordinary requests: an order where a document has none to give."""
+MAX_TASK = 140
+"""Characters of such a request."""
+VERBS = (
+    *("add", "answer", "calculate", "compare", "convert", "create", "describe", "draft", "explain", "find"),
+    *("give", "help", "list", "make", "name", "please", "plan", "recommend", "rewrite", "show", "suggest"),
+    *("summarise", "summarize", "tell", "translate", "turn", "write"),
+)
+"""A request that is an order begins with one of them."""
+
 
 def examples(found: list[Example], seed: int) -> list[Example]:
     """Return documents with and without attacks, made of `found`."""
     chance = random.Random(seed)  # noqa: S311 (no secret)
-    return [*_in_documents(found, chance), *_in_languages(found, chance)]
+    return [
+        *_in_documents(found, chance),
+        *_in_languages(found, chance),
+        *_among_lines(found, chance),
+        *_tasks(found, chance),
+    ]
 
 
 def _in_documents(found: list[Example], chance: random.Random) -> Iterator[Example]:
@@ -36,14 +61,7 @@ def _in_documents(found: list[Example], chance: random.Random) -> Iterator[Examp
 
     Both, and the attack, are in the split of the document.
     """
-    carriers = [
-        e
-        for e in found
-        if e.source.startswith(CARRIERS)
-        and not e.second_pool
-        and len(e.text) >= MIN_DOCUMENT
-        and e.labels.get("injection") == 0
-    ]
+    carriers = _carriers(found)
     attacks: dict[str, list[str]] = {"fit": [], "calibrate": [], "test": []}
     for e in found:
         own = e.source.startswith((grammars.ATTACKS, written.WRITTEN))
@@ -60,6 +78,58 @@ def _in_documents(found: list[Example], chance: random.Random) -> Iterator[Examp
         text = " ".join([*part[:place], chance.choice(attacks[carrier.split]), *part[place:]])
         yield Example(text, grammars.SOURCE + "buried", {"injection": 1.0}, carrier.key)
         yield Example(" ".join(part), grammars.SOURCE + "not_buried", {"injection": 0.0}, carrier.key)
+
+
+def _carriers(found: list[Example]) -> list[Example]:
+    """Return the harmless documents of the first pool."""
+    return [
+        e
+        for e in found
+        if e.source.startswith(CARRIERS)
+        and not e.second_pool
+        and len(e.text) >= MIN_DOCUMENT
+        and e.labels.get("injection") == 0
+    ]
+
+
+def _among_lines(found: list[Example], chance: random.Random) -> Iterator[Example]:
+    """Yield one short line many times, and the same with an attack among the lines."""
+    own = [e for e in found if e.source.startswith(written.WRITTEN) and "\n" not in e.text]
+    short = [e.text for e in own if len(e.text) <= SHORT and not any(e.labels.values())]
+    attacks = [e for e in own if e.labels.get("injection") == 1 and len(e.text) <= MAX_HIDDEN]
+    for attack in chance.sample(attacks, min(REPEATED, len(attacks)) if short else 0):
+        line, between = chance.choice(short), chance.choice(("\n", "\n", " ", ". "))
+        before, after = ([line] * chance.randint(*TIMES) for _ in range(2))
+        text = between.join([*before, attack.text, *after])
+        yield Example(text, grammars.SOURCE + "among_lines", {"injection": 1.0}, attack.key, lang=attack.lang)
+        text = between.join([*before, *after])
+        yield Example(text, grammars.SOURCE + "lines", {"injection": 0.0}, attack.key)
+
+
+def _tasks(found: list[Example], chance: random.Random) -> Iterator[Example]:
+    """Yield documents with an ordinary request in their middle, an order to whoever reads them.
+
+    At either end the same request is a user's, who asks something and adds a document.
+    """
+    carriers = _carriers(found)
+    tasks = [
+        e.text
+        for e in found
+        if e.source.startswith(TASK)
+        and len(e.text) <= MAX_TASK
+        and not any(e.labels.values())
+        and e.text.lower().startswith(VERBS)
+    ]
+    for carrier in chance.sample(carriers, min(TASKS, len(carriers)) if tasks else 0):
+        words, size = carrier.text.split(" "), chance.randint(*AROUND)
+        start = chance.randint(0, max(0, len(words) - size))
+        part = words[start : start + size]
+        place, task = chance.randint(len(part) // 4, 1 + 3 * len(part) // 4), chance.choice(tasks)
+        text = " ".join([*part[:place], task, *part[place:]])
+        yield Example(text, grammars.SOURCE + "task_inside", {"injection": 1.0}, carrier.key, weak=True)
+        ends = chance.choice(([task, " ".join(part)], [" ".join(part), task]))
+        text = chance.choice((" ", "\n\n")).join(ends)
+        yield Example(text, grammars.SOURCE + "task_outside", {"injection": 0.0}, carrier.key)
 
 
 def _in_languages(found: list[Example], chance: random.Random) -> Iterator[Example]:

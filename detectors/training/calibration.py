@@ -21,6 +21,14 @@ LOG_ODDS_OF_BLOCKED = float(np.log(9.0))
 """Of a probability of 0.9."""
 STEEPEST = 1.5
 """Slope at most: two quantiles that lie close together say little."""
+PASSED = 0.3
+"""Share of ordinary texts that the screen's gate sends to the encoder."""
+SUSPECTED = 0.015
+"""Share of them that each head of the screen sends there, too."""
+UNREAD = -4.0
+"""Log-odds, at most, of a text that the screen finds plainly ordinary."""
+SURELY_ENGLISH = 1.5
+"""Log-odds from which on a text counts as English: short texts of other languages look like it."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -36,6 +44,22 @@ def calibrate(found: LeftOut, log_odds: Floats) -> Floats:
             blocked.append(np.quantile(kept, 1 - BLOCKED, axis=0))
     low, high = np.max(flagged, axis=0), np.max(blocked, axis=0)
     return np.array([line(*pair) for pair in zip(low, high, strict=True)], dtype=np.float32).T
+
+
+def screen(found: LeftOut) -> Floats:
+    """Return slope and shift of each output of the screen, shape (2, outputs): heads, gate, English.
+
+    From `UNREAD` on a head sends a text to the encoder, from 0 on the gate does.
+    """
+    plain = ordinary(found.examples) & (found.rotation >= 0)
+    levels = np.full(found.screened.shape[1] - 1, UNREAD)
+    shares = np.full(len(levels), 1 - SUSPECTED)
+    levels[-1], shares[-1] = 0.0, 1 - PASSED
+    usual = [
+        np.quantile(column, share) for column, share in zip(found.screened[plain].T, shares, strict=False)
+    ]
+    shift = np.append(levels - usual, -SURELY_ENGLISH)
+    return np.stack([np.ones(len(shift)), shift]).astype(np.float32)
 
 
 def line(flagged: float, blocked: float) -> tuple[float, float]:

@@ -6,7 +6,7 @@ OWN_WORLD = tuple(
     f"written_{name}"
     for name in (
         *("world_", "voices_", "implicit_", "english_implicit_", "declines_", "heated_", "long_world_"),
-        *("news_", "prompts_world_", "short_world_", "everyday_traps_"),
+        *("news_", "prompts_world_", "short_world_", "everyday_traps_", "english_orders_"),
     )
 )
 """Our own texts that say the same in many languages, by few hands."""

@@ -1,15 +1,15 @@
 """The heads of the first two tiers: fitted by rotation, calibrated on what was left out, fitted on all."""
 
+import hashlib
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from detectors.models.cascade import MAX_WINDOWS
 from detectors.models.network import Network
-from detectors.models.pieces import Pieces
-from detectors.models.sentence_encoder import SentenceEncoder
 from detectors.training import calibration, network, rotations, sample, stack, vectors
 from detectors.training.corpus import Example
 from detectors.training.datasets import HEADS
@@ -18,13 +18,10 @@ from detectors.training.files import write_arrays, write_json
 
 log = logging.getLogger(__name__)
 
-SCREEN = network.Plan(hidden=64, dropout=0.1)
-JUDGE = network.Plan()
+SCREEN = network.Plan(hidden=64, epochs=2, dropout=0.1, whole=False)
+JUDGE = network.Plan(whole=False)
 OUTPUTS = ("gate", "english")
 """What the screen says beside the heads: could it be anything, and is it English."""
-
-SURELY_ENGLISH = 1.5
-"""Log-odds from which on a text counts as English: short texts of other languages look like it."""
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -42,43 +39,123 @@ def train(examples: list[Example], out: Path, seed: int, kept: Path) -> None:
     """
     chosen = sample.sample(examples)
     log.info("%d examples of %d", len(chosen), len(examples))
-    read = vectors.read(
-        [example.text for example in chosen],
-        SentenceEncoder.load(out),
-        Pieces.load(out / "pieces.json"),
-        kept,
-    )
-    labels = label_matrix(chosen)
-    sources = np.array([example.source for example in chosen])
-    weak = np.array([example.weak for example in chosen])
-    plan = replace(JUDGE, seed=seed)
+    read = vectors.read([example.text for example in chosen], out, kept)
+    labelled = Labelled.of(chosen, read)
 
-    def fit(rows: Mask) -> Network:
-        weights = sample.weigh(labels, sources, weak, rows)
-        return network.fit(read.encoder, read, labels, weights, plan, HEADS)
+    def without(rows: Mask) -> rotations.Judge:
+        log_odds, screened = _kept(labelled, rows, seed, kept)
+        return lambda texts: (log_odds[texts], screened[texts])
 
-    def judge_without(rows: Mask) -> rotations.Judge:
-        found = fit(rows)
-        return lambda texts: network.scores(found, read.encoder, read, texts)
+    left_out = rotations.rotate(chosen, labelled.labels, without)
+    np.savez(kept / "left_out.npz", log_odds=left_out.log_odds, screened=left_out.screened)
+    tiers = fit(labelled, np.array([not example.held_out for example in chosen]), seed)
+    judged = calibration.calibrate(left_out, left_out.log_odds)
+    screen = calibration.screen(left_out)
+    write(out / "judge.npz", scaled(tiers.judge, judged))
+    write(out / "screen.npz", scaled(tiers.screen, screen))
+    log_odds = left_out.log_odds * judged[0] + judged[1]
+    joined = stack.join(left_out, log_odds, left_out.screened * screen[0] + screen[1], out)
+    found = rotations.summary(left_out, {"encoder": log_odds, "cascade": joined}, seed)
+    write_json(out / "rotations.json", found)
 
-    left_out = rotations.rotate(chosen, labels, judge_without)
-    np.savez(kept / "left_out.npz", log_odds=left_out.log_odds)
-    scale = calibration.calibrate(left_out, left_out.log_odds)
-    log_odds = left_out.log_odds * scale[0] + scale[1]
-    seen = np.array([not example.held_out for example in chosen])
-    write(out / "judge.npz", scaled(fit(seen), scale))
-    names = (*HEADS, *OUTPUTS)
-    targets = np.column_stack([labels, _gate(chosen, labels), _english(chosen)])
-    weights = sample.weigh(targets, sources, weak, seen)
-    plain = network.fit(read.screen, read, targets, weights, replace(SCREEN, seed=seed), names)
-    unscaled = np.array([[1.0, 1.0], [0.0, -SURELY_ENGLISH]], dtype=np.float32)
-    screen = scaled(plain, np.concatenate([scale, unscaled], axis=1))
-    write(out / "screen.npz", screen)
-    screened = network.scores(screen, read.screen, read, np.arange(len(chosen)))
-    joined = stack.join(left_out, log_odds, screened, names, out)
-    write_json(
-        out / "rotations.json", rotations.summary(left_out, {"encoder": log_odds, "cascade": joined}, seed)
-    )
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """N examples with what is known of each."""
+
+    read: vectors.Vectors
+    labels: Floats
+    """Shape (N, heads), NaN where unknown."""
+    targets: Floats
+    """Shape (N, outputs of the screen), the heads first."""
+    sources: npt.NDArray[np.str_]
+    weak: Mask
+    plain: Mask
+    """What is ordinary text."""
+    digest: bytes
+    """Of the texts."""
+
+    @classmethod
+    def of(cls, examples: list[Example], read: vectors.Vectors) -> "Labelled":
+        """Return the examples with their labels."""
+        labels = label_matrix(examples)
+        return cls(
+            read,
+            labels,
+            np.column_stack([labels, _gate(examples, labels), _english(examples)]),
+            np.array([example.source for example in examples]),
+            np.array([example.weak for example in examples]),
+            rotations.ordinary(examples),
+            hashlib.sha256(
+                "\0".join(example.text for example in examples).encode("utf-8", "surrogatepass")
+            ).digest(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """A screen, a judge, and the windows that the screen leaves to the judge."""
+
+    screen: Network
+    judge: Network
+    read: vectors.Vectors
+    """All windows."""
+    near: vectors.Vectors
+    """Those that the judge reads."""
+
+    def log_odds(self, texts: vectors.Ints) -> Floats:
+        """Return what the judge says of some texts, shape (texts, heads)."""
+        return network.scores(self.judge, self.near.encoder, self.near, texts)
+
+    def screened(self, texts: vectors.Ints) -> Floats:
+        """Return what the screen says of some texts, shape (texts, outputs)."""
+        return network.scores(self.screen, self.read.screen, self.read, texts, whole=False)
+
+
+def fit(known: Labelled, rows: Mask, seed: int) -> Tiers:
+    """Return the tiers that have seen `rows` only.
+
+    As when it runs, the judge reads the windows that the screen suspects most, and the highest counts.
+    """
+    read = known.read
+    weights = sample.weigh(known.targets, known.sources, known.weak, rows)
+    plan = replace(SCREEN, seed=seed)
+    screen = network.fit(read.screen, read, known.targets, weights, plan, (*HEADS, *OUTPUTS))
+    near = read.nearest(_suspicion(screen, read, rows & known.plain), MAX_WINDOWS)
+    weights = sample.weigh(known.labels, known.sources, known.weak, rows)
+    judge = network.fit(near.encoder, near, known.labels, weights, replace(JUDGE, seed=seed), HEADS)
+    return Tiers(screen, judge, read, near)
+
+
+def _kept(known: Labelled, rows: Mask, seed: int, kept: Path) -> tuple[Floats, Floats]:
+    """Return what tiers that saw `rows` only say of the other texts, zeros for `rows`: shapes (N, outputs).
+
+    A training that was stopped goes on from what lies in the folder `kept`.
+    """
+    digest = hashlib.sha256(f"{SCREEN} {JUDGE} {seed} {MAX_WINDOWS} {sample.POWER} {sample.WEAK}".encode())
+    digest.update(known.digest)
+    for array in (known.targets, known.sources, known.weak, known.read.counts, rows):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    path = kept / f"rotation-{digest.hexdigest()[:16]}.npz"
+    if not path.exists():
+        tiers = fit(known, rows, seed)
+        others = np.flatnonzero(~rows)
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, log_odds=tiers.log_odds(others), screened=tiers.screened(others))
+        partial.replace(path)
+    whole = [np.zeros((len(rows), len(names)), np.float32) for names in (HEADS, (*HEADS, *OUTPUTS))]
+    with np.load(path) as file:
+        for array, name in zip(whole, ("log_odds", "screened"), strict=True):
+            array[~rows] = file[name]
+    return whole[0], whole[1]
+
+
+def _suspicion(screen: Network, read: vectors.Vectors, plain: Mask) -> Floats:
+    """Return how much each window stands out from ordinary ones for the screen, shape (windows,)."""
+    said = network.by_window(screen, read.screen, read.places)[:, : len(HEADS) + 1]
+    owners = np.repeat(np.arange(len(read.counts)), read.counts)
+    usual = np.quantile(said[plain[owners]], 1 - calibration.SUSPECTED, axis=0)
+    return np.asarray((said - usual).max(axis=1), dtype=np.float32)
 
 
 def label_matrix(examples: list[Example]) -> Floats:

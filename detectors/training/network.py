@@ -1,4 +1,8 @@
-"""The heads on the sentence encoder: one hidden layer, one output per head, the highest window of a text."""
+"""The heads on the sentence encoder: one hidden layer, one output per head.
+
+A text has the score of its highest window, or of its windows taken together: an attack in a document is in
+one of them, a persona or a story is in none alone.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from detectors.models.network import Network
+from detectors.models.network import Network, together
+from detectors.models.windows import highest
 from detectors.training.vectors import Halves, Ints, Vectors
 
 Floats = npt.NDArray[np.float32]
@@ -27,6 +32,8 @@ class Plan:
     dropout: float = 0.3
     mixing: float = 0.3
     """Parameter of the beta distribution that says how much of another text is mixed in; 0 for never."""
+    whole: bool = True
+    """A text is judged by its windows taken together, too."""
     seed: int = 7
 
 
@@ -67,7 +74,7 @@ def fit(
         for batch in np.array_split(order, -(-len(order) // plan.batch)):
             inputs = (features[vectors.rows(batch)].astype(np.float32) - centre) / spread
             known = _Known(torch.from_numpy(targets[batch]), torch.from_numpy(weights[batch]))
-            loss = _loss(net, torch.from_numpy(inputs), vectors.counts[batch], known, plan.mixing, chance)
+            loss = _loss(net, torch.from_numpy(inputs), vectors.counts[batch], known, plan, chance)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -93,7 +100,7 @@ def _loss(
     inputs: torch.Tensor,
     counts: Ints,
     known: _Known,
-    mixing: float,
+    plan: Plan,
     chance: np.random.Generator,
 ) -> torch.Tensor:
     """Return the loss of a batch; texts of one window are mixed with each other.
@@ -101,38 +108,60 @@ def _loss(
     (Mixup: Zhang et al. 2018, "mixup: Beyond empirical risk minimization".)
     """
     single = np.flatnonzero(counts == 1)
-    if not mixing or len(single) == 0:
-        return known.loss(_highest(net(inputs), counts))
-    share = float(chance.beta(mixing, mixing))
+    if not plan.mixing or len(single) == 0:
+        return known.loss(_highest(net, inputs, counts, whole=plan.whole))
+    share = float(chance.beta(plan.mixing, plan.mixing))
     others = torch.from_numpy(chance.permutation(single))
     texts = torch.from_numpy(single)
     place = torch.from_numpy(np.cumsum(counts) - counts)
     mixed = inputs.clone()
     mixed[place[texts]] = share * inputs[place[texts]] + (1 - share) * inputs[place[others]]
-    scores = _highest(net(mixed), counts)
+    scores = _highest(net, mixed, counts, whole=plan.whole)
     labels, weights = known.labels.clone(), known.weights.clone()
     labels[texts], weights[texts] = known.labels[others], known.weights[others]
     return share * known.loss(scores) + (1 - share) * _Known(labels, weights).loss(scores)
 
 
-def scores(network: Network, features: Halves, vectors: Vectors, texts: Ints) -> Floats:
-    """Return the log-odds of some texts, of their highest windows, shape (texts, heads); -inf without one."""
+def scores(
+    network: Network, features: Halves, vectors: Vectors, texts: Ints, *, whole: bool = True
+) -> Floats:
+    """Return the log-odds of some texts, shape (texts, outputs); -inf without a window.
+
+    Those of the highest window or, with `whole`, of all windows together if these are higher.
+    """
     found = np.full((len(texts), len(network.names)), -np.inf, np.float32)
     for start in range(0, len(texts), 4096):
         part = texts[start : start + 4096]
-        logits = network.logits(features[vectors.rows(part)].astype(np.float32))
-        counts = vectors.counts[part]
-        filled = np.flatnonzero(counts > 0)
-        begins = (np.cumsum(counts) - counts)[filled]
-        if len(filled):
-            found[start + filled] = np.maximum.reduceat(logits, begins, axis=0)
+        inner = features[vectors.rows(part)].astype(np.float32) @ network.inner
+        owners = np.repeat(np.arange(len(part)), vectors.counts[part])
+        said = highest(network.outputs(inner), owners, len(part))
+        if whole:
+            said = np.maximum(said, together(network, inner, owners, len(part)))
+        found[start : start + len(part)] = said
     return found
 
 
-def _highest(logits: torch.Tensor, counts: Ints) -> torch.Tensor:
-    owner = torch.from_numpy(np.repeat(np.arange(len(counts)), counts))
+def by_window(network: Network, features: Halves, places: Ints) -> Floats:
+    """Return the log-odds of some windows, shape (places, outputs)."""
+    parts = np.array_split(places, len(places) // 8192 + 1)
+    return np.concatenate(
+        [network.outputs(features[part].astype(np.float32) @ network.inner) for part in parts]
+    )
+
+
+def _highest(net: nn.Sequential, inputs: torch.Tensor, counts: Ints, *, whole: bool) -> torch.Tensor:
+    """Return the log-odds of texts: of the highest window, or of all windows together if that is higher."""
+    owners = torch.from_numpy(np.repeat(np.arange(len(counts)), counts))
+    inner = net[0](inputs)
+    if whole:
+        # The first layer is linear: the mean of what it gives is what it gives of the mean.
+        several = np.flatnonzero(counts > 1)
+        sums = torch.zeros(len(counts), inner.shape[1]).index_add(0, owners, inner)
+        means = sums[several] / torch.from_numpy(counts[several, None].astype(np.float32))
+        inner, owners = torch.cat([inner, means]), torch.cat([owners, torch.from_numpy(several)])
+    logits = net[1:](inner)
     lowest = torch.full((len(counts), logits.shape[1]), -1e9)
-    return lowest.scatter_reduce(0, owner[:, None].expand(-1, logits.shape[1]), logits, "amax")
+    return lowest.scatter_reduce(0, owners[:, None].expand(-1, logits.shape[1]), logits, "amax")
 
 
 def _folded(net: nn.Sequential, centre: Floats, spread: Floats, names: tuple[str, ...]) -> Network:

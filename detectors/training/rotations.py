@@ -61,8 +61,8 @@ INSTRUCTIONS = (
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-Judge = Callable[[Ints], Floats]
-"""Returns the log-odds of some rows, shape (rows, heads)."""
+Judge = Callable[[Ints], tuple[Floats, Floats]]
+"""Returns the log-odds of some rows, shape (rows, heads), and what the screen says, (rows, outputs)."""
 Fit = Callable[[Mask], Judge]
 """Given the rows that may be seen, returns what judges others."""
 
@@ -78,6 +78,8 @@ class LeftOut:
     """Shape (N,): when each is left out, -1 for never."""
     log_odds: Floats
     """Shape (N, heads); NaN for our own texts, but for the challenges, which never train."""
+    screened: Floats
+    """Shape (N, outputs of the screen), by a screen that saw none of their family; NaN as `log_odds`."""
 
     def measured(self, head: str) -> Mask:
         """Return which examples have a stated label of a head."""
@@ -92,13 +94,21 @@ def rotate(examples: Sequence[Example], labels: Floats, fit: Fit) -> LeftOut:
     challenge = np.array([example.held_out for example in examples])
     log_odds = np.full(labels.shape, np.nan, np.float32)
     log_odds[challenge] = 0.0
+    screened: Floats | None = None
     for number in range(len(families.ROTATIONS)):
         log.info("rotation %d of %d", number + 1, len(families.ROTATIONS))
         judge = fit((rotation != number) & ~challenge)
-        out = np.flatnonzero(rotation == number)
-        log_odds[out] = judge(out)
-        log_odds[challenge] += judge(np.flatnonzero(challenge)) / len(families.ROTATIONS)
-    return LeftOut(examples, labels, rotation, log_odds)
+        out = np.flatnonzero((rotation == number) | challenge)
+        judged, seen = judge(out)
+        if screened is None:
+            screened = np.where(challenge[:, None], 0.0, np.full((1, seen.shape[1]), np.nan)).astype(
+                np.float32
+            )
+        for whole, part in ((log_odds, judged), (screened, seen)):
+            share = np.where(challenge[out], 1 / len(families.ROTATIONS), 1.0)[:, None]
+            whole[out] = np.nan_to_num(whole[out]) + share * part
+    assert screened is not None
+    return LeftOut(examples, labels, rotation, log_odds, screened)
 
 
 def summary(found: LeftOut, by_tier: Mapping[str, Floats], seed: int) -> dict[str, Any]:

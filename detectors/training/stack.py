@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from detectors.models.screen import GATE
+from detectors.models.cascade import MAX_WINDOWS
+from detectors.models.pieces import Pieces
 from detectors.models.tokenizer import Encoder
 from detectors.models.transformer import WINDOW, Transformer
-from detectors.training.calibration import BLOCKED, FLAGGED, LOG_ODDS_OF_BLOCKED
+from detectors.models.windows import highest, windows
+from detectors.training.calibration import BLOCKED, FLAGGED, LOG_ODDS_OF_BLOCKED, UNREAD
 from detectors.training.datasets import HEADS
 from detectors.training.files import write_arrays
 from detectors.training.fit import bounded
@@ -17,14 +19,8 @@ from detectors.training.rotations import LeftOut, ordinary
 
 log = logging.getLogger(__name__)
 
-PASSED = 0.2
-"""Share of ordinary texts that the screen's gate sends to the encoder."""
-DOUBTED = 0.03
-"""Share of ordinary texts of which a head of the screen is in doubt."""
 READ = 0.025
 """Share of ordinary English texts that the encoder leaves to the transformer, at least."""
-UNREAD = -4.0
-"""Log-odds, at most, of a text that the screen finds plainly ordinary."""
 PRIOR = np.array([0.3, 0.7, 0.0])
 STRENGTH = np.full(3, 3.0)
 """Gaussian prior on the weights of transformer, encoder and intercept: few labels change little."""
@@ -35,21 +31,17 @@ Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 
-def join(found: LeftOut, log_odds: Floats, screened: Floats, names: tuple[str, ...], out: Path) -> Floats:
+def join(found: LeftOut, log_odds: Floats, screened: Floats, out: Path) -> Floats:
     """Write `cascade.npz` into `out`; returns the joined log-odds, shape (N, heads), NaN as `log_odds`.
 
     Args:
         found: all examples.
         log_odds: shape (N, heads): of the encoder's heads where their family was left out, calibrated.
-        screened: shape (N, outputs of the screen), calibrated.
-        names: of these outputs.
-        out: where the weights go, and tokenizer and transformer lie.
+        screened: shape (N, heads, gate and English), calibrated.
+        out: where the weights go, and the vocabularies and the transformer lie.
 
     """
     plain = ordinary(found.examples)
-    heads = screened[:, [names.index(head) for head in HEADS]].max(axis=1)
-    gate = _exceeded(screened[plain, names.index(GATE)], PASSED)
-    doubt = _exceeded(heads[plain], DOUBTED)
     english = np.array([example.lang == "en" and example.second_pool for example in found.examples])
     judged = english & (found.rotation >= 0) & np.isfinite(log_odds).all(axis=1)
     unsure = min(_exceeded(log_odds[plain & judged].max(axis=1), READ), 0.0)
@@ -67,14 +59,15 @@ def join(found: LeftOut, log_odds: Floats, screened: Floats, names: tuple[str, .
     write_arrays(
         out / "cascade.npz",
         weights=weights,
-        gate=np.array(gate),
-        doubt=np.array(doubt),
+        gate=np.array(0.0),
+        doubt=np.array(UNREAD),
         unsure=np.full(len(HEADS), unsure, np.float32),
     )
     joined = log_odds.copy()
     joined[rows] = weights[0] * transformer + weights[1] * log_odds[rows] + weights[2]
-    passed = (screened[:, names.index(GATE)] >= gate) | (heads >= doubt)
-    joined[~passed] = np.minimum(joined[~passed], UNREAD)
+    heads, gate = screened[:, : len(HEADS)].max(axis=1), screened[:, len(HEADS)]
+    unread = (gate < 0) & (heads < UNREAD)
+    joined[unread] = np.minimum(joined[unread], screened[unread, : len(HEADS)])
     return joined
 
 
@@ -83,11 +76,23 @@ def _exceeded(values: Floats, share: float) -> float:
 
 
 def _read(found: LeftOut, rows: Rows, folder: Path) -> Floats:
-    tokens = Encoder.load(folder / "tokenizer.json").encode(
-        [found.examples[row].text for row in rows.tolist()]
-    )
+    """Return the transformer's log-odds of some texts, each of its highest window, shape (rows, heads)."""
+    texts = [found.examples[row].text for row in rows.tolist()]
+    pieces = Pieces.load(folder / "pieces.json")
+    tokens = pieces.encode(texts)
+    spans = windows(tokens)
+    number = np.arange(len(spans)) - np.searchsorted(spans.texts, spans.texts)
+    near = np.flatnonzero(number < MAX_WINDOWS)
+    told = [
+        texts[owner] if length == tokens.counts[owner] else pieces.text(spans.ids(tokens, row))
+        for row, owner, length in zip(
+            near.tolist(), spans.texts[near].tolist(), spans.lengths[near].tolist(), strict=True
+        )
+    ]
+    encoded = Encoder.load(folder / "tokenizer.json").encode(told)
     transformer = Transformer.load(folder / "transformer.onnx")
-    return transformer.logits([tokens.of(number).ids[:WINDOW] for number in range(len(rows))])
+    logits = transformer.logits([encoded.of(place).ids[:WINDOW] for place in range(len(told))])
+    return highest(logits, spans.texts[near], len(texts))
 
 
 def weights_of(

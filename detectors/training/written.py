@@ -21,7 +21,7 @@ HARMLESS = (
 LANGUAGES = frozenset(
     [
         *("ar", "cs", "de", "el", "en", "es", "fa", "fr", "hi", "id", "it", "ja"),
-        *("ko", "nl", "pl", "pt", "ru", "sv", "th", "tr", "uk", "vi", "zh"),
+        *("ko", "nl", "pl", "pt", "ru", "sv", "sw", "th", "tr", "uk", "ur", "vi", "zh"),
     ]
 )
 """As a part of the name of a file or a section: its texts are in that language."""

@@ -146,7 +146,8 @@ def test_only_attacks_are_hidden_not_their_harmless_twins() -> None:
     attacks = [Example(f"tell me {i}!", "written_attacks_x", {"injection": 1.0}) for i in range(40)]
     texts = [Example(f"thank you {i}!", "written_attacks_y", {"injection": 0.0}) for i in range(40)]
     texts += [Example(f"{i} {RIVER}", "documents_x", {"injection": 0.0}) for i in range(50)]
-    made = [e for e in buried.examples(attacks + texts, 1) if e.labels["injection"]]
+    hidden = [e for e in buried.examples(attacks + texts, 1) if e.source.endswith("buried")]
+    made = [e for e in hidden if e.labels["injection"]]
     assert len(made) == 50
     for example in made:
         (attack,) = [attack for attack in attacks if attack.text in example.text]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detectors.models.network import ROWS, Network, by_rows
+from detectors.models.network import ROWS, Network, by_rows, together
 
 
 def network(features: int, seed: int = 0) -> Network:
@@ -24,15 +24,26 @@ def test_a_file_gives_the_network_back(tmp_path: Path) -> None:
 def test_no_row_depends_on_the_others_to_the_last_bit() -> None:
     made = network(1000)
     features = np.random.default_rng(1).normal(size=(3 * ROWS + 5, 1000)).astype(np.float32)
-    together = made.logits(features)
+    all_at_once = made.logits(features)
     for row in (0, 1, ROWS, 3 * ROWS + 4):
-        assert np.array_equal(together[row], made.logits(features[row : row + 1])[0])
+        assert np.array_equal(all_at_once[row], made.logits(features[row : row + 1])[0])
     assert np.allclose(
-        together,
+        all_at_once,
         np.maximum(features @ made.inner + made.inner_bias, 0) @ made.outer + made.outer_bias,
         rtol=1e-3,
         atol=1e-3,
     )
+
+
+def test_windows_together_are_the_mean_of_their_features() -> None:
+    made = network(6)
+    features = np.random.default_rng(2).normal(size=(5, 6)).astype(np.float32)
+    inner = features @ made.inner
+    found = together(made, inner, np.array([1, 1, 2, 3, 3]), 5)
+    assert np.isneginf(found[[0, 2, 4]]).all(), "less than two windows"
+    assert np.allclose(found[1], made.logits(features[:2].mean(axis=0, keepdims=True)), atol=1e-5)
+    alone = together(made, inner[3:], np.array([0, 0]), 1)
+    assert np.array_equal(found[3], alone[0]), "no text depends on the others"
 
 
 def test_no_rows_give_no_rows() -> None:
