@@ -44,7 +44,7 @@ def policy_of(runner: Runner) -> CompiledPolicy:
 
 @pytest.fixture(scope="module")
 def judge() -> Iterator[Judge]:
-    runner = Runner(registry.build(MODELS), MODELS, 5.0)
+    runner = Runner(registry.build(MODELS), MODELS, 60.0)
     yield judge_of(runner)
     runner.close()
 
@@ -198,7 +198,7 @@ def test_the_transformer_stops_before_the_deadline(
     clock = SimpleNamespace(monotonic=lambda: math.inf if reads else time.monotonic())
     monkeypatch.setattr(type(MODELS.cascade.transformer), "_read", read)
     monkeypatch.setattr("detectors.models.transformer.time", clock)
-    events = [event(f"{number}: {ATTACK * 60}", number) for number in range(96)]
+    events = [event(f"{number}: {ATTACK * 60}", number) for number in range(24)]
     judged = judge.judge(events, policy, deadline=time.monotonic() + 600)
     assert judged.decisions[0].failed == (), "all else was scored before"
     assert judged.decisions[0].degraded == ()
