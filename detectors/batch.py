@@ -12,8 +12,6 @@ import numpy.typing as npt
 
 from detectors.deobfuscation.readings import Reading, readings
 from detectors.excerpt import excerpt, few_metadata
-from detectors.lanes import beat
-from detectors.lazy import lazy
 from detectors.models.cascade import MAX_WINDOWS, Verdicts
 from detectors.models.languages import language
 from detectors.models.occlusion import Occlusion, occlude
@@ -21,6 +19,8 @@ from detectors.models.tokenizer import Tokens, Words
 from detectors.models.weights import Models
 from detectors.privacy.finders import FINDERS, Findings, Found, carried
 from detectors.privacy.views import Find, Views, views
+from detectors.steps.lanes import beat
+from detectors.steps.lazy import lazy
 from schemas.events import Event, Kind
 
 MAX_CONTEXTS = 16

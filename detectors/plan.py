@@ -10,9 +10,9 @@ import numpy as np
 from detectors.base import COUNT, Detector, FloatMatrix, Range, counted, counted_name
 from detectors.batch import FEATURES as MADE_OF
 from detectors.batch import READ, Batch, Bools
-from detectors.lanes import Results, Step
 from detectors.privacy.finders import FINDERS, FinderError, Findings
 from detectors.privacy.views import Find
+from detectors.steps.lanes import Results, Step
 
 
 class BadScoresError(Exception):

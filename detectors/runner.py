@@ -11,10 +11,10 @@ import numpy as np
 
 from detectors.base import Detector, FloatMatrix, Range, counted, counted_name
 from detectors.batch import Batch, Bools
-from detectors.lanes import Lane, Step
 from detectors.models.weights import Models
 from detectors.plan import Plan, feature_step, search_step
 from detectors.privacy.views import Find
+from detectors.steps.lanes import Lane, Step
 from schemas.events import Evidence
 
 CLOSE_S = 2.0

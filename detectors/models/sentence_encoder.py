@@ -18,9 +18,9 @@ import numpy.typing as npt
 import onnxruntime
 from scipy.sparse import csr_matrix
 
-from detectors.lanes import beat
 from detectors.models.embeddings import Floats
 from detectors.models.network import by_rows
+from detectors.steps.lanes import beat
 
 REACH = 2
 """Tokens to either side that the widest convolution sees."""

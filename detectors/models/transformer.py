@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from detectors.lanes import beat
 from detectors.models.embeddings import Floats
 from detectors.models.tokenizer import Tokens
+from detectors.steps.lanes import beat
 
 CLS, SEP = 101, 102
 WINDOW = 126

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, Self
 
-from detectors.lanes import beat
 from detectors.privacy.credentials import credentials
 from detectors.privacy.findings import PLACEHOLDER, Finding, merge, outside
 from detectors.privacy.personal_data import personal_data
 from detectors.privacy.views import Find, Views, found_in, views
+from detectors.steps.lanes import beat
 from schemas.events import Event
 
 FINDERS: Final[tuple[Find, ...]] = (credentials, personal_data)

@@ -14,8 +14,8 @@ import numpy as np
 
 from detectors import registry
 from detectors.batch import Batch
-from detectors.lanes import beat
 from detectors.runner import FEATURES, Runner
+from detectors.steps.lanes import beat
 from tests.detectors.scripted import BATCH, Scripted, constant
 from tests.models import MODELS
 
@@ -161,7 +161,7 @@ def test_a_hanging_detector_does_not_keep_the_process_alive() -> None:
     program = """
 import time
 from detectors.batch import Batch
-from detectors.lanes import beat
+from detectors.steps.lanes import beat
 from detectors.runner import Runner
 from tests.models import MODELS
 class Hanging:
