@@ -42,7 +42,8 @@ class Served:
         self._loop.close()
 
 
-@pytest.fixture(scope="session")
+# Of a module: Playwright leaves its event loop running in this thread until it ends.
+@pytest.fixture(scope="module")
 def served(clickhouse: str) -> Iterator[Served]:
     """A desk over some days of traffic, and over what is hostile."""
     with pytest.MonkeyPatch.context() as patch:
@@ -60,7 +61,7 @@ def served(clickhouse: str) -> Iterator[Served]:
         store.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
