@@ -57,7 +57,7 @@ def load(**overrides: Any) -> Settings:
 
 def masked(name: str, value: str) -> str:
     """Return the value of a variable as it may be shown."""
-    field = Settings.model_fields.get(name.upper().removeprefix("WEIR_"))
+    field = Settings.model_fields.get(name.upper().removeprefix("WEIR_").lower())
     if _SECRETS.search(name.upper()) or (field is not None and "Secret" in str(field.annotation)):
         return "(set, hidden)" if value else "(empty)"
     return _CREDENTIALS.sub("//(hidden)@", value)

@@ -192,6 +192,20 @@ CALLS: dict[str, Sequence[tuple[str, ...]]] = {
     "archive": [("archive", HOSTILE)],
     "desk": [("desk", HOSTILE), ("desk", f"--{HOSTILE}")],
     "gate": [("gate", HOSTILE), ("gate", "--new-key", "--app", HOSTILE), ("gate", "--new-key")],
+    "notify": [("notify", HOSTILE), ("notify", "--test", HOSTILE)],
+    "alerts": [
+        ("alerts", "list", "--all", "--app", HOSTILE), ("alerts", "list", "--rule", HOSTILE, "--json"),
+        ("alerts", "show", HOSTILE), ("alerts", "ack", HOSTILE, "--comment", HOSTILE),
+        ("alerts", "silence", "0", "--for", HOSTILE), ("alerts", HOSTILE),
+    ],
+    "reviews": [
+        ("reviews", "--since", "2000-01-01"), ("reviews", "--since", "2000-01-01", "--json"),
+        ("reviews", "--since", HOSTILE), ("reviews", "--app", HOSTILE),
+    ],
+    "export": [
+        ("export", "--reviewed", f"{HOSTILE}.jsonl"), ("export", "--reviewed", HOSTILE),
+        ("export", "--reviewed", "reviewed.jsonl", "--since", HOSTILE), ("export", HOSTILE),
+    ],
     "topics": [("topics",), ("topics", f"--{HOSTILE}")],
     "migrate": [("migrate", "--to", HOSTILE)],
     "publish": [
