@@ -11,6 +11,7 @@ from streams.desk.server import Desk
 from streams.errors import WeirError
 from streams.kafka.clients import BatchProducer
 from streams.roles import PROCESSES
+from streams.roles.run import STOP_S, end_at_the_latest
 from streams.settings import Settings
 from streams.store.client import make_store
 from streams.telemetry.metrics import Telemetry
@@ -30,6 +31,7 @@ async def _run(settings: Settings, telemetry: Telemetry) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    ending = asyncio.create_task(end_at_the_latest(stopping, END_S + STOP_S))
     store, producer = make_store(settings), BatchProducer(settings)
     claims = Claims(settings, producer)
     desk = Desk(settings, settings, store, producer, claims, _roles(settings))
@@ -45,6 +47,7 @@ async def _run(settings: Settings, telemetry: Telemetry) -> None:
         log.info("the desk is open", address=settings.desk_listen)
         await stopping.wait()
     finally:
+        ending.cancel()
         if following:
             following.cancel()
         await runner.cleanup()

@@ -27,6 +27,7 @@ from streams.gate.service import Service
 from streams.kafka.clients import BatchProducer
 from streams.kafka.records import Message
 from streams.monitors.usage_topic import UsageReader
+from streams.roles.run import STOP_S, end_at_the_latest
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.server import TelemetryServer
@@ -64,6 +65,9 @@ class GateRole:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        # It drains twice: answers, then records; what is not delivered by then waits in the outbox.
+        latest_s = 2 * self._settings.drain_timeout_s + STOP_S
+        ending = asyncio.create_task(end_at_the_latest(stopping, latest_s))
         telemetry = TelemetryServer(
             self._telemetry,
             self._settings.http_host,
@@ -105,6 +109,7 @@ class GateRole:
                 for task in work:
                     task.cancel()
         finally:
+            ending.cancel()
             await runner.cleanup()
             await producer.stop()
             await telemetry.stop()

@@ -131,7 +131,7 @@ def test_killed_it_takes_everything_with_it(up: Up) -> None:
     children = up.children()
     assert up.stop(signal.SIGKILL) == -signal.SIGKILL
     started = time.monotonic()
-    wait_until(lambda: gone(children), "nothing is left", 30)
+    wait_until(lambda: gone(children), "nothing is left", 60)
     print(f"gone {time.monotonic() - started:.1f} s after kill -9")
 
 
