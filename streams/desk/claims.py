@@ -7,12 +7,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 
 from schemas import codec, topics
 from schemas.reviews import Claim
-from streams.kafka.clients import RETRY_S, BrokerError, consuming
+from streams.kafka.clients import BrokerError
+from streams.kafka.following import follow
 from streams.kafka.records import Producer
 from streams.kafka.settings import KafkaSettings
 
@@ -22,7 +22,6 @@ CLAIM_S: Final = 300.0
 DONE_S: Final = 900.0
 """After a review: by then its row is in the store, and the event waits no longer."""
 ANSWER_S: Final = 10.0
-POLL_MS: Final = 200
 _KEY: Final = b"claims"
 """One for all: the records of one partition have an order that every desk sees."""
 
@@ -116,30 +115,18 @@ class Claims:
 
     async def follow(self) -> None:
         """Read the claims of all desks, for ever."""
-        while True:
-            try:
-                async with consuming(self._settings, topics.CLAIMS) as consumer:
-                    self._held = Held()
-                    await self._read(consumer)
-            except (BrokerError, KafkaError) as error:
-                log.warning("claims are not read", problem=str(error) or type(error).__name__)
-            self._caught_up.clear()
-            await asyncio.sleep(RETRY_S)
+        await follow(self._settings, topics.CLAIMS, self._read, self._begin_anew)
 
-    async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        ends = await consumer.end_offsets(consumer.assignment())
-        if not ends:
-            raise BrokerError(f"there is no topic {topics.CLAIMS}: create it with `weir topics`")
-        while True:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS)
-            for records in fetched.values():
-                for record in records:
-                    self._offer(record.value)
-            if not self._caught_up.is_set():
-                at = [await consumer.position(partition) >= end for partition, end in ends.items()]
-                if all(at):
-                    self._caught_up.set()
-            self._held.forget(self._now_ms())
+    async def _read(self, records: Sequence[ConsumerRecord], is_all: bool) -> None:
+        for record in records:
+            self._offer(record.value)
+        if is_all:
+            self._caught_up.set()
+        self._held.forget(self._now_ms())
+
+    def _begin_anew(self) -> None:
+        self._caught_up.clear()
+        self._held = Held()
 
     def _offer(self, payload: bytes | None) -> None:
         try:

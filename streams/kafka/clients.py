@@ -25,11 +25,8 @@ log = structlog.get_logger(__name__)
 Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer, AIOKafkaAdminClient)
 BATCH_BYTES = 512 * 1024
 REQUEST_BYTES = 9 * 1024 * 1024
-RETRY_S = 1.0
 SILENCE_S = 30.0
 """How long a topic that is read to its end may give nothing before that."""
-
-
 RETRY_S = 0.5
 """Between two attempts of a client to start, where the broker is not yet itself."""
 

@@ -5,12 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from schemas import topics
-from streams.kafka.clients import RETRY_S, BrokerError, consuming
+from streams.kafka.following import follow
 from streams.kafka.settings import KafkaSettings
 from streams.monitors.usage_view import UsageView
 from streams.telemetry import catalogue
@@ -35,24 +33,12 @@ class UsageReader:
         self._asked = asked
         self._prefix = f"{settings.group_prefix}\0".encode()
         self._caught_up = asyncio.Event()
-        self._told = ""
-        """What was said last of a broker that is away: it is tried twice a second."""
 
     async def run(self) -> None:
         """Read for ever; while the broker is away what is known stays, as long as it is true."""
         while not self._asked():  # noqa: ASYNC110 -- a policy may come at any time, and tells nobody
             await asyncio.sleep(LOOK_S)
-        while True:
-            try:
-                async with consuming(self._settings, topics.USAGE) as consumer:
-                    await self._follow(consumer)
-            except (KafkaError, BrokerError, OSError) as error:
-                self._telemetry.degrade("usage", True, "llm.usage cannot be read: limits by usage come late")
-                problem = str(error) or type(error).__name__
-                if problem != self._told:
-                    log.warning("usage is read again", problem=problem)
-                self._told = problem
-                await asyncio.sleep(RETRY_S)
+        await follow(self._settings, topics.USAGE, self._read, self._failed)
 
     async def ready(self) -> None:
         """Wait until all is known that was there at the start, `CATCH_UP_S` at most."""
@@ -64,19 +50,16 @@ class UsageReader:
             self._telemetry.degrade("usage", True, "llm.usage is not read to its end yet")
             log.warning("usage is not known yet: limits by usage come late")
 
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-        if not consumer.assignment():
-            raise BrokerError(f"{topics.USAGE} is missing: create it with `weir topics`")
-        ends = await consumer.end_offsets(consumer.assignment())
-        while True:
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                await asyncio.to_thread(self._take, records)
-            self._told = ""
-            self._telemetry.gauge(catalogue.USAGE_ENTITIES, len(self.view))
-            if ends and all([await consumer.position(tp) >= end for tp, end in ends.items()]):
-                ends = {}
-                self._telemetry.degrade("usage", False, "")
-                self._caught_up.set()
+    async def _read(self, records: Sequence[ConsumerRecord], is_all: bool) -> None:
+        if records:
+            await asyncio.to_thread(self._take, records)
+        self._telemetry.gauge(catalogue.USAGE_ENTITIES, len(self.view))
+        if is_all:
+            self._telemetry.degrade("usage", False, "")
+            self._caught_up.set()
+
+    def _failed(self) -> None:
+        self._telemetry.degrade("usage", True, "llm.usage cannot be read: limits by usage come late")
 
     def _take(self, records: Sequence[ConsumerRecord]) -> None:
         ours = [record.value for record in records if (record.key or b"").startswith(self._prefix)]

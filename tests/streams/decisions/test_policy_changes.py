@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from streams.decisions import policy_changes
 from streams.decisions.policy_changes import PolicyChanges
+from streams.kafka import following as topic_following
 from streams.kafka.clients import BrokerError
 from streams.settings import Settings
 
@@ -22,8 +22,8 @@ async def test_a_broker_that_is_away_is_told_once(monkeypatch: pytest.MonkeyPatc
         raise BrokerError("no broker answers")
         yield
 
-    monkeypatch.setattr(policy_changes, "consuming", away)
-    monkeypatch.setattr(policy_changes, "RETRY_S", 0)
+    monkeypatch.setattr(topic_following, "consuming", away)
+    monkeypatch.setattr(topic_following, "RETRY_S", 0)
     with capture_logs() as logs:
         following = asyncio.create_task(PolicyChanges(Settings(_env_file=None), lambda _: None).follow())
         for _ in range(5):
