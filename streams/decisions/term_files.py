@@ -2,68 +2,43 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from detectors.terms import TermsDetector, TermSet, TermSetError
+from streams.policy.settled import Settled
 from streams.policy.yaml_subset import MAX_BYTES, YamlError, read
 
 SUFFIXES: Final = (".txt", ".yaml", ".yml")
 MOST_BYTES: Final = 8 * 1_048_576
 """Of a list of lines; what is YAML has `MAX_BYTES` at most."""
 _KEYS: Final = ("words", "phrases", "patterns")
-_Signature = tuple[tuple[str, int, int, int, int], ...]
 
 
-class Terms:
-    """The detector of the terms in files, folders or both. Starts no thread: the caller asks now and then.
+class Terms(Settled[TermsDetector, TermSetError]):
+    """The detector of the terms in files, folders or both."""
 
-    Raises `TermSetError` where there is no good version to start with.
-    """
+    refusal = TermSetError
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = tuple(map(Path, paths))
-        self._taken = self._last = self._signature()
-        self.current = TermsDetector(load(self._paths))
-        """The last good version."""
-        self.error: TermSetError | None = None
-        """What is wrong with the files as they are now."""
-
-    def reload_if_changed(self) -> Literal["unchanged", "reloaded"] | TermSetError:
-        """Look at the files; a new version counts at the second look that finds it unchanged.
-
-        Returns "reloaded" where `current` is a new one, and once for every broken version its error.
-        """
-        signature = self._signature()
-        is_settled, self._last = signature == self._last, signature
-        if signature == self._taken or not is_settled:
-            return "unchanged"
-        self._taken = signature
-        try:
-            found = TermsDetector(load(self._paths))
-        except TermSetError as error:
-            self.error = error
-            return error
-        self.error = None
-        if found.version == self.current.version:
-            return "unchanged"
-        self.current = found
-        return "reloaded"
+        super().__init__()
 
     def refuse(self, last: TermsDetector, error: TermSetError) -> None:
         """Go back to the version before."""
         self.current, self.error = last, error
 
-    def look_again(self) -> None:
-        """Let a version that was refused be tried again."""
-        if self.error:
-            self._taken = ()
-
-    def _signature(self) -> _Signature:
+    def _signature(self) -> tuple[tuple[str, int, int, int, int], ...] | None:
         try:
             found = [(str(path), path.stat()) for path in _files(self._paths)]
         except (OSError, ValueError, TermSetError):
-            return ()
+            return None
         return tuple((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in found)
+
+    def _load(self) -> TermsDetector:
+        return TermsDetector(load(self._paths))
+
+    def _meaning(self, value: TermsDetector) -> str:
+        return value.version
 
 
 def load(paths: Sequence[str] | Sequence[Path]) -> dict[str, TermSet]:
