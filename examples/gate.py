@@ -127,8 +127,8 @@ class Gate:
         return self._connected
 
     async def _disconnect(self) -> None:
-        await self._consumer.stop()
-        await self._producer.stop()
+        # Each whatever the other says: clients whose broker goes away meanwhile may fail to stop.
+        await asyncio.gather(self._consumer.stop(), self._producer.stop(), return_exceptions=True)
 
     async def _listen(self) -> None:
         while not self._connected:

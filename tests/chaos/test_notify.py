@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -37,8 +38,8 @@ KILLS_OF_AN_APP = 3
 EVENTS = 290
 """Of one segment."""
 RATE = 300.0
-WAIT_S = 5.0 if KILLS <= 2 else 15.0
-"""Where watch is killed again and again, segments may be found in another order: this takes that."""
+WAIT_S = 15.0
+"""Longer than watch is away when it is killed: of drifts of one cause some may come only when it is back."""
 MODELS = {"one": 0, "two": 15, "three": 30}
 """By how many events later its latency rises and falls than that of the first."""
 
@@ -174,7 +175,8 @@ def test_alerts_are_the_same_whenever_watch_and_notify_are_killed(weir: Weir, re
     wanted = expected(weir, apps)
     # Of each app a drift that opened and returned, and one alert of the policy.
     assert len(wanted) == 3 * len(apps), wanted
-    wait_until(lambda: set(published(weir, apps)) >= set(wanted), f"all are published (seed {seed})")
+    with suppress(AssertionError):  # what is missing is said by the next line
+        wait_until(lambda: set(published(weir, apps)) >= set(wanted), f"all are published (seed {seed})")
     assert published(weir, apps) == wanted, f"seed {seed}"
     wait_until(lambda: told(receiver, apps) >= set(wanted), f"all are told (seed {seed})")
     assert told(receiver, apps) == set(wanted), f"seed {seed}"
