@@ -111,7 +111,7 @@ def test_only_three_modules_know_faust() -> None:
         for name, path in MODULES.items()
         if {other.split(".")[0] for other in imported(path)} & {"faust", "mode"}
     }
-    assert users == {"faust_worker.py", "faust_transport.py", "faust_thread.py"}
+    assert users == {"faust_app.py", "faust_transport.py", "faust_thread.py"}
 
 
 @pytest.mark.parametrize(("package", "most"), [("streams", 8), ("detectors", 11)])

@@ -16,7 +16,7 @@ MEMORY_S = 5.0
 ACTIVE_S = 10.0
 """An app that published nothing for so long is forgotten."""
 CALM_S = 2.0
-"""How long after events have waited too long it goes on: what waits with the broker is not seen here."""
+"""How long it goes on once events have waited too long: what waits with the broker is seen once a second."""
 MOST_APPS = 256
 """Apps that are told apart; those beyond share one account, so that inventing names gains nothing."""
 OTHERS = ""

@@ -206,14 +206,16 @@ class PollConsumer(Consumer):
         self._held_until = now + session / 4 if held else 0.0
         return held and epoch == self.epoch
 
-    def lag(self) -> int | None:
-        """Return how many messages of the assigned partitions are not finished; None while unknown."""
+    def lag(self) -> dict[Lane, int] | None:
+        """Return by lane how many messages of our partitions are not finished; None while unknown."""
         thread: Any = self._thread
         positions: dict[TP, tuple[int, int]] | None = thread.positions()
         if positions is None:
             return None
-        done = self._finished
-        return sum(max(0, end - done.get(tp, position)) for tp, (position, end) in positions.items())
+        waiting = dict.fromkeys(LANES, 0)
+        for tp, (position, end) in positions.items():
+            waiting[lane_of(tp.topic)] += max(0, end - self._finished.get(tp, position))
+        return waiting
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's own livelock warnings count messages; the health endpoint measures progress."""

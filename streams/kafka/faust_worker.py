@@ -1,6 +1,7 @@
-"""The Faust app of a role and its run loop: collect, handle, acknowledge; drain and stop.
+"""The run loop of a role: collect, handle, acknowledge; drain and stop.
 
-`streams.kafka.faust_transport` reads; no other module knows Faust.
+`streams.kafka.faust_app` makes its Faust app and `streams.kafka.faust_transport` reads; no other module
+knows Faust.
 """
 
 import asyncio
@@ -9,16 +10,15 @@ import signal
 import time
 from typing import Any
 
-import faust
 import structlog
-from faust.types import Message
-from faust.types.auth import SASLMechanism
 
 from schemas import topics
 from streams.kafka import decompression
-from streams.kafka.faust_transport import PollConsumer, PollTransport
+from streams.kafka.faust_app import PollSchema, new_app
+from streams.kafka.faust_transport import PollConsumer
 from streams.kafka.fetcher import Lost
 from streams.kafka.lanes import LANES, Lane, Lanes
+from streams.kafka.pace import Pace
 from streams.kafka.polls import QUEUED_BYTES
 from streams.kafka.role import Role, Stateful
 from streams.kafka.settings import KafkaSettings
@@ -29,72 +29,10 @@ log = structlog.get_logger(__name__)
 
 BATCH_BYTES = QUEUED_BYTES["live"] // 2
 """Of one batch, at most: while it is handled, as much again may be read."""
-PARTITION_BYTES = 1024 * 1024
-"""Of one partition in one answer; a batch that is larger comes alone."""
-METADATA_S = 5.0
-"""Between two looks for new partitions."""
 LOST_SHOWN_S = 900.0
 """How long a loss of records shows in the health of the role."""
 IDLE_S = 1.0
 STOP_S = 5.0
-NEVER_S = 10 * 365 * 86_400.0
-
-
-class _PollSchema(faust.Schema[Any, Any]):
-    def loads_key(self, app: Any, message: Message, **_: Any) -> Any:
-        return message.key
-
-    def loads_value(self, app: Any, message: Message, **_: Any) -> Any:
-        return message.value
-
-
-class WeirApp(faust.App):
-    """A Faust app without tables, web server or folders of its own."""
-
-    def _new_transport(self) -> Any:
-        return PollTransport(self.conf.broker_consumer, self)
-
-    def _create_directories(self) -> None:
-        pass
-
-
-def _credentials(settings: KafkaSettings) -> Any:
-    if settings.kafka_security == "PLAINTEXT":
-        return None
-    if settings.kafka_security == "SSL":
-        return faust.SSLCredentials(settings.ssl_context)
-    return faust.SASLCredentials(
-        username=settings.kafka_username,
-        password=settings.kafka_password.get_secret_value(),
-        ssl_context=settings.ssl_context,
-        mechanism=SASLMechanism(settings.kafka_sasl_mechanism),
-    )
-
-
-def _app(settings: KafkaSettings, role: Role) -> WeirApp:
-    session = settings.kafka_session_timeout_s
-    app = WeirApp(
-        f"{settings.group_prefix}-{role.name}",
-        broker=";".join(f"aiokafka://{server.strip()}" for server in settings.kafka.split(",")),
-        broker_credentials=_credentials(settings),
-        broker_session_timeout=session,
-        broker_heartbeat_interval=session / 3,
-        broker_rebalance_timeout=max(session, 10.0),
-        # A store that is down may hold a batch for hours; progress is what the health endpoint watches.
-        broker_max_poll_interval=NEVER_S / 1000,
-        consumer_metadata_max_age_ms=int(METADATA_S * 1000),
-        broker_commit_interval=1.0,
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=PARTITION_BYTES,
-        stream_wait_empty=False,
-        store="memory://",
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        web_enabled=False,
-        autodiscover=False,
-    )
-    app.conf.weir = settings
-    return app
 
 
 class Worker:
@@ -104,7 +42,7 @@ class Worker:
         self.role = role
         self._settings = settings
         self._telemetry = telemetry
-        self._app = _app(settings, role)
+        self._app = new_app(settings, role)
         self._polls: Lanes[Any] = Lanes()
         self._pending: list[Any] = []
         self._epoch = -1
@@ -114,6 +52,7 @@ class Worker:
         if isinstance(role, Stateful):
             role.holds = self._holds
         self._lost_at = -LOST_SHOWN_S
+        self._pace = Pace()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; raise what made the role unable to go on."""
@@ -157,7 +96,7 @@ class Worker:
         return await self._consumer.holds(self._epoch)
 
     def _define_agent(self) -> None:
-        topic = self._app.topic(*self.role.topics, schema=_PollSchema(allow_empty=True))
+        topic = self._app.topic(*self.role.topics, schema=PollSchema(allow_empty=True))
 
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
@@ -233,6 +172,8 @@ class Worker:
         for event in events:
             self._consumer.release(event.value, seconds)
         self._polls.done(len(events))
+        if events and events[0].value.lane == "live":
+            self._pace.took(len(records), seconds)
         self._pending.extend(current)
         if commit:
             for event in self._pending:
@@ -281,7 +222,8 @@ class Worker:
         consumer.check()
         if consumer.joined and (lag := consumer.lag()) is not None:
             self._telemetry.ready = True
-            self._telemetry.lag(lag)
+            self._telemetry.lag(sum(lag.values()))
+            self._telemetry.behind_s = self._pace.behind_s(lag["live"])
             ages = {lane: self._telemetry.oldest(lane, consumer.oldest(lane)) for lane in LANES}
             if topics.EVENTS in self.role.topics:
                 self._telemetry.degrade("waiting", ages["live"] > self._settings.max_wait_s)

@@ -63,4 +63,4 @@ def configure_logging(settings: TelemetrySettings, role: str) -> None:
     handler.addFilter(SeldomFilter())
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
     # Faust logs in the name of the module that makes the app; its warnings are about its own sensors.
-    logging.getLogger("streams.kafka.faust_worker").setLevel(logging.ERROR)
+    logging.getLogger("streams.kafka.faust_app").setLevel(logging.ERROR)

@@ -45,6 +45,8 @@ class Telemetry:
         self._degraded: set[DegradedReason] = set()
         self._problems: dict[DegradedReason, str] = {}
         self._oldest: dict[str, float] = {}
+        self.behind_s = 0.0
+        """In how long what waits with the broker will have been handled; set by the worker."""
         self.ready = False
         """The role has joined its group; set by the worker."""
         self._metrics = {metric: self._make(metric) for metric in catalogue.ALL}
@@ -105,8 +107,8 @@ class Telemetry:
 
     @property
     def waited_s(self) -> float:
-        """Seconds since the oldest messages of the batch under way came here."""
-        return self._clock() - self._fetched
+        """Seconds since the oldest messages of the batch under way came here, or that others will wait."""
+        return max(self._clock() - self._fetched, self.behind_s)
 
     def progress(self) -> None:
         """Note that a part of a batch is done and its results are out."""

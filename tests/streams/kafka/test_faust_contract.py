@@ -24,9 +24,9 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 from packaging.requirements import Requirement
 
 from streams.kafka.batches import BoundedRecords
+from streams.kafka.faust_app import PollSchema, WeirApp
 from streams.kafka.faust_thread import PollThread
 from streams.kafka.faust_transport import PollConsumer
-from streams.kafka.faust_worker import WeirApp, _PollSchema
 from streams.kafka.fetcher import BoundedFetcher
 from streams.kafka.topic_ids import _Request
 
@@ -59,7 +59,7 @@ OVERRIDDEN: list[tuple[type, type, tuple[str, ...]]] = [
     ),
     (BoundedRecords, PartitionRecords, ("_consumer_record",)),
     (WeirApp, App, ("_new_transport", "_create_directories")),
-    (_PollSchema, Schema, ("loads_key", "loads_value")),
+    (PollSchema, Schema, ("loads_key", "loads_value")),
     (_Request, Request, ("build",)),
 ]  # fmt: skip
 USED: list[tuple[type, str, tuple[str, ...]]] = [

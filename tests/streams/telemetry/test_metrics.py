@@ -111,3 +111,11 @@ def test_a_message_is_let_through_once_in_ten_seconds() -> None:
     assert passes("other")
     clock.now += 10
     assert passes("node %s", 3)
+
+
+def test_what_waits_with_the_broker_counts_as_waiting() -> None:
+    telemetry = Telemetry("guard", clock=lambda: 10.0)
+    with telemetry.batch(1, fetched=9.8):
+        assert telemetry.waited_s == pytest.approx(0.2)
+        telemetry.behind_s = 3.0
+        assert telemetry.waited_s == 3.0
