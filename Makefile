@@ -7,7 +7,7 @@ export PYTHONUNBUFFERED := 1
 # As `weir` sets it for itself: small products are not worth the threads of a BLAS.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test test-clients check format docs bench bench-drift train eval lock clean
+.PHONY: help setup demo test test-failed test-clients check format docs bench bench-drift train eval lock clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ demo: $(READY)  ## run the whole of weir on this machine for a minute and a half
 
 test: $(READY)  ## run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-failed: $(READY)  ## run the tests that failed last once more, one after the other
+	@$(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail 1
 
 check: $(READY)  ## lint and types
 	@$(BIN)/ruff check .
