@@ -21,6 +21,10 @@ from streams.alerts.tracked import Tracked, begin, is_drift
 
 MOST: Final = 500
 """Alerts that are open at once; what is beyond is one for each rule. As many are remembered once resolved."""
+CROWDS: Final = 64
+"""Of those for a rule; what is beyond these, too, is one."""
+OTHERS: Final = "others"
+"""The rule of that one."""
 REMEMBERED: Final = 8_192
 """Ids of signals, of which a repeat counts once."""
 GROWTH_MS: Final = 60_000
@@ -149,13 +153,30 @@ class LifeCycle:
             self._join(known, signal, now)
 
     def _begin(self, signal: Signal, now: int) -> None:
-        group = signal.group
-        if self.open >= MOST:
+        if len(self._alerts) >= 2 * MOST:
+            self._make_room(now)
+        group, count = signal.group, self.open
+        if count >= MOST:
             group = Group("", group.rule)
-            if (crowd := self._by_group.get(group)) is not None:
+            crowd = self._crowd(group)
+            if crowd is None and count >= MOST + CROWDS:
+                group = Group("", OTHERS)
+                crowd = self._crowd(group)
+            if crowd is not None:
                 self._join(crowd, signal, now)
                 return
         self._keep(begin(signal, group, now))
+
+    def _crowd(self, group: Group) -> Tracked | None:
+        drifting = (each for each in reversed(self._alerts) if is_drift(each) and each.group == group)
+        return self._by_group.get(group) or next(drifting, None)
+
+    def _make_room(self, now: int) -> None:
+        """Tell at once of what is over: the alerts of history come faster than each of them waits."""
+        over = [each for each in self._alerts if each.resolved]
+        for each in over:
+            self._publish(each, now)
+        self._drop(over[: -MOST // 2])
 
     def _keep(self, tracked: Tracked) -> None:
         self._alerts.append(tracked)

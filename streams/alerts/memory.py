@@ -6,7 +6,7 @@ it are published: what was decided once is not decided anew, otherwise, after a 
 
 import time
 import zlib
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas import topics
 from schemas.alerts import AlertChange
 from streams.alerts.life_cycle import Memory
+from streams.alerts.tracked import Tracked
 from streams.kafka.clients import client_options
 from streams.kafka.settings import KafkaSettings
 
@@ -23,9 +24,12 @@ log = structlog.get_logger(__name__)
 FORMAT: Final = 1
 MAX_BYTES: Final = 32 << 20
 """Unpacked. A full one (1,000 alerts with 32 parts each) has about 10 MB."""
+MOST_BYTES: Final = 7 << 20
+"""Packed: `llm.state` takes 8 MiB."""
 PARTITION: Final = 0
 """Of `llm.state`."""
 READ_S: Final = 60.0
+Told = TypeVar("Told", Tracked, AlertChange)
 Positions = dict[str, int]
 """The next offset, by `topic/partition`."""
 
@@ -46,8 +50,26 @@ def key(settings: KafkaSettings) -> bytes:
 
 
 def encode(positions: Positions, memory: Memory, outbox: list[AlertChange]) -> bytes:
-    """Return a snapshot."""
-    return zlib.compress(msgspec.msgpack.encode(Snapshot(FORMAT, positions, memory, outbox)), 1)
+    """Return a snapshot, with fewer parts or alerts where the whole would be too large to be kept or read."""
+    while True:
+        content = msgspec.msgpack.encode(Snapshot(FORMAT, positions, memory, outbox))
+        packed = zlib.compress(content, 1)
+        if (len(content) <= MAX_BYTES and len(packed) <= MOST_BYTES) or not memory.alerts:
+            return packed
+        memory, outbox = _less(memory), [_fewer_parts(change) for change in outbox]
+
+
+def _less(memory: Memory) -> Memory:
+    """Return about half of what is remembered: of each alert, or else of the alerts, the newest."""
+    alerts = memory.alerts
+    if all(len(each.parts) <= 1 and not each.comment for each in alerts):
+        return Memory(alerts[(len(alerts) + 1) // 2 :], memory.seen)
+    return Memory([_fewer_parts(each) for each in alerts], memory.seen)
+
+
+def _fewer_parts(alert: Told) -> Told:
+    kept = alert.parts[: (len(alert.parts) + 1) // 2]
+    return msgspec.structs.replace(alert, parts=kept, comment="")
 
 
 def decode(value: bytes) -> Snapshot | None:

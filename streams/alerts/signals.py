@@ -1,6 +1,8 @@
 """What an alert is made of: messages of `llm.alerts` and drifts, in one form. Pure: no I/O."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
 
 from schemas import codec
 from schemas.alerts import AlertPart
@@ -10,6 +12,9 @@ from schemas.events import Alert, Severity
 DRIFT = "drift"
 POLICY = "policy"
 DRIFT_SEVERITY: Severity = "medium"
+MOST_CHARS: Final = 512
+"""Of each text; ours are shorter: a name has 256 at most."""
+Found = TypeVar("Found", Alert, DriftRecord)
 
 
 class Group(NamedTuple):
@@ -50,6 +55,7 @@ def of_alert(alert: Alert) -> Signal | None:
     """
     if alert.mode == "shadow" or alert.rule == DRIFT:
         return None
+    alert = _cut(alert)
     part = AlertPart(
         part_id=alert.alert_id,
         title=alert.title,
@@ -69,6 +75,7 @@ def of_alert(alert: Alert) -> Signal | None:
 
 def of_drift(record: DriftRecord) -> Signal:
     """Return the signal of a drift."""
+    record = _cut(record)
     part = AlertPart(
         part_id=record.drift_id,
         title=drift_title(record),
@@ -85,6 +92,13 @@ def of_drift(record: DriftRecord) -> Signal:
     )
     alert_id = codec.alert_id(record.drift_id, DRIFT)
     return Signal(Group(record.app, DRIFT), alert_id, DRIFT, "watch", DRIFT_SEVERITY, part, record)
+
+
+def _cut(found: Found) -> Found:
+    """Return a message whose texts are no longer than any of ours: whoever writes the topic sets no limit."""
+    texts = {name: text for name, text in msgspec.structs.asdict(found).items() if isinstance(text, str)}
+    cut = {name: text[:MOST_CHARS] for name, text in texts.items()}
+    return msgspec.structs.replace(found, **cut) if cut != texts else found
 
 
 def drift_title(record: DriftRecord) -> str:

@@ -11,6 +11,8 @@ from streams.alerts.signals import DRIFT, Group, Signal
 
 MOST_PARTS: Final = 32
 """Parts of one alert that are told apart; what is beyond is counted."""
+PARTS_BYTES: Final = 8_192
+"""Of all of them: ordinary ones have 200 each, and names can be long."""
 Interval = tuple[int, int]
 """Milliseconds, both ends included; (0, -1) is none."""
 NEVER: Final[Interval] = (0, -1)
@@ -118,7 +120,7 @@ class Tracked(msgspec.Struct, kw_only=True):
         self.parts += parts
         if not self.opened:
             self.parts.sort(key=lambda part: (part.began_at or part.timestamp, part.timestamp, part.part_id))
-        del self.parts[MOST_PARTS:]
+        del self.parts[_fitting(self.parts) :]
 
     def end_part(self, number: int, at: int) -> None:
         """Note that a part is over."""
@@ -164,6 +166,16 @@ def begin(signal: Signal, group: Group, now: int) -> Tracked:
         severity=signal.severity, title=part.title, first=signal.first, last_at=part.timestamp,
         span=(signal.began_at, part.timestamp), parts=[part], alerts=1, created_at=now, seen_at=now,
     )  # fmt: skip
+
+
+def _fitting(parts: Sequence[AlertPart]) -> int:
+    """Return how many parts are kept: those that fit, one at least."""
+    left = PARTS_BYTES
+    for number, part in enumerate(parts[:MOST_PARTS]):
+        left -= len(msgspec.msgpack.encode(part))
+        if left < 0:
+            return max(1, number)
+    return MOST_PARTS
 
 
 def earliest(one: Interval, other: Interval) -> Interval:

@@ -24,6 +24,8 @@ EVENT_ID, DECISION_ID, KIND = "weir.event.id", "weir.decision.id", "weir.event.k
 DECISION: Final = "weir.decision"
 """The evaluation whose label is the action."""
 _TRACE_BYTES, _SPAN_BYTES = 16, 8
+_LAST_MS: Final = 1 << 43
+"""A clock may say anything: what is later has no place in 64 bits of nanoseconds."""
 _Value = str | float
 
 
@@ -57,7 +59,7 @@ def _records(scored: ScoredEvent) -> Iterator[LogRecord]:
 
 def _record(scored: ScoredEvent, name: str, more: Mapping[str, _Value]) -> LogRecord:
     event, decision = scored.event, scored.decision
-    nanoseconds = decision.decided_at * 1_000_000
+    nanoseconds = min(max(0, decision.decided_at), _LAST_MS) * 1_000_000
     given: dict[str, _Value] = {
         NAME: name,
         CONVERSATION: event.conversation_id,

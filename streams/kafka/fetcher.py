@@ -98,12 +98,15 @@ class BoundedFetcher(Fetcher):  # type: ignore[misc]
         timeout: float = 0,  # noqa: ASYNC109
         max_records: int | None = None,
     ) -> Fetched:
-        """Return what is there, within the limits of each lane; wait `timeout` seconds where nothing is."""
+        """Return what is there, within the limits of each lane, `max_records` of a lane at most.
+
+        Where nothing is there, wait `timeout` seconds.
+        """
         deadline = self._loop.time() + timeout
         while True:
             if self._subscriptions.reassignment_in_progress:
                 await self._subscriptions.wait_for_assignment()
-            fetched = self._drained(partitions)
+            fetched = self._drained(partitions, max_records)
             left = deadline - self._loop.time()
             if fetched.positions or fetched.lost or left <= 0 or self._closed:
                 return fetched
@@ -114,8 +117,12 @@ class BoundedFetcher(Fetcher):  # type: ignore[misc]
             else:
                 waiter.cancel()
 
-    def _drained(self, partitions: Any) -> Fetched:
-        fetched, room = Fetched(), dict(self.limits)
+    def _drained(self, partitions: Any, most: int | None) -> Fetched:
+        fetched = Fetched()
+        room = {
+            lane: Limits(min(limits.records, most or limits.records), limits.size)
+            for lane, limits in self.limits.items()
+        }
         oldest: dict[Lane, int] = {}
         fetched.lost, self._lost = self._lost, []
         for tp, result in list(self._records.items()):

@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 READ = (topics.ALERTS, topics.DRIFT, topics.ALERT_ACTIONS)
 TICK_MS = 250
+AT_ONCE = 200
+"""Records between two snapshots at most: each may be a change with all the parts of an alert."""
 SNAPSHOT_S = 1.0
 """Between two snapshots; what came since the last one is read again after a crash."""
 FIRST_LOOK_MS = 3600 * 1000
@@ -165,7 +167,7 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
     async def _step(self) -> None:
         assert self._consumer is not None
         epoch = self._epoch
-        fetched = await self._consumer.getmany(timeout_ms=TICK_MS)
+        fetched = await self._consumer.getmany(timeout_ms=TICK_MS, max_records=AT_ONCE)
         self._check()
         async with self._work:
             if not self._owner:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 from aiohttp import ClientSession, web
 from aiokafka import AIOKafkaProducer
@@ -64,6 +65,15 @@ def test_a_score_is_an_evaluation_of_the_span_it_judges_and_has_no_text() -> Non
 def test_ids_that_are_none_of_opentelemetry_are_left_out(trace_id: str) -> None:
     record = export_of([scored("e1", trace_id)]).resource_logs[0].scope_logs[0].log_records[0]
     assert (record.trace_id, record.span_id.hex()) == (b"", SPAN)
+
+
+@pytest.mark.parametrize("decided_at", [-1, 2**63 - 1])
+def test_a_clock_may_say_anything(decided_at: int) -> None:
+    item = scored("e1")
+    item = msgspec.structs.replace(
+        item, decision=msgspec.structs.replace(item.decision, decided_at=decided_at)
+    )
+    assert len(export_of([item]).resource_logs[0].scope_logs[0].log_records) == 4
 
 
 class Backend:

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.rejection import Reason
-from streams.kafka.clients import client_options
+from streams.kafka.clients import client_options, consuming
 from streams.kafka.decompression import UNPACKED_BYTES
 from streams.kafka.records import RefusedBatch
 from streams.kafka.topics import administering
@@ -95,6 +95,17 @@ async def test_large_records_come_in_small_polls(settings: Settings, topic: str)
         await until(lambda: len(role.records) >= len(values))
         assert role.values == values
         assert max(role.sizes) < 20 << 20
+
+
+async def test_a_poll_holds_no_more_records_than_are_asked_for(settings: Settings, topic: str) -> None:
+    await publish(settings, topic, numbers(0, 40), compression_type="gzip")
+    async with consuming(settings, topic) as consumer:
+        polls: list[list[bytes]] = []
+        while sum(map(len, polls)) < 40:
+            fetched = await consumer.getmany(timeout_ms=1_000, max_records=7)
+            polls += [[record.value for record in records] for records in fetched.values()]
+    assert [value for poll in polls for value in poll] == numbers(0, 40)
+    assert max(map(len, polls)) == 7
 
 
 async def test_aborted_transactions_are_not_read_and_markers_are_no_lag(
