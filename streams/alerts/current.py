@@ -1,11 +1,11 @@
 """The alerts as they are now, read from `llm.alert-states`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from schemas import codec, topics
 from schemas.alerts import AlertChange
 from streams.errors import UserError
-from streams.kafka.clients import BrokerError, read_to_end
+from streams.kafka.clients import BrokerError, records_to_end
 from streams.kafka.settings import KafkaSettings
 from streams.kafka.topics import missing_topics
 
@@ -17,21 +17,31 @@ async def read(settings: KafkaSettings) -> list[AlertChange]:
     """Return the last change of each alert of the last 30 days, the newest alert last; or `BrokerError`."""
     if topics.ALERT_STATES in await missing_topics(settings):
         raise BrokerError(f"{settings.kafka} has no topic {topics.ALERT_STATES}: `weir topics` creates it")
-    return latest(record.value for record in await read_to_end(settings, topics.ALERT_STATES))
+    alerts = Latest()
+    async for record in records_to_end(settings, topics.ALERT_STATES):
+        alerts.take(record.value)
+    return alerts.ordered()
 
 
-def latest(values: Iterable[bytes | None]) -> list[AlertChange]:
-    """Return the last change of each alert; what is none is left out."""
-    found: dict[str, AlertChange] = {}
-    for value in values:
+class Latest:
+    """The last change of each alert."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, AlertChange] = {}
+
+    def take(self, value: bytes | None) -> None:
+        """Take a message; what is none is left out."""
         try:
             change = codec.decode(AlertChange, value)
         except codec.Rejected:
-            continue
-        known = found.get(change.alert_id)
+            return
+        known = self._found.get(change.alert_id)
         if known is None or (known.version, known.timestamp) <= (change.version, change.timestamp):
-            found[change.alert_id] = change
-    return sorted(found.values(), key=lambda change: change.opened_at)
+            self._found[change.alert_id] = change
+
+    def ordered(self) -> list[AlertChange]:
+        """Return them, the newest alert last."""
+        return sorted(self._found.values(), key=lambda change: change.opened_at)
 
 
 def named(alerts: Sequence[AlertChange], name: str) -> AlertChange:

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ CLAIM_S: Final = 300.0
 DONE_S: Final = 900.0
 """After a review: by then its row is in the store, and the event waits no longer."""
 ANSWER_S: Final = 10.0
+MOST: Final = 10_000
+"""Events that are held at once; one more takes the place of the oldest."""
 _KEY: Final = b"claims"
 """One for all: the records of one partition have an order that every desk sees."""
 
@@ -35,7 +38,7 @@ class Held:
     """Who holds what, after the claims so far: a function of the log alone, the same in every desk."""
 
     def __init__(self) -> None:
-        self._of: dict[str, Claim] = {}
+        self._of: OrderedDict[str, Claim] = OrderedDict()
 
     def take(self, claim: Claim) -> bool:
         """Note a claim; return whether it holds."""
@@ -43,16 +46,24 @@ class Held:
         if holder and not claim.done and (holder.done or holder.reviewer != claim.reviewer):
             return False
         self._of[claim.decision_id] = claim
+        self._of.move_to_end(claim.decision_id)
+        while len(self._of) > MOST:
+            self._of.popitem(last=False)
         return True
 
     def of(self, decision_id: str, now_ms: int) -> Claim | None:
         """Return the claim that holds an event."""
         claim = self._of.get(decision_id)
-        return claim if claim and claim.until > now_ms else None
+        return claim if claim and _end(claim) > now_ms else None
 
     def forget(self, now_ms: int) -> None:
         """Drop the claims that have ended."""
-        self._of = {name: claim for name, claim in self._of.items() if claim.until > now_ms}
+        self._of = OrderedDict((name, claim) for name, claim in self._of.items() if _end(claim) > now_ms)
+
+
+def _end(claim: Claim) -> int:
+    """Return when a claim ends: whoever writes the topic holds an event no longer than a desk does."""
+    return min(claim.until, claim.timestamp + round(1000 * DONE_S))
 
 
 class Claims:

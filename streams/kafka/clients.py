@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -215,11 +215,15 @@ async def consuming(
 
 
 async def read_to_end(settings: KafkaSettings, topic: str) -> list[ConsumerRecord]:
-    """Return everything that is in a topic now, in order within each partition.
+    """Return everything that is in a small topic now; see `records_to_end`."""
+    return [record async for record in records_to_end(settings, topic)]
+
+
+async def records_to_end(settings: KafkaSettings, topic: str) -> AsyncGenerator[ConsumerRecord, None]:
+    """Yield everything that is in a topic now, in order within each partition, with a poll of it in memory.
 
     Raises `BrokerError` when nothing comes any more though the end is not reached.
     """
-    records: list[ConsumerRecord] = []
     async with consuming(settings, topic) as consumer:
         ends = await consumer.end_offsets(consumer.assignment())
         for partition, end in ends.items():
@@ -233,5 +237,5 @@ async def read_to_end(settings: KafkaSettings, topic: str) -> list[ConsumerRecor
                         "see whether the broker is well, and the topic still there"
                     )
                 for fetched in (await consumer.getmany(partition, timeout_ms=200)).values():
-                    records.extend(fetched)
-    return records
+                    for record in fetched:
+                        yield record

@@ -140,7 +140,7 @@ class BiasTest:
         requests.pop(request, None)
         if len(requests) == REQUESTS:
             del requests[next(iter(requests))]
-        requests[request] = list(groups)
+        requests[request] = list(groups[:GROUPS])
 
     def answer(
         self, request: int | None, groups: Sequence[str], values: Sequence[float | None], now: int

@@ -45,6 +45,8 @@ class DriftMonitor:
         self._dirty: set[Segment] = set()
         self._learning: set[Segment] = set()
         self._forgotten: dict[Segment, int] = {}
+        self._stored: set[Segment] = set()
+        """Those that may have a snapshot in the topic: only these are deleted there."""
 
     def __len__(self) -> int:
         return len(self._states)
@@ -107,7 +109,8 @@ class DriftMonitor:
             segment, state = self._states.popitem(last=False)
             self._dirty.discard(segment)
             self._learning.discard(segment)
-            self._forgotten[segment] = state.partition
+            if segment in self._stored:
+                self._forgotten[segment] = state.partition
 
     def changes(self, partitions: int) -> Iterator[tuple[int, bytes, bytes | None]]:
         """Yield what changed since `written`: partition of `llm.scores`, key and snapshot; None if forgotten.
@@ -122,6 +125,7 @@ class DriftMonitor:
             yield partition, snapshots.encode_key(segment), None
         for segment in self._dirty:
             state = self._states[segment]
+            self._stored.add(segment)
             value = snapshots.encode(
                 state.partition, partitions, state.offset, state.timestamp, state.content()
             )
@@ -133,6 +137,7 @@ class DriftMonitor:
 
     def written(self) -> None:
         """Note that all of `changes` is durable."""
+        self._stored.difference_update(self._forgotten)
         self._forgotten.clear()
         self._dirty.clear()
         for recent in self._recent.values():
@@ -149,6 +154,7 @@ class DriftMonitor:
                 continue
             try:
                 state = self._states[name] = self._load(envelope, newest.home(name, envelope))
+                self._stored.add(name)
                 self._note_learning(name, state)
             except (SnapshotError, StateError) as error:
                 newest.skip(error)
@@ -177,6 +183,7 @@ class DriftMonitor:
         self._dirty.clear()
         self._learning.clear()
         self._forgotten.clear()
+        self._stored.clear()
         self._reports.clear()
 
 

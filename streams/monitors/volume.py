@@ -125,6 +125,8 @@ class VolumeMonitor:
         """Of the hour that is being counted."""
         self._changed: set[AppKey] = set()
         self._forgotten: set[AppKey] = set()
+        self._stored: set[AppKey] = set()
+        """Those that may have a snapshot in the topic: only these are deleted there."""
 
     def update(self, items: Iterable[Counted]) -> list[Alert]:
         """Count events, none of which was counted at another offset; return the alerts, in order."""
@@ -177,10 +179,14 @@ class VolumeMonitor:
 
     def _forget(self) -> None:
         while len(self._apps) > MOST_APPS:
-            app, _ = self._apps.popitem(last=False)
-            self._limits.pop(app, None)
-            self._changed.discard(app)
-            self._forgotten.add(app)
+            # Names that somebody makes up have no whole hour behind them: they push out no app that is known.
+            unknown = [app for app, state in self._apps.items() if not any(state.times)]
+            for app in (unknown or list(self._apps))[: MOST_APPS // 16]:
+                del self._apps[app]
+                self._limits.pop(app, None)
+                self._changed.discard(app)
+                if app in self._stored:
+                    self._forgotten.add(app)
 
     def _alert(self, app: AppKey, state: Usual, amount: int, now: int) -> Alert:
         found, expected = state.sums[amount], state.expected(amount) or 0.0
@@ -218,12 +224,14 @@ class VolumeMonitor:
             yield app.partition, snapshots.encode_key(app), None
         for app in self._changed:
             state = self._apps[app]
+            self._stored.add(app)
             content = msgspec.msgpack.encode(state)
             value = snapshots.encode(app.partition, partitions, state.offset, state.timestamp, content)
             yield app.partition, snapshots.encode_key(app), value
 
     def written(self) -> None:
         """Note that all of `changes` is durable."""
+        self._stored -= self._forgotten
         self._changed.clear()
         self._forgotten.clear()
 
@@ -234,6 +242,7 @@ class VolumeMonitor:
             assert isinstance(app, AppKey)
             try:
                 self._apps[app] = _STATES.decode(snapshots.unpack(envelope))
+                self._stored.add(app)
             except (SnapshotError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 newest.skip(error)
 
@@ -243,3 +252,4 @@ class VolumeMonitor:
         self._limits.clear()
         self._changed.clear()
         self._forgotten.clear()
+        self._stored.clear()

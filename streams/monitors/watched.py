@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import Kind, OpenMode, OpenVerdict
+from schemas.events import Id, Kind, Name, OpenMode, OpenVerdict, OptionalId
 from schemas.fields import NUMBER_FIELDS
 from streams.kafka.records import Record
 from streams.monitors.scales import LIMIT, Sort
@@ -18,15 +18,15 @@ REFUSED: Final = 0.5
 class WatchedEvent(msgspec.Struct, frozen=True):
     """The part of `schemas.events.Event` that watch reads; the rest is not decoded."""
 
-    event_id: str
-    app: str
+    event_id: Id
+    app: Id
     kind: Kind
-    request_id: str = ""
-    model: str = ""
-    prompt_version: str = ""
-    tenant: str = ""
-    user: str = ""
-    conversation_id: str = ""
+    request_id: OptionalId = ""
+    model: Name = ""
+    prompt_version: Name = ""
+    tenant: Name = ""
+    user: OptionalId = ""
+    conversation_id: OptionalId = ""
     latency_ms: float | None = None
     ttft_ms: float | None = None
     prompt_tokens: int | None = None
@@ -57,7 +57,7 @@ class WatchedScores(msgspec.Struct, frozen=True):
     scores: dict[str, float]
     timestamp: int
     decision: WatchedDecision = WatchedDecision()
-    named_groups: tuple[str, ...] = ()
+    named_groups: tuple[Name, ...] = ()
     nearest_reference: str = ""
     sketch: bytes = b""
 

@@ -10,7 +10,7 @@ import pytest
 from schemas import codec
 from streams.alerts import memory
 from streams.alerts.actions import acknowledge, silence
-from streams.alerts.current import latest, named
+from streams.alerts.current import Latest, named
 from streams.alerts.life_cycle import Memory
 from streams.alerts.tracked import begin
 from streams.alerts.trial import send_trial
@@ -26,7 +26,10 @@ def test_the_highest_version_is_the_state_whatever_is_repeated() -> None:
     resolved = change(version=2, state="resolved", change="resolved")
     other = change(alert_id="b", opened_at=1)
     values = [codec.encode(each) for each in (opened, resolved, opened, other)]
-    assert latest([*values, b"{", None]) == [other, resolved]
+    alerts = Latest()
+    for value in (*values, b"{", None):
+        alerts.take(value)
+    assert alerts.ordered() == [other, resolved]
 
 
 def test_an_alert_is_named_by_its_first_digits_or_by_a_part() -> None:

@@ -4,10 +4,11 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 
+import msgspec
 import pytest
 
 from schemas.reviews import Claim
-from streams.desk.claims import CLAIM_S, DONE_S, Claims, Held
+from streams.desk.claims import CLAIM_S, DONE_S, MOST, Claims, Held
 from streams.kafka.clients import BatchProducer
 from streams.kafka.topics import create_topics
 from streams.settings import Settings
@@ -86,3 +87,15 @@ def test_the_log_alone_says_who_holds() -> None:
     assert [held.take(each) for each in claims] == [True, False, True, False, True]
     assert held.take(claim("b", 17, done=True))
     assert not held.take(claim("b", 18)), "not even to who judged it"
+
+
+def test_whoever_writes_claims_holds_no_event_for_ever_and_not_all_memory() -> None:
+    held = Held()
+    endless = Claim(claim_id="c", decision_id="d", reviewer="eve", timestamp=NOW_MS, until=2**62, done=True)
+    assert held.take(endless)
+    assert not held.take(claim("ann", NOW_MS + 1))
+    assert held.take(claim("ann", NOW_MS + round(1000 * DONE_S)))
+    for number in range(MOST + 100):
+        held.take(msgspec.structs.replace(endless, decision_id=f"d{number}"))
+    assert len(held._of) == MOST
+    assert held.of(f"d{MOST + 99}", NOW_MS)

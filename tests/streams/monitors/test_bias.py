@@ -113,3 +113,9 @@ def test_an_interval_narrows() -> None:
     assert low < 0.5 < high
     less, more = interval(5_000.0, 10_000, 10.0)
     assert low < less < more < high
+
+
+def test_of_a_prompt_no_more_groups_are_remembered_than_are_told_apart() -> None:
+    test = BiasTest(200_000, 0.1)
+    test.ask(1, [f"group {number}" for number in range(100_000)])
+    assert len(test.state.requests[1]) == GROUPS

@@ -256,13 +256,36 @@ def test_a_snapshot_holds_only_what_changed() -> None:
 
 def test_the_segment_idle_longest_is_forgotten_and_its_snapshot_deleted() -> None:
     watcher, topic = monitor(max_segments=2), list[Any]()
-    feed(watcher, stream(3, segments=3))
+    items = stream(3, segments=3)
+    feed(watcher, items[:2])
+    save(watcher, topic)
+    feed(watcher, items[2:])
     save(watcher, topic)
     assert len(watcher) == 2
     assert [key for _, key, value in topic if value is None] == [
         snapshots.encode_key(Segment("app0", "", "", "prompt"))
     ]
     assert len(restored(topic)) == 2
+    feed(watcher, [stream(4, segments=4)[3]])
+    assert [key for _, key, value in watcher.changes(1) if value is None] == [
+        snapshots.encode_key(Segment("app1", "", "", "prompt"))
+    ]
+
+
+def test_segments_that_come_and_go_between_two_snapshots_leave_nothing() -> None:
+    """Names that somebody makes up cost neither memory nor a record each."""
+    watcher, topic = monitor(max_segments=2), list[Any]()
+    feed(watcher, stream(500, segments=500))
+    assert len(watcher._forgotten) <= 2
+    save(watcher, topic)
+    assert sorted(value is None for _, _, value in topic) == [False] * 3, "two segments and a block of ids"
+
+
+def test_a_scored_event_with_longer_names_than_an_event_may_have_is_none() -> None:
+    scored = b'{"event":{"event_id":"e","app":"%s","kind":"prompt"},"scores":{},"timestamp":1}'
+    assert msgspec.json.decode(scored % (b"a" * 256), type=WatchedScores)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(scored % (b"a" * 65_536), type=WatchedScores)
 
 
 def test_the_limit_takes_nothing_from_other_workers() -> None:

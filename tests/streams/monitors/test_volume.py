@@ -8,7 +8,7 @@ import pytest
 from schemas.events import Alert
 from streams.monitors import snapshots
 from streams.monitors.snapshots import AppKey, Newest
-from streams.monitors.volume import COLD_HOURS, FACTOR, HOUR_MS, LEAST, VolumeMonitor
+from streams.monitors.volume import COLD_HOURS, FACTOR, HOUR_MS, LEAST, MOST_APPS, VolumeMonitor
 from streams.monitors.watched import Counted, WatchedEvent, WatchedScores
 from tests.streams.records import NOW_MS, FakeRecord
 
@@ -137,3 +137,22 @@ def test_a_gap_of_a_year_is_passed_over() -> None:
     monitor, traffic = learned(3)
     traffic.hour += 24 * 365
     assert monitor.update(traffic.hours(5, 5)) == []
+
+
+def test_names_that_are_made_up_push_out_no_app_that_is_known() -> None:
+    monitor, traffic = learned(15)
+    topic = list(monitor.changes(1))
+    monitor.written()
+    for number in range(3 * MOST_APPS):
+        event = WatchedEvent(event_id=f"e{number}", app=f"made up {number}", kind="prompt")
+        at = START + traffic.hour * HOUR_MS
+        offset = traffic.offset + number
+        monitor.update([(WatchedScores(event, {}, at), FakeRecord(b"", offset, timestamp=at))])
+    assert len(monitor._apps) <= MOST_APPS
+    assert not any(value is None for _, _, value in monitor.changes(1)), (
+        "what was never written is not deleted"
+    )
+    traffic.offset += 3 * MOST_APPS
+    found = monitor.update(traffic.hours(*[QUIET] * 9, 10 * BUSY))
+    assert told(found) == [("app_events_1h", False)], "what is usual is still known"
+    assert len(topic) == 1
