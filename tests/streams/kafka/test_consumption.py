@@ -97,6 +97,18 @@ async def test_large_records_come_in_small_polls(settings: Settings, topic: str)
         assert max(role.sizes) < 20 << 20
 
 
+async def test_headers_are_not_kept(settings: Settings, topic: str) -> None:
+    """Limits count keys and values: what is in a poll beside them is unlimited."""
+    async with producing(settings, compression_type="gzip") as producer:
+        for value in numbers(0, 8):
+            await producer.send(topic, value, headers=[("h", bytes(1 << 20))])
+        await producer.flush()
+    async with working(settings, topic) as role:
+        await until(lambda: len(role.records) >= 8)
+        assert role.values == numbers(0, 8)
+        assert [record.headers for record in role.records] == [()] * 8
+
+
 async def test_a_poll_holds_no_more_records_than_are_asked_for(settings: Settings, topic: str) -> None:
     await publish(settings, topic, numbers(0, 40), compression_type="gzip")
     async with consuming(settings, topic) as consumer:
