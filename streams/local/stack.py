@@ -66,7 +66,7 @@ class Stack:
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self._degraded: dict[str, dict[str, str]] = {}
-        self._lock: IO[str] | None = None
+        self._lock: IO[bytes] | None = None
 
     def start(self, metrics: list[str]) -> None:
         """Start all and return when every role is ready; `LocalServiceError` says what to do if not."""
@@ -143,9 +143,9 @@ class Stack:
             )
         try:
             (self._directory / "logs").mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self._directory)
         except OSError as error:
             raise LocalServiceError(f"cannot write to {self._directory}: {error.strerror}") from None
-        self._lock = _lock(self._directory)
         # Longer than the roles of a `weir up` that was killed may take to finish.
         await_ports(self._ports(), self._say, self._settings.drain_timeout_s + ENDING_S, host=self._host)
 
@@ -278,18 +278,22 @@ def export_addresses(settings: Settings) -> None:
     os.environ["WEIR_CLICKHOUSE"] = settings.clickhouse
 
 
-def _lock(directory: Path) -> IO[str]:
+def _lock(directory: Path) -> IO[bytes]:
     """Hold the folder until the process ends; `LocalServiceError` names the process that holds it."""
-    lock = (directory / "weir.lock").open("a+")
+    lock = (directory / "weir.lock").open("ab+", buffering=0)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.seek(0)
+        holder = lock.read().decode().strip() or "unknown"
         raise LocalServiceError(
-            f"`weir up` is running in {directory} already (process {lock.read().strip() or 'unknown'}): "
+            f"`weir up` is running in {directory} already (process {holder}): "
             "stop it, or choose another folder with --data"
         ) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    try:
+        lock.truncate(0)
+        lock.write(str(os.getpid()).encode())
+    except OSError:
+        lock.close()
+        raise
     return lock

@@ -5,11 +5,15 @@ it ends, and becomes the command. A program of its own rather than a `preexec_fn
 and exec is unsafe in a parent with threads. Only the standard library: it runs before anything else.
 """
 
+import contextlib
 import ctypes
 import os
+import resource
 import sys
 
 _PR_SET_PDEATHSIG = 1
+_FILES = 16_384
+"""May be open where the system allows it. Some begin with 256, and a broker opens a hundred for itself."""
 
 
 def main(argv: list[str]) -> None:
@@ -20,6 +24,11 @@ def main(argv: list[str]) -> None:
     # A parent that died before the request above can no longer be noticed by it.
     if os.getppid() != parent:
         sys.exit(1)
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+    if wanted > allowed != resource.RLIM_INFINITY:
+        with contextlib.suppress(OSError, ValueError):  # then it goes on with what it has
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
     os.execv(argv[2], argv[2:])  # noqa: S606
 
 

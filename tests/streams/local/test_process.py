@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.local import tether
 from streams.local.process import HOST, Child, LocalServiceError, free_port, require_port
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -49,6 +50,19 @@ def test_starts_logs_and_stops(tmp_path: Path) -> None:
     assert server.stop() == -signal.SIGTERM
     assert not server.running
     assert server.log_tail() == "up"
+
+
+def test_it_may_open_more_files_than_its_parent() -> None:
+    """Some systems begin with 256: a broker that has no more refuses to make topics."""
+    shown = "import resource; print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    start = f"ulimit -Sn 128; ulimit -Hn 3000; exec {sys.executable} -I {tether.__file__} {os.getpid()} 9"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'{start} {sys.executable} -c "{shown}"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["3000", "3000"]
 
 
 def test_stop_is_bounded_for_a_child_that_ignores_sigterm(tmp_path: Path) -> None:

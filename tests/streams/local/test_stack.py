@@ -30,3 +30,11 @@ def test_a_role_that_stopped_for_dead_letters_ends_nobody_else(tmp_path: Path) -
     assert started == ["guard"], "after a crash, and not after the limit"
     with pytest.raises(LocalServiceError, match="exit status 2"):
         stack._revive("guard", ended(USAGE, tmp_path), lambda: None)
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "weir.lock").symlink_to("/dev/full")
+    stack = Stack(Settings(_env_file=None), tmp_path, print, broker=False, store=False)
+    with pytest.raises(LocalServiceError, match=rf"cannot write to {tmp_path}: "):
+        stack.start([])
