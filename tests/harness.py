@@ -41,6 +41,11 @@ _TEXTS = (
 )
 
 
+async def everything(settings: Settings, topic: str) -> list[Any]:
+    """Return all records of a topic."""
+    return [record async for record in read_to_end(settings, topic)]
+
+
 def make_events(app: str, count: int, start: int = 0) -> list[Event]:
     """Return prompts and completions in turn; every 20th holds an e-mail address."""
     events = []
@@ -255,7 +260,7 @@ class Weir:
 
     def read(self, topic: str) -> list[Any]:
         """Return all records of a topic."""
-        return asyncio.run(read_to_end(self.settings, topic))
+        return asyncio.run(everything(self.settings, topic))
 
     def decisions(self, app: str) -> list[Decision]:
         """Return all decisions for an app, repeats included."""

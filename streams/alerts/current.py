@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from schemas import codec, topics
 from schemas.alerts import AlertChange
 from streams.errors import UserError
-from streams.kafka.clients import BrokerError, records_to_end
+from streams.kafka.clients import BrokerError, read_to_end
 from streams.kafka.settings import KafkaSettings
 from streams.kafka.topics import missing_topics
 
@@ -18,7 +18,7 @@ async def read(settings: KafkaSettings) -> list[AlertChange]:
     if topics.ALERT_STATES in await missing_topics(settings):
         raise BrokerError(f"{settings.kafka} has no topic {topics.ALERT_STATES}: `weir topics` creates it")
     alerts = Latest()
-    async for record in records_to_end(settings, topics.ALERT_STATES):
+    async for record in read_to_end(settings, topics.ALERT_STATES):
         alerts.take(record.value)
     return alerts.ordered()
 

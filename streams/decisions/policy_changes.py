@@ -1,6 +1,7 @@
 """Reads `llm.policy`, from its start and for as long as a process judges."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -30,17 +31,14 @@ class PolicyChanges:
 
     async def _read(self, records: Sequence[ConsumerRecord], is_all: bool) -> None:
         for record in records:
-            self._offer(record.value)
+            try:
+                change = codec.decode(PolicyChange, record.value)
+            except codec.Rejected as rejected:
+                log.warning("not a change of the policy", problem=rejected.detail)
+            else:
+                self._take(change)
         if is_all:
             self._caught_up.set()
-
-    def _offer(self, payload: bytes | None) -> None:
-        try:
-            change = codec.decode(PolicyChange, payload)
-        except codec.Rejected as rejected:
-            log.warning("not a change of the policy", problem=rejected.detail)
-        else:
-            self._take(change)
 
     async def caught_up(self, within_s: float) -> bool:
         """Wait until all is read that was there; return whether it is."""
@@ -55,6 +53,7 @@ class PolicyChanges:
 async def demotions(settings: KafkaSettings) -> Demotions:
     """Return the demotions that stand now. Raises `BrokerError`."""
     standing = Demotions()
-    for record in await read_to_end(settings, topics.POLICY):
-        standing.take(codec.decode(PolicyChange, record.value))
+    async for record in read_to_end(settings, topics.POLICY):
+        with contextlib.suppress(codec.Rejected):  # who judges says so
+            standing.take(codec.decode(PolicyChange, record.value))
     return standing

@@ -214,12 +214,7 @@ async def consuming(
         await consumer.stop()
 
 
-async def read_to_end(settings: KafkaSettings, topic: str) -> list[ConsumerRecord]:
-    """Return everything that is in a small topic now; see `records_to_end`."""
-    return [record async for record in records_to_end(settings, topic)]
-
-
-async def records_to_end(settings: KafkaSettings, topic: str) -> AsyncGenerator[ConsumerRecord, None]:
+async def read_to_end(settings: KafkaSettings, topic: str) -> AsyncGenerator[ConsumerRecord, None]:
     """Yield everything that is in a topic now, in order within each partition, with a poll of it in memory.
 
     Raises `BrokerError` when nothing comes any more though the end is not reached.

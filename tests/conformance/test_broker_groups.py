@@ -22,7 +22,6 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from streams.kafka.clients import read_to_end
 from streams.local.broker import Broker
 from streams.local.process import free_port
 from streams.settings import Settings
@@ -38,6 +37,7 @@ from tests.conformance.broker_clients import (
     read,
     send,
 )
+from tests.harness import everything
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ async def test_reading_to_the_end_goes_past_markers(kafka: KafkaBroker) -> None:
     records: list[Any] = []
     # A commit is answered before its markers are written: until then the end is that of what is committed.
     while not records and time.monotonic() < deadline:
-        records = await read_to_end(Settings(_env_file=None, kafka=kafka.address), topic)
+        records = await everything(Settings(_env_file=None, kafka=kafka.address), topic)
     assert [record.value for record in records] == [b"good"]
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from schemas import codec, topics
 from schemas.events import DeadLetter, Event
-from streams.kafka.clients import producing, read_to_end
+from streams.kafka.clients import producing
 from streams.kafka.dead_letters import Refused, dead_letter
 from streams.settings import load
+from tests.harness import everything
 from tests.streams.records import FakeRecord
 from tests.streams.weir import run
 
@@ -29,7 +30,7 @@ def send(topic: str, *messages: tuple[bytes | None, bytes]) -> None:
 
 
 def records(topic: str) -> list[FakeRecord]:
-    return asyncio.run(read_to_end(load(), topic))
+    return asyncio.run(everything(load(), topic))
 
 
 def events(app: str) -> list[Event]:

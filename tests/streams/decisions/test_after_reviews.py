@@ -20,7 +20,7 @@ from streams.decisions.in_force import PolicyInForce
 from streams.decisions.policy_changes import PolicyChanges, demotions
 from streams.decisions.reviews_followed import ReviewsFollowed
 from streams.decisions.scoring import make_runner
-from streams.kafka.clients import BatchProducer, read_to_end
+from streams.kafka.clients import BatchProducer
 from streams.kafka.topics import create_topics
 from streams.local.broker import Broker
 from streams.local.process import free_port
@@ -32,7 +32,7 @@ from streams.settings import Settings
 from streams.store.client import Store, make_store
 from streams.store.policy_changes import changes, refused
 from streams.telemetry.metrics import Telemetry
-from tests.harness import wait_until
+from tests.harness import everything, wait_until
 
 NOW = time.time_ns() // 1_000_000 - 3_600_000
 HEAD = "version: '1'\nname: t\nrules:\n"
@@ -116,7 +116,7 @@ def decided(store: Store) -> dict[str, tuple[str, str]]:
 
 
 async def of_topic(settings: Settings, topic: str, kind: Any) -> list[Any]:
-    return [codec.decode(kind, each.value) for each in await read_to_end(settings, topic)]
+    return [codec.decode(kind, each.value) for each in await everything(settings, topic)]
 
 
 async def test_an_answer_becomes_a_decision_once(
