@@ -23,6 +23,7 @@ from streams.store.errors import (
     UnknownColumnError,
     classify,
     error_code,
+    not_acknowledged,
     unfitting,
     while_migrating,
 )
@@ -252,7 +253,7 @@ class Store:
         names, type_names = list(columns), [types[name] for name in columns]
         try:
             # Nothing of ours runs in here: what else it raises is about a value.
-            client.insert(
+            answer = client.insert(
                 table.log,
                 list(columns.values()),
                 column_names=names,
@@ -266,6 +267,8 @@ class Store:
             raise self._classified(error) from None
         except VALUE_ERRORS as error:
             raise unfitting(error) from None
+        if not answer.query_id():
+            raise not_acknowledged(self.url)
 
 
 def make_store(settings: StoreSettings) -> Store:

@@ -119,6 +119,14 @@ def unreachable(url: str, error: Exception) -> RetryableStoreError:
     )
 
 
+def not_acknowledged(url: str) -> RetryableStoreError:
+    """Return the error of an insert that was answered with 200 by something that is no ClickHouse."""
+    return RetryableStoreError(
+        f"an insert was answered at {url}, but not by ClickHouse (there is no X-ClickHouse-Query-Id): see "
+        "what stands before it, such as a proxy that shows a page of its own or takes headers away"
+    )
+
+
 def _cause(error: BaseException) -> str:
     """Return why nothing answers, in brackets; the client's own classes say nothing to a user."""
     causes = []

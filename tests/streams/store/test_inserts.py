@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from msgspec.structs import replace
 
 from schemas.events import (
@@ -143,6 +144,25 @@ def test_a_store_that_is_down_is_retryable_and_comes_back(tmp_path: Path) -> Non
     finally:
         store.close()
         server.stop()
+
+
+def test_what_clickhouse_did_not_answer_is_not_acknowledged(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that shows a page of its own does so with status 200, too; only the headers tell."""
+    request = urllib3.PoolManager.request
+
+    def proxied(*args: Any, **kwargs: Any) -> urllib3.BaseHTTPResponse:
+        answer = request(*args, **kwargs)
+        answer.headers.discard("X-ClickHouse-Query-Id")
+        return answer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(urllib3.PoolManager, "request", proxied)
+        with pytest.raises(RetryableStoreError, match="not by ClickHouse"):
+            store.insert([scored(1)], "t")
+    store.insert([scored(1)], "t")
+    assert count(store) == 1
 
 
 def test_missing_tables_say_what_to_run(empty: Store) -> None:
