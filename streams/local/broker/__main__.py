@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from streams.kafka import decompression
 from streams.local.broker.answers import Answers
 from streams.local.broker.server import serve
 from streams.local.process import HOST
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 async def _main(data: Path, port: int, *, create_topics: bool) -> None:
     stop = asyncio.Event()
+    decompression.install()  # a compaction unpacks what producers packed
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     answers = Answers(data, HOST, port, create_topics=create_topics)

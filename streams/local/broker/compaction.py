@@ -1,15 +1,19 @@
 """Compaction: of the records with one key in a log only the last is kept."""
 
 import itertools
+import logging
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from streams.local.broker import batches
 from streams.local.broker.batches import RecordBatch
 from streams.local.broker.partition import Partition
 from streams.local.broker.segments import LogSegment
+
+log = logging.getLogger(__name__)
 
 
 def due(partition: Partition) -> list[Path]:
@@ -74,7 +78,7 @@ def _latest(segments: list[LogSegment]) -> dict[bytes, int]:
         for segment in segments
         for batch, data in _batches(segment)
         if not batch.control
-        for record in batches.records(data)
+        for record in _records(data)
         if record.key is not None
     }
 
@@ -82,7 +86,7 @@ def _latest(segments: list[LogSegment]) -> dict[bytes, int]:
 def _kept(batch: RecordBatch, data: bytes, latest: dict[bytes, int], *, expired: bool) -> bytes:
     if batch.control or batch.transactional:
         return data  # whether it counts is not known here
-    records = list(batches.records(data))
+    records = _records(data)
     kept = [
         record
         for record in records
@@ -92,6 +96,15 @@ def _kept(batch: RecordBatch, data: bytes, latest: dict[bytes, int], *, expired:
     if len(kept) == len(records):
         return data
     return batches.rebuilt(batch.base, kept) if kept else b""
+
+
+def _records(data: bytes) -> list[Any]:
+    """Return the records of a batch, which is kept as it is where nobody can read it: then none."""
+    try:
+        return list(batches.records(data))
+    except Exception as error:  # whatever a producer put into it must not end the compaction
+        log.warning("a batch is left as it is: %s", type(error).__name__)
+        return []
 
 
 def _batches(segment: LogSegment) -> Iterator[tuple[RecordBatch, bytes]]:

@@ -11,6 +11,8 @@ from streams.local.broker.apis import APIS, Code
 from streams.local.broker.wire import Reader, WireError, decode, encode, read_tags
 
 log = logging.getLogger(__name__)
+TIDY_S = 1.0
+"""Between two looks at what is past its time."""
 
 REQUEST_BYTES = 100 << 20
 """A larger one is no request but, say, the start of an HTTP one: the connection is closed."""
@@ -142,8 +144,8 @@ async def serve(answers: Answers, host: str, port: int, stop: asyncio.Event) -> 
 
 async def _tidy(answers: Answers) -> None:
     while True:
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(TIDY_S)
         try:
             await answers.tidy()
-        except OSError:
+        except Exception:  # or retention and compaction would end, and the disk would fill
             log.exception("what is past its time cannot be deleted")

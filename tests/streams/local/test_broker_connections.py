@@ -3,6 +3,8 @@
 import random
 import socket
 import struct
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -73,3 +75,28 @@ def test_every_layout_reads_what_it_writes(data: st.DataObject) -> None:
             continue
         again = b"".join(encode(text, version, value, compact=compact))
         assert codec.read(Reader(again)) == value
+
+
+FAULTY = """
+import asyncio
+from streams.local.broker import server
+
+class Answers:
+    looks = 0
+
+    async def tidy(self):
+        self.looks += 1
+        if self.looks == 2:
+            print("again")
+            raise asyncio.CancelledError
+        raise RuntimeError("a fault of ours")
+
+server.TIDY_S = 0
+asyncio.run(server._tidy(Answers()))
+"""
+
+
+def test_a_fault_ends_neither_retention_nor_compaction() -> None:
+    """In a process of its own: `answers` of the package is a function here, and a module where it runs."""
+    done = subprocess.run([sys.executable, "-c", FAULTY], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "again\n"

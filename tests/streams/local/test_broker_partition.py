@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
 
+from streams.kafka import decompression
 from streams.local.broker import batches, compaction
 from streams.local.broker.apis import Code, Fault
 from streams.local.broker.config import Config
@@ -173,6 +175,40 @@ def test_compaction_keeps_offsets_and_may_be_cut_off(tmp_path: Path) -> None:
     stale = tmp_path / paths[2].name
     stale.write_bytes(kept)
     assert values(opened(tmp_path, **config)) == found
+
+
+def packed(value: bytes, key: bytes, *, damaged: bool = False) -> bytes:
+    """Return a compressed batch; a damaged one has the right checksum."""
+    builder = DefaultRecordBatchBuilder(2, 1, 0, -1, -1, -1, EVERYTHING)
+    builder.append(0, 1_000, key, value, [])
+    data = bytearray(builder.build())
+    if damaged:
+        data[batches.HEADER.size + 10 :] = bytes(len(data) - batches.HEADER.size - 10)
+        data[17:21] = calc_crc32c(bytes(data[21:])).to_bytes(4, "big")
+    return bytes(data)
+
+
+def test_compaction_leaves_alone_what_nobody_can_read(tmp_path: Path) -> None:
+    """Such as a batch that unpacks to more memory than there is, and one that does not unpack."""
+    decompression.install()
+    log = opened(
+        tmp_path, segment_bytes="400", cleanup_policy="compact", min_cleanable_dirty_ratio="0.1",
+        max_message_bytes=str(1 << 20),
+    )  # fmt: skip
+    odd = packed(bytes(decompression.UNPACKED_BYTES), b"1"), packed(b"x" * 400, b"2", damaged=True)
+    for n in range(20):
+        log.append(batch(b"%d" % n, key=b"%d" % (n % 3)))
+    for data in odd:
+        log.append(data)
+    for n in range(20, 40):
+        log.append(batch(b"%d" % n, key=b"%d" % (n % 3)))
+    paths = compaction.due(log)
+    target = compaction.compacted(paths, 0.0)
+    kept = target.read_bytes()
+    assert all(data[16:] in kept for data in odd), "all but their offset and epoch"
+    assert len(kept) < sum(map(len, odd)) + 1_000
+    compaction.take_over(log, paths, target)
+    assert log.end == 42
 
 
 def test_a_compacted_log_that_is_written_for_ever_stays_small(
