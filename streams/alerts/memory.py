@@ -17,6 +17,7 @@ from schemas.alerts import AlertChange
 from streams.alerts.life_cycle import Memory
 from streams.alerts.tracked import Tracked
 from streams.kafka.clients import client_options
+from streams.kafka.fetcher import bound
 from streams.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -97,6 +98,7 @@ async def _last(settings: KafkaSettings, wanted: bytes) -> bytes | None:
     last: bytes | None = None
     try:
         await consumer.start()
+        bound(consumer)
         consumer.assign([place])
         await consumer.seek_to_beginning()
         end = (await consumer.end_offsets([place]))[place]

@@ -12,6 +12,7 @@ from aiokafka.structs import ConsumerRecord
 
 from schemas import topics
 from streams.kafka.clients import RETRY_S, client_options, started
+from streams.kafka.fetcher import bound
 from streams.kafka.settings import KafkaSettings
 from streams.monitors.snapshots import Newest
 
@@ -119,6 +120,7 @@ class StateTopic:
         )
         try:
             await consumer.start()
+            bound(consumer)
             consumer.assign([TopicPartition(topics.STATE, place) for place in places])
             await consumer.seek_to_beginning()
             await self._read_to_end(consumer, newest)

@@ -7,6 +7,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas import topics
+from streams.alerts import memory
+from streams.alerts.life_cycle import Memory
+from streams.kafka import decompression
 from streams.kafka.clients import client_options
 from streams.kafka.topics import TOPIC_CONFIG, create_topics
 from streams.monitors import snapshots
@@ -14,6 +17,7 @@ from streams.monitors.snapshots import Newest, Segment
 from streams.monitors.state_topic import CHUNK_BYTES, Snapshot, StateTopic
 from streams.settings import Settings
 from tests.brokers import ApacheKafka, KafkaBroker
+from tests.streams.kafka.working import producing
 
 pytestmark = [pytest.mark.kafka]
 PARTITIONS = 4
@@ -65,6 +69,27 @@ async def test_each_worker_finds_the_newest_of_its_own(kafka: KafkaBroker) -> No
     finally:
         await state.stop()
         await others.stop()
+
+
+async def test_a_batch_that_nobody_can_read_is_passed_over(kafka: KafkaBroker) -> None:
+    """Else whoever may write the topic ends watch and notify at every start."""
+    decompression.install()  # as every role does
+    state = await opened(kafka, "bomb")
+    given, bomb = settings(kafka, "bomb"), bytes(decompression.UNPACKED_BYTES)
+    try:
+        async with producing(given, compression_type="gzip") as producer:
+            for partition in range(PARTITIONS):
+                await producer.send_and_wait(topics.STATE, bomb, b"k", partition=partition)
+        last = memory.encode({"llm.alerts/0": 7}, Memory(), [])
+        async with producing(given) as producer:
+            await producer.send_and_wait(topics.STATE, last, memory.key(given), partition=memory.PARTITION)
+        assert await state.write([snapshot("app", 5)], yes)
+        assert offsets(await state.read(frozenset(range(PARTITIONS)), PARTITIONS)) == {"app": 5}
+        found = await memory.read(given)
+        assert found is not None
+        assert found.positions == {"llm.alerts/0": 7}
+    finally:
+        await state.stop()
 
 
 async def test_partitions_that_were_added_find_what_lies_in_the_old_ones(kafka: KafkaBroker) -> None:
