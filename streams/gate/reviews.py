@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 MOST_WAITING: Final = 1_000
 """Requests that wait at once; one more is answered without waiting."""
 MOST_KNOWN: Final = 10_000
+MOST_CHARS: Final = 16 << 20
+"""Of redacted texts in what is known: only those can be long."""
 QUIET_S: Final = 60.0
 """So long after the last request that waited the topic is still read."""
 POLL_MS: Final = 200
@@ -31,6 +33,7 @@ class Reviews:
         self._settings = settings
         self._waiting: dict[str, set[asyncio.Future[Decision]]] = defaultdict(set)
         self._known: OrderedDict[str, Decision] = OrderedDict()
+        self._chars = 0
         self._wanted = asyncio.Event()
         self._from_ms = 0
         """From when on the topic is read, or has to be."""
@@ -69,8 +72,9 @@ class Reviews:
         if known and known.revision > decision.revision:
             return
         self._known[decision.decision_id] = decision
-        while len(self._known) > MOST_KNOWN:
-            self._known.popitem(last=False)
+        self._chars += _chars(decision) - (_chars(known) if known else 0)
+        while len(self._known) > MOST_KNOWN or self._chars > MOST_CHARS:
+            self._chars -= _chars(self._known.popitem(last=False)[1])
         for future in self._waiting.pop(decision.decision_id, ()):
             if not future.done():
                 future.set_result(decision)
@@ -118,3 +122,7 @@ class Reviews:
             self.take(codec.decode(Decision, payload))
         except codec.Rejected as rejected:
             log.warning("not a decision", problem=rejected.detail)
+
+
+def _chars(decision: Decision) -> int:
+    return len(decision.text or "")
