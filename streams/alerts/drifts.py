@@ -8,6 +8,7 @@ import msgspec
 
 from schemas.alerts import AlertPart
 from schemas.drift import DriftRecord
+from schemas.fields import NUMBER_FIELDS
 from streams.alerts.signals import Signal
 from streams.alerts.tracked import Interval, Tracked, earliest, is_drift, overlap, related, same_place
 
@@ -72,11 +73,10 @@ def _nearer_to_before(known: AlertPart, record: DriftRecord) -> bool:
     before, after = known.before, known.score
     if before is None or after is None:
         return False
-    levels = before, after, record.after
-    if min(levels) > 0:  # levels are compared as ratios: of latencies, of rates
-        before, after, now = map(math.log, levels)
-    else:
-        now = record.after
+    now = record.after
+    # Of time, tokens and cost ratios count; of a score 0.03 is as good as 0.001.
+    if record.metric in NUMBER_FIELDS and min(before, after, now) > 0:
+        before, after, now = map(math.log, (before, after, now))
     return abs(now - before) < abs(now - after)
 
 

@@ -56,6 +56,15 @@ def test_a_drift_that_moves_on_or_comes_again_is_the_same_alert() -> None:
     assert len({each.alert_id for each in run.said}) == 1
 
 
+def test_a_score_that_is_nearly_as_low_as_before_has_returned() -> None:
+    run = Run()
+    run.at(111, drift("up", 100, 110, 0.001, 0.7, metric="toxicity"))
+    run.at(121)
+    # Thirty times the level before, but no toxicity to speak of.
+    run.at(500, drift("back", 490, 500, 0.72, 0.03, metric="toxicity"))
+    assert run.at(510) == ["resolved"]
+
+
 def test_a_drift_that_stays_is_taken_for_normal() -> None:
     run = Run()
     run.at(111, drift("l1", 100, 110, 700, 1_300))
