@@ -20,13 +20,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from streams.local.process import Child
 
-EVENTS = 3_000
+EVENTS = 4_000
 SECONDS = 45
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
 HERE = Path(__file__).resolve().parent
 PORTS = tuple(f"WEIR_{name}_PORT" for name in ("GUARD", "WATCH", "ARCHIVE", "GATE", "DESK", "NOTIFY"))
 
+SETTINGS = {
+    "WEIR_REDACTION_KEY": "only for the demo",
+    "WEIR_REFERENCES": f'{{"shop": "topic:{HERE / "shop_topics.txt"}"}}',
+    "WEIR_WATCH_METRICS": "distance_shop,toxicity,injection,refusal,latency_ms,completion_tokens",
+    # A minute has to do for what takes an hour elsewhere.
+    "WEIR_WATCH_LEARN_VALUES": "32",
+    "WEIR_ALERT_WAIT_S": "3",
+    "WEIR_ALERT_QUIET_S": "12",
+    # A machine that is busy with other things takes longer, and finds the same.
+    "WEIR_DEGRADE_AFTER_MS": "0",
+    "WEIR_DETECTOR_BUDGET_MS": "30000",
+}
 ABUSIVE_USER = """
   - id: abusive-user
     when: [user_injections_1m >= 5]
@@ -105,15 +117,10 @@ def _set_environment(folder: Path) -> None:
     os.environ.update({name: str(free_port()) for name in PORTS})
     for name in ("WEIR_GATE_LISTEN", "WEIR_DESK_LISTEN"):
         os.environ[name] = f"{HOST}:{free_port()}"
-    os.environ["WEIR_REDACTION_KEY"] = "only for the demo"
-    os.environ["WEIR_REFERENCES"] = f'{{"shop": "topic:{HERE / "shop_topics.txt"}"}}'
-    os.environ["WEIR_WATCH_METRICS"] = "distance_shop,toxicity,injection,refusal,latency_ms,completion_tokens"
+    os.environ.update(SETTINGS)
     policy = folder / "policy.yaml"
     policy.write_text(DEFAULT_POLICY.read_text("utf-8") + ABUSIVE_USER, "utf-8")
     os.environ["WEIR_POLICY"] = str(policy)
-    # A minute has to do for what takes an hour elsewhere.
-    os.environ["WEIR_WATCH_LEARN_VALUES"] = "32"
-    os.environ.update({"WEIR_ALERT_WAIT_S": "3", "WEIR_ALERT_QUIET_S": "12"})
     routes = folder / "routes.yaml"
     routes.write_text("routes: []  # docs/alerts.md has an example of each\n")
     os.environ["WEIR_ROUTES"] = str(routes)

@@ -36,11 +36,16 @@ QUERIES = {
     "Drift by metric": """
         SELECT metric, kind, model, count() AS found,
             round(avg(drift.before), 2) AS before, round(avg(drift.after), 2) AS after
-        FROM drift GROUP BY metric, kind, model ORDER BY found DESC, metric, kind, model LIMIT 8""",
+        FROM drift GROUP BY metric, kind, model ORDER BY found DESC, metric, kind, model LIMIT 10""",
+    "Answers about one group and about others": """
+        SELECT app, named_group, round(argMax(level, timestamp), 2) AS refused_now,
+            round(max(level), 2) AS refused_at_worst, round(max(others), 2) AS others_at_worst,
+            max(found) AS found_worse_off
+        FROM bias WHERE measure = 'refusal' GROUP BY app, named_group ORDER BY found_worse_off DESC, app""",
     "Alerts, one for each cause": """
         SELECT rule, app, subject, state, reason, alerts,
             if(state = 'resolved', toInt64(resolved_at - opened_at), NULL) AS seconds
-        FROM alert_states ORDER BY opened_at LIMIT 12""",
+        FROM alert_states ORDER BY opened_at LIMIT 20""",
     "Cost by model": """
         SELECT model, count() AS answers, round(sum(cost), 4) AS dollars,
             round(1000 * avg(cost), 3) AS dollars_per_1000, round(quantile(0.5)(latency_ms)) AS p50_latency_ms

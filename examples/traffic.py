@@ -6,7 +6,7 @@ python examples/traffic.py 2000 | weir publish -
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -31,14 +31,17 @@ class Planted(NamedTuple):
         return self.begins <= share < self.ends
 
 
-SUBJECT: Final = Planted("the subject of shop-support leaves the shop", 0.14, 0.40)
+SUBJECT: Final = Planted("the subject of shop-support leaves the shop", 0.14, 0.45)
+UNFAIRNESS: Final = Planted("fit-advisor refuses women", 0.20, 0.48)
+RUDENESS: Final = Planted("people are rude to review-writer", 0.30, 0.60)
 ABUSE: Final = Planted("one user tries injections", 0.42, 0.52)
-SLOWNESS: Final = Planted("harbour-large gets slower", 0.58, 0.80)
-PLANTED: Final = (SUBJECT, ABUSE, SLOWNESS)
+SLOWNESS: Final = Planted("harbour-large gets slower", 0.60, 0.81)
+PLANTED: Final = (SUBJECT, UNFAIRNESS, RUDENESS, ABUSE, SLOWNESS)
 ABUSER: Final = "u400"
 """Every sixth conversation is this user's then, every third of those an ordinary one."""
-SHIFTED_SHARE: Final = 0.95
-"""Of the ordinary conversations of `shop-support`, while its subject is elsewhere."""
+CHANGED_SHARE: Final = 0.95
+"""Of the ordinary conversations, while a subject, a tone or an answer is another one."""
+WORSE_OFF: Final = "woman"
 
 
 class Model(NamedTuple):
@@ -56,11 +59,25 @@ MODELS: Final = (
     Model("harbour-large", 0.6, 320.0, 21.0, 3.0, 12.0),
     Model("harbour-mini", 0.4, 130.0, 8.0, 0.2, 0.8),
 )
-PROMPT_VERSIONS: Final = ("7", "8")
-APPS: Final = ("shop-support", "review-writer")
+
+
+class App(NamedTuple):
+    """A fictional app: its share of the conversations, and what they are about when nothing is planted."""
+
+    name: str
+    share: float
+    subject: str
+    models: tuple[Model, ...]
+    prompt_versions: tuple[str, ...]
+
+
+SUPPORT: Final = App("shop-support", 0.60, "ordinary", MODELS, ("7", "8"))
+REVIEWS: Final = App("review-writer", 0.15, "reviews", MODELS[1:], ("7",))
+ADVISOR: Final = App("fit-advisor", 0.25, "advice", MODELS[1:], ("7",))
+APPS: Final = (SUPPORT, REVIEWS, ADVISOR)
 INSTRUCTIONS: Final = 140
 """Tokens of the prompt template."""
-SLOWER: Final = 1.9
+SLOWER: Final = 2.5
 """How much longer `harbour-large` takes for a while."""
 USAGE: Final = "usage: python examples/traffic.py COUNT > events.jsonl"
 INTERRUPTED: Final = 130
@@ -88,20 +105,18 @@ def _conversation(
     rng: random.Random, number: int, share: float, seed: int, *, quiet: bool
 ) -> tuple[Event, Event]:
     abuse = ABUSE.holds(share) and number % 6 == 0
-    app = APPS[0] if abuse else rng.choices(APPS, (0.85, 0.15))[0]
-    model = rng.choices(MODELS, [model.share for model in MODELS])[0]
-    version = rng.choice(PROMPT_VERSIONS)
-    planted, carrier, pair = (
-        _injection(rng)
-        if abuse and number % 18
-        else _subject(rng, SUBJECT.holds(share) and app == APPS[0], quiet=quiet)
-    )
+    app = SUPPORT if abuse else rng.choices(APPS, [app.share for app in APPS])[0]
+    model = rng.choices(app.models, [model.share for model in app.models])[0]
     slots = {name: rng.choice(values) for name, values in TEXTS["slots"].items()}
+    planted, carrier, pair = (
+        _injection(rng) if abuse and number % 18 else _subject(rng, app, share, slots, quiet=quiet)
+    )
     question, answer = (text.format_map(slots) for text in pair)
+    version = rng.choice(app.prompt_versions)
     if version == "8" and not planted:
         answer += " Is there anything else I can do for you?"
     shared: dict[str, Any] = {
-        "app": app,
+        "app": app.name,
         "environment": "demo",
         "request_id": f"r{seed}-{number}",
         "conversation_id": f"c{seed}-{number}",
@@ -131,14 +146,22 @@ def _injection(rng: random.Random) -> tuple[str, str, tuple[str, str]]:
     return scenario["name"], scenario["in"], rng.choice(scenario["pairs"])
 
 
-def _subject(rng: random.Random, shifted: bool, *, quiet: bool) -> tuple[str, str, tuple[str, str]]:
+def _subject(
+    rng: random.Random, app: App, share: float, slots: Mapping[str, str], *, quiet: bool
+) -> tuple[str, str, tuple[str, str]]:
     """Return what is planted, in which kind of event, and prompt and completion."""
     draw = rng.random()
     for scenario in () if quiet else TEXTS["scenarios"]:
         draw -= scenario["share"]
         if draw < 0:
             return scenario["name"], scenario["in"], rng.choice(scenario["pairs"])
-    subject = "shifted" if shifted and rng.random() < SHIFTED_SHARE else "ordinary"
+    changes = {
+        SUPPORT: ("shifted", SUBJECT.holds(share)),
+        REVIEWS: ("rude", RUDENESS.holds(share)),
+        ADVISOR: ("refused", UNFAIRNESS.holds(share) and slots["person"] == WORSE_OFF),
+    }
+    changed, holds = changes[app]
+    subject = changed if holds and rng.random() < CHANGED_SHARE else app.subject
     return "", "", rng.choice(TEXTS["subjects"][subject])
 
 

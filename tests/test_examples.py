@@ -9,20 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 from types import ModuleType
 
-import msgspec
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.batch import Batch
 from schemas.events import Decision, Event, Mode, RuleHit, Verdict
-from streams.monitors.drift import DriftMonitor
-from streams.monitors.watched import WatchedEvent, WatchedScores
 from tests.example_scripts import ATTACK, EXAMPLES, load, python
 from tests.harness import Weir, wait_until
-from tests.models import MODELS
-from tests.streams.records import FakeRecord
 
 MODES: tuple[tuple[Verdict, Mode], ...] = (("flag", "enforce"), ("block", "shadow"), ("redact", "enforce"))
 
@@ -53,44 +46,13 @@ def test_traffic_has_something_for_every_rule(traffic: ModuleType) -> None:
     assert "{" not in "".join(event.text for event in events), "a slot was not filled"
 
 
-def test_traffic_gets_slower_for_a_while(traffic: ModuleType) -> None:
-    slow: list[float] = []
-    ordinary: list[float] = []
-    for number, event in enumerate(traffic.events(3_000)):
-        if event.ttft_ms and event.model == traffic.MODELS[0].name:
-            (slow if traffic.SLOWNESS.holds(number / 3_000) else ordinary).append(event.ttft_ms)
-    assert sum(slow) / len(slow) > 1.5 * sum(ordinary) / len(ordinary)
-
-
 def test_quiet_traffic_has_nothing_planted(traffic: ModuleType) -> None:
     events = list(traffic.events(3_000, quiet=True))
     assert not [event for event in events if "planted" in event.metadata]
-    ordinary = {pair[0].split("{")[0] for pair in traffic.TEXTS["subjects"]["ordinary"]}
-    assert all(e.text.startswith(tuple(ordinary)) for e in events if e.kind == "prompt")
-
-
-def test_traffic_drifts_in_what_is_planted_only(traffic: ModuleType) -> None:
-    monitor = DriftMonitor(("latency_ms", "prompt_tokens", "completion_tokens"), 200_000, 32, 100)
-    found = set()
-    for number, event in enumerate(traffic.events(3_000), start=1):
-        watched = msgspec.convert(msgspec.to_builtins(event), WatchedEvent)
-        place = FakeRecord(None, number, timestamp=number)
-        for drift in monitor.update(WatchedScores(watched, {}, number), place):
-            slower = traffic.SLOWNESS.holds(number / 3_000)
-            assert (drift.after > drift.before) == slower
-            found.add((drift.metric, drift.kind, drift.model, slower))
-    there = ("latency_ms", "completion", traffic.MODELS[0].name)
-    assert found == {(*there, True), (*there, False)}
-
-
-def test_traffic_leaves_the_subject_for_a_while(traffic: ModuleType) -> None:
-    shop = Batch.of_texts((EXAMPLES / "shop_topics.txt").read_text(encoding="utf-8").splitlines()[1:], MODELS)
-    numbered = enumerate(traffic.events(3_000))
-    prompts = [(n, e.text) for n, e in numbered if e.kind == "prompt" and e.app == traffic.APPS[0]]
-    embeddings = Batch.of_texts([text for _, text in prompts], MODELS).embeddings
-    distances = 1 - (embeddings @ shop.embeddings.T).max(axis=1)
-    away = np.array([traffic.SUBJECT.holds(number / 3_000) for number, _ in prompts])
-    assert distances[away].mean() > distances[~away].mean() + 0.25
+    subjects = [pair for app in traffic.APPS for pair in traffic.TEXTS["subjects"][app.subject]]
+    for kind, number in (("prompt", 0), ("completion", 1)):
+        begins = tuple(pair[number].split("{")[0] for pair in subjects)
+        assert all(each.text.startswith(begins) for each in events if each.kind == kind)
 
 
 def interrupted_traffic(interrupt: Callable[["subprocess.Popen[str]"], object]) -> int:
