@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.usage import Population, memory_mb, print_delay, print_guards, used
 from schemas import codec, topics
+from schemas.sketches import LENGTH
 from streams.kafka.clients import BatchProducer, client_options, producing
 from streams.kafka.topics import TOPIC_CONFIG, create_topics
 from streams.monitors import snapshots
@@ -33,13 +34,18 @@ from streams.settings import Settings
 from tests.brokers import new_broker
 from tests.harness import Weir, wait_until
 
+SKETCHES = [random.Random(n).randbytes(LENGTH) for n in range(256)]
+GROUPS = [f"group {n}" for n in range(16)]
+NAMING = 0.3
+"""Of the answers: they name a group."""
+REBALANCE_S = 120.0
 METRICS = (
     "toxicity", "injection", "harmful_request", "bias_identity_attack", "refusal", "distance_assistant"
 )  # fmt: skip
 
 
 def scored(number: int, population: Population, rng: random.Random) -> tuple[bytes, bytes]:
-    """Return key and value of one event; every watched metric has a value."""
+    """Return key and value of one event; every watched metric has a value, and it has a subject."""
     event = population.event(
         number,
         rng.randrange(population.users),
@@ -50,7 +56,10 @@ def scored(number: int, population: Population, rng: random.Random) -> tuple[byt
     scores = {name: round(rng.betavariate(1, 20), 6) for name in METRICS}
     scores |= {"pii": float(rng.random() < 0.05), "ungrounded": round(rng.betavariate(2, 3), 6)}
     scores["text_tokens"] = float(rng.randrange(5, 400))
-    item = WatchedScores(event, scores, int(time.time() * 1000))
+    groups = (rng.choice(GROUPS),) if rng.random() < NAMING else ()
+    # The first byte says which sketches compare.
+    sketch = b"\x01" + rng.choice(SKETCHES)[1:]
+    item = WatchedScores(event, scores, int(time.time() * 1000), named_groups=groups, sketch=sketch)
     return codec.segment_key(event), msgspec.json.encode(item)
 
 
@@ -174,19 +183,38 @@ def measure(weir: Weir, folder: Path, arguments: argparse.Namespace) -> None:
             )
     finally:
         watch.stop()
+    restart(weir, population, number)
+    print_guards(weir, folder)
+
+
+def restart(weir: Weir, population: Population, number: int) -> None:
+    """Start watch again, as after a rebalance, and print what that takes."""
     empty = memory_mb(idle := weir.role("watch", WEIR_GROUP_PREFIX="other").start())[1]
     idle.stop()
-    again = weir.role("watch").start()
+    begun = time.monotonic()
+    watch = weir.role("watch").start()
     asyncio.run(feed(weir, 100, 1, population, number))
     try:
-        wait_until(lambda: again.metric("weir_messages_total") > 0, "it goes on", 120.0)
-        seconds = again.metric('weir_stage_seconds_sum{stage="restore"}')
-        print(f"a restart: {again.metric('weir_segments'):.0f} segments restored in {seconds:.1f} s")
-        print(f"peak {memory_mb(again)[1]:.0f} MB; of a watch without any state {empty:.0f} MB")
+        wait_until(lambda: watch.metric("weir_messages_total") > 0, "it goes on", REBALANCE_S)
+        first = time.monotonic() - begun
+        seconds = watch.metric('weir_stage_seconds_sum{stage="restore"}')
+        print(
+            f"a rebalance: {watch.metric('weir_segments'):,.0f} segments and "
+            f"{watch.metric('weir_usage_entities'):,.0f} users and others restored in {seconds:.1f} s; "
+            f"{first:.1f} s from the start of the process to its first event"
+        )
+        now, peak = memory_mb(watch)
+        print(
+            f"watch: {now:.0f} MB, {peak:.0f} MB at most; without any state {empty:.0f} MB. "
+            f"WEIR_WATCH_SEGMENTS ({weir.settings.watch_segments:,}) and WEIR_USAGE_ENTITIES "
+            f"({weir.settings.usage_entities:,}) bound it",
+            flush=True,
+        )
+        # What was published while it was away is no delay of an attempt.
+        wait_until(lambda: watch.lag() == 0, "it has read all", REBALANCE_S)
         asyncio.run(print_delay(weir, population))
     finally:
-        again.stop()
-    print_guards(weir, folder)
+        watch.stop()
 
 
 def main() -> int:

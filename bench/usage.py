@@ -5,7 +5,7 @@ import contextlib
 import random
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,9 +57,9 @@ class Counted:
     """The record of an event that was counted before the measurement."""
 
     partition: int
+    timestamp: int
     offset: int = 0
     topic: str = topics.SCORES
-    timestamp: int = field(default_factory=lambda: int(time.time() * 1000))
     key: bytes | None = None
     value: bytes | None = None
 
@@ -67,10 +67,10 @@ class Counted:
 def used(population: Population, settings: Settings) -> tuple[list[Snapshot], list[Message]]:
     """Return the snapshots of the usage of all users, and what a policy is told of it."""
     monitor, prefix = UsageMonitor(settings.usage_entities, 0.9), f"{settings.group_prefix}\0".encode()
-    counted = []
+    counted, now = [], int(time.time() * 1000)
     for number in range(population.users):
         event = population.event(number, number)
-        record = Counted(Segment(event.app, "model", "", "completion").partition(settings.partitions))
+        record = Counted(Segment(event.app, "model", "", "completion").partition(settings.partitions), now)
         counted.append((WatchedScores(event, {"injection": 0.95}, record.timestamp), record))
     counted.sort(key=lambda pair: pair[1].partition)
     told = dict(monitor.update(counted, settings.partitions))
@@ -108,8 +108,10 @@ def _print_guard(weir: Weir, folder: Path, name: str, rules: str) -> None:
 async def print_delay(weir: Weir, population: Population, attempts: int = 30) -> None:
     """Print how long after its scores an attempt at an injection is known to a policy."""
     reader = UsageReader(weir.settings, weir.settings.usage_entities, Telemetry("guard"), lambda: True)
+    begun = time.monotonic()
     task = asyncio.create_task(reader.run())
     await reader.ready()
+    print(f"a reader knows {len(reader.view):,} users and others after {time.monotonic() - begun:.1f} s")
     seconds = []
     async with producing(weir.settings) as producer:
         for number in range(attempts):
