@@ -291,10 +291,10 @@ class SegmentTests:
         reference = self.references[view] = Reference(kept.wander)
         reference.counts, reference.sums = array("I", kept.counts), list(kept.totals)
         self.pending[view] = array("I", kept.pending)
-        self.sums[:, :, view] = np.reshape(kept.sums, (3, 4))
-        self.blocks[:, :, view] = np.reshape(kept.blocks, (2, 4))
+        self.sums[:, :, view] = np.array(kept.sums).reshape(3, 4)
+        self.blocks[:, :, view] = np.array(kept.blocks).reshape(2, 4)
         self.hours[view] = kept.hour
         self.walks[view], self.began[view] = kept.walks, kept.began
-        self.since[:, view] = np.reshape(kept.since, (3, TILTS))
+        self.since[:, view] = np.array(kept.since).reshape(3, TILTS)
         if kept.candidate is not None:
             self.candidates[view] = kept.candidate

@@ -1,5 +1,6 @@
 """Watch commits with its snapshots, and goes on from them wherever its segments move."""
 
+import gc
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
 from typing import Any
@@ -139,6 +140,21 @@ async def test_a_snapshot_that_cannot_be_read_is_counted_and_not_the_end() -> No
     await again.assigned(OURS)
     assert again._telemetry.registry.get_sample_value("weir_states_unreadable_total") == len(state.topic)
     assert await again.handle(scores(0, 10))
+
+
+async def test_nobody_looks_for_garbage_among_what_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = make(FakeProducer())
+    looked = []
+
+    def restore(newest: Newest) -> None:
+        looked.append(gc.isenabled())
+        raise MemoryError
+
+    monkeypatch.setattr(watch._monitor, "restore", restore)
+    with pytest.raises(MemoryError):
+        await watch.assigned(OURS)
+    assert looked == [False]
+    assert gc.isenabled()
 
 
 def test_snapshots_become_rarer_rather_than_more() -> None:
