@@ -17,6 +17,7 @@ from streams.telemetry.metrics import Telemetry
 log = structlog.get_logger(__name__)
 CATCH_UP_S: Final = 30.0
 """How long a start waits until all usage is known; without it, conditions on usage hold too late."""
+BEHIND: Final = "llm.usage is not read to its end yet: limits by usage come late"
 LOOK_S: Final = 0.2
 """Between two looks whether a policy asks for usage."""
 
@@ -38,6 +39,8 @@ class UsageReader:
         """Read for ever; while the broker is away what is known stays, as long as it is true."""
         while not self._asked():  # noqa: ASYNC110 -- a policy may come at any time, and tells nobody
             await asyncio.sleep(LOOK_S)
+        # A role that was at work when the policy came does not wait: until then limits hold too late.
+        self._telemetry.degrade("usage", True, BEHIND)
         await follow(self._settings, topics.USAGE, self._read, self._failed)
 
     async def ready(self) -> None:
@@ -47,7 +50,6 @@ class UsageReader:
         try:
             await asyncio.wait_for(self._caught_up.wait(), CATCH_UP_S)
         except TimeoutError:
-            self._telemetry.degrade("usage", True, "llm.usage is not read to its end yet")
             log.warning("usage is not known yet: limits by usage come late")
 
     async def _read(self, records: Sequence[ConsumerRecord], is_all: bool) -> None:

@@ -9,6 +9,7 @@ import pytest
 from schemas import topics
 from schemas.events import Event
 from streams.kafka.clients import BatchProducer, producing
+from streams.kafka.following import Take
 from streams.kafka.topics import create_topics
 from streams.monitors import usage_topic
 from streams.monitors.settings import LEAST_ENTITIES
@@ -67,6 +68,27 @@ async def test_what_watch_wrote_is_known(kafka: KafkaBroker) -> None:
             assert telemetry.health()[1]["degraded"] == []
             assert telemetry.registry.get_sample_value("weir_states_unreadable_total") == 3
             assert telemetry.registry.get_sample_value("weir_usage_entities") == len(reader.view)
+
+
+async def test_a_policy_that_asks_later_is_not_held_to_be_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, reached = asyncio.Event(), asyncio.Event()
+
+    async def follow(settings: Settings, topic: str, take: Take, failed: object) -> None:
+        reached.set()
+        await take([], False)
+        assert telemetry.health()[1]["degraded"] == ["usage"]
+        await take([], True)
+
+    monkeypatch.setattr(usage_topic, "follow", follow)
+    telemetry = Telemetry("guard")
+    reader = UsageReader(Settings(_env_file=None), LEAST_ENTITIES, telemetry, asked.is_set)
+    task = asyncio.create_task(reader.run())
+    await reader.ready()
+    assert telemetry.health()[1]["degraded"] == [], "nobody asks"
+    asked.set()
+    await task
+    assert reached.is_set()
+    assert telemetry.health()[1]["degraded"] == []
 
 
 async def test_without_a_broker_a_start_goes_on_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
