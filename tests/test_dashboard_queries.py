@@ -15,7 +15,7 @@ from streams.store.token import find_token
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
-GROUPS = re.findall(
+DRIFT = re.findall(
     r"(SELECT [^;]*);",
     "".join(re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "drift.md").read_text(), re.DOTALL)),
 )
@@ -70,6 +70,10 @@ def store(clickhouse: str) -> Iterator[Client]:
         f"INSERT INTO alerts_log (timestamp, app, model, alert_id, rule) SELECT {shared}, 'a', 'r'"
     )
     client.command(
+        "INSERT INTO alert_changes_log (alert_id, change_id, opened_at, app, state) "
+        "SELECT 'a', 'a:opened:1', now(), 'shop', 'open'"
+    )
+    client.command(
         "INSERT INTO bias_log (timestamp, app, bias_id, measure, named_group, gap_low) "
         "SELECT now(), 'shop', 'b', 'refusal', 'women', 0.2"
     )
@@ -110,8 +114,8 @@ def test_a_query_of_the_dashboard_returns_what_is_there(title: str, store: Clien
         assert not store.query(query.replace("'shop','bank'", "'elsewhere'")).result_rows
 
 
-@pytest.mark.parametrize("query", GROUPS)
-def test_a_query_about_groups_returns_what_is_there(query: str, store: Client) -> None:
+@pytest.mark.parametrize("query", DRIFT)
+def test_a_query_about_drift_returns_what_is_there(query: str, store: Client) -> None:
     assert store.query(query).result_rows
 
 
