@@ -4,12 +4,22 @@ import os
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from schemas.alerts import AlertChange, ChangeKind
 from schemas.events import SEVERITIES, Severity
@@ -102,12 +112,33 @@ class Match(_Strict):
         )
 
 
+class Silence(_Strict):
+    """A time in which nobody is told of some alerts: planned work."""
+
+    match: Match
+    since: AwareDatetime
+    until: AwareDatetime
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.until <= self.since:
+            raise ValueError("a silence ends after it begins: until is later than since")
+        return self
+
+    def holds(self, change: AlertChange) -> bool:
+        """Whether to keep silent; the end of what was open before is told."""
+        since, until = (round(1000 * each.timestamp()) for each in (self.since, self.until))
+        known = change.change == "resolved" and change.opened_at < since
+        return since <= change.timestamp < until and not known and self.match.matches(change)
+
+
 class Route(_Strict):
     """One way to tell somebody."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     """Of its position in Kafka and in metrics: under another name it begins with what comes then."""
     match: Match = Match()
+    silences: Annotated[list[Silence], Field(max_length=50)] = []
     changes: Annotated[list[ChangeKind], Field(min_length=1)] = list(TOLD)
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     webhook: Webhook | None = None
@@ -122,13 +153,16 @@ class Route(_Strict):
         return self
 
     def wants(self, change: AlertChange) -> bool:
-        """Whether to tell of a change. Of a silenced alert nothing but its end is told."""
+        """Whether to tell of a change. Of an alert that somebody silenced nothing but its end is told."""
         silent = change.silenced_until > change.timestamp and change.change != "resolved"
+        silent = silent or any(each.holds(change) for each in self.silences)
         return not silent and change.change in self.changes and self.match.matches(change)
 
 
 class _File(_Strict):
     routes: Annotated[list[Route], Field(max_length=50)]
+    silences: Annotated[list[Silence], Field(max_length=50)] = []
+    """Of all routes."""
 
     @model_validator(mode="after")
     def _names(self) -> Self:
@@ -150,9 +184,7 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> list[Route
         where = f" in line {mark.line + 1}" if mark else ""
         raise RoutesError(f"WEIR_ROUTES: {path} is not YAML{where}") from None
     try:
-        return _File.model_validate(
-            _filled(document, os.environ if environment is None else environment)
-        ).routes
+        file = _File.model_validate(_filled(document, os.environ if environment is None else environment))
     except KeyError as missing:
         raise RoutesError(
             f"WEIR_ROUTES: {path} names the variable {missing.args[0]}, which is not set"
@@ -162,6 +194,7 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> list[Route
             f"WEIR_ROUTES: {_where(each['loc'])}: {each['msg']}" for each in error.errors(include_url=False)
         ]
         raise RoutesError("\n".join(lines)) from None
+    return [each.model_copy(update={"silences": [*each.silences, *file.silences]}) for each in file.routes]
 
 
 def _filled(value: Any, environment: Mapping[str, str]) -> Any:
@@ -176,5 +209,9 @@ def _filled(value: Any, environment: Mapping[str, str]) -> Any:
 
 def _where(location: tuple[int | str, ...]) -> str:
     """Return `route 2, webhook, url` for a place in the file."""
-    names = [f"route {part + 1}" if isinstance(part, int) else part for part in location if part != "routes"]
+    names = [
+        f"{str(before).removesuffix('s')} {part + 1}" if isinstance(part, int) else part
+        for before, part in pairwise(("", *location))
+        if part not in ("routes", "silences")
+    ]
     return ", ".join(names) or "the file"

@@ -7,11 +7,13 @@ import pytest
 from schemas.alerts import AlertChange
 from streams.alerts.routes import Route, RoutesError, load
 
+T0 = 1_700_000_000_000
+SILENT = "routes: []\nsilences:\n  - "
 HOOK = "webhook: {url: 'http://127.0.0.1:1/x'}"
 
 
 def change(**fields: object) -> AlertChange:
-    moments = dict.fromkeys(("timestamp", "opened_at", "last_at"), 1_700_000_000_000)
+    moments = dict.fromkeys(("timestamp", "opened_at", "last_at"), T0)
     names = {"kind": "policy", "rule": "injection-block", "app": "shop-eu", "title": "injection 0.99"}
     state = {
         "change_id": "a:opened:1",
@@ -70,6 +72,29 @@ def test_of_a_silenced_alert_only_the_end_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "fields", "told"),
+    [
+        (-1, {}, True),
+        (0, {}, False),
+        (3599, {}, False),
+        (3600, {}, True),
+        (60, {"app": "bank"}, True),
+        (60, {"change": "resolved"}, False),
+        (60, {"change": "resolved", "opened_at": T0 - 1}, True),
+    ],
+)
+@pytest.mark.parametrize("where", ["of all routes", "of one route"])
+def test_nobody_is_told_during_planned_work(
+    tmp_path: Path, where: str, seconds: int, fields: dict[str, object], told: bool
+) -> None:
+    indent = "    " if where == "of one route" else ""
+    silence = "{match: {app: [shop-*]}, since: 2023-11-14T22:13:20Z, until: 2023-11-14T23:13:20Z}"
+    one = route(tmp_path, f"{indent}silences:\n{indent}  - {silence}\n")
+    now = T0 + 1000 * seconds
+    assert one.wants(change(**{"timestamp": now, "opened_at": now} | fields)) is told
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("routes: [", "not YAML"),
@@ -84,6 +109,9 @@ def test_of_a_silenced_alert_only_the_end_is_told(tmp_path: Path) -> None:
             "routes:\n  - {name: one, " + HOOK + "}\n  - {name: one, " + HOOK + "}",
             "two routes are named 'one'",
         ),
+        (SILENT + "{match: {}, since: 2026-01-02T00:00:00Z, until: 2026-01-01T00:00:00Z}", "ends after it"),
+        (SILENT + "{match: {}, since: 2026-01-01T00:00:00, until: 2026-01-02T00:00:00Z}", "silence 1, since"),
+        (SILENT + "{since: 2026-01-01T00:00:00Z, until: 2026-01-02T00:00:00Z}", "silence 1, match"),
         ("routes:\n  - {name: one, webhook: {url: '${NOT_SET}'}}", "NOT_SET, which is not set"),
         ('routes:\n  - {name: one, email: {host: h, sender: a@b.c, to: ["x\\ny@z"]}}', "no mail address"),
     ],
