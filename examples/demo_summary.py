@@ -67,7 +67,8 @@ NOTES = {
         also names an e-mail address: pii-redact outranks a mere injection-flag.""",
     "Drift by metric": """
         Levels before the change, and since it began as watch estimates it, there and back. Only what was
-        planted should be here: the answers leave the shop's topics together with the prompts.""",
+        planted should be here: answers leave the shop's topics together with the prompts, and refusals rise
+        where one group is refused.""",
 }
 
 

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from schemas.drift import BiasRecord, DriftRecord
 from schemas.sketches import COMPONENTS, pack
+from streams.monitors import snapshots
 from streams.monitors.drift import DriftMonitor
+from streams.monitors.segment import SegmentState, Watched
 from streams.monitors.snapshots import MAX_BYTES, Newest
 from streams.monitors.watched import WatchedDecision, WatchedEvent, WatchedScores
+from streams.settings import Settings
 from tests.streams.records import FakeRecord
 
 Item = tuple[WatchedScores, FakeRecord]
@@ -117,3 +120,25 @@ def test_texts_that_were_read_less_closely_do_not_count(degraded: tuple[str, ...
         )
         watcher.update(scored, place)
     assert all(state.topic is None for state in watcher._states.values())
+
+
+def test_a_segment_with_all_that_there_is_stays_below_64_kb() -> None:
+    defaults, rng = Settings(_env_file=None), np.random.default_rng(1)
+    state = SegmentState(Watched(defaults.watch_metrics, defaults.watch_quiet_events, 64))
+    groups = [f"group {number}" for number in range(20)]
+    for at, sketch in enumerate(pack(1, rng.standard_normal((700, COMPONENTS)))):
+        value = float(rng.random())
+        event = WatchedEvent(
+            event_id=f"e{at}", app="app", kind="completion", latency_ms=1e5 * value, completion_tokens=at,
+            cost=value,
+        )  # fmt: skip
+        scores = dict.fromkeys(defaults.watch_metrics, value)
+        named = (groups[at % len(groups)],)
+        state.ask(WatchedScores(event, scores, 10**12 + at, named_groups=named))
+        state.update(WatchedScores(event, scores, 10**12 + at, named_groups=named, sketch=sketch))
+    content = snapshots.decode_segment(state.content())
+    assert len(content.metrics) == len(defaults.watch_metrics)
+    assert content.topic is not None
+    assert content.bias is not None
+    assert len(content.bias.groups) == 16
+    assert len(state.content()) < 64_000
