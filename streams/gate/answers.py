@@ -9,6 +9,13 @@ BLOCKING: Final = frozenset({"block", "escalate"})
 """What must not go on: an escalated text waits for a person."""
 
 
+class UnreadableRequestError(ValueError):
+    """A request that holds nothing that can be judged: to let it pass would be to pass what nobody has read.
+
+    The message says what is wrong and repeats nothing of it.
+    """
+
+
 class Answer(NamedTuple):
     """The answer to one event."""
 

@@ -14,6 +14,8 @@ LINGER_S: Final = 1.0
 """For so long the rest of a body is read that is refused, so that its sender sees why."""
 HEAD_S: Final = 30.0
 """Who has not sent the head of a request by then only holds a connection."""
+KEEP_S: Final = 75.0
+"""So long a connection is kept for another request: load balancers keep theirs shorter, and close first."""
 
 
 class Connection(web.RequestHandler):
@@ -46,6 +48,14 @@ class Connection(web.RequestHandler):
         response.force_close()
         return response
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Answer; what aiohttp itself refuses before the gate sees it (`Expect`) would repeat the header."""
+        if isinstance(resp, web.HTTPException):
+            resp = failure(resp.status, "http_error", resp.reason)
+        return await super().finish_response(request, resp, start_time)
+
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Log where a fault of ours happened, without its message: that may repeat what was sent."""
         error = kw.get("exc_info")
@@ -65,7 +75,7 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        options = made._kwargs | {"lingering_time": LINGER_S}
+        options = made._kwargs | {"lingering_time": LINGER_S, "keepalive_timeout": KEEP_S}
         return _Server(made.request_handler, request_factory=made.request_factory, **options)
 
 

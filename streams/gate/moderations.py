@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas.events import Event
-from streams.gate.answers import BLOCKING, Answer
+from streams.gate.answers import BLOCKING, Answer, UnreadableRequestError
 
 CATEGORIES: Final[dict[str, tuple[str, ...]]] = {
     "harassment": ("insult",),
@@ -34,7 +34,7 @@ class Part(msgspec.Struct):
     """A part of a multi-modal input."""
 
     type: str
-    text: str = ""
+    text: str | None = None
 
 
 class Request(msgspec.Struct):
@@ -44,17 +44,20 @@ class Request(msgspec.Struct):
     model: str = "weir"
 
 
-class UnreadableInputError(ValueError):
-    """An input that is not text."""
-
-
 def events(request: Request, app: str) -> list[Event]:
-    """Return an event per string, one for the parts of a multi-modal input; raise for an image."""
+    """Return an event per string, one for the parts of a multi-modal input.
+
+    Raises `UnreadableRequestError` for an image, and where there is no input at all.
+    """
     given = [request.input] if isinstance(request.input, str) else request.input
-    if any(isinstance(each, Part) and each.type != "text" for each in given):
-        raise UnreadableInputError("weir judges text alone: leave out inputs of other types")
-    texts = [each for each in given if isinstance(each, str)]
-    if parts := [each.text for each in given if isinstance(each, Part)]:
+    if not given:
+        raise UnreadableRequestError("`input` is empty")
+    texts, parts = [each for each in given if isinstance(each, str)], list[str]()
+    for part in (each for each in given if isinstance(each, Part)):
+        if part.type != "text" or part.text is None:
+            raise UnreadableRequestError("weir judges text alone: leave out inputs of other types")
+        parts.append(part.text)
+    if parts:
         texts.append("\n".join(parts))
     call = secrets.token_hex(12)
     return [

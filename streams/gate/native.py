@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from schemas.events import Event, Kind, ToolCall
-from streams.gate.answers import Answer
+from streams.gate.answers import Answer, UnreadableRequestError
 
 MOST_EVENTS: Final = 256
 
@@ -17,7 +17,8 @@ class Check(msgspec.Struct, omit_defaults=True):
 
     text: str
     app: str = ""
-    kind: Kind = "prompt"
+    kind: Kind | msgspec.UnsetType = msgspec.UNSET
+    """A prompt, where neither the event nor what stands beside `events` says it."""
     event_id: str = ""
     request_id: str = ""
     conversation_id: str = ""
@@ -47,9 +48,12 @@ class Check(msgspec.Struct, omit_defaults=True):
 
 
 class Request(Check, omit_defaults=True, kw_only=True):
-    """One event, or up to 256 in `events`, and what the answer should hold."""
+    """One event, or up to 256 in `events`, and what the answer should hold.
 
-    text: str = ""
+    Fields beside `events` are those of all events that do not have them.
+    """
+
+    text: str | msgspec.UnsetType = msgspec.UNSET  # type: ignore[assignment]
     events: Annotated[list[Check], msgspec.Meta(min_length=1, max_length=MOST_EVENTS)] | None = None
     scores: bool = False
     evidence: bool = False
@@ -57,21 +61,34 @@ class Request(Check, omit_defaults=True, kw_only=True):
     review_within_ms: Annotated[float, msgspec.Meta(ge=0, le=600_000)] = 0
 
 
-_OPTIONS: Final = ("events", "scores", "evidence", "deadline_ms", "review_within_ms")
+_SHARED: Final = {
+    field.name: field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    for field in msgspec.structs.fields(Check)
+    if not field.required and field.name != "event_id"
+}
+"""What stands beside `events` for all of them, with what it is where it does not stand there."""
 
 
 def events(request: Request, app: str) -> list[Event]:
-    """Return the events of a request; those without an app have `app`."""
-    return [_event(check, request.app or app) for check in request.events or [request]]
+    """Return the events of a request; those without an app have `app`.
+
+    Raises `UnreadableRequestError` where there is neither `text` nor `events`, or both.
+    """
+    if (request.text is msgspec.UNSET) == (request.events is None):
+        raise UnreadableRequestError("either `text` or `events` is needed")
+    shared = {
+        name: value for name, default in _SHARED.items() if (value := getattr(request, name)) != default
+    }
+    return [_event(check, {"app": app or "default"} | shared) for check in request.events or [request]]
 
 
-def _event(check: Check, app: str) -> Event:
-    given = msgspec.structs.asdict(check)
-    for name in _OPTIONS:
-        given.pop(name, None)
-    given["app"] = check.app or app or "default"
+def _event(check: Check, shared: dict[str, Any]) -> Event:
+    given = {
+        name: value for name in Check.__struct_fields__
+        if (value := getattr(check, name)) != _SHARED.get(name)
+    }  # fmt: skip
     given["event_id"] = check.event_id or secrets.token_hex(16)
-    return Event(**given)
+    return Event(**({"kind": "prompt"} | shared | given))
 
 
 def body(request: Request, answers: Sequence[Answer]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from schemas.events import Event
 from streams.decisions.judge import wall_clock_ms
 from streams.gate import litellm, moderations, native, otlp, stream_http, webhooks
 from streams.gate.access import key_in, of_a_page
-from streams.gate.answers import Answer
+from streams.gate.answers import Answer, UnreadableRequestError
 from streams.gate.batcher import BusyError
 from streams.gate.connections import failure
 from streams.gate.holdback import Holdbacks
@@ -60,7 +60,7 @@ class Gate:
         app.router.add_post("/v1/moderations", self._moderations)
         app.router.add_post("/v1/events", self._events)
         app.router.add_post("/v1/stream", self._stream)
-        app.router.add_get("/v1/stream", self._socket)
+        app.router.add_get("/v1/stream", self._socket, allow_head=False)
         app.router.add_post("/beta/litellm_basic_guardrail_api", self._litellm)
         app.router.add_post("/request", self._agent("prompt"))
         app.router.add_post("/response", self._agent("completion"))
@@ -80,6 +80,9 @@ class Gate:
             response = await handler(request)
         except RefusedError as refused:
             response = _failure(request, refused)
+        except UnreadableRequestError as unreadable:
+            said = RefusedError(UNPROCESSABLE, "invalid_request_error", str(unreadable))
+            response = _failure(request, said)
         except web.HTTPRequestEntityTooLarge:
             response = _failure(
                 request,
@@ -185,10 +188,7 @@ class Gate:
 
     async def _moderations(self, request: web.Request) -> web.Response:
         asked = await self._asked(request, moderations.Request)
-        try:
-            events = moderations.events(asked, self._app(request, "moderations"))
-        except moderations.UnreadableInputError as error:
-            raise RefusedError(UNPROCESSABLE, "invalid_request_error", str(error)) from None
+        events = moderations.events(asked, self._app(request, "moderations"))
         return _answer(moderations.body(asked, await self._judged(request, events)))
 
     async def _litellm(self, request: web.Request) -> web.Response:
@@ -208,13 +208,11 @@ class Gate:
 
     async def _portkey(self, request: web.Request) -> web.Response:
         asked = await self._asked(request, webhooks.PortkeyRequest)
-        before = asked.event_type == "beforeRequestHook"
-        side = (asked.request if before else asked.response) or webhooks.PortkeySide()
-        texts = webhooks.texts_in(side.json) or [([side.text or ""], 0, side.text or "")]
-        kind: Literal["prompt", "completion"] = "prompt" if before else "completion"
+        texts, in_json = webhooks.texts_of_side(asked.side)
+        kind: Literal["prompt", "completion"] = "prompt" if asked.place == "request" else "completion"
         events = webhooks.events(texts, kind, self._app(request, "portkey"), provider=asked.provider or "")
         answers = await self._judged(request, events)
-        return _answer(webhooks.portkey_body("request" if before else "response", side.json, texts, answers))
+        return _answer(webhooks.portkey_body(asked, texts, answers, in_json=in_json))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         lines = stream_http.body_lines(request.content, self._settings.gate_max_bytes)
@@ -224,6 +222,9 @@ class Gate:
             raise RefusedError(UNPROCESSABLE, "invalid_request_error", str(error)) from None
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
+        if not web.WebSocketResponse().can_prepare(request):
+            said = "to GET is to open a WebSocket here: ask for one, or POST the lines"
+            raise RefusedError(UNPROCESSABLE, "no_websocket", said)
         return await stream_http.answer_socket(
             request, partial(self._conversation, request), self._settings.gate_max_bytes
         )

@@ -49,7 +49,7 @@ class GateSettings(BaseModel):
         60.0,
         gt=0,
         le=3600,
-        description="A streamed completion of which nothing more comes for so long has broken off",
+        description="A streamed completion has broken off when nothing comes, or is read, of it for so long",
     )
 
     gate_evaluations: str = Field(

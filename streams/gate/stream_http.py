@@ -6,7 +6,6 @@ server-sent events.
 """
 
 import asyncio
-import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
@@ -16,6 +15,7 @@ from aiohttp import WSMsgType, web
 from aiohttp.client_exceptions import ClientError
 
 from schemas.events import Amount, Count, Event, Kind, Name
+from schemas.rejection import explain
 from streams.errors import WeirError
 from streams.gate import native
 from streams.gate.outbox import OutboxFullError
@@ -24,12 +24,10 @@ from streams.gate.stream import Stream
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _LATE: Final = (
-    "tool_calls", "prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost", "finish_reason",
+    "prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost", "finish_reason",
 )  # fmt: skip
 _TOGETHER: Final = 500
 """Lines that are read in one go, so that others get their turn."""
-_QUOTED: Final = re.compile("'.*'", re.DOTALL)
-"""What a message repeats of the line."""
 _EVENT_STREAM: Final = "text/event-stream"
 _GONE: Final = (ConnectionError, ClientError, asyncio.IncompleteReadError)
 
@@ -73,8 +71,7 @@ def read(raw: bytes | str, number: int) -> Line:
     try:
         line = msgspec.json.decode(raw, type=Line)
     except msgspec.ValidationError as error:
-        detail = _QUOTED.sub("'…'", str(error))
-        raise LineError(f"line {number}: {detail}") from None
+        raise LineError(f"line {number}: {explain(error, b'').detail}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise LineError(f"line {number}: not JSON") from None
     if line.text:
@@ -84,15 +81,21 @@ def read(raw: bytes | str, number: int) -> Line:
 
 async def body_lines(content: Any, most_bytes: int) -> AsyncIterator[list[bytes]]:
     """Yield the lines of a body, together what comes together; raise `LineError` for one that is too long."""
-    rest = b""
+    parts: list[bytes] = []  # of the line that has not ended: joined once, however small they come
+    size = 0
     async for chunk in content.iter_any():
-        *whole, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else (rest + chunk,)
-        if len(rest) > most_bytes:
+        first, *others = chunk.split(b"\n")
+        parts.append(first)
+        size += len(first)
+        if others:
+            whole, parts = [b"".join(parts), *others[:-1]], [others[-1]]
+            size = len(parts[0])
+            found = [line for line in whole if line.strip()]
+            for place in range(0, len(found), _TOGETHER):
+                yield found[place : place + _TOGETHER]
+        if size > most_bytes:
             raise LineError(f"a line has more than {most_bytes} bytes (WEIR_GATE_MAX_BYTES)")
-        found = [line for line in whole if line.strip()]
-        for place in range(0, len(found), _TOGETHER):
-            yield found[place : place + _TOGETHER]
-    if rest.strip():
+    if rest := b"".join(parts).strip():
         yield [rest]
 
 
@@ -137,7 +140,21 @@ class Conversation:
         return self._open(lines[0]), lines
 
     async def run(self, stream: Stream, lines: list[Line], send: Send) -> None:
-        """Send all that goes out; where the other side has gone, only judge and record what has come."""
+        """Send all that goes out; where the other side has gone, only judge and record what has come.
+
+        Whoever takes nothing for as long as a stream may stand still counts as gone: `ConnectionError`.
+        """
+
+        async def sending(message: dict[str, Any]) -> None:
+            try:
+                async with asyncio.timeout(self._idle_s):
+                    await send(message)
+            except TimeoutError:
+                raise ConnectionError("nobody reads") from None
+
+        await self._run(stream, lines, sending)
+
+    async def _run(self, stream: Stream, lines: list[Line], send: Send) -> None:
         try:
             await self._pass(stream, lines, send)
         except WeirError as error:
@@ -162,9 +179,7 @@ class Conversation:
         while True:
             delta = "".join(line.delta for line in lines)
             for line in lines:
-                self._late |= {
-                    name: value for name in _LATE if (value := getattr(line, name)) not in (None, "", ())
-                }
+                self._keep(line)
             if not stream.takes(delta, *(line.tool_calls for line in lines)):
                 raise BrokenOffError("the completion is larger than an event may be")
             if delta and (out := await stream.feed(delta)):
@@ -177,6 +192,12 @@ class Conversation:
             if raw is None:
                 return
             lines = self._read(raw)
+
+    def _keep(self, line: Line) -> None:
+        """Keep what is known only later: of numbers and names the last, of tool calls all."""
+        self._late |= {name: value for name in _LATE if (value := getattr(line, name)) not in (None, "")}
+        if line.tool_calls:
+            self._late["tool_calls"] = self._late.get("tool_calls", ()) + line.tool_calls
 
     async def _next(self, stream: Stream) -> list[bytes] | None:
         """Wait for lines; return None at the end, or as soon as the stream is blocked."""
@@ -226,8 +247,8 @@ async def answer_request(request: web.Request, conversation: Conversation) -> we
         await response.prepare(request)
         await conversation.run(stream, lines, send)
         await response.write_eof()
-    except (*_GONE, OutboxFullError):
-        pass  # nobody is there to be told
+    except (*_GONE, OutboxFullError):  # nobody is there to be told
+        _abort(request)
     finally:
         stream.close()
     return response
@@ -254,6 +275,12 @@ async def answer_socket(
         if not socket.closed:
             await send({"error": {"message": str(error), "type": "invalid_request_error"}})
     except _GONE:
-        pass
+        _abort(request)
     await socket.close()
     return socket
+
+
+def _abort(request: web.Request) -> None:
+    """Drop a connection with all that waits to be sent: perhaps nobody ever reads it."""
+    if request.transport:
+        request.transport.abort()

@@ -136,6 +136,40 @@ async def test_who_sends_no_head_is_not_waited_for(gate: Running, monkeypatch: p
     assert await raw(gate, b"POST /v1/check HTTP/1.1\r\nHost: loc", within_s=5) == b""
 
 
+async def test_a_connection_that_is_kept_is_not_kept_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "KEEP_S", 0.2)
+    async with Running(tmp_path, Keys(None)) as gate:
+        for more in (b"", b"POST /v1/check HTTP/1.1\r\nHost: loc"):
+            answer = await raw(gate, post("/v1/check", BODY), more=more)
+            assert answer.startswith(b"HTTP/1.1 200"), "and then it is closed"
+
+
+async def test_what_is_refused_before_the_gate_sees_it_has_the_same_form(gate: Running) -> None:
+    answer = await raw(gate, post("/v1/check", BODY, "Expect: canary", "Connection: close"))
+    assert answer.startswith(b"HTTP/1.1 417")
+    assert b"canary" not in answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["type"] == "http_error"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/check", {}),
+        ("/v1/check", {"prompt": ATTACK}),
+        ("/v1/check", {"text": ATTACK, "events": [{"text": HARMLESS}]}),
+        ("/v1/moderations", {"input": []}),
+        ("/v1/moderations", {"input": [{"type": "text"}]}),
+        ("/request", {"body": {"message": ATTACK}}),
+        ("/portkey", {"eventType": "afterRequestHook", "request": {"text": ATTACK}}),
+    ],
+)
+async def test_what_holds_nothing_to_judge_is_not_let_pass(gate: Running, path: str, body: object) -> None:
+    error = (await gate.ask(path, body, 400))["error"]
+    assert error["type"] == "invalid_request_error"
+
+
 async def test_pipelines_http_1_0_and_an_early_end(gate: Running) -> None:
     answer = await raw(gate, post("/v1/check", BODY) * 3, more=post("/v1/check", BODY, "Connection: close"))
     assert answer.count(b"HTTP/1.1 200") == 4

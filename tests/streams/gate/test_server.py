@@ -125,6 +125,15 @@ async def test_many_events_are_answered_in_order_and_a_text_is_redacted(gate: Ru
     assert all(b"jane" not in value for _, (_, value) in gate.sender.sent if value)
 
 
+async def test_what_stands_beside_events_is_of_those_that_do_not_say_it(gate: Running) -> None:
+    events = [{"text": HARMLESS}, {"text": HARMLESS, "kind": "prompt", "app": "b", "user": "u2"}]
+    beside = {"app": "a", "kind": "completion", "user": "u1", "conversation_id": "c", "metadata": {"k": "v"}}
+    await gate.ask("/v1/check", beside | {"events": events})
+    first, second = [codec.decode(ScoredEvent, value).event for value in await gate.sent(topics.SCORES)]
+    assert (first.app, first.kind, first.user, first.conversation_id) == ("a", "completion", "u1", "c")
+    assert (second.app, second.kind, second.user, second.metadata) == ("b", "prompt", "u2", {"k": "v"})
+
+
 async def test_an_event_that_comes_again_has_the_same_answer_and_one_record(gate: Running) -> None:
     body = {"app": "a", "text": HARMLESS, "event_id": "same"}
     answers = await asyncio.gather(*(gate.ask("/v1/check", body) for _ in range(5)))
@@ -337,7 +346,10 @@ FIELDS = (
     "input_type",
     "kind",
 )
-PATHS = ("/v1/check", "/v1/moderations", "/v1/events", LITELLM_PATH, "/request", "/response", "/portkey")
+PATHS = (
+    *("/v1/check", "/v1/moderations", "/v1/events", "/v1/stream"),
+    *(LITELLM_PATH, "/request", "/response", "/portkey"),
+)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -352,7 +364,7 @@ async def test_nothing_that_is_sent_ends_as_a_fault_of_ours(
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         async with gate.http.post(path, data=data) as response:
             assert response.status < 500, base64.b64encode(data)
-            await response.json()
+            assert all(map(json.loads, (await response.read()).splitlines()))
     assert not caplog.records
 
 

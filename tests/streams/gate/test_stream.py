@@ -15,7 +15,7 @@ from schemas import codec, topics
 from schemas.events import Decision, ScoredEvent
 from streams.gate.keys import Keys
 from streams.gate.stream import Stream
-from streams.gate.stream_http import Conversation, Line, event_of
+from streams.gate.stream_http import Conversation, Line, LineError, body_lines, event_of
 from tests.streams.gate.test_server import Running
 
 HEAD = {"app": "shop", "event_id": "c1", "conversation_id": "talk"}
@@ -286,6 +286,55 @@ async def test_a_reader_that_is_slow_slows_down_the_writer(gate: Running) -> Non
         await asyncio.wait_for(conversation.run(stream, first, stuck), 0.5)
     stream.close()
     assert read <= 3
+
+
+async def test_who_reads_nothing_ends_the_stream_which_is_recorded(tmp_path: Path) -> None:
+    async with Running(tmp_path, Keys(None), gate_stream_idle_s=0.1) as gate:
+
+        async def source() -> AsyncIterator[list[bytes]]:
+            for line in lines([CALM] * 3):
+                yield [line]
+
+        async def stuck(_: dict[str, Any]) -> None:
+            await asyncio.Event().wait()
+
+        conversation = Conversation(source(), _opener(gate), gate.settings)
+        stream, first = await conversation.begin()
+        with pytest.raises(ConnectionError):
+            await conversation.run(stream, first, stuck)
+        decision, _ = await recorded(gate)
+        assert decision.event_id == "c1"
+
+
+async def test_the_calls_of_every_line_are_judged(gate: Running) -> None:
+    secret, harmless = json.dumps({"key": "AKIA" + "Q3EGRIZ5IH6EXB7M"}), "{}"
+    for number, arguments in enumerate([(secret, harmless), (harmless, secret)]):
+        calls = [
+            json.dumps({"tool_calls": [{"name": "mail", "arguments": each}]}).encode() for each in arguments
+        ]
+        messages = await streamed(gate.http, [b"\n".join([*lines([], event_id=f"t{number}"), *calls])])
+        assert messages[-1]["decision"]["action"] == "block", arguments
+
+
+async def test_a_line_in_single_bytes_is_one_line() -> None:
+    async def content() -> AsyncIterator[bytes]:
+        for byte in b'{"delta": "a"}\n\n{"delta": "b"}':
+            yield bytes([byte])
+
+    class Content:
+        iter_any = staticmethod(content)
+
+    assert [line async for part in body_lines(Content, 100) for line in part] == [
+        b'{"delta": "a"}',
+        b'{"delta": "b"}',
+    ]
+    with pytest.raises(LineError):
+        assert [part async for part in body_lines(Content, 10)]
+
+
+async def test_to_get_without_a_websocket_says_what_to_do(gate: Running) -> None:
+    async with gate.http.get("/v1/stream") as response:
+        assert (response.status, (await response.json())["error"]["type"]) == (400, "no_websocket")
 
 
 def _opener(gate: Running) -> Callable[[Line], Stream]:
