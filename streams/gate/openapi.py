@@ -4,10 +4,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from schemas.events import Decision, Event, Evidence, Severity
-from streams.gate import litellm, moderations, native, otlp, webhooks
+from schemas.events import Event
+from streams.gate import litellm, moderations, native, otlp, stream_http, webhooks
+from streams.gate import openapi_types as answers
+from streams.ingest.otlp import JSON, PROTOBUF, Signal
 
-_ERRORS: Final = {
+NDJSON: Final = "application/x-ndjson"
+EVENT_STREAM: Final = "text/event-stream"
+ERRORS: Final = {
     "400": "A mistake in the request; the message says what, and never repeats a text",
     "401": "No key, or a wrong one",
     "403": "A web page that has no key",
@@ -16,138 +20,75 @@ _ERRORS: Final = {
     "429": "More waits than can be judged in time",
     "503": "The outbox is full",
 }
+_UNHURRIED: Final = tuple(status for status in ERRORS if status != "429")
+_STREAMED: Final = ("400", "401", "403")
+"""Later ones come within the stream."""
 
 
-class Error(msgspec.Struct):
-    """What went wrong."""
+class Media(NamedTuple):
+    """The body of a request or a response, in each media type that it may have."""
 
-    message: str
-    type: str
-    param: str | None
-    code: str
-
-
-class Failure(msgspec.Struct):
-    """The one form of all errors."""
-
-    error: Error
-
-
-_CheckAnswer: Final = msgspec.defstruct(
-    "CheckAnswer",
-    [
-        *(
-            (each.name, each.type)
-            for each in msgspec.structs.fields(Decision)
-            if each.required and each.name != "app"
-        ),
-        ("severity", Severity),
-        ("recorded", bool),
-        *(
-            (each.name, each.type, each.default)
-            for each in msgspec.structs.fields(Decision)
-            if not each.required and each.name != "severity"
-        ),
-        ("scores", dict[str, float], {}),
-        ("evidence", tuple[Evidence, ...], ()),
-    ],
-)
-
-
-class CheckAnswers(msgspec.Struct):
-    """The answers to `events`, in their order."""
-
-    results: list[_CheckAnswer]  # type: ignore[valid-type]
-
-
-class ModerationResult(msgspec.Struct):
-    """What is found in one input."""
-
-    flagged: bool
-    categories: dict[str, bool]
-    category_scores: dict[str, float]
-    category_applied_input_types: dict[str, list[str]]
-    action: str
-    unscored: list[str]
-
-
-class ModerationAnswer(msgspec.Struct):
-    """The answer to `POST /v1/moderations`."""
-
-    id: str
-    model: str
-    results: list[ModerationResult]
-
-
-class LiteLLMAnswer(msgspec.Struct):
-    """What LiteLLM does with the texts."""
-
-    action: str
-    texts: list[str] = []
-    blocked_reason: str = ""
-
-
-class AgentAnswer(msgspec.Struct):
-    """What agentgateway does: its kind is told by its shape."""
-
-    action: dict[str, Any]
-
-
-class PortkeyAnswer(msgspec.Struct, rename="camel"):
-    """Whether Portkey lets it pass, and as what."""
-
-    verdict: bool
-    data: dict[str, Any] = {}
-    transformed_data: dict[str, Any] = {}
-
-
-class Rejection(msgspec.Struct):
-    """A line that is no event."""
-
-    index: int
-    reason: str
-    detail: str
-
-
-class EventsAnswer(msgspec.Struct):
-    """What was taken of the lines."""
-
-    accepted: int
-    rejected: list[Rejection]
+    kind: Any
+    types: tuple[str, ...] = (JSON,)
+    or_kind: Any = None
+    """What it may be instead."""
 
 
 class Endpoint(NamedTuple):
-    """An endpoint, in the words of its types."""
+    """A method of a path, in the words of its types."""
 
     path: str
     summary: str
-    asked: Any
-    answered: Any
-    or_answered: Any = None
+    asked: Media | None
+    answered: Media | None
     status: str = "200"
+    method: str = "post"
+    errors: tuple[str, ...] = tuple(ERRORS)
+    failure: Media = Media(answers.Failure)
 
 
+def _otlp(path: str, signal: Signal) -> Endpoint:
+    asked = answers.LogsExport if signal is Signal.LOGS else answers.TracesExport
+    types = (JSON, PROTOBUF)
+    answered, failure = Media(answers.ExportAnswer, types), Media(answers.Status, types)
+    return Endpoint(path, f"OTLP: {signal}", Media(asked, types), answered, failure=failure)
+
+
+LINES: Final = Media(stream_http.Line, (NDJSON,))
+MESSAGES: Final = Media(answers.StreamMessage, (NDJSON, EVENT_STREAM))
+CHECKED: Final = Media(answers.CheckAnswer, or_kind=answers.CheckAnswers)
+MODERATED: Final = Media(answers.ModerationAnswer)
+EVENTS, TAKEN = Media(Event, (JSON, NDJSON)), Media(answers.EventsAnswer)
+TEXTS, GUARDED = Media(litellm.Request), Media(answers.LiteLLMAnswer)
+CHAT, DONE = Media(webhooks.AgentRequest), Media(answers.AgentAnswer)
 ENDPOINTS: Final = (
-    Endpoint("/v1/check", "Judge one event, or several", native.Request, _CheckAnswer, CheckAnswers),
-    Endpoint("/v1/moderations", "OpenAI's moderations", moderations.Request, ModerationAnswer),
-    Endpoint("/v1/events", "Take events for the guard", Event, EventsAnswer, status="202"),
-    Endpoint(
-        "/beta/litellm_basic_guardrail_api", "LiteLLM's generic guardrail", litellm.Request, LiteLLMAnswer
-    ),
-    Endpoint("/request", "agentgateway: a chat before the model", webhooks.AgentRequest, AgentAnswer),
-    Endpoint("/response", "agentgateway: its answer", webhooks.AgentRequest, AgentAnswer),
-    Endpoint("/portkey", "Portkey's webhook", webhooks.PortkeyRequest, PortkeyAnswer),
-)
-NOT_DESCRIBED: Final = frozenset({"/v1/stream", *otlp.PATHS})
-"""Streams and protobuf: OpenAPI has no words for them, docs/gate.md has."""
+    Endpoint("/v1/check", "Judge one event, or several", Media(native.Request), CHECKED),
+    Endpoint("/v1/moderations", "OpenAI's moderations", Media(moderations.Request), MODERATED),
+    Endpoint("/v1/events", "Take events for the guard", EVENTS, TAKEN, "202", errors=_UNHURRIED),
+    Endpoint("/v1/stream", "Check a completion while it is written", LINES, MESSAGES, errors=_STREAMED),
+    Endpoint("/v1/stream", "The same as a WebSocket: lines and answers are its messages", None, None, "101",
+             "get", errors=_STREAMED),
+    Endpoint("/beta/litellm_basic_guardrail_api", "LiteLLM's generic guardrail", TEXTS, GUARDED),
+    Endpoint("/request", "agentgateway: a chat before the model", CHAT, DONE),
+    Endpoint("/response", "agentgateway: its answer", CHAT, DONE),
+    Endpoint("/portkey", "Portkey's webhook", Media(webhooks.PortkeyRequest), Media(answers.PortkeyAnswer)),
+    *(_otlp(path, signal) for path, signal in otlp.PATHS.items()),
+)  # fmt: skip
+
+
+_CHECK: Final = f"{native.Request.__module__}.Request"
 
 
 def document() -> dict[str, Any]:
     """Return the description, as JSON."""
-    types = [kind for each in ENDPOINTS for kind in each[1:] if isinstance(kind, type)] + [Failure]
-    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    of_types = dict(zip(types, schemas, strict=True))
-    paths = {endpoint.path: {"post": _operation(endpoint, of_types)} for endpoint in ENDPOINTS}
+    media = [each for endpoint in ENDPOINTS for each in (endpoint.asked, endpoint.answered, endpoint.failure)]
+    kinds = list(dict.fromkeys(kind for each in media if each for kind in (each.kind, each.or_kind) if kind))
+    schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    of_kinds = dict(zip(kinds, schemas, strict=True))
+    components[_CHECK] |= {"oneOf": [{"required": ["text"]}, {"required": ["events"]}]}
+    paths: dict[str, Any] = {}
+    for endpoint in ENDPOINTS:
+        paths.setdefault(endpoint.path, {})[endpoint.method] = _operation(endpoint, of_kinds)
     return {
         "openapi": "3.1.0",
         "info": {"title": "weir gate", "version": "1", "description": "See docs/gate.md."},
@@ -164,18 +105,14 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(endpoint: Endpoint, schemas: dict[type, Any]) -> dict[str, Any]:
-    bodies = {"application/json": {"schema": schemas[endpoint.asked]}}
-    if endpoint.path == "/v1/events":
-        bodies["application/x-ndjson"] = {"schema": {"type": "string"}}
-    answered = schemas[endpoint.answered]
-    if endpoint.or_answered:
-        answered = {"anyOf": [answered, schemas[endpoint.or_answered]]}
-    responses = {endpoint.status: _response("The answer", answered)}
-    responses |= {status: _response(what, schemas[Failure]) for status, what in _ERRORS.items()}
+def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
+    socket = endpoint.method == "get"
+    asked = {"requestBody": {"required": True, **_content(endpoint.asked, schemas)}} if endpoint.asked else {}
+    done = "A WebSocket" if socket else "The answer"
+    failed = _content(endpoint.failure, schemas)
     return {
         "summary": endpoint.summary,
-        "operationId": endpoint.path.strip("/").replace("/", "_"),
+        "operationId": endpoint.path.strip("/").replace("/", "_") + ("_socket" if socket else ""),
         "parameters": [
             _header("X-Weir-App", "The app, where neither the event nor the key says it", {"type": "string"}),
             _header(
@@ -184,8 +121,11 @@ def _operation(endpoint: Endpoint, schemas: dict[type, Any]) -> dict[str, Any]:
                 {"type": "number", "exclusiveMinimum": 0, "maximum": 600_000},
             ),
         ],
-        "requestBody": {"required": True, "content": bodies},
-        "responses": responses,
+        **asked,
+        "responses": {
+            endpoint.status: {"description": done, **_content(endpoint.answered, schemas)},
+            **{status: {"description": ERRORS[status], **failed} for status in endpoint.errors},
+        },
     }
 
 
@@ -193,5 +133,19 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
     return {"name": name, "in": "header", "description": description, "schema": schema}
 
 
-def _response(description: str, schema: Any) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+def _content(media: Media | None, schemas: dict[Any, Any]) -> dict[str, Any]:
+    """Return the content of a body: what is not JSON as a whole is a string to OpenAPI."""
+    if media is None:
+        return {}
+    schema = schemas[media.kind]
+    if media.or_kind:
+        schema = {"anyOf": [schema, schemas[media.or_kind]]}
+    return {"content": {each: {"schema": _typed(schema, each)} for each in media.types}}
+
+
+def _typed(schema: Any, media_type: str) -> Any:
+    if media_type == JSON:
+        return schema
+    # Of lines and events that is the schema of each; protobuf has its own.
+    of_each = {} if media_type == PROTOBUF else {"contentSchema": schema}
+    return {"type": "string", "contentMediaType": media_type} | of_each
