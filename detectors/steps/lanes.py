@@ -67,6 +67,7 @@ class Lane:
         self._thread: threading.Thread | None = None
         self._hanging: dict[str, threading.Event] = {}
         self._turn = threading.Lock()
+        self._handing = threading.Lock()
 
     def run(
         self,
@@ -100,7 +101,10 @@ class Lane:
         results = {step.name: Result(error=TimeoutError()) for step in steps if self._hangs(step.name)}
         while len(results) < len(steps) and time.monotonic() < deadline:
             call = _Call(steps, subject(results), results)
-            self._started().put(call)
+            with (
+                self._handing
+            ):  # or who closes the inbox meanwhile could get in before the call: nobody runs it
+                self._started().put(call)
             if stuck := call.wait(budget_s, deadline):
                 self._hanging[stuck] = call.ended
                 results[stuck] = Result(error=TimeoutError(), seconds=time.monotonic() - call.seen)
@@ -109,9 +113,10 @@ class Lane:
 
     def close(self) -> None:
         """Let the thread end once it has nothing to do; the next call gets another."""
-        if self._inbox is not None:
-            self._inbox.put(None)
-            self._inbox = None
+        with self._handing:
+            if self._inbox is not None:
+                self._inbox.put(None)
+                self._inbox = None
 
     def join(self, timeout: float) -> None:
         """Wait for the thread after `close`."""
