@@ -30,6 +30,16 @@ def lines() -> ModuleType:
     return load("demo_lines")
 
 
+def test_a_client_of_the_gate_is_at_most_thirty_lines() -> None:
+    clients = {
+        path.name: len(path.read_text().splitlines())
+        for path in (EXAMPLES / "clients").iterdir()
+        if path.is_file()
+    }
+    assert len(clients) >= 6
+    assert not {name: count for name, count in clients.items() if count > 30}
+
+
 def test_traffic_is_the_same_each_time(traffic: ModuleType) -> None:
     events = list(traffic.events(3_000))
     assert events == list(traffic.events(3_000))

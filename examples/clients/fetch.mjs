@@ -11,4 +11,4 @@ if (!response.ok) {
   process.exit(2);
 }
 console.log(decision.action, decision.rules.map((hit) => hit.rule).join(" "));
-process.exit(decision.action === "block" ? 3 : 0);
+process.exit(["block", "escalate"].includes(decision.action) ? 3 : 0);

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Mapping
 from typing import Final
 
+from streams.errors import SettingsError
 from streams.gate.settings import GateSettings
 from streams.setting_types import LOOPBACK, name_in
 
@@ -40,9 +41,17 @@ def of_a_page(headers: Mapping[str, str], *, local: bool) -> bool:
 
 
 def tls(settings: GateSettings) -> ssl.SSLContext | None:
-    """Return the context for TLS, None for plain HTTP."""
+    """Return the context for TLS, None for plain HTTP; raise `SettingsError` for files that are none."""
     if settings.gate_cert_file is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(settings.gate_cert_file, settings.gate_key_file)
+    try:
+        # An empty password, so that OpenSSL does not ask for one on the terminal.
+        context.load_cert_chain(settings.gate_cert_file, settings.gate_key_file, lambda: "")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "a password is needed"
+        raise SettingsError(
+            f"WEIR_GATE_CERT_FILE, WEIR_GATE_KEY_FILE: {settings.gate_cert_file} and {settings.gate_key_file}"
+            f" are not a certificate and its key, in PEM and without a password ({reason})"
+        ) from None
     return context

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -117,6 +118,15 @@ class Batcher(Generic[T]):
 
     async def run(self) -> None:
         """Judge what comes, for ever; an error of the judge ends it and every request that waits."""
+        # Of its own: it must not wait for what others have done in threads.
+        thread = ThreadPoolExecutor(1, "judge")
+        try:
+            await self._run(thread)
+        finally:
+            thread.shutdown(wait=False)
+
+    async def _run(self, thread: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             if not self._waiting:
                 self._more.clear()
@@ -127,7 +137,7 @@ class Batcher(Generic[T]):
             events = [event for waiting in batch for event in waiting.events]
             size, began = sum(waiting.size for waiting in batch), self._clock()
             try:
-                found, ended = await asyncio.to_thread(self._timed, events)
+                found, ended = await loop.run_in_executor(thread, self._timed, events)
             finally:
                 self._bytes -= size
             self._keep_pace(size, self._clock() - began)

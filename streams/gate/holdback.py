@@ -8,6 +8,8 @@ from typing import Final
 from detectors.privacy.tail import Tail
 from schemas.events import Decision
 
+AT_ONCE: Final = 4_096
+"""Characters of texts that are searched on the event loop; more are searched in a thread."""
 _REMEMBERED: Final = 256
 """Texts that are still growing: of those only what is new is searched."""
 _MOST_CHARS: Final = 16 << 20
@@ -15,7 +17,7 @@ _MOST_CHARS: Final = 16 << 20
 
 
 class Holdbacks:
-    """Tells of each text how many of its last characters may still change.
+    """Tells of each text how many of its last characters may still change; from any thread.
 
     Args:
         tail: makes what redacts a growing text, given its conversation.

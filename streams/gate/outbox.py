@@ -164,7 +164,7 @@ class Outbox:
         """Send what is there and what comes, in order, for ever."""
         await self._trying(sender.start)
         while True:
-            if not self.waiting_bytes:
+            while not self.waiting_bytes:
                 self._more.clear()
                 await self._more.wait()
             path, size = self._waiting[0]

@@ -1,5 +1,6 @@
 """The HTTP server of the gate: routes, keys, limits; each contract is an adapter of its own."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
@@ -17,7 +18,7 @@ from streams.gate.access import key_in, of_a_page
 from streams.gate.answers import Answer, UnreadableRequestError
 from streams.gate.batcher import BusyError
 from streams.gate.connections import failure
-from streams.gate.holdback import Holdbacks
+from streams.gate.holdback import AT_ONCE, Holdbacks
 from streams.gate.keys import Caller, Keys
 from streams.gate.outbox import OutboxFullError
 from streams.gate.reading import TOO_SLOW, UNPROCESSABLE, RefusedError, body_of, read
@@ -195,7 +196,9 @@ class Gate:
         asked = await self._asked(request, litellm.Request)
         events = litellm.events(asked, self._app(request, "litellm"))
         answers = await self._judged(request, events)
-        return _answer(litellm.body(asked, events, answers, self._holdbacks))
+        body = partial(litellm.body, asked, events, answers, self._holdbacks)
+        is_long = asked.input_type == "response" and sum(map(len, asked.texts or ())) > AT_ONCE
+        return _answer(await asyncio.to_thread(body) if is_long else body())
 
     def _agent(self, kind: Literal["prompt", "completion"]) -> Handler:
         async def handle(request: web.Request) -> web.Response:
@@ -250,7 +253,8 @@ class Gate:
         lines = native.lines(await read(request))
         if len(lines) > MOST_LINES:
             raise RefusedError(TOO_LARGE, "too_many", f"{len(lines)} events, where {MOST_LINES} are allowed")
-        return _answer(self._service.publish(lines, request[CALLER], self._app(request, "")), status=202)
+        taken = await self._service.publish(lines, request[CALLER], self._app(request, ""))
+        return _answer(taken, status=202)
 
     def _otlp(self, signal: Signal) -> Handler:
         async def handle(request: web.Request) -> web.Response:

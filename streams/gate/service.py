@@ -26,6 +26,8 @@ from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
+AT_ONCE: Final = 64 << 10
+"""Bytes of events that are read on the event loop."""
 FULL_S: Final = 1.0
 """Between two attempts to record an alert in an outbox that is full."""
 
@@ -54,6 +56,7 @@ class Service:
         self._telemetry = telemetry
         self._reviews = reviews
         self._answers = Remembered()
+        self._turn = asyncio.Semaphore(1)
         self._alerting: asyncio.Queue[tuple[int, list[JudgedEvent]]] = asyncio.Queue(maxsize=100)
 
     def admit(self, within_s: float) -> None:
@@ -171,19 +174,30 @@ class Service:
         with contextlib.suppress(TimeoutError):  # the next process sends them without
             await asyncio.wait_for(self._alerting.join(), within_s)
 
-    def publish(self, lines: Sequence[bytes], caller: Caller, app: str = "") -> dict[str, Any]:
+    async def publish(self, lines: Sequence[bytes], caller: Caller, app: str = "") -> dict[str, Any]:
         """Take events for the guard; return how many, and what is wrong with the others.
 
-        Those without an app are of `app`, or of that of the key.
+        Those without an app are of `app`, or of that of the key. Many are read in a thread, for one request
+        at a time: they must not hold up those who wait for an answer.
         """
+        if sum(map(len, lines)) <= AT_ONCE:
+            parcels, rejected = self._parcels(lines, caller, app)
+        else:
+            async with self._turn:
+                parcels, rejected = await asyncio.to_thread(self._parcels, lines, caller, app)
+        self.send(parcels)
+        return {"accepted": len(parcels), "rejected": rejected}
+
+    def _parcels(
+        self, lines: Sequence[bytes], caller: Caller, app: str
+    ) -> tuple[list[Parcel], list[dict[str, Any]]]:
         parcels, rejected = [], []
         for number, line in enumerate(lines):
             try:
                 parcels.append(self.parcel(native.with_app(line, app), caller))
             except codec.Rejected as problem:
                 rejected.append({"index": number, "reason": str(problem.reason), "detail": problem.detail})
-        self.send(parcels)
-        return {"accepted": len(parcels), "rejected": rejected}
+        return parcels, rejected
 
     def parcel(self, payload: bytes, caller: Caller) -> Parcel:
         """Return the message of an event for the guard, as its key allows it; raise `Rejected`."""

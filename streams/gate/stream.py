@@ -13,6 +13,7 @@ from schemas import codec
 from schemas.events import Event
 from streams.gate.answers import BLOCKING, Answer
 from streams.gate.batcher import BusyError
+from streams.gate.holdback import AT_ONCE
 from streams.gate.judging import JudgedEvent, Part
 from streams.gate.service import Service
 from streams.telemetry import catalogue
@@ -22,8 +23,6 @@ ROUND: Final = 400
 """New characters from which on the detectors look at what has come, while it is written."""
 CONTEXT: Final = 1_000
 """Characters before them that they are shown with these."""
-_AT_ONCE: Final = 4_096
-"""Characters that are searched on the event loop; more are searched in a thread."""
 _SLOW_S: Final = 0.01
 """Between two pieces: from then on each is looked at when it comes."""
 _ROOM: Final = 1_024
@@ -101,7 +100,7 @@ class Stream:
         self._look(delta)
         if not self._redact:
             return delta
-        if len(delta) > _AT_ONCE or self._tail.held > _AT_ONCE:
+        if len(delta) > AT_ONCE or self._tail.held > AT_ONCE:
             out = await asyncio.to_thread(self._tail.feed, delta)
         else:
             is_slow = self._clock() - self._looked >= _SLOW_S

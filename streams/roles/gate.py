@@ -43,7 +43,7 @@ class GateRole:
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
         self._settings = settings
         self._telemetry = telemetry
-        keys = Keys.load(settings.gate_keys)
+        keys, self._tls = Keys.load(settings.gate_keys), tls(settings)
         if not keys.needed and not settings.is_local:
             log.warning("everybody who reaches the gate may use it", setting="WEIR_GATE_KEYS")
         self._runner = make_runner(settings)
@@ -123,7 +123,7 @@ class GateRole:
         host, _, port = self._settings.gate_listen.rpartition(":")
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, int(port), ssl_context=tls(self._settings)).start()
+            await web.TCPSite(runner, host, int(port), ssl_context=self._tls).start()
         except OSError as error:
             raise WeirError(
                 f"{host}:{port} is in use or not ours to use ({error.strerror}): set WEIR_GATE_LISTEN"

@@ -4,9 +4,11 @@ import asyncio
 import gzip
 import json
 import logging
+import threading
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from schemas import codec, topics
 from schemas.events import Event, ScoredEvent
 from streams.gate import connections, reading, remembered, server
 from streams.gate.batcher import BusyError
+from streams.gate.holdback import Holdbacks
 from streams.gate.keys import Keys, hash_of
 from tests.streams.gate.test_server import ATTACK, HARMLESS, LITELLM_PATH, PERSON, Running
 
@@ -285,6 +288,39 @@ async def test_alerts_of_what_was_answered_outlive_a_kill(tmp_path: Path) -> Non
         assert not await gate.sent(topics.ALERTS)
     async with Running(tmp_path, Keys(None)) as gate:
         assert len(await gate.sent(topics.ALERTS)) == 2
+
+
+async def test_work_of_others_in_threads_does_not_hold_up_the_judge(gate: Running) -> None:
+    done = threading.Event()
+    others = [asyncio.create_task(asyncio.to_thread(done.wait)) for _ in range(100)]
+    try:
+        answer = await asyncio.wait_for(gate.ask("/v1/check", {"text": HARMLESS}), 30)
+    finally:
+        done.set()
+        await asyncio.gather(*others)
+    assert answer["action"] == "allow"
+
+
+@pytest.mark.parametrize("size", [1, 1_000])
+async def test_what_takes_long_to_read_is_read_in_a_thread(
+    gate: Running, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    threads = set()
+
+    def noting(call: Any) -> Any:
+        def noted(*given: Any) -> Any:
+            threads.add(threading.current_thread() is threading.main_thread())
+            return call(*given)
+
+        return noted
+
+    monkeypatch.setattr(gate.service, "parcel", noting(gate.service.parcel))
+    line = json.dumps({"event_id": "1", "app": "a", "kind": "prompt", "text": HARMLESS}).encode()
+    assert (await gate.ask("/v1/events", b"\n".join([line] * size), 202))["accepted"] == size
+    monkeypatch.setattr(Holdbacks, "of", noting(Holdbacks.of))
+    body = {"input_type": "response", "texts": [HARMLESS * size], "litellm_call_id": "c"}
+    assert len((await gate.ask(LITELLM_PATH, body))["stream_holdback_chars"]) == 1
+    assert threads == {size == 1}
 
 
 async def test_when_it_is_hopeless_the_body_is_not_even_read(gate: Running) -> None:

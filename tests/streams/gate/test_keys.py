@@ -1,12 +1,20 @@
 """Whose an event is when it comes with a key."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
+from aiohttp import WSServerHandshakeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import codec
-from schemas.events import NAME_LENGTH, Event
-from streams.gate.keys import Caller
+from schemas import codec, topics
+from schemas.events import NAME_LENGTH, Event, ScoredEvent
+from streams.gate.keys import Caller, Keys, hash_of
+from streams.gate.openapi import document
+from tests.streams.gate.test_otlp import CHAT, span, traces
+from tests.streams.gate.test_server import HARMLESS, LITELLM_PATH, Running
 
 NAMES = st.text(min_size=1, max_size=NAME_LENGTH)
 
@@ -41,3 +49,47 @@ def test_without_a_tenant_the_id_is_that_of_the_app() -> None:
     event = Event(event_id="1", app="shop", kind="prompt", text="x", tenant="acme")
     assert Caller().binds(event) is event
     assert Caller(app="bank").binds(event).event_id == "1"
+
+
+CLAIM = {"app": "shop", "tenant": "bolt", "event_id": "1", "kind": "completion"}
+TALK = {"messages": [{"role": "user", "content": HARMLESS}]}
+DOORS: dict[str, Any] = {
+    "/v1/check": CLAIM | {"text": HARMLESS},
+    "/v1/moderations": {"input": HARMLESS},
+    "/v1/events": CLAIM | {"text": HARMLESS},
+    "/v1/stream": CLAIM | {"delta": HARMLESS},
+    LITELLM_PATH: {
+        "input_type": "request",
+        "texts": [HARMLESS],
+        "additional_provider_specific_params": {"tenant": "bolt"},
+        "request_data": {"user_api_key_team_id": "bolt"},
+    },
+    "/request": {"body": TALK},
+    "/response": {"body": TALK},
+    "/portkey": {"eventType": "beforeRequestHook", "request": {"json": TALK}},
+    "/v1/traces": traces(span(CHAT)),
+    "/api/public/otel/v1/traces": traces(span(CHAT)),
+    "/v1/logs": None,
+}
+
+
+async def test_every_door_wants_the_key_and_makes_the_event_that_of_its_tenant(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"{hash_of('a')} tenant=acme\n")
+    assert set(DOORS) == set(document()["paths"])
+    async with Running(tmp_path, Keys.load(tmp_path / "keys")) as gate:
+        with pytest.raises(WSServerHandshakeError, match="401"):
+            await gate.http.ws_connect("/v1/stream")
+        came = 0
+        for path, body in DOORS.items():
+            for key, status in ({}, 401), ({"x-api-key": "b"}, 401), ({"x-api-key": "a"}, 200):
+                headers = {"Content-Type": "application/json", **key}
+                async with gate.http.post(path, data=json.dumps(body or {}), headers=headers) as response:
+                    assert response.status in (status, status + 2), (path, await response.text())
+                    await response.read()
+            events = [codec.decode(Event, value) for value in await gate.sent(topics.EVENTS)]
+            events += [codec.decode(ScoredEvent, value).event for value in await gate.sent(topics.SCORES)]
+            assert {(event.tenant, event.event_id.partition(":")[0]) for event in events} == {
+                ("acme", "acme")
+            }
+            assert body is None or len(events) > came, path
+            came = len(events)

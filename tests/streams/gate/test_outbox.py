@@ -199,3 +199,19 @@ def test_a_disk_without_room_for_a_file_is_told_at_the_start(
     monkeypatch.setattr(os, "open", full)
     with pytest.raises(WeirError, match=r"No space left on device.*WEIR_GATE_OUTBOX"):
         Outbox(tmp_path, 1_000)
+
+
+async def test_nothing_to_send_is_no_unfinished_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box, sender = Outbox(tmp_path, 1 << 20), Sender()
+    task = asyncio.create_task(box.deliver(sender))
+    box.append([])
+    for _ in range(10):
+        await asyncio.sleep(0)
+    box.append(parcels(1))
+    assert await box.flush(10)
+    task.cancel()
+    box.close()
+    assert "unfinished" not in capsys.readouterr().out
+    assert len(sender.sent) == 1

@@ -154,12 +154,14 @@ async def test_what_is_not_judged_in_time_is_answered_by_the_rules_and_recorded(
         "    action: block\n    on_failure: closed\n"
     )
     async with Running(tmp_path, Keys(None), policy=policy) as gate:
+        answer = await gate.ask("/v1/check", {"text": HARMLESS}, headers={"X-Weir-Deadline-Ms": "0.001"})
+        assert answer["action"] == "block"
         answer = await gate.ask("/v1/check", {"text": HARMLESS, "deadline_ms": 0.001})
         assert answer["action"] == "block"
         assert "injection" in answer["failed"]
         assert answer["rules"][0]["failed"]
-        [scored] = [codec.decode(ScoredEvent, value) for value in await gate.sent(topics.SCORES)]
-        assert scored.event.text == ""
+        scored = [codec.decode(ScoredEvent, value) for value in await gate.sent(topics.SCORES)]
+        assert [each.event.text for each in scored] == ["", ""]
         assert (await gate.ask("/v1/check", {"text": HARMLESS}))["action"] == "allow"
 
 
