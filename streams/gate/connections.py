@@ -40,6 +40,8 @@ class Connection(web.RequestHandler):
         message: str | None = None,  # not passed on: it repeats what was sent
     ) -> web.StreamResponse:
         """Return the answer to what cannot be read, or to a fault of ours."""
+        if isinstance(exc, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            raise exc  # the client has gone in the middle of its request, which is no fault of ours
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log_exception("a request failed", exc_info=exc)
         if request.writer.output_size > 0:

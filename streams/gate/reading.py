@@ -7,10 +7,12 @@ import msgspec
 from aiohttp import web
 
 from schemas.rejection import explain
+from streams.gate.batcher import BusyError
 
 T = TypeVar("T")
-UNPROCESSABLE: Final = 400
-TOO_SLOW: Final = 408
+UNPROCESSABLE, TOO_SLOW, TOO_LARGE = 400, 408, 413
+AT_ONCE: Final = 8
+"""Bodies of the largest size, or as much of smaller ones, that may be on their way at any time."""
 READ_S: Final = 30.0
 """A body that has not come by then holds a connection for nothing."""
 
@@ -25,23 +27,43 @@ class RefusedError(Exception):
         self.headers = headers or {}
 
 
-async def body_of(request: web.Request, kind: type[T]) -> T:
-    """Return the JSON of a request; what is wrong with it is said without any of its text."""
-    raw = await read(request)
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError as error:
-        detail = explain(error, raw).detail  # that of msgspec repeats a value that is not allowed
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        detail = "not JSON"
-    raise RefusedError(UNPROCESSABLE, "invalid_request_error", detail)
+class Bodies:
+    """Reads bodies, of at most `most` bytes each; of all that are coming it keeps a bounded amount."""
 
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._room = AT_ONCE * most
 
-async def read(request: web.Request) -> bytes:
-    """Return the body of a request, unpacked."""
-    try:
-        async with asyncio.timeout(READ_S):
-            return await request.read()
-    except TimeoutError:
-        detail = f"the body did not come within {READ_S:.0f} seconds"
-        raise RefusedError(TOO_SLOW, "too_slow", detail) from None
+    async def json(self, request: web.Request, kind: type[T]) -> T:
+        """Return the JSON of a request; what is wrong with it is said without any of its text."""
+        raw = await self.read(request)
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.ValidationError as error:
+            detail = explain(error, raw).detail  # that of msgspec repeats a value that is not allowed
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            detail = "not JSON"
+        raise RefusedError(UNPROCESSABLE, "invalid_request_error", detail)
+
+    async def read(self, request: web.Request) -> bytes:
+        """Return the body of a request, unpacked; raise `BusyError` where too much is coming already."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(READ_S):
+                async for chunk in request.content.iter_any():
+                    self._check(len(body) + len(chunk), len(chunk))
+                    body += chunk
+                    self._room -= len(chunk)
+        except TimeoutError:
+            detail = f"the body did not come within {READ_S:.0f} seconds"
+            raise RefusedError(TOO_SLOW, "too_slow", detail) from None
+        finally:
+            self._room += len(body)
+        return bytes(body)
+
+    def _check(self, size: int, more: int) -> None:
+        if size > self._most:
+            detail = f"the body is larger than {self._most} bytes (WEIR_GATE_MAX_BYTES)"
+            raise RefusedError(TOO_LARGE, "too_large", detail)
+        if more > self._room:
+            raise BusyError(1.0)

@@ -21,7 +21,7 @@ from streams.gate.connections import failure
 from streams.gate.holdback import AT_ONCE, Holdbacks
 from streams.gate.keys import Caller, Keys
 from streams.gate.outbox import OutboxFullError
-from streams.gate.reading import TOO_SLOW, UNPROCESSABLE, RefusedError, body_of, read
+from streams.gate.reading import TOO_LARGE, TOO_SLOW, UNPROCESSABLE, Bodies, RefusedError
 from streams.gate.service import Service
 from streams.gate.settings import GateSettings
 from streams.gate.stream import Stream
@@ -34,7 +34,7 @@ T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 DEADLINE: Final = "X-Weir-Deadline-Ms"
 APP: Final = "X-Weir-App"
-UNAUTHORIZED, FORBIDDEN, TOO_LARGE, BUSY, UNAVAILABLE = 401, 403, 413, 429, 503
+UNAUTHORIZED, FORBIDDEN, BUSY, UNAVAILABLE = 401, 403, 429, 503
 MOST_TEXTS: Final = 1024
 """Of one request, whatever the contract: a conversation, not a data set."""
 MOST_LINES: Final = 20_000
@@ -52,11 +52,12 @@ class Gate:
         self._keys = keys
         self._telemetry = telemetry
         self._holdbacks = Holdbacks(service.tail)
+        self._bodies = Bodies(settings.gate_max_bytes)
         self._intake = otlp.Intake(service, telemetry)
 
     def application(self) -> web.Application:
         """Return the application with all routes."""
-        app = web.Application(middlewares=[self._guarded], client_max_size=self._settings.gate_max_bytes)
+        app = web.Application(middlewares=[self._guarded])
         app.router.add_post("/v1/check", self._check)
         app.router.add_post("/v1/moderations", self._moderations)
         app.router.add_post("/v1/events", self._events)
@@ -84,15 +85,6 @@ class Gate:
         except UnreadableRequestError as unreadable:
             said = RefusedError(UNPROCESSABLE, "invalid_request_error", str(unreadable))
             response = _failure(request, said)
-        except web.HTTPRequestEntityTooLarge:
-            response = _failure(
-                request,
-                RefusedError(
-                    TOO_LARGE,
-                    "too_large",
-                    f"the body is larger than {self._settings.gate_max_bytes} bytes (WEIR_GATE_MAX_BYTES)",
-                ),
-            )
         except web.RequestPayloadError:
             response = _failure(request, RefusedError(UNPROCESSABLE, "unreadable_body", UNREADABLE))
         except web.HTTPException as error:
@@ -177,7 +169,7 @@ class Gate:
     async def _asked(self, request: web.Request, kind: type[T]) -> T:
         """Return the body of a request that is to be judged; when that is hopeless nothing of it is read."""
         self._service.admit(self._within_s(request))
-        return await body_of(request, kind)
+        return await self._bodies.json(request, kind)
 
     async def _check(self, request: web.Request) -> web.Response:
         asked = await self._asked(request, native.Request)
@@ -218,7 +210,7 @@ class Gate:
         return _answer(webhooks.portkey_body(asked, texts, answers, in_json=in_json))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        lines = stream_http.body_lines(request.content, self._settings.gate_max_bytes)
+        lines = stream_http.body_lines(request.content, self._service.decoder.max_bytes)
         try:
             return await stream_http.answer_request(request, self._conversation(request, lines))
         except stream_http.LineError as error:
@@ -229,7 +221,7 @@ class Gate:
             said = "to GET is to open a WebSocket here: ask for one, or POST the lines"
             raise RefusedError(UNPROCESSABLE, "no_websocket", said)
         return await stream_http.answer_socket(
-            request, partial(self._conversation, request), self._settings.gate_max_bytes
+            request, partial(self._conversation, request), self._service.decoder.max_bytes
         )
 
     def _conversation(
@@ -250,7 +242,7 @@ class Gate:
         return stream_http.Conversation(lines, open_stream, self._settings)
 
     async def _events(self, request: web.Request) -> web.Response:
-        lines = native.lines(await read(request))
+        lines = native.lines(await self._bodies.read(request))
         if len(lines) > MOST_LINES:
             raise RefusedError(TOO_LARGE, "too_many", f"{len(lines)} events, where {MOST_LINES} are allowed")
         taken = await self._service.publish(lines, request[CALLER], self._app(request, ""))
@@ -261,7 +253,7 @@ class Gate:
             media_type, caller = request.content_type, request[CALLER]
             try:
                 otlp.readable(media_type)
-                raw = await read(request)
+                raw = await self._bodies.read(request)
                 return await self._intake.take(signal, media_type, raw, caller, self._app(request, ""))
             except codec.Rejected as rejected:
                 status = TOO_LARGE if rejected.reason is codec.Reason.TOO_LARGE else UNPROCESSABLE

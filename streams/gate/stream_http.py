@@ -94,7 +94,9 @@ async def body_lines(content: Any, most_bytes: int) -> AsyncIterator[list[bytes]
             for place in range(0, len(found), _TOGETHER):
                 yield found[place : place + _TOGETHER]
         if size > most_bytes:
-            raise LineError(f"a line has more than {most_bytes} bytes (WEIR_GATE_MAX_BYTES)")
+            raise LineError(
+                f"a line has more than {most_bytes} bytes (WEIR_MAX_EVENT_BYTES): send it in pieces"
+            )
     if rest := b"".join(parts).strip():
         yield [rest]
 

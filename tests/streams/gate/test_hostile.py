@@ -18,6 +18,7 @@ from streams.gate import connections, reading, remembered, server
 from streams.gate.batcher import BusyError
 from streams.gate.holdback import Holdbacks
 from streams.gate.keys import Keys, hash_of
+from tests.harness import wait_until
 from tests.streams.gate.test_server import ATTACK, HARMLESS, LITELLM_PATH, PERSON, Running
 
 CANARY = "canary text of a request"
@@ -132,6 +133,34 @@ async def test_a_head_that_is_no_http_is_refused_and_not_repeated(
         assert b"canary" not in answer
         assert (await gate.ask("/v1/check", {"text": HARMLESS}))["action"] == "allow"
     assert "canary" not in caplog.text
+
+
+async def test_bodies_that_are_on_their_way_are_bounded_together(gate: Running) -> None:
+    bodies, most = gate.gate._bodies, gate.settings.gate_max_bytes
+    head = f"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nContent-Length: {most}\r\n\r\n".encode()
+    bodies._room = most + 1_000
+    _, slow = await asyncio.open_connection("127.0.0.1", gate.port)
+    slow.write(head + bytes(most - 1))
+    await asyncio.to_thread(wait_until, lambda: bodies._room <= 1_001, "most of the body has come")
+    error = (await gate.ask("/v1/check", {"text": "x" * 2_000}, 429))["error"]
+    assert error["type"] == "busy"
+    slow.transport.abort()
+    await asyncio.to_thread(wait_until, lambda: bodies._room > most, "the body is given up")
+    assert (await gate.ask("/v1/check", {"text": "x" * 2_000}))["action"] == "allow"
+    assert bodies._room == most + 1_000
+
+
+async def test_who_leaves_in_the_middle_of_a_body_is_no_fault_of_ours(
+    gate: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in ("/v1/check", "/v1/events", "/v1/stream", "/v1/traces"):
+        for _ in range(3):
+            _, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+            writer.write(post(path, BODY, "Content-Type: application/json")[:-5])
+            await asyncio.sleep(0.05)
+            writer.transport.abort()
+    assert (await gate.ask("/v1/check", {"text": HARMLESS}))["action"] == "allow"
+    assert "failed" not in capsys.readouterr().out
 
 
 async def test_who_sends_no_head_is_not_waited_for(gate: Running, monkeypatch: pytest.MonkeyPatch) -> None:

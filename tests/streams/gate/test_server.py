@@ -52,7 +52,8 @@ class Running:
         self.batcher = Batcher(judge.judge, judge.unjudged, self.settings.batch_events)
         self.service = Service(self.settings, judge, self.batcher, self.outbox, self.telemetry)
         self.sender = Sender()
-        self.application = Gate(self.settings, self.service, keys, self.telemetry).application()
+        self.gate = Gate(self.settings, self.service, keys, self.telemetry)
+        self.application = self.gate.application()
         self._http_runner = Runner(self.application)
         self._tasks: list[asyncio.Task[None]] = []
 
