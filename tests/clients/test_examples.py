@@ -130,6 +130,17 @@ def model() -> Iterator[str]:
     server.server_close()
 
 
+def streamed(url: str, content: str) -> str:
+    """Return the text of a streamed answer of the proxy, joined."""
+    asked = {"model": "any", "stream": True, "messages": [{"role": "user", "content": content}]}
+    call = ["curl", "-sN", url, "-H", "Content-Type: application/json", "-d", json.dumps(asked)]
+    call += ["-H", f"Authorization: Bearer {MASTER_KEY}"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60)
+    chunks = [json.loads(line[6:]) for line in done.stdout.splitlines() if line.startswith("data: {")]
+    choices = [chunk["choices"][0] for chunk in chunks if chunk.get("choices")]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
+
+
 @pytest.mark.timeout(240)
 def test_the_litellm_proxy(
     serve: Callable[..., None], client_python: Path, model: str, gate: tuple[Role, str]
@@ -165,13 +176,11 @@ def test_the_litellm_proxy(
     assert (status, "jane" in json.dumps(answer)) == (200, False), "so does whoever asked"
     status, answer = ask("Which key is it?")
     assert (status, "AKIA" in json.dumps(answer)) == (400, False), answer
-    said = {"model": "any", "stream": True, "messages": [{"role": "user", "content": f"say: {HARMLESS}"}]}
-    call = ["curl", "-sN", url, "-H", "Content-Type: application/json", "-d", json.dumps(said)]
-    call += ["-H", f"Authorization: Bearer {MASTER_KEY}"]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=60)
-    deltas = [json.loads(line[6:]) for line in done.stdout.splitlines() if line.startswith("data: {")]
-    text = "".join(each["choices"][0]["delta"].get("content") or "" for each in deltas if each["choices"])
-    assert text == HARMLESS
+    assert streamed(url, f"say: {HARMLESS}") == HARMLESS
+    redacted = streamed(url, "Whom do I write to?")
+    assert redacted.startswith("Write to [EMAIL_")
+    assert redacted.endswith("] about the meeting"), redacted
+    assert "AKIA" not in streamed(url, "Which key is it?"), "blocked before the key is out"
     role, _ = gate
     role.stop()
     asked = len(Model.seen)
