@@ -14,6 +14,7 @@ from schemas import codec
 from schemas.alerts import AlertChange
 from schemas.events import SEVERITIES
 from streams.alerts.routes import Alertmanager, Email
+from streams.policy.actions import GRAVE
 from streams.terminal.command import plain
 
 PARTS: Final = 8
@@ -63,9 +64,7 @@ def signature(secret: str, body: bytes, now_s: int) -> str:
 
 def slack(change: AlertChange) -> dict[str, Any]:
     """Return the payload of an incoming webhook of Slack."""
-    mark = _MARKS.get(
-        change.state, ":rotating_light:" if change.severity in ("high", "critical") else ":warning:"
-    )
+    mark = _MARKS.get(change.state, ":rotating_light:" if change.severity in GRAVE else ":warning:")
     head = headline(change).translate(_SLACK)
     rest = "\n".join(lines(change)).translate(_SLACK)
     return {"text": f"{mark} *{head}*\n{rest}"}

@@ -4,13 +4,14 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Final
 
+from schemas.events import VERDICTS
 from streams.desk.html import Child, Html, el
 
 WIDTH, HEIGHT, GAP = 960, 160, 2
 BARS: Final = 48
 MIN_SLOTS: Final = 24
-ORDER: Final = ("block", "escalate", "redact", "flag", "allow")
-"""From the bottom up: what was enforced is seen first."""
+ORDER: Final = (*reversed(VERDICTS),)
+"""From the bottom up, the strongest first: what was enforced is seen first."""
 
 
 def bars(rows: Sequence[dict[str, Any]], hours: int, what: str, *beside: Child) -> Html:

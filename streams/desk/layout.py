@@ -23,6 +23,7 @@ def page(title: str, here: str, asked: Asked | None, *content: Child) -> str:
         el("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
         el("title", None, f"{title} · weir"),
         el("link", {"rel": "stylesheet", "href": "/static/desk.css"}),
+        el("link", {"rel": "stylesheet", "href": "/colours.css"}),
         el("link", {"rel": "icon", "href": "data:,"}),
         el("script", {"src": "/static/desk.js", "defer": ""}),
     )

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from schemas.events import KINDS
 from streams.alerts import actions
 from streams.decisions.settings import DecisionSettings
-from streams.desk import acting, health, layout
+from streams.desk import acting, colours, health, layout
 from streams.desk.access import Access, Visitor, audit, audit_read
 from streams.desk.asked import Asked
 from streams.desk.conditions import conditions, text_of
@@ -85,7 +85,7 @@ class Desk:
             ("/", self._overview), ("/live", self._lively), ("/events", self._events),
             ("/event", self._event),
             ("/review", self._review), ("/compare", self._compare), ("/drift", self._drift),
-            ("/usage", self._usage), ("/policy", self._policies),
+            ("/usage", self._usage), ("/policy", self._policies), ("/colours.css", colours.answer),
         ):  # fmt: skip
             app.router.add_get(path, handler)
         app.router.add_post("/review", self._reviewed)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from schemas.events import VERDICTS, Decision, Evidence
+from streams.policy.actions import ACTIONS
 
-BLOCKING: Final = frozenset({"block", "escalate"})
+BLOCKING: Final = frozenset(word for word, traits in ACTIONS.items() if traits.stops)
 """What must not go on: an escalated text waits for a person."""
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from schemas.events import NAME_LENGTH, Action, Mode, RuleSeverity
+from streams.policy.actions import ACTIONS
 from streams.policy.conditions import Condition
 
 RuleMode = Literal[Mode, "off"]
@@ -33,7 +34,7 @@ class Rule(BaseModel):
     mode: RuleMode = "enforce"
     on_failure: OnFailure = "open"
     on_degraded: OnFailure = "open"
-    alert: StrictBool = Field(default_factory=lambda rule: rule.get("action") in ("block", "escalate"))
+    alert: StrictBool = Field(default_factory=lambda rule: ACTIONS[rule["action"]].alerts)
     alert_below: Precision | None = None
     """Precision, as reviewers say, below which an alert tells."""
     demote_below: Precision | None = None

@@ -24,24 +24,19 @@ from schemas.events import (
     ScoredEvent,
 )
 from schemas.policy import PolicyChange
+from streams.policy.actions import ACTIONS, SEVERITY_TRAITS, Colour
 from streams.terminal.command import json_text
 from streams.terminal.table import Cell
 
 HIGHEST: Final = 3
 """Scores that the line of a scored event shows."""
-_COLOURS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+_FAINT: Final = {"dim": True}
+_COLOURS: Final[Mapping[str, Colour]] = MappingProxyType(
     {
-        "allow": {"fg": "green"},
-        "flag": {"fg": "yellow"},
-        "redact": {"fg": "cyan"},
-        "escalate": {"fg": "magenta", "bold": True},
-        "block": {"fg": "red", "bold": True},
-        "high": {"fg": "red"},
-        "critical": {"fg": "red", "bold": True},
-        "medium": {"fg": "yellow"},
+        **{word: traits.colour for word, traits in ACTIONS.items()},
+        **{word: traits.colour for word, traits in SEVERITY_TRAITS.items()},
     }
 )
-_FAINT: Final = {"dim": True}
 Line = Callable[[Any], Sequence[Cell]]
 """Gives what a person reads of a message."""
 _FILTERED: Final[Mapping[str, set[str]]] = MappingProxyType(
@@ -143,7 +138,10 @@ def _rules(message: Any) -> list[str]:
 
 def coloured(word: str) -> Cell:
     """Return an action or a severity in its colour."""
-    return Cell(word, _COLOURS.get(word, _FAINT if word in ("none", "low") else {}))
+    colour = _COLOURS.get(word)
+    if colour is None:
+        return Cell(word)
+    return Cell(word, {"fg": colour.terminal, "bold": colour.is_bold} if colour.terminal else _FAINT)
 
 
 def _cells(*texts: str) -> list[Cell]:

@@ -8,13 +8,11 @@ from streams.desk.asked import Asked, Found, Row
 from streams.desk.filters import SPANS, Filter
 from streams.desk.questions.events import FIXED, sort_of
 from streams.desk.statistics import Moments, Sort
+from streams.policy.actions import ACTED
 
 BY: Final = ("prompt_version", "model", "app", "tenant", "environment", "period")
 PERIOD: Final = "period"
-RATES: Final = {
-    "blocked": "action = 'block'", "escalated": "action = 'escalate'", "redacted": "action = 'redact'",
-    "flagged": "action = 'flag'",
-}  # fmt: skip
+RATES: Final = {done: f"action = '{word}'" for word, done in ACTED.items()}
 """Shares of all events."""
 REFUSED: Final = "refused"
 """Share of the completions with a score of `refusal` from 0.5."""

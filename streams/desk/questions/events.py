@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from schemas.events import VERDICTS
 from streams.desk.asked import Asked, Found, Row
 from streams.desk.filters import Filter
 from streams.desk.statistics import Sort
@@ -19,6 +20,8 @@ COLUMNS: Final = (
     "substringUTF8(text, 1, 400) AS text, storage"
 )
 _MOST_COMPARED: Final = 4
+FIRST: Final = ("escalate", *(word for word in reversed(VERDICTS) if word != "escalate"))
+"""What is reviewed first: somebody waits for an answer, then by strength."""
 ALIKE: Final = 8
 """Similar events that are shown."""
 KEY: Final = "(app, toDate(timestamp), event_id)"
@@ -140,7 +143,7 @@ def to_review(asked: Asked, most: int) -> Found:
         "WHERE timestamp >= now64(3, 'UTC') - INTERVAL 7 DAY "
         f"AND (action != 'allow' OR {SAMPLED}) "
         "AND (app, event_id) NOT IN (SELECT app, event_id FROM feedback) "
-        "ORDER BY indexOf(['escalate', 'block', 'redact', 'flag', 'allow'], action), cityHash64(decision_id) "
+        f"ORDER BY indexOf({[*FIRST]}, action), cityHash64(decision_id) "
         f"LIMIT 1 BY decision_id LIMIT {most}"
     )
 
