@@ -1,7 +1,8 @@
 """What the pages ask the store, and the SQL that they show."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -36,6 +37,21 @@ class Asked:
         found.number = len(self.statements)
         self.whole += [row["event_id"] for row in found if row.get("storage") == "full" and row.get("text")]
         return found
+
+    def together(self, *questions: Callable[["Asked"], Found]) -> list[Found]:
+        """Ask several questions at once, and return their answers in the same order.
+
+        A store that has each event once reads with one core for the most part: side by side they take
+        about as long as the slowest.
+        """
+        parts = [Asked(self.store) for _ in questions]
+        with ThreadPoolExecutor(len(questions)) as pool:
+            answers = [*pool.map(lambda question, part: question(part), questions, parts)]
+        for found, part in zip(answers, parts, strict=True):
+            found.number += len(self.statements)
+            self.statements += part.statements
+            self.whole += part.whole
+        return answers
 
     def row(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Row:
         """Return the one row of a query that always has one."""

@@ -9,12 +9,9 @@ from streams.desk.layout import page, statements
 from streams.desk.parts import badge, bdi, choose_time, event_path, reviewed, share, when
 from streams.desk.questions import drift
 from streams.desk.questions import overview as questions
+from streams.policy.actions import ACTED
 
 ALERTS = 10
-_ACTIONS = (
-    ("Blocked", "blocked", "block"), ("Escalated", "escalated", "escalate"),
-    ("Redacted", "redacted", "redact"), ("Flagged", "flagged", "flag"),
-)  # fmt: skip
 
 
 def overview(asked: Asked, wanted: Filter, roles: list[RoleHealth]) -> str:
@@ -25,35 +22,40 @@ def overview(asked: Asked, wanted: Filter, roles: list[RoleHealth]) -> str:
 
 def live(asked: Asked, wanted: Filter, roles: list[RoleHealth], source: str) -> Html:
     """Return the part of the page that changes."""
-    totals = questions.totals(asked, wanted)
+    totals, by_time, last, rules, unresolved = asked.together(
+        lambda one: questions.totals(one, wanted),
+        lambda one: questions.by_time(one, wanted),
+        lambda one: drift.alerts(one, wanted, ALERTS),
+        lambda one: questions.rules(one, wanted),
+        drift.unresolved,
+    )
     return el(
         "div",
         {"id": "live", "data-source": source},
-        _tiles(asked, wanted, totals),
-        _course(asked, wanted),
-        el("div", {"class": "two"}, _alerts(asked, wanted), _rules(asked, wanted)),
+        _tiles(wanted, totals, unresolved),
+        chart.bars(by_time, SPANS[wanted.since], "Events by action", behind(by_time.number)),
+        el("div", {"class": "two"}, alerts_table(last, "Last alerts"), _rules(wanted, rules)),
         _apps(wanted, totals),
         _roles(roles),
         statements(asked),
     )
 
 
-def _tiles(asked: Asked, wanted: Filter, totals: Found) -> Html:
+def _tiles(wanted: Filter, totals: Found, unresolved: Found) -> Html:
     numbers = next(row for row in totals if row["is_total"])
-    unresolved = drift.unresolved(asked)
     events = numbers["events"]
     tiles = [
         _tile("Events", events, wanted.link("/events")),
         *(
-            _tile(name, share(numbers[column], events), wanted.link("/events", action=action), action)
-            for name, column, action in _ACTIONS
+            _tile(done.capitalize(), share(numbers[done], events), wanted.link("/events", action=word), word)
+            for word, done in ACTED.items()
         ),
-        _tile("Open alerts", unresolved, wanted.link("/drift")),
+        _tile("Open alerts", unresolved[0]["alerts"], wanted.link("/drift")),
         _tile("Not fully judged", numbers["incomplete"], None),
         _tile("Decision, 99 %", f"{numbers['p99'] or 0:,.0f} ms" if events else "none", None),
         _tile("Cost", f"{numbers['spent'] or 0:,.2f} $", wanted.link("/usage")),
     ]
-    links = behind(totals.number), behind(len(asked.statements))
+    links = behind(totals.number), behind(unresolved.number)
     return el("div", {"class": "numbers"}, el("ul", {"class": "tiles"}, tiles), links)
 
 
@@ -62,13 +64,7 @@ def _tile(name: str, value: Child, link: str | None, action: str = "") -> Html:
     return el("li", None, el("span", {"class": f"name action {action}" if action else "name"}, name), number)
 
 
-def _course(asked: Asked, wanted: Filter) -> Html:
-    rows = questions.by_time(asked, wanted)
-    return el("div", None, chart.bars(rows, SPANS[wanted.since], "Events by action", behind(rows.number)))
-
-
-def _rules(asked: Asked, wanted: Filter) -> Html:
-    rows = questions.rules(asked, wanted)
+def _rules(wanted: Filter, rows: Found) -> Html:
     return table(
         ("Rule", "Mode", "Hits", "Right, of those reviewed"),
         (
@@ -98,10 +94,6 @@ def _apps(wanted: Filter, rows: Found) -> Html:
         "Apps and models",
         rows.number,
     )  # fmt: skip
-
-
-def _alerts(asked: Asked, wanted: Filter) -> Html:
-    return alerts_table(drift.alerts(asked, wanted, ALERTS), "Last alerts")
 
 
 def alerts_table(rows: Found, caption: str) -> Html:

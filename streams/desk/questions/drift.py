@@ -44,10 +44,9 @@ def states(asked: Asked, wanted: Filter, most: int) -> Found:
     )
 
 
-def unresolved(asked: Asked) -> int:
-    """Return how many alerts nobody has dealt with."""
-    found: int = asked.row("SELECT count() AS alerts FROM alert_states WHERE state = 'open'")["alerts"]
-    return found
+def unresolved(asked: Asked) -> Found:
+    """Return how many alerts nobody has dealt with, in one row."""
+    return asked.rows("SELECT count() AS alerts FROM alert_states WHERE state = 'open'")
 
 
 def moved(asked: Asked, wanted: Filter) -> Found:
