@@ -165,6 +165,7 @@ def _rows(rule: "RuleExplained") -> "Iterator[Sequence[Cell]]":
 
     result = "hit by failure" if rule.by_failure else "hit" if rule.hit else "miss"
     mode = "" if rule.mode == "enforce" else f", {rule.mode}"
+    mode += " since reviews demoted it" if rule.demoted_at else ""
     yield [Cell(result, {"bold": True}), Cell(rule.rule), Cell(f"→ {rule.action}{mode}")]
     for each in rule.conditions:
         exception = "unless " if each.exception else ""
@@ -186,6 +187,8 @@ def _value(condition: "Condition") -> str:
 
 
 def _notes(found: "Explained") -> "Iterator[str]":
+    from streams.terminal.messages import moment
+
     if found.policy != found.policy_hash:
         by = found.policy_hash or "another"
         yield f"the rules here are those of {found.policy}, the decision was made by {by}"
@@ -193,6 +196,12 @@ def _notes(found: "Explained") -> "Iterator[str]":
         yield "the detectors here are not those that scored the event"
     if gone := sorted(set(found.rules_then) - {rule.rule for rule in found.rules}):
         yield f"rules in the decision that this policy does not have: {', '.join(gone)}"
+    for rule in found.rules:
+        if rule.demoted_at:
+            yield (
+                f"{rule.rule} is in shadow since {moment(rule.demoted_at)}: {plain(rule.demoted_because)}; "
+                f"`weir policy restore {rule.rule}` puts it back in force"
+            )
     if found.answered:
         yield f"a reviewer made it {found.answered}"
     if found.replayed != found.action:

@@ -13,12 +13,14 @@ from schemas.fields import LANGUAGE
 from streams.decisions.scoring import make_runner, owners
 from streams.decisions.settings import DecisionSettings
 from streams.errors import UserError
+from streams.policy.changes import Demotions
 from streams.policy.columns import holds
 from streams.policy.conditions import Comparison, comparisons
 from streams.policy.file import load
 from streams.policy.rules import CompiledPolicy, Outcome
 from streams.store.chosen import Chosen
 from streams.store.client import Store
+from streams.store.policy_changes import demotions
 from streams.store.scored import Detectors, Reader, field_sql
 
 
@@ -39,6 +41,10 @@ class RuleExplained(msgspec.Struct, frozen=True):
 
     rule: str
     mode: str
+    """As it is in force: a rule that reviews demoted is in shadow."""
+    demoted_at: int
+    """When reviews sent it to shadow, in milliseconds since 1970 (UTC); 0 where none did."""
+    demoted_because: str
     action: str
     hit: bool
     by_failure: bool
@@ -103,7 +109,10 @@ def explain(event_id: str, app: str, policy: Path, settings: DecisionSettings, s
     decision = stored(store, event_id, app, _DECISION)
     runner = make_runner(settings)
     try:
-        compiled = load(policy, owners(runner), runner.ranges).compile(runner.metrics, runner.counted)
+        written = load(policy, owners(runner), runner.ranges)
+        # Only the policy of the settings has demotions: a draft stands as it is written.
+        standing = demotions(store) if policy == settings.policy else Demotions()
+        compiled = standing.applied(written).compile(runner.metrics, runner.counted)
         own = fingerprint(runner.detectors, runner.models)
         reader = Reader(store, compiled.asks, Detectors(owners(runner), runner.read_closely, runner.counted))
     finally:
@@ -113,6 +122,7 @@ def explain(event_id: str, app: str, policy: Path, settings: DecisionSettings, s
     outcome = compiled.judge(block.rows)
     values = _values(store, compiled, decision["app"], event_id)
     app, then = decision["app"], set(decision["rules"])
+    demoted = standing.holding(written)
     return Explained(
         event_id=event_id,
         rules_then=list(decision.pop("rules")),
@@ -125,6 +135,8 @@ def explain(event_id: str, app: str, policy: Path, settings: DecisionSettings, s
             RuleExplained(
                 rule=rule.id,
                 mode=rule.mode,
+                demoted_at=demoted[rule.id].timestamp if rule.id in demoted else 0,
+                demoted_because=demoted[rule.id].reason if rule.id in demoted else "",
                 action=rule.action,
                 hit=bool(outcome.hits[row, column]),
                 by_failure=bool(outcome.failed[row, column]),

@@ -35,12 +35,21 @@ class Demotions:
         elif change.what == "restored":
             self._of.pop(change.rule, None)
 
+    def holding(self, policy: Policy) -> dict[str, PolicyChange]:
+        """Return the demotions of rules that a policy enforces; not of one that hits otherwise since then."""
+        return {
+            rule.id: change
+            for rule in policy.rules
+            if rule.mode == "enforce"
+            and (change := self._of.get(rule.id)) is not None
+            and change.rule_hash == digest(rule)
+        }
+
     def applied(self, policy: Policy) -> Policy:
-        """Return the policy with its demoted rules in shadow; one that hits otherwise since then stays."""
+        """Return the policy with its demoted rules in shadow."""
+        demoted = self.holding(policy)
         rules = tuple(
-            rule.model_copy(update={"mode": "shadow"})
-            if rule.mode == "enforce" and rule.id in self._of and self._of[rule.id].rule_hash == digest(rule)
-            else rule
+            rule.model_copy(update={"mode": "shadow"}) if rule.id in demoted else rule
             for rule in policy.rules
         )
         return policy if rules == policy.rules else replace(policy, rules=rules)

@@ -1,5 +1,6 @@
 """The history of the policy, as the store keeps it."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from schemas.policy import PolicyChange
@@ -10,6 +11,12 @@ _COLUMNS: Final = (
     "timestamp", "what", "by", "rule", "rule_hash", "policy_name", "policy_version", "policy_hash", "reason",
     "right", "reviews",
 )  # fmt: skip
+
+DEMOTIONS: Final = (
+    "SELECT change_id, what, toUnixTimestamp64Milli(c.timestamp) AS timestamp, by, rule, rule_hash, reason"
+    " FROM policy_changes AS c WHERE what IN ('demoted', 'restored') ORDER BY c.timestamp, what"
+)
+"""SQL: what reviews took out of force and what was put back, in its order."""
 
 
 def changes(store: Store, rule: str = "", most: int = 50) -> list[dict[str, Any]]:
@@ -24,17 +31,16 @@ def changes(store: Store, rule: str = "", most: int = 50) -> list[dict[str, Any]
 
 def demotions(store: Store) -> Demotions:
     """Return the demotions that stand, as far as the store knows."""
-    standing = Demotions()
-    rows = store.query(
-        "SELECT change_id, what, rule, rule_hash, reason, by FROM policy_changes"
-        " WHERE what IN ('demoted', 'restored') ORDER BY policy_changes.timestamp, what"
-    ).rows
-    for change_id, what, rule, rule_hash, reason, by in rows:
-        change = PolicyChange(
-            change_id=change_id, what=what, timestamp=0, by=by, rule=rule, rule_hash=rule_hash, reason=reason
-        )
-        standing.take(change)
-    return standing
+    answer = store.query(DEMOTIONS)
+    return standing(dict(zip(answer.columns, row, strict=True)) for row in answer.rows)
+
+
+def standing(rows: Iterable[Mapping[str, Any]]) -> Demotions:
+    """Return the demotions that stand after the rows of `DEMOTIONS`."""
+    found = Demotions()
+    for row in rows:
+        found.take(PolicyChange(**row))
+    return found
 
 
 def refused(store: Store) -> str:

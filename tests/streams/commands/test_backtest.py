@@ -7,13 +7,16 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from detectors.registry import fingerprint
 from schemas.events import Decision, Event, Feedback, RuleHit, ScoredEvent
+from schemas.policy import PolicyChange
 from streams.decisions.scoring import make_runner
 from streams.policy.file import parse
+from streams.policy.rule import digest
 from streams.settings import load
 from streams.store.chosen import Chosen
 from streams.store.client import Store, make_store
@@ -306,6 +309,34 @@ def test_explain_tells_thresholds_and_scores_and_no_text(store: Store, detectors
     assert "not known" in shown.out
     assert SECRET not in outcome.out + shown.out
     assert "the decision was made by other" in shown.err
+
+
+def test_explain_says_that_reviews_demoted_a_rule_and_how_to_undo_it(store: Store, detectors: str) -> None:
+    fill(store, detectors)
+    (rule,) = parse(LIVE, {"injection": "injection"}).rules
+    change = PolicyChange(
+        change_id="c", what="demoted", timestamp=NOW, by="reviews", rule="inj", rule_hash=digest(rule),
+        reason="2 of 12 were right",
+    )  # fmt: skip
+    store.insert([change], "demoted")
+    shown = run("policy", "explain", "e1")
+    assert "→ block, shadow since reviews demoted it" in shown.out
+    assert (
+        "inj is in shadow since 2026-09-21 14:13:20.000Z: 2 of 12 were right; `weir policy restore inj`"
+        in " ".join(shown.err.split())
+    )
+    (told,) = json.loads(run("policy", "explain", "e1", "--json").out)["rules"]
+    assert (told["mode"], told["demoted_at"], told["demoted_because"]) == (
+        "shadow",
+        NOW,
+        "2 of 12 were right",
+    )
+    draft = run("policy", "explain", "e1", "--policy", "draft.yaml")
+    assert "shadow" not in draft.out, "a draft stands as it is written"
+    store.insert(
+        [msgspec.structs.replace(change, change_id="r", what="restored", timestamp=NOW + 1)], "restored"
+    )
+    assert "shadow" not in run("policy", "explain", "e1").out
 
 
 def test_what_was_used_by_then_is_not_known(store: Store, detectors: str, tmp_path: Path) -> None:
