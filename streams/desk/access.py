@@ -6,18 +6,22 @@ import hashlib
 import hmac
 import secrets
 from typing import Final, Literal, NamedTuple
+from urllib.parse import quote, unquote
 
 import structlog
 from aiohttp import web
 
 from streams.desk.asked import Asked
 from streams.desk.settings import DeskSettings
+from streams.errors import UserError
 from streams.setting_types import LOOPBACK, name_in
 
 Role = Literal["viewer", "reviewer"]
 NAME_LENGTH: Final = 64
+_COOKIE: Final = "weir_reviewer"
+_YEAR_S: Final = 365 * 86_400
 LOCAL: Final = "desk"
-"""Who asks where nobody has to say so."""
+"""Who asks where nobody has to say so, and has not."""
 log = structlog.get_logger("weir.desk.audit")
 
 
@@ -26,6 +30,8 @@ class Visitor(NamedTuple):
 
     name: str
     role: Role
+    names_himself: bool = False
+    """Whether nobody else says who asks."""
 
 
 class Access:
@@ -49,7 +55,17 @@ class Access:
             return self._named_by_proxy(request)
         if settings.desk_password.get_secret_value():
             return self._with_password(request)
-        return Visitor(LOCAL, "reviewer")
+        given = unquote(request.cookies.get(_COOKIE, ""), errors="replace")
+        return Visitor(named(given) or LOCAL, "reviewer", names_himself=True)
+
+    def rename(self, visitor: Visitor, name: str, answer: web.StreamResponse) -> None:
+        """Have a visitor called otherwise from `answer` on, in this browser; `UserError` says why not."""
+        if not visitor.names_himself:
+            raise UserError("your name is the one that you came in with")
+        if not named(name):
+            raise UserError(f"a name is of letters that one sees, at most {NAME_LENGTH}")
+        answer.set_cookie(_COOKIE, quote(named(name)), max_age=_YEAR_S, httponly=True, samesite="Strict")
+        audit("took a name", visitor.name, name=named(name))
 
     def token(self, visitor: Visitor) -> str:
         """Return what a form of ours carries, and no other site knows."""
@@ -84,6 +100,12 @@ class Access:
             text="Give your name and the password of the desk.",
             headers={"WWW-Authenticate": 'Basic realm="weir desk", charset="UTF-8"'},
         )
+
+
+def named(given: str) -> str:
+    """Return a name as it is kept, empty where it is none."""
+    name = " ".join(given.split())
+    return name if name.isprintable() and len(name) <= NAME_LENGTH else ""
 
 
 def _basic(header: str) -> tuple[str, str]:

@@ -1,8 +1,12 @@
-"""What stands in the policy file: its text, and when its rules hit."""
+"""When the rules of a policy hit: as it was when it came into force, or as the file has it."""
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
+from streams.desk.asked import Asked, Row
+from streams.desk.questions import policy as questions
 from streams.errors import UserError
 from streams.policy.yaml_subset import MAX_BYTES, YamlError, read
 
@@ -15,11 +19,18 @@ def text_of(path: Path) -> str:
         raise UserError(f"the policy file cannot be read: {error.strerror}") from None
 
 
-def conditions(path: Path, version: str) -> dict[str, str]:
-    """Return the conditions of each rule, where the file has that version of the policy; else nothing.
+def conditions(asked: Asked, row: Row, path: Path) -> dict[str, str]:
+    """Return the conditions of each rule of the policy that decided an event, as far as they are known.
 
-    Nothing is checked here: the rules of a decision were a policy then.
+    The store has them since the policy came into force; the file, if it still has that version.
     """
+    for found in questions.rules_of(asked, row["policy_hash"]):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            return {str(rule["id"]): _said(rule) for rule in json.loads(found["rules"])}
+    return _in_file(path, row["policy_version"])
+
+
+def _in_file(path: Path, version: str) -> dict[str, str]:
     try:
         document: Any = read(path.read_bytes()[: MAX_BYTES + 1]).value
         if str(document["version"]) != version:

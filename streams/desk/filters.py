@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlencode
 
+from streams.desk.languages import NAMES, code_of
 from streams.errors import UserError
 
 SPANS: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720, "all": 24 * 3653}
 """Hours that each choice of time looks back."""
 EQUAL: Final = (
-    "app", "kind", "model", "prompt_version", "user", "conversation_id", "tenant", "environment", "action",
-    "event_id", "request_id", "trace_id",
+    "app", "kind", "language", "model", "prompt_version", "user", "conversation_id", "tenant", "environment",
+    "action", "event_id", "request_id", "trace_id", "policy_version", "policy_hash",
 )  # fmt: skip
 _METRIC: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TIME: Final = "%Y-%m-%d %H:%M:%S.%f"
@@ -49,6 +50,8 @@ class Filter(NamedTuple):
         except ValueError:
             raise UserError("least and most are numbers, before is a time as the page writes it") from None
         values = {name: query[name] for name in EQUAL if query.get(name)}
+        if "language" in values:
+            values["language"] = code_of(values["language"])
         return cls(since, values, query.get("rule", ""), query.get("text", ""), metric, least, most, before)
 
     def where(self, hours: int = 0) -> tuple[str, dict[str, Any]]:
@@ -75,8 +78,8 @@ class Filter(NamedTuple):
             given["before"] = self.before
         return " AND ".join(parts), given
 
-    def link(self, path: str, **changes: str) -> str:
-        """Return the address of a page with this filter, and changes to it."""
+    def given(self) -> dict[str, str]:
+        """Return the filter as the query of an address has it."""
         given = {
             "since": self.since,
             **self.values,
@@ -87,5 +90,21 @@ class Filter(NamedTuple):
         if self.metric:
             given["least"] = f"{self.least:g}"
             given["most"] = "" if self.most is None else f"{self.most:g}"
-        given |= changes
-        return f"{path}?{urlencode({name: value for name, value in given.items() if value})}"
+        return {name: value for name, value in given.items() if value}
+
+    def told(self) -> list[str]:
+        """Return for a person what is asked for beside the time."""
+        worded = dict(self.values)
+        if language := worded.get("language"):
+            worded["language"] = NAMES.get(language, language)
+        said = [f"{name.replace('_', ' ')} {value}" for name, value in worded.items()]
+        said += [f"rule {self.rule}"] if self.rule else []
+        said += [f"the text {self.text!r}"] if self.text else []
+        if self.metric:
+            said.append(f"{self.metric} from {self.least:g}" + (f" to {self.most:g}" if self.most else ""))
+        return said
+
+    def link(self, path: str, **changes: str) -> str:
+        """Return the address of a page with this filter, and changes to it."""
+        query = self.given() | changes
+        return f"{path}?{urlencode({name: value for name, value in query.items() if value})}"

@@ -1,6 +1,6 @@
 """What several pages are made of: lists of events, forms, numbers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -8,10 +8,13 @@ from schemas.events import KINDS, VERDICTS
 from streams.desk.asked import Found
 from streams.desk.filters import EQUAL, SPANS, Filter
 from streams.desk.html import Child, Html, el, table
+from streams.desk.languages import NAMES
 from streams.desk.statistics import Change, Moments, Sort, interval
 
 SNIPPET: Final = 160
-SELDOM: Final = ("tenant", "environment", "event_id", "request_id", "trace_id")
+SELDOM: Final = (
+    "tenant", "environment", "event_id", "request_id", "trace_id", "policy_version", "policy_hash",
+)  # fmt: skip
 """Fields of the filter that are folded."""
 
 
@@ -69,10 +72,18 @@ def share(part: int, whole: int) -> str:
     return f"{part:,} ({part / whole:.1%})" if whole else "0"
 
 
-def reviewed(right: int, of: int) -> Child:
-    """Return what reviewers say as a share, with its interval where there are enough of them."""
+def reviewed(right: int, of: int, rule: str = "") -> Child:
+    """Return what reviewers say as a share, with its interval where there are enough of them.
+
+    Of a rule that nobody has reviewed it leads to where one does.
+    """
     if not of:
-        return el("span", {"class": "none"}, "not reviewed")
+        none = "not reviewed"
+        return (
+            el("a", {"href": "/review?" + urlencode({"rule": rule})}, none)
+            if rule
+            else el("span", {"class": "none"}, none)
+        )
     lies = interval(Moments(of, right, right), "share")
     said = f" [{lies[0]:.0%}, {lies[1]:.0%}]" if lies else ""
     return f"{right:,} of {of:,}, {right / of:.0%}", el("small", None, said)
@@ -103,14 +114,15 @@ def choose_time(wanted: Filter, path: str, **more: str) -> Html:
         )
         for name in SPANS
     ]
-    given = [f"{name} {value}" for name, value in wanted.values.items()]
-    chosen = (" with ", bdi(", ".join(given)), " ", el("a", {"href": f"{path}?since={wanted.since}"}, "all"))
-    return el("nav", {"class": "times", "aria-label": "Time"}, "The last ", links, chosen if given else None)
+    said = wanted.told()
+    everything = f"{path}?{urlencode({'since': wanted.since, **more})}"
+    chosen = (" with ", bdi(", ".join(said)), " ", el("a", {"href": everything}, "all"))
+    return el("nav", {"class": "times", "aria-label": "Time"}, "The last ", links, chosen if said else None)
 
 
-def filter_form(wanted: Filter, metrics: Iterable[str]) -> Html:
-    """Return the filter as a form that makes an address."""
-    fields = {name: _asked_for(name, wanted.values.get(name, "")) for name in EQUAL}
+def filter_form(wanted: Filter, metrics: Iterable[str], known: Mapping[str, Iterable[str]]) -> Html:
+    """Return the filter as a form that makes an address; of each field it offers what is `known`."""
+    fields = {name: _asked_for(name, wanted.values.get(name, ""), known) for name in EQUAL}
     seldom = [fields.pop(name) for name in SELDOM]
     open_ = "" if any(wanted.values.get(name) for name in SELDOM) else None
     return el(
@@ -119,22 +131,39 @@ def filter_form(wanted: Filter, metrics: Iterable[str]) -> Html:
         select("since", SPANS, wanted.since, "The last"),
         labelled("Text has", field("text", wanted.text)),
         fields.values(),
-        labelled("Rule", field("rule", wanted.rule)),
+        _asked_for("rule", wanted.rule, known),
         select("metric", ("", *sorted(metrics)), wanted.metric),
         labelled("At least", field("least", f"{wanted.least:g}", inputmode="decimal")),
         labelled(
             "At most", field("most", "" if wanted.most is None else f"{wanted.most:g}", inputmode="decimal")
         ),
         el("details", {"class": "more", "open": open_}, el("summary", None, "More"), seldom),
+        (_offered(name, values) for name, values in known.items()),
         el("button", {"type": "submit"}, "Show"),
     )
 
 
-def _asked_for(name: str, value: str) -> Html:
-    known = {"kind": KINDS, "action": VERDICTS}.get(name)
-    if known and value in ("", *known):
-        return select(name, ("", *known), value)
-    return labelled(_worded(name), field(name, value))
+def _asked_for(name: str, value: str, known: Mapping[str, Iterable[str]]) -> Html:
+    words = {"kind": KINDS, "action": VERDICTS}.get(name)
+    if words and value in ("", *words):
+        return select(name, ("", *words), value)
+    more = {"list": f"known-{name}"} if name in known else {}
+    return labelled(_worded(name), field(name, value, **more))
+
+
+def _offered(name: str, values: Iterable[str]) -> Html:
+    """Return what a field offers while one types; languages by their names, too."""
+    options = [
+        el("option", {"value": value, "label": NAMES.get(value) if name == "language" else None})
+        for value in sorted(filter(None, values), key=str.casefold)
+    ]
+    return el("datalist", {"id": f"known-{name}"}, options)
+
+
+def kept(wanted: Filter, *but: str) -> list[Html]:
+    """Return a filter as hidden fields of a form, but for those that the form itself asks for."""
+    given = {name: value for name, value in wanted.given().items() if name not in but}
+    return [el("input", {"type": "hidden", "name": name, "value": value}) for name, value in given.items()]
 
 
 def labelled(name: str, control: Html) -> Html:

@@ -38,9 +38,14 @@ class Reviewing:
         self._producer = producer
         self._claims = claims
 
-    async def next(self, asked: Asked, reviewer: str, *, skip: bool) -> tuple[Row | None, int]:
-        """Return the event that a reviewer is shown, and how many wait. `BrokerError` without a broker."""
-        waiting = await asyncio.to_thread(questions.to_review, asked, questions.PAGE)
+    async def next(
+        self, asked: Asked, reviewer: str, rule: str = "", *, skip: bool
+    ) -> tuple[Row | None, int]:
+        """Return the event that a reviewer is shown, and how many wait, of a rule where it is named.
+
+        `BrokerError` without a broker.
+        """
+        waiting = await asyncio.to_thread(questions.to_review, asked, questions.PAGE, rule)
         mine = await self._claims.claim([row["decision_id"] for row in waiting], reviewer, skip=skip)
         row = next((each for each in waiting if each["decision_id"] == mine), None)
         if row is None:

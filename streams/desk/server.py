@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-import structlog
 from aiohttp import web
-from aiokafka.errors import KafkaError
 
 from schemas.events import KINDS
 from streams.alerts import actions
 from streams.decisions.settings import DecisionSettings
-from streams.desk import acting, colours, health, layout
+from streams.desk import acting, colours, failures, health
 from streams.desk.access import Access, Visitor, audit, audit_read
 from streams.desk.asked import Asked
 from streams.desk.conditions import conditions, text_of
@@ -30,16 +28,13 @@ from streams.desk.reviewing import Holding, Reviewing, stored
 from streams.desk.settings import DeskSettings
 from streams.desk.trials import Trials
 from streams.errors import UserError
-from streams.kafka.clients import BrokerError
 from streams.kafka.records import Producer
 from streams.policy.yaml_subset import MAX_BYTES
 from streams.store.client import Store
-from streams.store.errors import StoreError
 
 if TYPE_CHECKING:
     from streams.policy.differences import Difference
 
-log = structlog.get_logger(__name__)
 STATIC: Final = Path(__file__).parent / "static"
 FORM_BYTES: Final = 2 * MAX_BYTES
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -90,6 +85,7 @@ class Desk:
             app.router.add_get(path, handler)
         app.router.add_post("/review", self._reviewed)
         app.router.add_post("/judge", self._judged)
+        app.router.add_post("/name", self._named)
         app.router.add_post("/alert", self._acted)
         app.router.add_post("/policy/try", self._tried)
         app.router.add_post("/policy/backtest", self._backtested)
@@ -104,20 +100,8 @@ class Desk:
         try:
             request[VISITOR] = self._access.visitor(request)
             response = await handler(request)
-        except web.HTTPException as error:
-            response = page(layout.failure(error.reason, error.text or ""), error.status)
-            response.headers.update(
-                {k: v for k, v in error.headers.items() if k in ("WWW-Authenticate", "Location")}
-            )
-        except UserError as error:
-            response = page(layout.failure("That cannot be done", str(error)), 400)
-        except StoreError as error:
-            log.warning("the store does not answer", problem=str(error))
-            response = page(layout.failure("The store does not answer", str(error)), 503)
-        except (BrokerError, KafkaError) as error:
-            log.warning("the broker does not answer", problem=str(error) or type(error).__name__)
-            why = "Nothing is kept of what you said, if you did: try again. `weir doctor` says what is wrong."
-            response = page(layout.failure("The broker does not answer", why), 503)
+        except failures.KNOWN as error:
+            response = failures.shown(error)
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
@@ -154,22 +138,24 @@ class Desk:
         def make(asked: Asked) -> str:
             row = stored(asked, request.query.get("app", ""), request.query.get("id", ""))
             thanks = "Thank you: it is kept in some seconds." if "judged" in request.query else ""
-            said = conditions(self._policy, row["policy_version"])
+            said = conditions(asked, row, self._policy)
             return events.event(asked, row, questions.scores(asked), said, self._token(request), thanks)
 
         return await self._ask(request, make)
 
     async def _review(self, request: web.Request) -> web.Response:
         asked, token, visitor = Asked(self._store), self._token(request), request[VISITOR]
-        row, left = None, 0
+        row, left, who = None, 0, judging.name_form(visitor, token)
+        queue = judging.Queue(request.query.get("rule", ""))
         if token:
-            row, left = await self._reviewing.next(asked, visitor.name, skip="skip" in request.query)
+            skip = "skip" in request.query
+            row, left = await self._reviewing.next(asked, visitor.name, queue.rule, skip=skip)
 
         def make() -> str:
             if row is None:
-                return judging.review(asked, None, [], left, token)
-            said = conditions(self._policy, row["policy_version"])
-            return judging.review(asked, row, events.told(asked, row, said), left, token)
+                return judging.review(asked, None, [], queue, left, token, who)
+            said = conditions(asked, row, self._policy)
+            return judging.review(asked, row, events.told(asked, row, said), queue, left, token, who)
 
         text = await asyncio.to_thread(make)
         audit_read(visitor, asked)
@@ -221,13 +207,20 @@ class Desk:
         return await self._ask(request, make)
 
     async def _reviewed(self, request: web.Request) -> web.Response:
-        await self._publish(request)
-        raise web.HTTPSeeOther("/review")
+        form = await self._publish(request)
+        raise web.HTTPSeeOther(judging.Queue(form.get("rule", "")).path)
 
     async def _judged(self, request: web.Request) -> web.Response:
         form = await self._publish(request)
         given = {"app": form["app"], "id": form["event_id"], "judged": "1"}
         raise web.HTTPSeeOther("/event?" + urlencode(given))
+
+    async def _named(self, request: web.Request) -> web.Response:
+        """Take the name that a reviewer gives, where nobody else says who asks."""
+        form = await self._form(request)
+        back = web.Response(status=303, headers={"Location": "/review"})
+        self._access.rename(request[VISITOR], form.get("name", ""), back)
+        return back
 
     async def _acted(self, request: web.Request) -> web.Response:
         form = await self._form(request)

@@ -1,5 +1,6 @@
 """Two prompt versions, models, apps or periods, side by side."""
 
+import itertools
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -95,7 +96,10 @@ def _compared(asked: Asked, wanted: Filter, sides: Sides, scores: list[str]) -> 
     return [
         _warning(mix, found, names),
         _sizes(times, names),
-        _metrics(found, names, rows.number),
+        _metrics(filter(_is_rate, found), names, rows.number, "What became of them"),
+        _metrics(
+            itertools.filterfalse(_is_rate, found), names, rows.number, "Metrics, what surely differs first"
+        ),
         el("p", {"class": "none"}, f"Metrics and mix are of one event in {every}.") if every > 1 else None,
         el(
             "p", {"class": "none"},
@@ -167,7 +171,11 @@ def _sizes(times: Found, names: tuple[str, str]) -> Html:
     )  # fmt: skip
 
 
-def _metrics(found: list[_Compared], names: tuple[str, str], sql: int) -> Html:
+def _is_rate(each: _Compared) -> bool:
+    return each.measured.name in (*questions.RATES, questions.REFUSED)
+
+
+def _metrics(found: Iterable[_Compared], names: tuple[str, str], sql: int, caption: str) -> Html:
     return table(
         ("Metric", bdi(names[0]), bdi(names[1]), "Change", "Adjusted", "Effect", ""),
         (
@@ -178,17 +186,26 @@ def _metrics(found: list[_Compared], names: tuple[str, str], sql: int) -> Html:
                 changed(each.crude, each.measured.sort),
                 changed(each.adjusted, each.measured.sort),
                 "" if each.effect is None else f"{each.effect:+.2f}",
-                "mix of apps" if each.of_the_mix else "differs" if each.crude and each.crude.sure else "",
+                _said(each),
             )
             for each in found
         ),
-        "Metrics, what surely differs first",
+        caption,
         sql,
     )
 
 
+def _said(each: _Compared) -> Child:
+    """Return in words whether a metric differs."""
+    if each.of_the_mix:
+        return "mix of apps"
+    if each.crude and each.crude.sure:
+        return "differs"
+    return el("span", {"class": "none"}, "not sure" if each.crude else "too few")
+
+
 def _level(each: _Compared, mean: float) -> str:
-    if each.measured.name in (*questions.RATES, questions.REFUSED):
+    if _is_rate(each):
         return f"{mean:.2%}"
     return f"{mean:,.0f}" if abs(mean) >= 100 else f"{mean:.3g}"
 

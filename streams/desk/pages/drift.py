@@ -41,7 +41,7 @@ def drift(asked: Asked, wanted: Filter, token: str | None, message: str = "") ->
 
 def _states(found: Found, token: str | None) -> Html:
     return table(
-        ("State", "Severity", "Since", "Last", "App", "What", "Times", "By", "" if token else None),
+        ("State", "Severity", "Since", "Last", "App", "What", "Times", "" if token else None),
         (_state(row, token) for row in found),
         "Alerts that are not over, and the last that are",
         found.number,
@@ -51,14 +51,14 @@ def _states(found: Found, token: str | None) -> Html:
 
 def _state(row: Row, token: str | None) -> Iterable[Child]:
     until = f" until {row['silenced_until']:%d %b %H:%M}" if row["state"] == "silenced" else ""
-    yield badge(row["state"]), until
+    said = " ".join(filter(None, (row["who"], row["comment"])))
+    yield badge(row["state"]), until, el("small", {"class": "said"}, bdi(said)) if said else None
     yield el("span", {"class": f"severity {row['severity']}"}, row["severity"])
     yield when(row["opened_at"])
     yield when(row["last_at"])
     yield bdi(row["app"])
     yield el("bdi", {"class": "long"}, row["title"])
     yield row["alerts"]
-    yield bdi(" ".join(filter(None, (row["who"], row["comment"]))))
     yield _acting(row["alert_id"], token) if token and row["state"] != "resolved" else None
 
 

@@ -13,19 +13,24 @@ from streams.desk.parts import badge, bdi, choose_time, filter_form, listed, whe
 from streams.desk.questions import events as questions
 
 KNOWN: Final = (
-    "timestamp", "app", "event_id", "kind", "request_id", "conversation_id", "tenant", "environment", "model",
-    "provider", "prompt_name", "prompt_version", "user", "chain", "step", "finish_reason", "latency_ms",
-    "ttft_ms", "prompt_tokens", "completion_tokens", "cost", "trace_id", "span_id", "storage", "pii_types",
-    "failed", "degraded", "policy_version", "policy_hash", "detectors_hash", "decision_id",
-    "decision_latency_ms", "metadata",
+    "timestamp", "app", "event_id", "kind", "language", "request_id", "conversation_id", "tenant",
+    "environment", "model", "provider", "prompt_name", "prompt_version", "user", "chain", "step",
+    "finish_reason", "latency_ms", "ttft_ms", "prompt_tokens", "completion_tokens", "cost", "trace_id",
+    "span_id", "storage", "pii_types", "failed", "degraded", "policy_version", "policy_hash",
+    "detectors_hash", "decision_id", "decision_latency_ms", "metadata",
 )  # fmt: skip
 """What an event's page shows beside text, rules and scores."""
-_FILTERS: Final = frozenset(("app", "model", "prompt_version", "user", "conversation_id", "tenant"))
+_FILTERS: Final = frozenset(
+    ("app", "language", "model", "prompt_version", "user", "conversation_id", "tenant", "policy_hash")
+)
+GROUPS: Final = ("user", "app", "model", "prompt_version", "tenant", "language")
 
 
 def listing(asked: Asked, wanted: Filter, metrics: Iterable[str]) -> str:
     """Return a page of events."""
-    found = questions.page(asked, wanted)
+    found, known = asked.together(
+        lambda one: questions.page(one, wanted), lambda one: questions.known(one, wanted)
+    )
     older = None
     if len(found) > questions.PAGE:
         before = f"{found[questions.PAGE - 1]['timestamp']:%Y-%m-%d %H:%M:%S.%f}"
@@ -37,10 +42,19 @@ def listing(asked: Asked, wanted: Filter, metrics: Iterable[str]) -> str:
         "/events",
         asked,
         choose_time(wanted, "/events"),
-        filter_form(wanted, metrics),
+        filter_form(wanted, metrics, known[0]),
+        _grouped(wanted) if found and not wanted.metric else None,
         listed(found, "Events", wanted.metric, most=questions.PAGE),
         older,
     )
+
+
+def _grouped(wanted: Filter) -> Html:
+    """Return links that count the events of the filter by what they have in common."""
+    links = [
+        el("a", {"href": wanted.link("/usage", by=by, order="events")}, by.replace("_", " ")) for by in GROUPS
+    ]
+    return el("nav", {"class": "times", "aria-label": "Count them"}, "Count all of these by ", links)
 
 
 def event(

@@ -1,11 +1,13 @@
 """How a reviewer judges: the queue's page, and the form of an event."""
 
-from typing import Final
+from typing import Final, NamedTuple
+from urllib.parse import urlencode
 
+from streams.desk.access import NAME_LENGTH, Visitor
 from streams.desk.asked import Asked, Row
 from streams.desk.html import Child, Html, behind, el
 from streams.desk.layout import page
-from streams.desk.parts import field, labelled, reviewed
+from streams.desk.parts import bdi, field, labelled, reviewed
 from streams.desk.questions.events import PAGE, misses
 
 JUDGEMENTS: Final = (
@@ -14,7 +16,26 @@ JUDGEMENTS: Final = (
 )  # fmt: skip
 
 
-def judging_form(row: Row, token: str, path: str) -> Html:
+class Queue(NamedTuple):
+    """What is reviewed: all that waits, or the hits of one rule."""
+
+    rule: str = ""
+
+    @property
+    def path(self) -> str:
+        """The address of its next event."""
+        return "/review" + (f"?{urlencode({'rule': self.rule})}" if self.rule else "")
+
+    @property
+    def later(self) -> str:
+        """The address of the event after the next one."""
+        return f"/review?{urlencode(({'rule': self.rule} if self.rule else {}) | {'skip': '1'})}"
+
+
+ALL: Final = Queue()
+
+
+def judging_form(row: Row, token: str, path: str, queue: Queue = ALL) -> Html:
     """Return the form of a review; its keys are in `desk.js`."""
     buttons = [
         el(
@@ -24,10 +45,13 @@ def judging_form(row: Row, token: str, path: str) -> Html:
         )
         for value, key, name in JUDGEMENTS
     ]
-    hidden = {"app": row["app"], "event_id": row["event_id"], "token": token}
-    rules = [el("option", {"value": rule}, rule) for rule in dict.fromkeys(row["rules"])]
+    hidden = {"app": row["app"], "event_id": row["event_id"], "token": token, "rule": queue.rule}
+    rules = [
+        el("option", {"value": rule, "selected": "" if rule == queue.rule else None}, rule)
+        for rule in dict.fromkeys(row["rules"])
+    ]
     choice = el("select", {"name": "metric"}, el("option", {"value": ""}, "the decision"), rules)
-    later = el("a", {"href": "/review?skip=1", "data-key": "n", "class": "button"}, "Later (n)")
+    later = el("a", {"href": queue.later, "data-key": "n", "class": "button"}, "Later (n)")
     return el(
         "form",
         {"method": "post", "action": path, "class": "judge", "aria-label": "Judge this event"},
@@ -39,14 +63,37 @@ def judging_form(row: Row, token: str, path: str) -> Html:
     )
 
 
-def review(asked: Asked, row: Row | None, told: list[Child], left: int, token: str | None) -> str:
-    """Return the next event to judge; `told` says what it is."""
+def name_form(visitor: Visitor, token: str | None) -> Html | None:
+    """Return the form in which a reviewer says who he is; None where somebody else says so."""
+    if token is None or not visitor.names_himself:
+        return None
+    return el(
+        "form",
+        {"method": "post", "action": "/name", "class": "row", "aria-label": "Your name"},
+        el("span", None, "You judge as ", bdi(visitor.name), "."),
+        el("input", {"type": "hidden", "name": "token", "value": token}),
+        field("name", "", maxlength=str(NAME_LENGTH), placeholder="your name", required=""),
+        el("button", {"type": "submit"}, "Use this name"),
+    )
+
+
+def review(
+    asked: Asked,
+    row: Row | None,
+    told: list[Child],
+    queue: Queue,
+    left: int,
+    token: str | None,
+    who: Html | None,
+) -> str:
+    """Return the next event to judge; `told` says what it is, `who` who judges."""
     if row is None or token is None:
         none = "Nothing waits for a review." if token else "You may look here; reviewers judge."
-        return page("Review", "/review", asked, el("p", None, none), _misses(asked))
-    progress = el("p", None, f"{left:,} to review" if left < PAGE else f"{left:,} or more to review")
-    form = judging_form(row, token, "/review")
-    return page("Review", "/review", asked, progress, form, *told, _misses(asked))
+        return page("Review", "/review", asked, el("p", None, none), who, _misses(asked))
+    of = (" that ", bdi(queue.rule), " hit: ", el("a", {"href": "/review"}, "all")) if queue.rule else None
+    progress = el("p", None, f"{left:,} {'' if left < PAGE else 'or more '}to review", of)
+    form = judging_form(row, token, "/review", queue)
+    return page("Review", "/review", asked, progress, form, *told, who, _misses(asked))
 
 
 def _misses(asked: Asked) -> Html:

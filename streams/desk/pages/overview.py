@@ -70,7 +70,7 @@ def _rules(wanted: Filter, rows: Found) -> Html:
         (
             (
                 el("a", {"href": wanted.link("/events", rule=row["rule"])}, row["rule"]),
-                row["mode"], row["hits"], reviewed(row["agreed"], row["agreed"] + row["wrong"]),
+                row["mode"], row["hits"], reviewed(row["agreed"], row["agreed"] + row["wrong"], row["rule"]),
             )
             for row in rows
         ),

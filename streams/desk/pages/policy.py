@@ -1,12 +1,15 @@
 """The policy in force, what it was before, and a place to try another."""
 
+import datetime as dt
 import itertools
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from schemas.policy import PolicyChange
 from streams.desk.asked import Asked, Row
+from streams.desk.filters import Filter
 from streams.desk.health import RoleHealth
 from streams.desk.html import Child, Html, behind, el, table
 from streams.desk.layout import page
@@ -18,6 +21,7 @@ from streams.policy.differences import differences as in_meaning
 from streams.policy.file import PolicyError, parse
 from streams.policy.rule import Rule
 from streams.policy.rules import Policy
+from streams.store.policy_changes import standing
 
 WARNING: Final = {"class": "notice warning", "role": "alert"}
 SINCE: Final = ("1h", "24h", "7d", "30d")
@@ -56,27 +60,40 @@ def policy(asked: Asked, now: Draft, token: str | None, roles: Iterable[RoleHeal
         "/policy",
         asked,
         [el("p", WARNING, f"The {each.name} refuses it: ", bdi(each.why)) for each in refused],
-        _in_file(now),
+        _in_file(now, asked),
         (try_form(token), backtest_form(token, now.text)) if token else None,
         _decided(asked),
         _changes(asked),
     )
 
 
-def _in_file(now: Draft) -> list[Child]:
+def _in_file(now: Draft, asked: Asked) -> list[Child]:
     if now.policy is None:
         return [el("p", WARNING, "The policy file is no policy: ", bdi(now.problem))]
     name = f"{now.policy.name} {now.policy.version} ({now.policy.hash})"
+    found = questions.demotions(asked)
+    demoted = standing(found).holding(now.policy)
     return [
         el("p", {"class": "why"}, "In the file: ", bdi(name), f", {len(now.policy.rules)} rules."),
+        [_demoted(change) for change in demoted.values()],
         table(
-            ("Rule", "When", "Unless", "Action", "Severity", "Mode"), map(_rule, now.policy.rules), "Rules"
+            ("Rule", "When", "Unless", "Action", "Severity", "Mode"),
+            (_rule(rule, is_demoted=rule.id in demoted) for rule in now.policy.rules),
+            "Rules",
+            found.number,
         ),
         el("details", None, el("summary", None, "The file"), el("pre", {"tabindex": "0"}, now.text)),
     ]
 
 
-def _rule(rule: Rule) -> Iterator[Child]:
+def _demoted(change: PolicyChange) -> Html:
+    since = dt.datetime.fromtimestamp(change.timestamp / 1000, dt.UTC)
+    restore = el("code", None, f"weir policy restore {change.rule}")
+    said = (f"{change.rule} is in shadow since ", when(since), " UTC: ", bdi(change.reason), ". ")
+    return el("p", WARNING, said, restore, " puts it back in force.")
+
+
+def _rule(rule: Rule, *, is_demoted: bool) -> Iterator[Child]:
     yield (
         el("a", {"href": f"/events?since=7d&rule={rule.id}"}, rule.id),
         el("br"),
@@ -86,7 +103,7 @@ def _rule(rule: Rule) -> Iterator[Child]:
     yield _conditions(rule.unless)
     yield badge(rule.action)
     yield rule.severity
-    yield rule.mode
+    yield "shadow, by reviews" if is_demoted else rule.mode
 
 
 def _conditions(conditions: Iterable[Any]) -> Html | None:
@@ -128,22 +145,34 @@ def backtest_form(token: str, draft: str, since: str = "7d") -> Html:
 
 def _decided(asked: Asked) -> Html:
     found = questions.in_force(asked)
+    before = [*found[1:], None]
     return table(
-        ("Version", "Hash", "First decision", "Last decision", "Events", "Acted on", "Blocked"),
+        ("Version", "Hash", "First decision", "Last decision", "Events", "Acted on", "Blocked", ""),
         (
             (
                 bdi(row["policy_version"] or "(none)"),
                 el("code", None, bdi(row["policy_hash"] or "(none)")),
                 when(row["first"]),
                 when(row["last"]),
-                row["events"],
+                el("a", {"href": _events(row)}, f"{row['events']:,}"),
                 share(row["acted"], row["events"]),
                 share(row["blocked"], row["events"]),
+                el("a", {"href": _compared(old, row)}, "What it changed") if old else None,
             )
-            for row in found
+            for row, old in zip(found, before, strict=False)
         ),
         "Policies that decided, of the last 90 days",
         found.number,
+    )
+
+
+def _events(row: Row) -> str:
+    return Filter(since="all", values={"policy_hash": row["policy_hash"]}).link("/events")
+
+
+def _compared(old: Row, new: Row) -> str:
+    return Filter(since="all").link(
+        "/compare", by="policy_hash", old=old["policy_hash"], new=new["policy_hash"]
     )
 
 
@@ -153,18 +182,24 @@ def _changes(asked: Asked) -> list[Html]:
     if not found:
         return []
     in_force = [row for row in found if row["what"] == "in_force"]
-    before = dict(zip((row["timestamp"] for row in in_force), in_force[1:], strict=False))
-    shown = [_change(row, before.get(row["timestamp"])) for row in found]
+    before = dict(zip((row["change_id"] for row in in_force), in_force[1:], strict=False))
+    # A role that starts says again what is in force.
+    told = [
+        row
+        for row in found
+        if (old := before.get(row["change_id"])) is None or old["policy_hash"] != row["policy_hash"]
+    ]
+    shown = [_change(row, before.get(row["change_id"]), is_last=row is told[0]) for row in told]
     return [el("h2", None, "History", behind(found.number)), *shown]
 
 
-def _change(row: Row, before: Row | None) -> Html:
+def _change(row: Row, before: Row | None, *, is_last: bool) -> Html:
     name = " ".join(filter(None, (row["policy_name"], row["policy_version"], row["policy_hash"])))
     what = row["what"].replace("_", " ")
     said = f" {what}: {row['rule'] or name}, by {row['by']}"
     return el(
         "details",
-        None,
+        {"open": "" if is_last else None},
         el("summary", None, when(row["timestamp"]), bdi(said)),
         el("p", {"class": "notice"}, bdi(row["reason"])) if row["reason"] else None,
         differing(differences(_rules(before), _rules(row))) if row["rules"] and before else None,

@@ -8,7 +8,7 @@ from streams.desk.asked import Asked, Row
 from streams.desk.filters import EQUAL, Filter
 from streams.desk.html import Child, el, table
 from streams.desk.layout import page
-from streams.desk.parts import bdi, changed, choose_time, select, share
+from streams.desk.parts import bdi, changed, choose_time, kept, select, share
 from streams.desk.questions import usage as questions
 from streams.desk.questions.events import sort_of
 from streams.desk.statistics import Moments
@@ -30,7 +30,7 @@ def usage(asked: Asked, wanted: Filter, by: str, order: str, metrics: Iterable[s
         el(
             "form",
             {"method": "get", "action": "/usage", "class": "filter"},
-            el("input", {"type": "hidden", "name": "since", "value": wanted.since}),
+            kept(wanted, "metric", "least", "most"),
             select("by", questions.BY, by, "For each"),
             select("order", questions.ORDERS, order, "Most"),
             select("metric", ("", *sorted(metrics)), metric, "Gap in (any: acted on)"),

@@ -10,7 +10,10 @@ from streams.desk.questions.events import FIXED, sort_of
 from streams.desk.statistics import Moments, Sort
 from streams.policy.actions import ACTED
 
-BY: Final = ("prompt_version", "model", "app", "tenant", "environment", "period")
+BY: Final = (
+    "prompt_version", "model", "app", "tenant", "environment", "language", "policy_version", "policy_hash",
+    "period",
+)  # fmt: skip
 PERIOD: Final = "period"
 RATES: Final = {done: f"action = '{word}'" for word, done in ACTED.items()}
 """Shares of all events."""

@@ -19,6 +19,9 @@ COLUMNS: Final = (
     "timestamp, app, event_id, kind, action, rules, rule_modes, model, user, conversation_id, "
     "substringUTF8(text, 1, 400) AS text, storage"
 )
+FEW: Final = ("app", "language", "model", "prompt_version", "tenant", "environment", "policy_version")
+"""Fields of the filter whose values are offered while one types."""
+OFFERED: Final = 100
 _MOST_COMPARED: Final = 4
 FIRST: Final = ("escalate", *(word for word in reversed(VERDICTS) if word != "escalate"))
 """What is reviewed first: somebody waits for an answer, then by strength."""
@@ -65,6 +68,15 @@ def page(asked: Asked, wanted: Filter) -> Found:
         f"ORDER BY timestamp DESC, event_id LIMIT 1 BY app, event_id LIMIT {PAGE + 1}) AND {where} "
         "ORDER BY timestamp DESC, event_id",
         given,
+    )
+
+
+def known(asked: Asked, wanted: Filter) -> Found:
+    """Return in one row what the events of the time have of each field that there are few values of."""
+    where, given = Filter(since=wanted.since).where()
+    lists = ", ".join(f"groupUniqArray({OFFERED})({name}) AS {name}" for name in FEW)
+    return asked.rows(
+        f"SELECT {lists}, groupUniqArrayArray({OFFERED})(rules) AS rule FROM events_log WHERE {where}", given
     )
 
 
@@ -134,17 +146,20 @@ def opinions(asked: Asked, app: str, event_id: str) -> Found:
     )
 
 
-def to_review(asked: Asked, most: int) -> Found:
+def to_review(asked: Asked, most: int, rule: str = "") -> Found:
     """Return events of the last week that nobody has judged: what waits for a person first, then what was
     enforced, then what was flagged, and one allowed event in a hundred, so that misses are seen too.
+
+    With `rule` only the events that it hit.
     """
     return asked.rows(
         "SELECT app, event_id, decision_id FROM events_log "
         "WHERE timestamp >= now64(3, 'UTC') - INTERVAL 7 DAY "
-        f"AND (action != 'allow' OR {SAMPLED}) "
+        f"AND ({{rule:String}} = '' AND (action != 'allow' OR {SAMPLED}) OR has(rules, {{rule:String}})) "
         "AND (app, event_id) NOT IN (SELECT app, event_id FROM feedback) "
         f"ORDER BY indexOf({[*FIRST]}, action), cityHash64(decision_id) "
-        f"LIMIT 1 BY decision_id LIMIT {most}"
+        f"LIMIT 1 BY decision_id LIMIT {most}",
+        {"rule": rule},
     )
 
 

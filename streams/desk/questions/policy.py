@@ -13,9 +13,25 @@ def in_force(asked: Asked) -> Found:
     )
 
 
+def rules_of(asked: Asked, policy_hash: str) -> Found:
+    """Return in one row the rules of a policy as it came into force, where that is known."""
+    return asked.rows(
+        "SELECT rules FROM policy_changes WHERE what = 'in_force' AND policy_hash = {hash:String} LIMIT 1",
+        {"hash": policy_hash},
+    )
+
+
+def demotions(asked: Asked) -> Found:
+    """Return what reviews took out of force and what was put back."""
+    # Not before somebody asks: it loads all that a policy may name, 50 MB.
+    from streams.store.policy_changes import DEMOTIONS
+
+    return asked.rows(DEMOTIONS)
+
+
 def changes(asked: Asked) -> Found:
     """Return what came into force, was refused, demoted and restored, the last first."""
     return asked.rows(
-        "SELECT timestamp, what, by, rule, policy_name, policy_version, policy_hash, rules, reason "
-        "FROM policy_changes ORDER BY timestamp DESC, change_id LIMIT 100"
+        "SELECT change_id, timestamp, what, by, rule, policy_name, policy_version, policy_hash, rules, "
+        "reason FROM policy_changes ORDER BY timestamp DESC, change_id LIMIT 100"
     )

@@ -5,7 +5,9 @@ from typing import Final
 from streams.desk.asked import Asked, Found
 from streams.desk.filters import Filter
 
-BY: Final = ("app", "tenant", "user", "model", "prompt_version", "environment", "provider", "kind")
+BY: Final = (
+    "app", "tenant", "user", "model", "prompt_version", "environment", "language", "provider", "kind",
+)  # fmt: skip
 MOST: Final = 50
 ORDERS: Final = ("spent", "events", "acted", "blocked", "median")
 """What the groups are sorted by, the highest first."""

@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession
@@ -17,6 +18,7 @@ from streams.desk.claims import Held
 from streams.desk.server import Desk
 from streams.desk.settings import DeskSettings
 from streams.kafka.records import Message
+from streams.policy import DEFAULT_POLICY
 from streams.store.client import Store
 
 
@@ -64,9 +66,15 @@ class InMemory:
 class OpenDesk:
     """The desk over a store, on a port of its own."""
 
-    def __init__(self, store: Store, roles: Sequence[tuple[str, str]] = (), **given: Any) -> None:
+    def __init__(
+        self,
+        store: Store,
+        roles: Sequence[tuple[str, str]] = (),
+        policy: Path = DEFAULT_POLICY,
+        **given: Any,
+    ) -> None:
         self.producer = Producer()
-        decisions = DecisionSettings(redaction_key="k" * 32)
+        decisions = DecisionSettings(redaction_key="k" * 32, policy=policy)
         desk = Desk(DeskSettings(**given), decisions, store, self.producer, InMemory(), roles)
         self._server = TestServer(desk.application())
 

@@ -1,9 +1,11 @@
 """Who gets in, and what he may do."""
 
+import re
 from typing import Any
 
 import pytest
 import structlog
+from aiohttp import ClientSession, CookieJar
 
 from streams.desk.settings import DeskSettings
 from streams.store.client import Store
@@ -49,6 +51,37 @@ async def test_a_name_is_believed_from_the_proxy_alone(desk_store: Store) -> Non
         assert 'name="token"' not in await desk.get("/policy", headers=bob)
     async with OpenDesk(desk_store, **given, desk_proxies=("192.0.2.1",)) as desk:
         await desk.get("/", 403, headers=ann)
+
+
+async def test_reviewers_of_one_machine_take_names_and_are_shown_different_events(desk: OpenDesk) -> None:
+    first = await desk.get("/review")
+    assert "You judge as <bdi>desk</bdi>" in first
+    async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as browser:
+        form = {"token": token_of(first), "name": "  Zoë   <b> "}
+        with structlog.testing.capture_logs() as logs:
+            async with browser.post(f"{desk.url}/name", data=form) as answer:
+                second = await answer.text()
+        assert "You judge as <bdi>Zoë &lt;b&gt;</bdi>" in second
+        assert shown_in(second) != shown_in(first)
+        assert [(log["what"], log["who"], log["name"]) for log in logs if log["event"] == "audit"] == [
+            ("took a name", "desk", "Zoë <b>")
+        ]
+        hidden = dict(re.findall(r'name="(app|event_id|token)" value="([\w-]+)"', second))
+        async with browser.post(f"{desk.url}/judge", data=hidden | {"judgement": "unsure"}):
+            assert desk.producer.sent[-1].reviewer == "Zoë <b>"
+    await desk.post("/name", {"name": "eve", "token": "0" * 64}, 403)
+    for wrong in ("", " ", "x" * 65, "a\u202eb"):
+        await desk.post("/name", {"name": wrong, "token": token_of(first)}, 400)
+    for cookie in ("a%00b", "x" * 200):
+        assert "<bdi>desk</bdi>" in await desk.get("/review", headers={"Cookie": f"weir_reviewer={cookie}"})
+
+
+async def test_who_came_in_with_a_name_keeps_it(desk_store: Store) -> None:
+    ann = basic("ann", "open sesame")
+    async with OpenDesk(desk_store, **OUTSIDE) as desk:
+        page = await desk.get("/review", headers=ann | {"Cookie": "weir_reviewer=bob"})
+        assert "You judge as" not in page
+        await desk.post("/name", {"token": token_of(page), "name": "bob"}, 400, headers=ann)
 
 
 async def test_another_name_for_this_machine_is_refused(desk: OpenDesk) -> None:

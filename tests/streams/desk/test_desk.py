@@ -1,11 +1,20 @@
 """The pages of the desk over a real store: they load, filter, and take a review once."""
 
+import html
+import json
 import re
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
+import msgspec
 import pytest
 
+from schemas.policy import PolicyChange
 from streams.desk.html import el, marked, readable
+from streams.policy.file import parse
+from streams.policy.rule import digest
 from streams.store.client import Store
 from tests.pages import traffic
 from tests.streams.desk.desks import OpenDesk, shown_in, token_of
@@ -24,7 +33,7 @@ async def test_filters_are_addresses_and_pages_go_on(desk: OpenDesk) -> None:
     older = re.findall(r'href="([^"]+)" rel="next"', first)[0].replace("&amp;", "&")
     second = await desk.get(older)
     assert not set(re.findall(r"id=(e-\d+)", first)) & set(re.findall(r"id=(e-\d+)", second))
-    assert "injection-block" not in await desk.get("/events?since=7d&action=redact")
+    assert "<bdi>injection-block</bdi>" not in await desk.get("/events?since=7d&action=redact")
     for wrong in ("since=x", "metric=drop", "metric=injection&least=x", "before=x", "metric=1;", "most=x"):
         assert "That cannot be done" in await desk.get(f"/events?{wrong}", 400)
     assert "no such event" in await desk.get("/event?app=shop&id=none", 400)
@@ -35,6 +44,90 @@ async def test_any_metric_filters_between_two_values(desk: OpenDesk) -> None:
     high = await desk.get("/events?since=7d&metric=injection&least=0.95&most=0.98")
     assert set(re.findall(r"<td>(0\.\d+)</td>", high)) == {"0.97"}
     assert "Events: none" in await desk.get("/events?since=7d&metric=injection&least=0.98")
+
+
+async def test_a_language_is_asked_for_by_its_name(desk: OpenDesk) -> None:
+    by_name = await desk.get("/events?since=7d&action=redact&language=spanish")
+    texts = re.findall(r'<bdi class="long">([^<]+)</bdi>', by_name)
+    assert len(texts) >= 20
+    assert all(text.startswith("Escríbame") for text in texts)
+    assert "with <bdi>language Spanish, action redact</bdi>" in by_name
+    assert '<option value="es" label="Spanish">' in by_name, "offered while one types"
+    assert texts == re.findall(
+        r'<bdi class="long">([^<]+)</bdi>', await desk.get("/events?since=7d&action=redact&language=es")
+    )
+
+
+async def test_what_is_filtered_is_counted_by_what_it_has_in_common(desk: OpenDesk) -> None:
+    listed = await desk.get("/events?since=7d&rule=injection-block&text=coupon")
+    path = html.unescape(re.findall(r'href="(/usage\?[^"]*by=user[^"]*)"', listed)[0])
+    page = await desk.get(path)
+    assert "with <bdi>rule injection-block, the text &#x27;coupon&#x27;</bdi>" in page
+    users = re.findall(r'<tr><td><a href="([^"]+)"', page)
+    assert all("rule=injection-block" in link for link in users), "each leads to its events"
+    assert {"rule", "text"} <= set(re.findall(r'type="hidden" name="(\w+)"', page)), "another choice keeps it"
+    assert "Count all of these" not in await desk.get("/events?metric=injection&least=0.9&since=7d")
+
+
+async def test_an_event_of_an_older_policy_says_what_its_rules_asked(
+    desk: OpenDesk, desk_store: Store
+) -> None:
+    rules = [{"id": "injection-block", "when": ["injection >= 0.42"], "unless": ['app == "game"']}]
+    change = PolicyChange(
+        change_id="older", what="in_force", timestamp=1, by="guard", policy_hash="older",
+        rules=json.dumps(rules),
+    )  # fmt: skip
+    block = traffic.rule_hit("injection-block", "block", "injection", 0.5)
+    event = traffic.scored(1, 1_000, hits=(block,), scores={"injection": 0.5}, event_id="older", app="old")
+    decision = msgspec.structs.replace(event.decision, policy_hash="older", policy_version="0")
+    desk_store.insert([change], "older-change")
+    desk_store.insert([msgspec.structs.replace(event, decision=decision)], "older-event")
+    page = await desk.get("/event?app=old&id=older")
+    assert "<code>injection &gt;= 0.42, unless app == &quot;game&quot;</code>" in page
+
+
+async def test_the_policy_page_says_which_rules_reviews_demoted(desk_store: Store, tmp_path: Path) -> None:
+    text = 'version: "1"\nname: small\nrules:\n  - {id: rude, when: [toxicity >= 0.7], action: flag}\n'
+    (path := tmp_path / "policy.yaml").write_text(text)
+    (rule,) = parse(text, {"toxicity": ""}).rules
+    demoted = PolicyChange(
+        change_id="demoted", what="demoted", timestamp=1_790_000_000_000, by="reviews", rule=rule.id,
+        rule_hash=digest(rule), reason="2 of 12 were right",
+    )  # fmt: skip
+    desk_store.insert([demoted], "demoted")
+    async with OpenDesk(desk_store, policy=path) as desk:
+        page = await desk.get("/policy")
+    assert page.count("2 of 12 were right") == 2, "above the rules, and in the history"
+    assert "<code>weir policy restore rude</code>" in page
+    assert page.count("<td>shadow, by reviews</td>") == 1
+    restored = msgspec.structs.replace(
+        demoted, change_id="restored", what="restored", timestamp=1_790_000_000_001
+    )
+    desk_store.insert([restored], "restored")
+    async with OpenDesk(desk_store, policy=path) as desk:
+        assert "shadow, by reviews" not in await desk.get("/policy")
+
+
+async def test_what_a_policy_changed_is_a_link(desk: OpenDesk) -> None:
+    page = await desk.get("/policy")
+    links = re.findall(r'href="(/compare\?[^"]+)">What it changed', page)
+    assert "What became of them" in await desk.get(html.unescape(links[0]))
+    assert page.count("in force: default 2") == 1, "who starts and says it again changed nothing"
+
+
+async def test_the_hits_of_one_rule_are_reviewed(desk: OpenDesk, desk_store: Store) -> None:
+    overview = await desk.get("/?since=7d")
+    path = re.findall(r'<a href="(/review\?rule=harm-escalate)">not reviewed', overview)[0]
+    page = await desk.get(path)
+    shown = shown_in(page)
+    found = desk_store.query("SELECT rules FROM events WHERE event_id = {id:String}", {"id": shown}).rows
+    assert "harm-escalate" in found[0][0]
+    assert '<option value="harm-escalate" selected="">' in page, "the rule is judged, not the decision"
+    form = dict(re.findall(r'name="(app|event_id|token|rule)" value="([\w-]+)"', page))
+    async with desk.http.post(
+        "/review", data=form | {"judgement": "correct"}, allow_redirects=False
+    ) as answer:
+        assert answer.headers["Location"] == path, "on with the same rule"
 
 
 async def test_an_event_says_why_and_where(desk: OpenDesk, desk_store: Store) -> None:
@@ -158,6 +251,12 @@ async def test_an_empty_store_has_all_pages(clickhouse: str) -> None:
     finally:
         store.client.command(f"DROP DATABASE {store.database}")
         store.close()
+
+
+def test_the_desk_loads_no_models_before_somebody_asks() -> None:
+    heavy = "{'onnxruntime', 'pycld2', 'phonenumbers'} & set(sys.modules)"
+    code = f"import sys, streams.desk.server; sys.exit(str({heavy} or '') or 0)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_html_is_escaped_wherever_it_stands() -> None:
