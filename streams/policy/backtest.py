@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from schemas.events import VERDICTS
 from streams.policy.backtest_report import Change, Report, RuleChange, RuleReport, Sample
+from streams.policy.certainty import certainty
 from streams.policy.columns import Bools, Rows, Texts
 from streams.policy.conditions import comparisons
 from streams.policy.reviews import Confusion, Labels
@@ -147,21 +148,17 @@ class Backtest:
         rows = block.rows
         if not rows.unknown and not rows.unsaid:
             return np.ones(rows.count, bool)
-        old, new = self._baseline.judge(rows, "catch"), self._draft.judge(rows, "catch")
-        certain: Bools = (old.action == before.action) & (new.action == after.action)
+        found = certainty(rows, before, after, self._columns, blocks=BLOCK)
+        unknown = ~found.decided & ~found.alike
         for name, mask in (*rows.unknown.items(), *rows.unsaid.items()):
-            if count := int((mask & ~certain).sum()):
+            if count := int((mask & unknown).sum()):
                 self._because[name] += count
-        self._report.unknown += int((~certain).sum())
-        may_block = (new.action == BLOCK) & (before.action != BLOCK)
-        self._report.may_be_new_blocks += int((may_block & ~certain).sum())
-        for name, (first, second) in self._columns.items():
-            unsure = np.zeros(rows.count, bool)
-            for column, least, most in ((first, before, old), (second, after, new)):
-                if column is not None:
-                    unsure |= least.hits[:, column] != most.hits[:, column]
+        self._report.unknown += int(unknown.sum())
+        self._report.alike += int(found.alike.sum())
+        self._report.may_be_new_blocks += int(found.may_block.sum())
+        for name, unsure in found.unsure.items():
             self._rules[name].unknown += int(unsure.sum())
-        return certain
+        return found.decided
 
     def _count_rules(self, before: Bools, after: Bools) -> None:
         nothing = np.zeros(len(before), bool)

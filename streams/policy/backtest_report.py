@@ -82,8 +82,10 @@ class Report(msgspec.Struct):
     blocking_unscored: list[str] = []
     """Rules of the draft that would block by such a metric."""
     events: int = 0
-    """Read; of these `replayed` are certain, `unknown` are not."""
+    """Read; of these `replayed` are certain, `alike` and `unknown` are not."""
     replayed: int = 0
+    alike: int = 0
+    """Decided the same by both, whatever it is: the rules that look at what is not known are in both."""
     unknown: int = 0
     unknown_because: dict[str, int] = {}
     """By the metric or field whose value is not known; an event may count for several."""

@@ -90,6 +90,9 @@ def notes(report: Report) -> Iterator[str]:
         reasons = "; ".join(f"{_reason(name)}: {count:,}" for name, count in report.unknown_because.items())
         unknown = counted(report.unknown, "event")
         yield f"{unknown} whose decision is not certain left out of the counts ({reasons})"
+    if report.alike:
+        alike = counted(report.alike, "event")
+        yield f"{alike} decided alike by rules that are in both, though how is not known: not in the totals"
     if report.failed:
         failed = counted(report.failed, "event")
         yield f"{failed} with detectors that failed, judged by on_failure of each rule"

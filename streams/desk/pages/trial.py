@@ -72,6 +72,7 @@ def _summary(found: Given) -> Html:
         f", {found['new_blocks']:,} of them blocked anew",
         f"; of {found['unknown']:,} it is not known" if found["unknown"] else "",
         ".",
+        f" How {found['alike']:,} are decided is not known, but it is the same." if found["alike"] else "",
     ]
     others = sum(found["other_detectors"].values())
     left_out = f" {others:,} events that other detectors scored are left out." if others else ""

@@ -108,6 +108,23 @@ def test_what_is_not_known_is_left_out_and_counted() -> None:
     assert report.rules[0].unknown == 1
 
 
+def test_what_is_not_known_changes_nothing_where_both_have_the_rule_that_asks_for_it() -> None:
+    shared = "id: team, when: [metadata.team == red], action: block"
+    old = policy(shared, "id: inj, when: [injection >= 0.9], action: flag")
+    new = policy(shared, "id: inj, when: [injection >= 0.5], action: flag")
+    unknown = np.array([True, True, True, False])
+    some = block([0.1, 0.6, 0.95, 0.6], ["shop"] * 4, unknown={"metadata.team": unknown})
+    report = tried(some, old=old, new=new)
+    assert (report.events, report.replayed, report.alike, report.unknown) == (4, 1, 2, 1), "at 0.6 it does"
+    assert (report.may_be_new_blocks, report.new_blocks, report.changed) == (0, 0, 1)
+    assert report.unknown_because == {"metadata.team": 1}
+    for other in ("action: flag", "action: block, mode: shadow", "action: block, unless: [app == game]"):
+        edited = policy(
+            shared.replace("action: block", other), "id: inj, when: [injection >= 0.9], action: flag"
+        )
+        assert tried(some, old=old, new=edited).alike == 0, "then it is another rule"
+
+
 def test_a_number_that_may_not_have_been_given_matters_only_where_it_is_compared() -> None:
     new = policy("id: long, when: [prompt_tokens > 100], action: block")
     some = block([0.1, 0.1], ["shop"] * 2, unsaid={"prompt_tokens": np.array([True, True])})
