@@ -126,9 +126,8 @@ class Store:
             raise self._classified(error) from None
         self._types.clear()
         self.ensure_metric_columns(metrics)
-        for table in tables.TABLES.values():
-            if table.expires and ttl_days is not None:
-                self._guarded(ddl.apply_ttl, self.client, table, ttl_days)
+        if ttl_days is not None:
+            self._guarded(ddl.apply_ttl, self.client, ttl_days)
         return changes
 
     def pending(self) -> list[migrations.Migration]:

@@ -48,6 +48,16 @@ def column_types(client: Client, table: Table) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
+def _all_types(client: Client) -> dict[str, dict[str, str]]:
+    rows = client.query(
+        "SELECT table, name, type FROM system.columns WHERE database = currentDatabase()"
+    ).result_rows
+    found: dict[str, dict[str, str]] = {}
+    for table, name, type_ in rows:
+        found.setdefault(table, {})[name] = type_
+    return found
+
+
 def expected_types(log: str) -> Mapping[str, str]:
     """Return the type that the migrations give each column of a table that holds rows."""
     return {name: _type(definition) for name, definition in _expected(log).items()}
@@ -56,30 +66,37 @@ def expected_types(log: str) -> Mapping[str, str]:
 def bring_up_to_date(client: Client) -> Changes:
     """Apply what is pending, and make again the tables, views and columns that somebody dropped."""
     changes = migrate(client)
-    columns = [f"{table.log}.{name}" for table in TABLES.values() for name in restore_columns(client, table)]
-    return Changes(changes.applied, changes.restored + columns)
+    lost = _missing_columns(client)
+    for table, names in lost:
+        _restore_columns(client, table, names)
+    return Changes(changes.applied, changes.restored + _qualified(lost))
 
 
 def missing(client: Client) -> list[str]:
     """Return the tables, views and columns that were made and are not there, changing nothing."""
-    columns = [f"{table.log}.{name}" for table in TABLES.values() for name in missing_columns(client, table)]
-    return migrations.missing(client) + columns
+    return migrations.missing(client) + _qualified(_missing_columns(client))
 
 
-def missing_columns(client: Client, table: Table) -> list[str]:
-    """Return the columns that the migrations gave an existing table and that it has no more."""
-    types = column_types(client, table)
-    return [name for name in expected_types(table.log) if types and name not in types]
+def _missing_columns(client: Client) -> list[tuple[Table, list[str]]]:
+    """Return the columns that the migrations gave existing tables and that these have no more."""
+    there = _all_types(client)
+    lost = [
+        (table, [name for name in expected_types(table.log) if name not in there[table.log]])
+        for table in TABLES.values()
+        if table.log in there
+    ]
+    return [(table, names) for table, names in lost if names]
 
 
-def restore_columns(client: Client, table: Table) -> list[str]:
-    """Add the columns that somebody dropped, empty; return their names."""
-    lost = missing_columns(client, table)
-    if lost:
-        added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {_expected(table.log)[name]}" for name in lost)
-        client.command(f"ALTER TABLE {table.log} {added}", settings=_WAIT)
-        client.command(_VIEW.format(table.name))
-    return lost
+def _qualified(columns: Sequence[tuple[Table, Sequence[str]]]) -> list[str]:
+    return [f"{table.log}.{name}" for table, names in columns for name in names]
+
+
+def _restore_columns(client: Client, table: Table, names: Sequence[str]) -> None:
+    """Add columns that somebody dropped, empty."""
+    added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {_expected(table.log)[name]}" for name in names)
+    client.command(f"ALTER TABLE {table.log} {added}", settings=_WAIT)
+    client.command(_VIEW.format(table.name))
 
 
 @cache
@@ -140,12 +157,14 @@ def add_metrics(client: Client, metrics: Sequence[str]) -> None:
     client.command(EVENTS_VIEW)
 
 
-def apply_ttl(client: Client, table: Table, days: int) -> bool:
-    """Have rows deleted `days` after they were inserted, 0 for never; return whether that was news."""
-    definition = client.query(f"SHOW CREATE TABLE {table.log}").result_rows[0][0]
-    match = _TTL.search(definition)
-    if days == (int(match[1]) if match else 0):
-        return False
+def apply_ttl(client: Client, days: int) -> None:
+    """Have rows of tables that expire deleted `days` after they were inserted, 0 for never."""
+    rows = client.query(
+        "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()"
+    ).result_rows
+    definitions = {row[0]: row[1] for row in rows}
     change = f"MODIFY TTL inserted_at + toIntervalDay({days:d})" if days else "REMOVE TTL"
-    client.command(f"ALTER TABLE {table.log} {change}", settings=_WAIT)
-    return True
+    for table in TABLES.values():
+        match = _TTL.search(definitions.get(table.log, "")) if table.expires else None
+        if table.expires and days != (int(match[1]) if match else 0):
+            client.command(f"ALTER TABLE {table.log} {change}", settings=_WAIT)

@@ -75,11 +75,13 @@ def migrate(client: Client, migrations: list[Migration] | None = None) -> Change
             if migration.version in done:
                 _run(client, migration.up)
     pending = [migration for migration in migrations if migration.version not in done]
-    for migration in pending:
-        _run(client, migration.up)
-        # Noted last: after a crash in between it is run once more, which is harmless.
-        row = (migration.version, migration.name, migration.checksum)
-        client.insert("schema_migrations", [row], column_names=["version", "name", "checksum"])
+    applied: list[Migration] = []
+    try:
+        for migration in pending:
+            _run(client, migration.up)
+            applied.append(migration)
+    finally:
+        _note(client, applied)
     return Changes(pending, lost)
 
 
@@ -125,6 +127,14 @@ def parts(sql: str) -> list[str]:
 def _history(client: Client) -> dict[int, tuple[str, str]]:
     rows = client.query("SELECT version, name, checksum FROM schema_migrations FINAL").result_rows
     return {version: (name, checksum) for version, name, checksum in rows}
+
+
+def _note(client: Client, applied: list[Migration]) -> None:
+    # Last, and together: after a crash before it they are run once more, which is harmless. As a statement:
+    # an insert of the client imports what is there of pandas and Arrow.
+    if applied:
+        rows = ", ".join(f"({m.version}, '{m.name}', '{m.checksum}')" for m in applied)
+        client.command(f"INSERT INTO schema_migrations (version, name, checksum) VALUES {rows}")  # noqa: S608
 
 
 def _verify(migrations: list[Migration], done: dict[int, tuple[str, str]]) -> None:

@@ -202,7 +202,7 @@ def test_what_goes_away_while_migrate_runs_does_not_send_to_migrate(
     empty.migrate()
     empty.client.command("DROP TABLE events_log")
     monkeypatch.setattr("streams.store.migrations.missing", lambda *_: [])
-    monkeypatch.setattr("streams.store.ddl.column_types", lambda *_: {"event_id": "String"})
+    monkeypatch.setattr("streams.store.ddl._all_types", lambda _: {"events_log": {"event_id": "String"}})
     with pytest.raises(RetryableStoreError, match=r"60 UNKNOWN_TABLE: (?!.*weir migrate)"):
         empty.migrate()
 
