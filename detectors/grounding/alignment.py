@@ -87,8 +87,8 @@ class Lexicon:
         Its arrays: `starts`, shape (vocabulary + 1,); `words` and `supports` (in 255ths), both of shape
         (pairs,): those of word i are at `starts[i]:starts[i + 1]`.
         """
-        weights = word_weights(encoder, embeddings)
-        names = {row: word for word, row in whole_words(encoder).items()}
+        rows = whole_words(encoder)
+        names = {row: word for word, row in rows.items()}
         with np.load(path, allow_pickle=False) as arrays:
             starts, others = arrays["starts"].tolist(), arrays["words"].tolist()
             supports = (arrays["supports"] / 255).tolist()
@@ -96,7 +96,7 @@ class Lexicon:
             name: tuple((names[others[at]], supports[at]) for at in range(starts[row], starts[row + 1]))
             for row, name in names.items()
         }
-        return cls(weights, {name: near for name, near in neighbours.items() if near})
+        return cls(word_weights(rows, embeddings), {name: near for name, near in neighbours.items() if near})
 
 
 def whole_words(encoder: Encoder) -> dict[bytes, int]:
@@ -108,10 +108,10 @@ def whole_words(encoder: Encoder) -> dict[bytes, int]:
     }
 
 
-def word_weights(encoder: Encoder, embeddings: Embeddings) -> dict[bytes, float]:
-    """Return the length of the embedding of each whole word that has one."""
+def word_weights(rows: Mapping[bytes, int], embeddings: Embeddings) -> dict[bytes, float]:
+    """Return the length of the embedding of each whole word that has one; `rows` are the ids of the words."""
     lengths = np.linalg.norm(embeddings.values * embeddings.scales, axis=1).tolist()
-    return {word: lengths[row] for word, row in whole_words(encoder).items() if lengths[row] > 0}
+    return {word: lengths[row] for word, row in rows.items() if lengths[row] > 0}
 
 
 def lexicon_of(models: Models) -> Lexicon:

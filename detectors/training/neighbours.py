@@ -18,8 +18,8 @@ BLOCK = 2_000
 
 def write_neighbours(path: Path, encoder: Encoder, embeddings: Embeddings) -> None:
     """Write the content words at a cosine above `NEAR` of each content word, for `Lexicon.load`."""
-    weights = word_weights(encoder, embeddings)
     vocabulary = whole_words(encoder)
+    weights = word_weights(vocabulary, embeddings)
     rows = np.array(
         sorted(
             vocabulary[w] for w, weight in weights.items() if weight >= CONTENT_WEIGHT and not is_number(w)

@@ -1,11 +1,15 @@
 """Words, phrases and patterns of sets, found whole in every script and in disguise."""
 
 import base64
+import sys
+import unicodedata
 
 import pytest
 
 from detectors.batch import Batch
+from detectors.deobfuscation.characters import members
 from detectors.terms import TermsDetector, TermSet, TermSetError
+from detectors.terms.spelling import _ALL_MARKS
 from schemas.events import Event, ToolCall
 from tests.models import MODELS
 
@@ -134,3 +138,10 @@ def test_a_set_that_cannot_be_used_is_refused_with_advice(sets: dict[str, TermSe
     with pytest.raises(TermSetError) as error:
         TermsDetector(sets)
     assert problem in str(error.value)
+
+
+def test_all_marks_of_unicode_are_known() -> None:
+    every = (chr(code) for code in range(0x300, sys.maxunicode + 1))
+    assert members(_ALL_MARKS) == {
+        character for character in every if unicodedata.category(character)[0] == "M"
+    }
