@@ -1,5 +1,6 @@
 """A child process: started, waited for, stopped, and gone when its parent is gone."""
 
+import itertools
 import os
 import signal
 import socket
@@ -13,6 +14,10 @@ from streams.errors import WeirError
 from streams.local import tether
 
 HOST = "127.0.0.1"
+_PORTS = range(10_000, 32_768)
+"""Below those that the kernel gives to connections: one could take the port before its server does."""
+# Two processes begin far apart, and one hands out no port twice before a server has taken it.
+_turns = itertools.count(os.getpid() * 1_009)
 
 
 class LocalServiceError(WeirError):
@@ -20,11 +25,10 @@ class LocalServiceError(WeirError):
 
 
 def free_port() -> int:
-    """Return a TCP port on 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port on 127.0.0.1 that nothing listens on now, another one at each call."""
+    while port_problem(port := _PORTS[next(_turns) % len(_PORTS)]):
+        pass
+    return port
 
 
 def require_port(port: int, name: str, setting: str) -> None:
