@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +10,13 @@ from streams.local.process import HOST, Child, free_port
 
 APACHE = Path(os.environ.get("WEIR_TEST_KAFKA") or Path(__file__).parents[2] / "shared" / "kafka")
 """Folder with a start script `run DIR PORT` for Apache Kafka."""
+
+
+_JAVA = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:CICompilerCount=1"}
+"""It runs for a minute or two: the compiler that makes it fast in the long run costs more than it saves."""
+_formatted: dict[str, bytes] = {}
+"""The files of a formatted folder, once there is one: the next ones need no JVM of their own for it."""
+_FORMAT_FILES = ("meta.properties", "bootstrap.checkpoint")
 
 
 class KafkaBroker(Protocol):
@@ -59,12 +65,19 @@ class ApacheKafka:
     def _new_child(self) -> Child:
         # The script ends in exec, so that the child is the JVM itself.
         command = ["/bin/sh", str(APACHE / "run"), str(self.directory), str(self.port)]
-        return Child("Apache Kafka", command, self.directory / "kafka.log")
+        environment = {**_JAVA, **os.environ}
+        return Child("Apache Kafka", command, self.directory / "kafka.log", environment=environment)
 
     def start(self) -> None:
         """Start, again on the same log after a stop or a crash, and wait until it answers."""
+        log = self.directory / "log"
+        if _formatted and not log.exists():
+            log.mkdir()
+            for name, content in _formatted.items():
+                (log / name).write_bytes(content)
         self._child = self._new_child()
-        self.child.start(lambda: answers(self.port), 60.0)
+        self.child.start(lambda: answers(self.port), 90.0)
+        _formatted.update({name: (log / name).read_bytes() for name in _FORMAT_FILES})
 
     def stop(self) -> int | None:
         """Stop cleanly."""
@@ -84,11 +97,7 @@ def new_broker(kind: str, directory: Path) -> KafkaBroker:
 
 def _free_pair() -> int:
     """Return a port that is free together with the next one, which the controller takes."""
-    while True:
-        port = free_port()
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port + 1))
-            except OSError:
-                continue
-        return port
+    port = free_port()
+    while (following := free_port()) != port + 1:
+        port = following
+    return port
