@@ -131,9 +131,11 @@ async def test_gate_does_not_wait_for_a_weir_that_is_away(
     async with running(new_gate(own_broker, monkeypatch, fail_open=False)) as gate:
         answers = [await gate.ask("hello") for _ in range(3)]
         assert {answer.why for answer in answers} == {"no decision within 0.3 s"}
+        began = time.monotonic()
         answers = [await gate.ask("hello") for _ in range(500)]
         waited = [answer for answer in answers if not answer.why.startswith("not asked")]
-        assert len(waited) <= 5, "one a second waits, to see whether weir is back"
+        most = time.monotonic() - began + 2
+        assert len(waited) <= most, "one a second waits, to see whether weir is back"
         assert not any(answer.allowed for answer in answers)
         async with answering(own_broker):
             await until_allowed(gate)
@@ -202,7 +204,7 @@ def test_shell(weir: Weir) -> None:
 @pytest.mark.parametrize("name", ["traffic", "publish", "alerts", "gate"])
 def test_an_example_says_how_it_is_used(name: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / f"{name}.py"), "--help"], capture_output=True, text=True, timeout=30
+        [sys.executable, str(EXAMPLES / f"{name}.py"), "--help"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0
     assert done.stdout.startswith("usage: ")

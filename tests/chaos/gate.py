@@ -29,7 +29,7 @@ TEXTS: Final = (
     "What is the capital of France?",
     "Summarise the quarterly report in three sentences, please.",
 )
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 90.0
 Answers = dict[str, dict[str, Any]]
 
 
@@ -59,7 +59,7 @@ class Clients:
 
     def _ask(self, name: str, rng: random.Random) -> None:
         number = 0
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=10)
+        connection = http.client.HTTPConnection(HOST, self._port, timeout=60)
         while not self._stopping.wait(rng.uniform(0.01, 0.09)):
             event_id = f"{name}-{number}"
             body = {
@@ -155,7 +155,7 @@ def run(weir: Weir, broker: KafkaBroker, seed: int, moments: int) -> str:
     try:
         with Clients(port, app, seed) as clients:
             happened = kills(gate, broker, random.Random(seed), moments)
-        assert len(clients.answers) > 10 * moments, f"hardly any load: {clients.unanswered}"
+            wait_until(lambda: len(clients.answers) > 10 * moments, "there was some load")
         counts = check(weir, app, clients.answers)
         assert gate.stop() == 0, gate.log.read_text()[-2000:]
         assert not list(outbox.glob("*.log")), "all is delivered"

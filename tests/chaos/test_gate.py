@@ -48,7 +48,7 @@ class Gates:
         event_id = f"{len(self.answered)}-{time.monotonic_ns()}"
         body = json.dumps({"app": self.app, "event_id": event_id, "text": text}).encode()
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{port}/v1/check", body, timeout=20) as response:
+            with urllib.request.urlopen(f"http://{HOST}:{port}/v1/check", body, timeout=60) as response:
                 self.answered.append(event_id)
                 return response.status, json.loads(response.read())
         except urllib.error.HTTPError as error:
@@ -85,10 +85,9 @@ def test_a_full_disk_two_gates_and_a_restart_while_kafka_is_away(tmp_path: Path,
         other.kill()
         other.start()
         filler = "word " * 10_000
-        found = [gates.ask(full_port, filler) for _ in range(40)]
-        refused = [error for status, error in found if status == 503]
-        assert refused, "there was room for all"
-        assert "No space left" in refused[0]["error"]["message"] or "disk" in refused[0]["error"]["message"]
+        found = (gates.ask(full_port, filler) for _ in range(40))
+        refused = next((error["error"]["message"] for status, error in found if status == 503), "")
+        assert "No space left" in refused or "disk" in refused, "there was room for all"
         assert len(gates.answered) > 3
         with Broker(kafka, tmp_path / "broker") as _:
             assert gates.weir.run("topics")[0] == 0
@@ -111,9 +110,8 @@ def test_sigterm_under_load_answers_what_was_taken_and_keeps_its_alerts(weir: We
     role, port = Gates(weir, app).gate(tmp_path / "outbox")
     try:
         with chaos.Clients(port, app, SEED) as clients:
-            time.sleep(1.0)
+            wait_until(lambda: len(clients.answers) > 20, "there is load")
             assert role.stop() == 0, role.log.read_text()
-        assert clients.answers
         chaos.check(weir, app, clients.answers)
         assert weir.rows(app) == len(clients.answers), "what is recorded was answered"
     finally:

@@ -43,7 +43,7 @@ WAIT_S = 15.0
 MODELS = {"one": 0, "two": 15, "three": 30}
 """By how many events later its latency rises and falls than that of the first."""
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(3 * PATIENCE_S + 20 * KILLS)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(4 * PATIENCE_S + 20 * KILLS)]
 APACHE = pytest.param("apache", marks=pytest.mark.skipif(bool(apache_missing()), reason=apache_missing()))
 Message = tuple[bytes | None, bytes | None]
 

@@ -101,7 +101,6 @@ def judged_of(reviewers: list[Reviewer], most: int) -> bool:
     return sum(len(each.confirmed) for each in reviewers) >= most
 
 
-@pytest.mark.timeout(240)
 def test_desks_die_and_reviewers_go_on(stack: Weir) -> None:
     weir = stack
     addresses = [f"{HOST}:{free_port()}" for _ in range(2)]

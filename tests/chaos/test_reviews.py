@@ -59,7 +59,6 @@ def answers(weir: Weir) -> list[Decision]:
     return [each for each in weir.decisions("bank") if each.decided_by == "reviewer"]
 
 
-@pytest.mark.timeout(240)
 def test_answers_and_demotions_survive_kills(stack: Weir) -> None:
     weir, numbers = stack, iter(range(1000))
     weir.publish([event("b", "bank"), *(event(f"s{n}") for n in range(WRONG))])

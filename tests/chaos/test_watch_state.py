@@ -21,7 +21,7 @@ from streams.monitors.watched import WatchedScores
 from streams.settings import Settings
 from tests.harness import PATIENCE_S, Weir, make_events, wait_until
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(3 * PATIENCE_S)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(4 * PATIENCE_S)]
 METRIC = "latency_ms"
 PARTITIONS, INJECTION = Settings(_env_file=None).partitions, 0.9
 

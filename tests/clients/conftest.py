@@ -28,7 +28,9 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Role, str]]
     """A gate of its own, without a broker: what it decides waits in its outbox."""
     folder, port = tmp_path_factory.mktemp("gate"), free_port()
     weir = Weir(f"{HOST}:{free_port()}", folder, WEIR_GATE_LISTEN=f"{HOST}:{port}")
-    role: Role = weir.role("gate", WEIR_GATE_OUTBOX=str(folder / "outbox")).start()
+    # There is no broker that could take what it holds at the end.
+    ending = {"WEIR_DRAIN_TIMEOUT_S": "0.5"}
+    role: Role = weir.role("gate", WEIR_GATE_OUTBOX=str(folder / "outbox"), **ending).start()
     yield role, f"http://{HOST}:{port}"
     role.stop()
 

@@ -58,7 +58,7 @@ async def send(broker: KafkaBroker, topic: str, *values: str, **options: Any) ->
         return [(await producer.send_and_wait(topic, v.encode(), partition=0)).offset for v in values]
 
 
-async def read(consumer: AIOKafkaConsumer, count: int, patience: float = 10.0) -> list[str]:
+async def read(consumer: AIOKafkaConsumer, count: int, patience: float = 60.0) -> list[str]:
     """Return the next `count` values; fewer where no more come."""
     found: list[str] = []
     deadline = time.monotonic() + patience

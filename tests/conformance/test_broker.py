@@ -81,7 +81,7 @@ async def test_out_of_range_is_told(kafka: KafkaBroker) -> None:
         consumer.assign([part])
         consumer.seek(part, 1_000)
         with pytest.raises(OffsetOutOfRangeError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await consumer.getone()
     async with consuming(kafka, start="earliest") as consumer:
         consumer.assign([part])
@@ -147,7 +147,7 @@ async def test_members_share_the_partitions(kafka: KafkaBroker) -> None:
     second = consuming(kafka, topic, **options)
 
     async def shared(*parts: AIOKafkaConsumer) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             wanted = {TopicPartition(topic, number) for number in range(PARTITIONS)}
             while not all(each.assignment() for each in parts) or wanted != set().union(
                 *(each.assignment() for each in parts)
@@ -165,8 +165,10 @@ async def test_members_share_the_partitions(kafka: KafkaBroker) -> None:
 async def test_joining_is_quick(kafka: KafkaBroker) -> None:
     topic = await new_topic(kafka)
     await send(kafka, topic, "a")
-    began = time.monotonic()
-    async with consuming(kafka, topic, group_id=f"g-{topic}") as consumer:
-        assert await read(consumer, 1) == ["a"]
-    # Apache Kafka waits for more members of a new group, 3 s by default.
-    assert time.monotonic() - began < 5.0
+    took: list[float] = []
+    while min(took, default=9.0) > 2.5 and len(took) < 5:  # a busy machine may be slow once
+        began = time.monotonic()
+        async with consuming(kafka, topic, group_id=f"g-{topic}-{len(took)}") as consumer:
+            assert await read(consumer, 1) == ["a"]
+        took.append(time.monotonic() - began)
+    assert min(took) < 2.5, "Apache Kafka waits for more members of a new group, 3 s by default"

@@ -61,14 +61,14 @@ async def test_a_commit_of_an_older_generation_is_refused(kafka: KafkaBroker) ->
 
 async def test_a_wait_ends_with_the_record(kafka: KafkaBroker) -> None:
     topic = await new_topic(kafka)
-    async with producing(kafka) as producer, consuming(kafka, topic, fetch_max_wait_ms=5_000) as consumer:
+    async with producing(kafka) as producer, consuming(kafka, topic, fetch_max_wait_ms=30_000) as consumer:
         await consumer.position(TopicPartition(topic, 0))
         waiting = asyncio.create_task(consumer.getone())
         await asyncio.sleep(0.3)
         began = time.monotonic()
         await producer.send_and_wait(topic, b"x", partition=0)
         await waiting
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 20, "of the 30 s that it may wait"
 
 
 async def test_topics_with_settings(kafka: KafkaBroker) -> None:
@@ -97,7 +97,7 @@ async def test_a_topic_made_anew_is_empty_and_its_groups_begin_again(kafka: Kafk
         await consumer.commit({part: 3})
     async with administering(kafka) as admin:
         await admin.delete_topics([topic])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await create(kafka, topic)
@@ -120,7 +120,7 @@ async def test_partitions_are_added(kafka: KafkaBroker) -> None:
     await send(kafka, topic, "a")
     async with administering(kafka) as admin:
         await admin.create_partitions({topic: NewPartitions(PARTITIONS)})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len((await admin.describe_topics([topic]))[0]["partitions"]) != PARTITIONS:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
     assert await ends(kafka, topic) == [1, 0, 0]
@@ -179,7 +179,7 @@ async def test_reading_to_the_end_goes_past_markers(kafka: KafkaBroker) -> None:
     topic = await new_topic(kafka)
     async with producing(kafka, transactional_id=f"id-{topic}") as producer, producer.transaction():
         await producer.send_and_wait(topic, b"good", partition=0)
-    deadline = time.monotonic() + 10.0
+    deadline = time.monotonic() + 60.0
     records: list[Any] = []
     # A commit is answered before its markers are written: until then the end is that of what is committed.
     while not records and time.monotonic() < deadline:
@@ -205,7 +205,7 @@ async def test_compaction_keeps_the_last_of_each_key(kafka: KafkaBroker) -> None
     topic = await new_topic(
         kafka, cleanup_policy="compact", segment_bytes=str(1 << 20), min_cleanable_dirty_ratio="0.01"
     )
-    turns, keys = 300, 10
+    part, turns, keys = TopicPartition(topic, 0), 300, 10
     async with producing(kafka) as producer:
         for turn in range(turns):
             value = b"x" * 1_000 + str(turn).encode()
@@ -214,10 +214,13 @@ async def test_compaction_keeps_the_last_of_each_key(kafka: KafkaBroker) -> None
     assert await ends(kafka, topic, 1) == [turns * keys]
     # Apache Kafka's cleaner comes round every 15 s: its log may be whole yet, and is read all the same.
     most = turns * keys if isinstance(kafka, ApacheKafka) else turns * keys // 2
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while True:
             async with consuming(kafka, topic) as consumer:
-                values = await read(consumer, 1 << 30, 1.0)
+                [end] = (await consumer.end_offsets([part])).values()
+                values = []
+                while await consumer.position(part) < end:
+                    values += await read(consumer, 1, 1.0)
             if len(values) <= most:
                 break
     assert [value[1_000:] for value in values[-keys:]] == [str(turns - 1)] * keys
@@ -236,7 +239,7 @@ async def test_a_killed_broker_goes_on_where_it_was(own: Broker) -> None:
         own.kill()
         own.start()
         assert (await producer.send_and_wait(topic, b"after", partition=0)).offset == 20
-        assert await read(consumer, 1, 20.0) == ["after"]
+        assert await read(consumer, 1) == ["after"]
     assert await ends(own, topic, 1) == [21]
     async with consuming(own, topic, **options) as consumer:
         assert await consumer.committed(part) == 15

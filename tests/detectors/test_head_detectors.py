@@ -120,10 +120,10 @@ def test_an_attack_in_a_context_is_named_by_its_number() -> None:
 @every
 def test_a_megabyte_is_read_in_bounded_time(detector: HeadDetector) -> None:
     batch = Batch.of_texts(["lorem ipsum " * 90_000, "\x00" * 1_000_000, "x" * 1_000_000], MODELS, "prompt")
-    started = time.perf_counter()
+    started = time.process_time()
     detector.score(batch)
     detector.explain(batch, 0)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("kind", ["prompt", "completion"])

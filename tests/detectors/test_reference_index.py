@@ -67,12 +67,12 @@ def test_it_costs_about_a_matrix_product() -> None:
     index = Index(vectors)
 
     def seconds(k: int) -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         if k:
             index.nearest(queries, k)
         else:
             (queries @ vectors.T).max(axis=1)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     plain, nearest, tenth = (min(seconds(k) for _ in range(5)) for k in (0, 1, 10))
     assert nearest < 4 * plain

@@ -1,5 +1,4 @@
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ from detectors.runner import FEATURES, Runner
 from schemas.events import Evidence
 from tests.detectors.scripted import BATCH, Scripted, constant
 from tests.models import MODELS
+from tests.waiting import wait_until
 
 
 def raising(error: BaseException) -> Callable[[Batch], Any]:
@@ -92,7 +92,7 @@ def test_a_hanging_detector_is_left_behind_and_comes_back(make: Callable[..., Ru
             release.wait(60)
         return np.ones((len(batch), 1), dtype=np.float32)
 
-    runner = make(Scripted("slow", hang_once), constant("b", 0.5), budget_s=0.2)
+    runner = make(Scripted("slow", hang_once), constant("b", 0.5), budget_s=1.0)
     first = runner.score(BATCH)
     assert first.failed == ("slow",)
     assert runner.failures == {"slow": "timeout"}
@@ -100,15 +100,14 @@ def test_a_hanging_detector_is_left_behind_and_comes_back(make: Callable[..., Ru
 
     again = runner.score(BATCH)
     assert again.failed == ("slow",)
-    assert again.seconds["slow"] < 0.1, "a call that still hangs must not cost its budget again"
+    # Of several, since a busy machine may take its time for one.
+    assert min(runner.score(BATCH).seconds["slow"] for _ in range(5)) < 0.1, "its budget is not spent again"
     assert len(calls) == 1
     found = runner.explain(BATCH, 0, ["slow_0", "b_0"])
     assert [item.detector for item in found] == ["slow", "b"], "explanations have threads of their own"
 
     release.set()
-    deadline = time.monotonic() + 5
-    while runner.score(BATCH).failed and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: not runner.score(BATCH).failed, "it is back")
     back = runner.score(BATCH)
     assert back.failed == ()
     assert back.matrix.tolist() == [[1.0, 0.5]] * 3
@@ -133,9 +132,10 @@ def test_explain_never_raises(make: Callable[..., Runner]) -> None:
 
 
 def test_an_explanation_that_hangs_costs_no_scores(make: Callable[..., Runner]) -> None:
-    slow = constant("slow", 0.5)
-    slow.explain = lambda batch, row: time.sleep(0.5) or []  # type: ignore[method-assign, func-returns-value]
-    runner = make(slow, budget_s=0.2)
+    slow, release = constant("slow", 0.5), threading.Event()
+    slow.explain = lambda batch, row: release.wait(60) or []  # type: ignore[assignment, method-assign, return-value]
+    runner = make(slow, budget_s=0.5)
     assert runner.explain(BATCH, 0, runner.metrics) == []
     assert runner.failures == {"slow": "timeout"}
     assert runner.score(BATCH).failed == ()
+    release.set()

@@ -18,6 +18,7 @@ from detectors.runner import FEATURES, Runner
 from detectors.steps.lanes import beat
 from tests.detectors.scripted import BATCH, Scripted, constant
 from tests.models import MODELS
+from tests.waiting import wait_until
 
 
 def test_explain_survives_a_detector_that_gives_no_list(make: Callable[..., Runner]) -> None:
@@ -63,62 +64,65 @@ def needing(name: str, *features: str) -> Scripted:
 
 def test_shared_features_are_not_charged_to_a_detector(make: Callable[..., Runner]) -> None:
     batch = Featured.doing(lambda: time.sleep(0.15) or "tokens")  # type: ignore[func-returns-value]
-    result = make(needing("a", "embeddings"), budget_s=0.2).score(batch)
+    result = make(needing("a", "embeddings"), budget_s=60.0).score(batch)
     assert result.failed == ()
-    assert result.seconds["a"] < 0.1 < result.seconds[FEATURES]
+    assert result.seconds[FEATURES] >= 0.15
+    assert result.seconds["a"] < result.seconds[FEATURES]
     assert vars(batch)["embeddings"] == "tokens", "explanations find what was computed"
 
 
 def test_a_feature_that_overruns_fails_all_who_need_it_and_nobody_else(make: Callable[..., Runner]) -> None:
-    release = threading.Event()
-    batch = Featured.doing(lambda: release.wait(3))
-    runner = make(constant("a", 0.25), needing("b", "embeddings"), needing("c", "tokens"), budget_s=0.2)
-    started = time.monotonic()
+    release, ended = threading.Event(), threading.Event()
+    batch = Featured.doing(lambda: release.wait(60) and ended.set())  # type: ignore[func-returns-value]
+    runner = make(constant("a", 0.25), needing("b", "embeddings"), needing("c", "tokens"), budget_s=1.0)
     result = runner.score(batch)
-    assert time.monotonic() - started < 1
+    assert not ended.is_set()
     assert result.failed == ("b", "c")
     assert result.matrix[:, 0].tolist() == [0.25] * 3
     assert runner.failures == {"b": "timeout", "c": "timeout"}
 
-    began = time.monotonic()
-    assert runner.score(Featured.doing(lambda: "quick")).failed == ("b", "c"), "it still hangs"
-    assert time.monotonic() - began < 0.1, "and must not cost its budget again"
+    took = []
+    for _ in range(5):  # a busy machine may take its time for one
+        began = time.monotonic()
+        assert runner.score(Featured.doing(lambda: "quick")).failed == ("b", "c"), "it still hangs"
+        took.append(time.monotonic() - began)
+    assert min(took) < 0.1, "and must not cost its budget again"
     assert len(_threads("weir-score")) == 2, "one is left behind, one goes on"
 
     release.set()
-    wait_for(lambda: len(_threads("weir-score")) == 1)
+    wait_until(lambda: len(_threads("weir-score")) == 1, "the late one ends")
     assert runner.score(Featured.doing(lambda: "quick")).failed == ()
     assert not {"tokens", "embeddings"} & set(vars(batch)), "a late feature reaches nobody's batch"
 
 
 def test_a_thousand_hanging_calls_leave_one_thread_behind(make: Callable[..., Runner]) -> None:
     release = threading.Event()
-    runner = make(Scripted("slow", lambda batch: release.wait(10)), needing("b", "tokens"), budget_s=0.05)
+    runner = make(Scripted("slow", lambda batch: release.wait(110)), needing("b", "tokens"), budget_s=0.05)
     for _ in range(1_000):
-        assert runner.score(Featured.doing(lambda: release.wait(10))).failed == ("slow", "b")
+        assert runner.score(Featured.doing(lambda: release.wait(110))).failed == ("slow", "b")
     assert len(_threads("weir-score")) <= 3
     release.set()
-    wait_for(lambda: len(_threads("weir-score")) <= 1)
+    wait_until(lambda: len(_threads("weir-score")) <= 1, "they end")
 
 
 def test_an_abandoned_call_keeps_no_batch_once_it_ends(make: Callable[..., Runner]) -> None:
     release = threading.Event()
-    runner = make(Scripted("slow", lambda batch: release.wait(10)), budget_s=0.05)
+    runner = make(Scripted("slow", lambda batch: release.wait(110)), budget_s=0.05)
     batch = Batch(BATCH.events, MODELS)
     alive = weakref.ref(batch)
     runner.score(batch)
     del batch
     release.set()
-    wait_for(lambda: gc.collect() >= 0 and alive() is None)
+    wait_until(lambda: gc.collect() >= 0 and alive() is None, "nobody holds it")
 
 
 def test_work_that_shows_progress_does_not_overrun(make: Callable[..., Runner]) -> None:
     def work() -> None:
-        for _ in range(8):
+        for _ in range(12):
             time.sleep(0.05)
             beat()
 
-    assert make(needing("a", "tokens"), budget_s=0.2).score(Featured.doing(work)).failed == ()
+    assert make(needing("a", "tokens"), budget_s=0.5).score(Featured.doing(work)).failed == ()
 
 
 def test_a_feature_that_raises_leaves_the_other_detectors_alone(make: Callable[..., Runner]) -> None:
@@ -154,7 +158,7 @@ def test_close_ends_the_threads() -> None:
     runner.score(BATCH)
     assert len(_threads("weir-score")) == before + 1
     runner.close()
-    wait_for(lambda: len(_threads("weir-score")) == before)
+    wait_until(lambda: len(_threads("weir-score")) == before, "it ends")
 
 
 def test_a_hanging_detector_does_not_keep_the_process_alive() -> None:
@@ -180,10 +184,3 @@ runner.close()
 
 def _threads(name: str) -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == name]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

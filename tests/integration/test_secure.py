@@ -135,10 +135,10 @@ def test_what_does_not_suit_the_listener_is_said_at_once(
     secure: Secure, listener: str, options: dict[str, Any], words: str
 ) -> None:
     address = {"plain": secure.plain, "secure": secure.kafka, "lost": secure.lost}[listener]
-    settings = secure.settings.model_copy(update={"kafka": address, "kafka_start_timeout_s": 4.0} | options)
+    settings = secure.settings.model_copy(update={"kafka": address, "kafka_start_timeout_s": 30.0} | options)
     settings.__dict__.pop("ssl_context", None)
     began = time.monotonic()
     with pytest.raises(BrokerError, match=re.escape(words)) as caught:
         asyncio.run(missing_topics(settings))
-    assert time.monotonic() - began < 4.0
+    assert time.monotonic() - began < 30.0, "it is said at once, not when the time is up"
     assert PASSWORD not in str(caught.value)

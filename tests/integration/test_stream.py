@@ -14,7 +14,7 @@ from tests.harness import EVENTS, PATIENCE_S, Weir, make_events, pii, wait_until
 from tests.malformed import malformed_payloads
 from tests.streams.gate.test_otlp import AGENT, CHAT, JSON, PROTOBUF, packed, span, traces
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(2 * PATIENCE_S)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(4 * PATIENCE_S)]
 
 
 def test_every_event_has_one_decision_and_one_row(weir: Weir) -> None:

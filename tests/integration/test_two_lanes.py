@@ -13,7 +13,7 @@ from schemas.events import Decision, Event
 from streams.kafka.clients import client_options
 from tests.harness import PATIENCE_S, Weir, make_events, wait_until
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(2 * PATIENCE_S)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(4 * PATIENCE_S)]
 BULK = 8_000
 LIVE = 40
 CODECS = ("gzip", "lz4", "snappy", "zstd")
@@ -28,18 +28,30 @@ def test_bulk_does_not_delay_live_events(weir: Weir) -> None:
     bulk = make_events("lanes-bulk", BULK)
     sending = threading.Thread(target=weir.send, args=(topics.EVENTS_BULK, messages(bulk)))
     sending.start()
-    wait_until(lambda: weir.roles["guard"].lag() > BULK / 4, "bulk waits", 20)
-    live = make_events("lanes-live", LIVE)
-    weir.publish(live[:5], rate=10)
-    behind = weir.roles["guard"].lag()  # a quick machine is through with all of it before the last live one
-    weir.publish(live[5:], rate=10)
+    wait_until(lambda: weir.roles["guard"].lag() > BULK / 4 or not sending.is_alive(), "bulk waits")
+    weir.publish(make_events("lanes-live", LIVE), rate=10)
     sending.join()
-    wait_until(lambda: len(weir.decisions("lanes-live")) >= LIVE, "live events are decided", 20)
-    latencies = sorted(decision.latency_ms for decision in weir.decisions("lanes-live"))
-    assert latencies[-1] < 2_000, f"with {behind} messages behind: {latencies[-5:]}"
-    assert behind > 0, "bulk still waits, so the live events did not just come after it"
+    wait_until(lambda: len(weir.decisions("lanes-live")) >= LIVE, "live events are decided")
     weir.check_complete("lanes-bulk", BULK)
     weir.check_complete("lanes-live", LIVE)
+    sent = times(weir, topics.EVENTS, "lanes-live")
+    decided = times(weir, topics.DECISIONS, "lanes-live")
+    bulk_decided = sorted(times(weir, topics.DECISIONS, "lanes-bulk").values())
+    assert bulk_decided[-1] > min(sent.values()), "bulk waited, so the live events did not just come after it"
+    for name, at in sent.items():
+        waited = [each for each in bulk_decided if each > at]
+        before = sum(each < decided[name] for each in waited)
+        # A slow machine takes longer for both, a quick one has done much of the bulk before one looks.
+        assert decided[name] - at < 2_000 or before < len(waited) / 2, (name, before, len(waited))
+
+
+def times(weir: Weir, topic: str, app: str) -> dict[str, int]:
+    """Return when the first message about each event of an app was published, in ms."""
+    found: dict[str, int] = {}
+    for record in weir.read(topic):
+        if f'"{app}"'.encode() in (record.value or b""):
+            found.setdefault(msgspec.json.decode(record.value)["event_id"], record.timestamp)
+    return found
 
 
 def test_the_same_event_on_both_lanes_has_one_row(weir: Weir) -> None:

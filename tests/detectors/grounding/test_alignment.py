@@ -140,12 +140,12 @@ def test_a_text_supports_itself(text: str) -> None:
 )
 def test_long_texts_take_bounded_time(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
-    started = time.perf_counter()
+    started = time.thread_time()
     alignment = align(text + "end", text)
     if alignment.applies:
         alignment.features()
     assert len(list(alignment.unsupported())) < 200_000
-    assert time.perf_counter() - started < 5  # half a second on an idle machine
+    assert time.thread_time() - started < 5  # it takes half a second
 
 
 def test_it_costs_about_as_little_as_tokenising_the_contexts() -> None:
@@ -156,13 +156,13 @@ def test_it_costs_about_as_little_as_tokenising_the_contexts() -> None:
     answers = [" ".join(context.split()[:20]) + " zebra quilt" for context in contexts]
 
     def seconds(work: str) -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         if work == "tokens":
             MODELS.encoder.encode(contexts)
         else:
             for answer, context in zip(answers, contexts, strict=True):
                 align(answer, context).features()
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     tokens, aligned = (min(seconds(work) for _ in range(5)) for work in ("tokens", "alignment"))
     assert aligned < 3 * tokens, "words that were seen before are looked up, not tokenised"

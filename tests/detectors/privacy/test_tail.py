@@ -168,6 +168,6 @@ def test_a_finder_that_is_not_known_is_given_room() -> None:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    began = time.thread_time()
     call()
-    return time.perf_counter() - began
+    return time.thread_time() - began

@@ -16,7 +16,7 @@ from tests.streams.alerts.receivers import Receiver, receiving
 
 # What depends on the broker is in tests/chaos/test_notify.py, for each.
 pytestmark = [
-    pytest.mark.timeout(3 * PATIENCE_S),
+    pytest.mark.timeout(4 * PATIENCE_S),
     pytest.mark.parametrize("kafka", ["embedded"], indirect=True),
 ]
 
@@ -54,7 +54,7 @@ class Stage:
 
     def notify(self, *targets: dict[str, object], quiet_s: float = 600.0) -> Role:
         routes = [
-            {"name": f"route-{n}", "match": {"app": [self.app]}, "timeout_s": 1, **target}
+            {"name": f"route-{n}", "match": {"app": [self.app]}, "timeout_s": 60, **target}
             for n, target in enumerate(targets)
         ]
         path = self._folder / "routes.yaml"
@@ -135,7 +135,7 @@ def test_a_receiver_that_is_away_gets_it_later_from_another_worker_and_keeps_nob
     away = Receiver()
     slack: dict[str, object]
     with receiving() as well, receiving(500, -1, 503) as moody:
-        slack = {"slack": {"url": f"{moody.url}/hook"}}
+        slack = {"slack": {"url": f"{moody.url}/hook"}, "timeout_s": 1}
         workers = [stage.notify(hook(well), hook(away), slack, quiet_s=3) for _ in range(2)]
         stage.publish(3)
         wait_until(lambda: "opened" in told(well), "one is told although another is away")

@@ -49,7 +49,7 @@ def doctor() -> dict[str, list[dict[str, str]]]:
 def test_with_nothing_running_it_says_what_to_do_and_is_quick() -> None:
     started = time.monotonic()
     outcome = run("doctor")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     assert outcome.code == 1
     assert "FAIL  broker" in outcome.out
     assert "FAIL  store" in outcome.out

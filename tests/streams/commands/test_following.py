@@ -230,7 +230,7 @@ def test_following_begins_now_and_ends_quietly_with_ctrl_c(app: str) -> None:
         speaking.result()
         assert json.loads(line)["event_id"] == "after"
         tail.send_signal(signal.SIGINT)
-        assert tail.wait(20) == 130
+        assert tail.wait(60) == 130
         assert tail.stderr is not None
         assert tail.stderr.read() == ""
 
@@ -241,7 +241,7 @@ def test_a_closed_pipe_ends_quietly(app: str) -> None:
         assert tail.stdout is not None
         assert app in tail.stdout.readline()
         tail.stdout.close()
-        assert tail.wait(20) == 141
+        assert tail.wait(60) == 141
         assert tail.stderr is not None
         assert tail.stderr.read() == ""
 
@@ -256,7 +256,7 @@ def test_a_live_pipe_is_published_while_it_is_open_and_ctrl_c_says_how_many(app:
             run("tail", "events", "--from-start", "--app", app, "--limit", "1", "--json").out == line + "\n"
         )
         publish.send_signal(signal.SIGINT)
-        assert publish.wait(20) == 130
+        assert publish.wait(60) == 130
         assert publish.stderr is not None
         assert publish.stderr.read() == "interrupted: 1 event published\n"
 

@@ -229,5 +229,5 @@ def test_a_rate_is_kept(tmp_path: Path) -> None:
     started = time.monotonic()
     producer, _, _ = publish(tmp_path / "a.jsonl", lines(30), rate=100)
     assert len(producer.events) == 30
-    assert 0.29 <= time.monotonic() - started < 3
+    assert time.monotonic() - started >= 0.29
     assert {len(batch) for batch in producer.batches} == {5}

@@ -214,7 +214,7 @@ def test_whoever_stops_reading_ends_a_query_quietly_and_at_once(database: str) -
         assert process.stdout is not None
         assert process.stdout.readline() == "number\n"
         process.stdout.close()
-        assert process.wait(20) == 141
+        assert process.wait(60) == 141
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
@@ -224,7 +224,7 @@ def test_ctrl_c_ends_a_query_quietly_and_at_once(database: str) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")
 
 

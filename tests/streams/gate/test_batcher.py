@@ -39,7 +39,7 @@ class Gatekeeper:
         self.batches: list[list[str]] = []
 
     def __call__(self, events: Sequence[Event]) -> list[str]:
-        self.may.wait(10)
+        self.may.wait(100)
         self.batches.append([each.text for each in events])
         return [each.text for each in events]
 
@@ -47,9 +47,9 @@ class Gatekeeper:
 async def test_what_waits_while_the_judge_is_busy_is_one_batch_and_each_gets_its_own() -> None:
     judge = Gatekeeper()
     async with running(judge) as batcher:
-        first = asyncio.create_task(batcher.judged([event("first")], 5))
+        first = asyncio.create_task(batcher.judged([event("first")], 60))
         await asyncio.sleep(0.05)
-        others = [asyncio.create_task(batcher.judged([event(f"{n}"), event(f"{n}b")], 5)) for n in range(20)]
+        others = [asyncio.create_task(batcher.judged([event(f"{n}"), event(f"{n}b")], 60)) for n in range(20)]
         await asyncio.sleep(0.05)
         judge.may.set()
         assert await first == ["first"]
@@ -85,12 +85,12 @@ async def test_whose_time_is_up_is_told_so_and_is_not_judged_for_nobody() -> Non
         first = asyncio.create_task(batcher.judged([event("first")], 0.1))
         await asyncio.sleep(0.01)
         second = asyncio.create_task(batcher.judged([event("second")], 0.1))
-        gone = asyncio.create_task(batcher.judged([event("gone")], 5))
+        gone = asyncio.create_task(batcher.judged([event("gone")], 60))
         await asyncio.sleep(0.01)
         gone.cancel()
         assert await first == await second == ["late"]
         judge.may.set()
-        assert await batcher.judged([event("third")], 5) == ["third"]
+        assert await batcher.judged([event("third")], 60) == ["third"]
     assert judge.batches == [["first"], ["third"]]
     assert batcher.waiting == 0
     assert batcher._bytes == 0
@@ -100,7 +100,7 @@ async def test_what_cannot_be_judged_in_time_is_refused_at_once() -> None:
     judge = Gatekeeper()
     async with running(judge) as batcher:
         batcher._s_per_byte = 1e-3
-        waiting = [asyncio.create_task(batcher.judged([event(f"{n}")], 5)) for n in range(3)]
+        waiting = [asyncio.create_task(batcher.judged([event(f"{n}")], 60)) for n in range(3)]
         await asyncio.sleep(0.01)
         with pytest.raises(BusyError) as busy:
             await batcher.judged([event("more")], 0.1)

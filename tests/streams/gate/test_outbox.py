@@ -47,7 +47,7 @@ def files(folder: Path) -> list[Path]:
 async def delivered(box: Outbox, sender: Sender) -> None:
     task = asyncio.create_task(box.deliver(sender))
     try:
-        assert await box.flush(10)
+        assert await box.flush(60)
     finally:
         task.cancel()
 

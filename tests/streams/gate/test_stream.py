@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from streams.gate.keys import Keys
 from streams.gate.stream import Stream
 from streams.gate.stream_http import Conversation, Line, LineError, body_lines, event_of
 from tests.streams.gate.test_server import Running
+from tests.waiting import wait_until
 
 HEAD = {"app": "shop", "event_id": "c1", "conversation_id": "talk"}
 ANSWER = (
@@ -62,7 +63,7 @@ async def paced(given: Iterable[bytes], pause_s: float = 0.0) -> AsyncIterator[b
     for each in given:
         if each != PAUSE:
             yield each
-        await asyncio.sleep(2 if each == PAUSE else pause_s)
+        await asyncio.sleep(60 if each == PAUSE else pause_s)
 
 
 async def streamed(
@@ -124,7 +125,7 @@ async def test_text_comes_while_the_completion_is_still_being_written(gate: Runn
     for line in lines([CALM]):
         waiting.put_nowait(line)
     async with gate.http.post("/v1/stream", data=body()) as response:
-        first = json.loads(await asyncio.wait_for(response.content.readline(), 5))
+        first = json.loads(await asyncio.wait_for(response.content.readline(), 60))
         assert CALM.startswith(first["delta"])
         assert len(first["delta"]) > len(CALM) - 40
         waiting.put_nowait(b"")
@@ -132,11 +133,11 @@ async def test_text_comes_while_the_completion_is_still_being_written(gate: Runn
 
 
 async def test_a_stream_is_stopped_while_it_is_written(strict: Running) -> None:
-    pieces = [CALM] * 6 + [INSULT] * 12 + [CALM] * 200
-    messages = await streamed(strict.http, lines(pieces), 0.005)
+    pieces = [CALM] * 6 + [INSULT] * 12 + [CALM] * 4_000
+    messages = await streamed(strict.http, lines(pieces), 0.02)
     assert messages[-1]["decision"]["action"] == "block"
     assert joined(messages).startswith(CALM * 6)
-    assert len(joined(messages)) < len(CALM) * 100
+    assert len(joined(messages)) < len(CALM) * 2_000
     decision, _ = await recorded(strict)
     assert decision.action == "block"
 
@@ -150,8 +151,13 @@ async def test_rounds_are_no_events(gate: Running) -> None:
         return await judged(event, within_s)
 
     gate.service.judged = counting  # type: ignore[method-assign]
-    await streamed(gate.http, lines([CALM] * 60), 0.005)
-    assert rounds.count("Part") >= 2
+
+    def until_two_rounds() -> Iterator[bytes]:
+        yield from lines([CALM] * 60)
+        while rounds.count("Part") < 2:
+            yield json.dumps({"delta": CALM}).encode() + b"\n"
+
+    await streamed(gate.http, until_two_rounds(), 0.005)
     assert rounds[-1] == "Event"
     await recorded(gate)
     sample = gate.telemetry.registry.get_sample_value
@@ -161,17 +167,25 @@ async def test_rounds_are_no_events(gate: Running) -> None:
     assert (sample("weir_gate_stream_delay_seconds_count") or 0) > 10
 
 
-async def test_a_client_that_leaves_is_recorded_all_the_same(gate: Running) -> None:
-    given = [*lines([CALM, ANSWER, ANSWER]), PAUSE]
-    leaving = asyncio.create_task(streamed(gate.http, given, 0.2))
-    await asyncio.sleep(0.7)
+async def test_a_client_that_leaves_is_recorded_all_the_same(
+    gate: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed, fed, all_came = Stream.feed, list[str](), asyncio.Event()
+
+    async def noting(stream: Stream, delta: str) -> str:
+        given = await feed(stream, delta)
+        fed.append(delta)
+        if "".join(fed) == CALM + ANSWER + ANSWER:
+            all_came.set()
+        return given
+
+    monkeypatch.setattr(Stream, "feed", noting)
+    leaving = asyncio.create_task(streamed(gate.http, [*lines([CALM, ANSWER, ANSWER]), PAUSE]))
+    await all_came.wait()
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
-    for _ in range(200):
-        if gate.sender.sent:
-            break
-        await asyncio.sleep(0.02)
+    await asyncio.to_thread(wait_until, lambda: gate.sender.sent, "it is recorded")
     decision, scored = await recorded(gate)
     assert decision.action == "redact"
     assert scored.event.text.startswith(CALM)
@@ -180,7 +194,7 @@ async def test_a_client_that_leaves_is_recorded_all_the_same(gate: Running) -> N
 @pytest.mark.parametrize("tail", ["drop", "pass"])
 @pytest.mark.parametrize("broken", ["garbage", "idle"])
 async def test_what_breaks_off_ends_as_the_setting_says(tmp_path: Path, tail: str, broken: str) -> None:
-    async with Running(tmp_path, Keys(None), gate_stream_tail=tail, gate_stream_idle_s=0.3) as gate:
+    async with Running(tmp_path, Keys(None), gate_stream_tail=tail, gate_stream_idle_s=1.0) as gate:
         text = CALM + "Write to jane.doe@exam"
         given = lines([CALM, text[len(CALM) :]])
         given += [b'{"delta": 7, "jane.doe@example.com"}\n'] if broken == "garbage" else [PAUSE]
@@ -231,7 +245,7 @@ async def test_pieces_of_a_megabyte(tmp_path: Path) -> None:
 async def test_thirty_thousand_pieces(gate: Running) -> None:
     text = (CALM + ANSWER) * 130
     data = b"".join(lines(text[:30_000]))
-    messages = await asyncio.wait_for(streamed(gate.http, [data]), 60)
+    messages = await streamed(gate.http, [data])
     assert joined(messages) == redaction(text[:30_000])
 
 

@@ -11,11 +11,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.rejection import Reason
 from streams.kafka.clients import client_options, consuming
 from streams.kafka.decompression import UNPACKED_BYTES
+from streams.kafka.fetcher import BoundedFetcher
 from streams.kafka.records import RefusedBatch
 from streams.kafka.topics import administering
 from streams.settings import Settings
 from tests.streams.kafka.working import (
     CODECS,
+    SOON_S,
     Recorder,
     create,
     numbers,
@@ -25,7 +27,7 @@ from tests.streams.kafka.working import (
     working,
 )
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.kafka
 
 
 @contextlib.asynccontextmanager
@@ -46,6 +48,22 @@ async def committed(settings: Settings, topic: str) -> int | None:
     async with member(settings, topic) as consumer:
         found: int | None = await consumer.committed(TopicPartition(topic, 0))
         return found
+
+
+async def until_committed(settings: Settings, topic: str, offset: int) -> None:
+    async with asyncio.timeout(SOON_S):
+        while await committed(settings, topic) != offset:  # noqa: ASYNC110 (the broker tells nobody)
+            await asyncio.sleep(0.1)
+
+
+async def create_anew(settings: Settings, topic: str) -> None:
+    async with administering(settings) as admin:
+        await admin.delete_topics([topic])
+        async with asyncio.timeout(SOON_S):
+            # Apache Kafka deletes in the background.
+            while topic in await admin.list_topics():  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+    await create(settings, topic)
 
 
 async def test_every_codec_is_read(settings: Settings, topic: str) -> None:
@@ -143,21 +161,29 @@ async def test_aborted_transactions_are_not_read_and_markers_are_no_lag(
 
 
 @pytest.mark.parametrize("size", [3, 30])
-async def test_a_topic_made_anew_is_read_from_its_start(settings: Settings, topic: str, size: int) -> None:
+async def test_a_topic_made_anew_is_read_from_its_start(
+    settings: Settings, topic: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whether its log is shorter than the old one or has already grown beyond it."""
+    check, checked = BoundedFetcher.check_ids, list[BoundedFetcher]()
+
+    async def noting(self: BoundedFetcher) -> None:
+        await check(self)
+        checked.append(self)
+
+    monkeypatch.setattr(BoundedFetcher, "check_ids", noting)
     await publish(settings, topic, numbers(0, 10))
     async with working(settings, topic) as role:
         await until(lambda: len(role.records) == 10)
-        await asyncio.sleep(2.5)  # the positions are committed, and the old log is known
-        async with administering(settings) as admin:
-            await admin.delete_topics([topic])
-            await asyncio.sleep(0.3)
-        await create(settings, topic)
+        await until_committed(settings, topic, 10)
+        known = len(checked)
+        await until(lambda: len(checked) > known)  # the old log, by its id
+        await create_anew(settings, topic)
         await publish(settings, topic, numbers(100, 100 + size))
         await until(lambda: set(role.values[10:]) == set(numbers(100, 100 + size)))
         await until(lambda: "lost_records" in role.telemetry.health()[1]["degraded"])
-        assert role.metric("weir_logs_anew_total") >= 1
-        await asyncio.sleep(1.5)
+        await until(lambda: role.metric("weir_logs_anew_total") >= 1)
+        await until_committed(settings, topic, size)
     assert await committed(settings, topic) == size
 
 
@@ -168,5 +194,5 @@ async def test_a_position_beyond_the_end_is_mended(settings: Settings, topic: st
     async with working(settings, topic) as role:
         await until(lambda: role.values[:10] == numbers(0, 10))
         await until(lambda: "lost_records" in role.telemetry.health()[1]["degraded"])
-        await asyncio.sleep(1.5)
+        await until_committed(settings, topic, 10)
     assert await committed(settings, topic) == 10

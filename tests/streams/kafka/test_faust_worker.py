@@ -91,7 +91,7 @@ async def run(settings: Settings, role: Recorder, telemetry: Telemetry | None = 
     worker = Worker(settings, role, telemetry or Telemetry("guard"))
     running = asyncio.create_task(worker.run())
     full = asyncio.create_task(role.full.wait())
-    await asyncio.wait({running, full}, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+    await asyncio.wait({running, full}, return_when=asyncio.FIRST_COMPLETED, timeout=60)
     full.cancel()
     worker.request_stop()
     await running
@@ -146,7 +146,7 @@ async def test_partitions_are_anothers_once_the_group_has_forgotten_the_worker(s
     role = Keeper()
     worker = Worker(settings, role, Telemetry("guard"))
     running = asyncio.create_task(worker.run())
-    await asyncio.wait_for(role.full.wait(), 30)
+    await asyncio.wait_for(role.full.wait(), 60)
     consumer = worker._consumer
     epoch = consumer.epoch
     assert await consumer.holds(epoch)
@@ -169,5 +169,5 @@ async def test_stop_is_heard_while_the_group_is_joined(settings: Settings) -> No
     running = asyncio.create_task(worker.run())
     await asyncio.sleep(0.05)
     worker.request_stop()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)
     assert role.calls == ["start", "stop"]

@@ -57,7 +57,7 @@ async def test_join_waits_for_all() -> None:
     await asyncio.sleep(0)
     assert not joining.done()
     lanes.done(1)
-    await asyncio.wait_for(joining, 1)
+    await asyncio.wait_for(joining, 60)
 
 
 async def test_next_waits_for_either_lane() -> None:
@@ -65,7 +65,7 @@ async def test_next_waits_for_either_lane() -> None:
     waiting = asyncio.create_task(lanes.next())
     await asyncio.sleep(0)
     lanes.put("bulk", "b")
-    assert await asyncio.wait_for(waiting, 1) == ("bulk", "b")
+    assert await asyncio.wait_for(waiting, 60) == ("bulk", "b")
 
 
 def test_bulk_polls_become_as_large_as_takes_half_a_second() -> None:

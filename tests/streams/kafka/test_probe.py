@@ -22,7 +22,12 @@ from streams.settings import Settings
 from tests.streams.weir import forget_settings, run
 
 SASL = {"kafka_username": "u", "kafka_password": "the-password"}
-START_S = 3.0
+START_S = 20.0
+"""Time enough to find out, on a busy machine too."""
+SOON_S = 2.0
+"""For what says nothing, which only time tells."""
+LATE_S = 15.0
+"""What a busy machine may take on top; without a limit of ours the client would take 40 seconds."""
 
 
 @contextmanager
@@ -128,20 +133,22 @@ def settings_of(**options: Any) -> Settings:
     return Settings(_env_file=None, **options)
 
 
-def said(port: int, security: str = "PLAINTEXT", host: str = "127.0.0.1", **options: Any) -> str:
+def said(
+    port: int, security: str = "PLAINTEXT", host: str = "127.0.0.1", start_s: float = START_S, **options: Any
+) -> str:
     """Return the error of a client; it must come within the start time-out."""
     if security.startswith("SASL"):
         options = SASL | options
     settings = settings_of(
         kafka=f"{host}:{port}",
         kafka_security=security,
-        kafka_start_timeout_s=START_S,
+        kafka_start_timeout_s=start_s,
         **options,
     )
     began = time.monotonic()
     with pytest.raises(BrokerError) as caught:
         asyncio.run(missing_topics(settings))
-    assert time.monotonic() - began < START_S + 1
+    assert time.monotonic() - began < start_s + LATE_S
     message = str(caught.value)
     assert "the-password" not in message
     assert f"no Kafka broker answers at {host}:{port}: " in message
@@ -172,8 +179,8 @@ def test_another_server(security: str) -> None:
 @pytest.mark.parametrize("security", ["PLAINTEXT", "SSL", "SASL_PLAINTEXT"])
 def test_a_server_that_takes_connections_and_says_nothing(security: str) -> None:
     with listener(silent) as port:
-        message = said(port, security)
-    assert "no answer within 3 s" in message
+        message = said(port, security, start_s=SOON_S)
+    assert "no answer within 2 s" in message
     assert "WEIR_KAFKA_SECURITY" in message
 
 
@@ -220,7 +227,7 @@ def test_one_server_of_several_is_enough(broker: str) -> None:
         settings = settings_of(kafka=f"127.0.0.1:{port},127.0.0.1:{free_port()},{broker}")
         began = time.monotonic()
         asyncio.run(missing_topics(settings))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < settings.kafka_start_timeout_s
 
 
 @pytest.mark.parametrize("name", ["kafka_ca_file", "kafka_cert_file"])
@@ -284,4 +291,4 @@ def test_every_command_says_it_in_time(
         outcome = run(*command)
     assert outcome.code == 1
     assert f"no Kafka broker answers at 127.0.0.1:{port}" in outcome.out + outcome.err
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 30

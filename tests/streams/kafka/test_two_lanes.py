@@ -1,7 +1,6 @@
 """Records that go while a worker reads, and the two lanes of events."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -41,7 +40,6 @@ async def test_records_gone_before_they_were_read_are_counted(
     await publish(settings, topic, numbers(0, 10))
     async with working(settings, topic) as role:
         await until(lambda: len(role.records) == 10)
-        await asyncio.sleep(1.5)
     await publish(settings, topic, numbers(10, 40))
     async with administering(settings) as admin:
         await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(30)})
@@ -63,13 +61,13 @@ async def test_new_partitions_are_read_soon(settings: Settings, topic: str, kafk
 
 
 class Slow(Recorder):
-    """Takes its time for each record, and notes how late each live one is."""
+    """Takes its time for each record, and notes how many of the bulk came before each live one."""
 
     def __init__(self, *names: str, pace_s: float = 0.002) -> None:
         super().__init__(names[0])
         self.pace_s = pace_s
         self.topics = names
-        self.late: dict[bytes, float] = {}
+        self.before: dict[bytes, int] = {}
         self.bulk: set[bytes] = set()
 
     async def handle(self, records: Sequence[Record]) -> bool:
@@ -79,7 +77,7 @@ class Slow(Recorder):
             if record.topic == topics.EVENTS_BULK:
                 self.bulk.add(value)
             else:
-                self.late[value] = time.time() - record.timestamp / 1000
+                self.before[value] = len(self.bulk)
         return await super().handle(records)
 
 
@@ -99,19 +97,24 @@ async def begin_at_the_end(settings: Settings) -> None:
 async def test_live_records_do_not_wait_for_bulk_ones(settings: Settings, pace_s: float) -> None:
     await create_topics(settings)
     await begin_at_the_end(settings)
-    bulk = {f"{settings.group_prefix}-{i}".encode() for i in range(int(4 / pace_s))}
+    bulk = {f"{settings.group_prefix}-{i}".encode() for i in range(int(10 / pace_s))}
     live = [f"{settings.group_prefix}-live-{i}".encode() for i in range(15)]
     await publish(settings, topics.EVENTS_BULK, sorted(bulk))
     role = Slow(topics.EVENTS, topics.EVENTS_BULK, pace_s=pace_s)
     async with working(settings, role) as role:
         await until(lambda: role.bulk)
         async with producing(settings) as producer:
+            sent = {}
             for value in live:
+                sent[value] = len(role.bulk)
                 await producer.send_and_wait(topics.EVENTS, value, partition=0)
                 await asyncio.sleep(0.1)
-        await until(lambda: set(live) <= set(role.late))
-        assert not bulk <= role.bulk, "bulk still waits"
-        assert max(role.late[value] for value in live) < 1.5
+        await until(lambda: set(live) <= set(role.before))
+        assert sent[live[0]] < len(bulk) / 4, "most of the bulk waits"
+        # No clock tells: a busy machine is slow with both.
+        waited = [(role.before[value] - sent[value]) / (len(bulk) - sent[value]) for value in live[:5]]
+        assert max(waited) < 0.5, "of what waited when it was sent, less than half comes first"
+        role.pace_s = 0.0
         await until(lambda: bulk <= role.bulk)
         await until(lambda: role.telemetry.health()[1]["lag_messages"] == 0)
 

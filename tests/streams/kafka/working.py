@@ -16,7 +16,7 @@ from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
 
 CODECS = ("gzip", "lz4", "snappy", "zstd")
-SOON_S = 30.0
+SOON_S = 60.0
 
 
 class Recorder:

@@ -16,6 +16,7 @@ from streams.store.client import Store
 from streams.store.errors import RetryableStoreError, RowError
 from tests.streams.embedded_store import ask
 from tests.streams.store.rows import scored
+from tests.waiting import wait_until
 
 SLOW = "SELECT count(sleepEachRow(1)) FROM numbers(30) SETTINGS max_block_size = 1, max_threads = 1"
 
@@ -135,7 +136,7 @@ def test_slow_queries_of_people_do_not_hold_up_the_archive(store: Running) -> No
     archive = Store(store.url, database="lanes")
     archive.insert([scored(1)], "t")
     archive.close()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 25, "of the half a minute that they take"
     store.start_again()  # rather than wait for them
     assert store.count("lanes.events") == 1
 
@@ -157,11 +158,10 @@ def test_what_was_acknowledged_survives_a_kill_in_mid_insert(store: Running) -> 
     writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for writer in writers:
         writer.start()
-    time.sleep(1.0)
+    wait_until(lambda: len(acknowledged) > 10, "some are acknowledged")
     store.child.kill()
     for writer in writers:
         writer.join()
-    assert len(acknowledged) > 10
     store.start_again()
     found = ask(store.url, "SELECT intDiv(a, 1000) AS block, count() FROM k GROUP BY block FORMAT TSV")[1]
     rows = dict(line.split("\t") for line in found.splitlines())

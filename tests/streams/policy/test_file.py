@@ -338,11 +338,11 @@ def test_a_bomb_of_aliases_is_refused_at_once() -> None:
 
 
 def test_a_file_of_nothing_but_mistakes_is_told_in_a_page() -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     lines = problems("version: '1'\nrules: {" + "a,\n " * 5000 + "}")
     assert len(lines) == 51
     assert lines[-1].startswith("p.yaml: and ")
-    assert time.monotonic() - started < 20
+    assert time.thread_time() - started < 20
 
 
 def test_every_problem_is_one_line() -> None:

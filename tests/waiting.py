@@ -1,0 +1,19 @@
+"""Waiting for what comes later."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+LONG_S = 90.0
+"""Longer than anything takes on a busy machine, and shorter than the time limit of a test."""
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = LONG_S) -> Any:
+    """Return the condition's first true value; AssertionError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
+        time.sleep(0.05)
