@@ -18,6 +18,7 @@ from detectors.batch import Batch
 from detectors.registry import ENTRY_POINTS
 from schemas.events import Event
 from streams.cli import COMMANDS
+from streams.decisions.check import check
 from streams.decisions.scoring import make_runner, owners
 from streams.local.process import HOST, free_port
 from streams.policy.file import parse
@@ -172,9 +173,22 @@ def test_the_ten_queries(weir: Weir) -> None:
 def test_the_policy_is_valid() -> None:
     runner = make_runner(Settings(_env_file=None))
     try:
-        assert parse(block("yaml", "rules:"), owners(runner)).rules[0].id == "injection-block"
+        assert parse(block("yaml", "injection-block"), owners(runner)).rules[0].id == "injection-block"
     finally:
         runner.close()
+
+
+def test_words_of_ones_own_are_found(tmp_path: Path) -> None:
+    terms, policy = tmp_path / "terms", tmp_path / "rivals.yaml"
+    terms.mkdir()
+    (terms / "rivals.txt").write_text(block("text", "Acme Corp"), "utf-8")
+    policy.write_text(block("yaml", "terms_rivals"), "utf-8")
+    settings = Settings(_env_file=None, storage="redacted", policy=policy, terms=str(terms))
+    (asked,) = re.findall(r'weir check "(.+)" --policy rivals\.yaml', README)
+    other = "Acme Corporate, acmecorp and acme-47"
+    for text, action in ((asked, "flag"), ("acme corp?", "flag"), (other, "allow")):
+        found = check(Event(event_id="readme", app="shop", kind="prompt", text=text), settings)
+        assert found.decision.action == action
 
 
 def test_the_detector_keeps_the_protocol() -> None:

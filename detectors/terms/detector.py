@@ -11,7 +11,7 @@ from detectors.batch import Batch
 from detectors.limits import EVIDENCE_LIMIT
 from detectors.privacy.finders import said
 from detectors.privacy.findings import ascii_twins
-from detectors.privacy.views import Views
+from detectors.privacy.views import View, Views
 from detectors.terms.patterns import Patterns
 from detectors.terms.sets import TermSet, check
 from detectors.terms.words import Hit, WordIndex
@@ -80,18 +80,25 @@ class TermsDetector:
         """Yield what is found in a text in any way to read it."""
         plain = list(self._search(ways.text))
         yield from plain
-        view = ways.decoded
-        # What a view undoes beside encodings is undone of each word already, and with more care for accents.
-        if view and not _ENCODING.isdisjoint(ways.text):
-            for hit in self._search(view.text):
-                start, end = view.starts[hit.start], view.ends[hit.end - 1]
-                if not _ENCODING.isdisjoint(ways.text[start:end]):
-                    yield hit._replace(start=start, end=end)
+        if ways.decoded:
+            yield from self._decoded(ways.text, ways.decoded)
         known = {(hit.set, hit.term) for hit in plain}
         for reading in ways.others:
             for hit in self._search(ascii_twins(reading.text)):
                 if (hit.set, hit.term) not in known:
                     yield hit._replace(start=reading.start, end=reading.end)
+
+    def _decoded(self, text: str, view: View) -> Iterator[Hit]:
+        # What a view undoes beside encodings is undone of each word already, and with more care for accents.
+        words = [] if _ENCODING.isdisjoint(text) else self._words.find(view.text)
+        for hit in words:
+            start, end = view.starts[hit.start], view.ends[hit.end - 1]
+            if not _ENCODING.isdisjoint(text[start:end]):
+                yield hit._replace(start=start, end=end)
+        for hit in self._patterns.find(view.text):
+            start, end = view.starts[hit.start], view.ends[hit.end - 1]
+            if text[start:end] != view.text[hit.start : hit.end]:
+                yield hit._replace(start=start, end=end)
 
     def _search(self, text: str) -> Iterator[Hit]:
         yield from self._words.find(text)

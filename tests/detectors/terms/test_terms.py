@@ -103,6 +103,19 @@ def test_patterns_are_found_in_any_case_and_places_that_overlap_count_once() -> 
     assert again.score(Batch.of_texts(["the blue fin"], MODELS)).tolist() == [[1]]
 
 
+@pytest.mark.parametrize(
+    "shown",
+    ["A\u0421ME-4711", "AC\u200bME-47\u00ad11", "%41CME-4711", "&#65;CME-4711", "\uff21CME-\uff14711"],
+)
+def test_a_disguise_hides_nothing_from_a_pattern(shown: str) -> None:
+    detector = TermsDetector({"codes": TermSet(patterns=(r"acme-\d{3,}",))})
+    text = f"Is the {shown} any better?"
+    batch = Batch.of_texts([text], MODELS)
+    assert detector.score(batch).tolist() == [[1.0]]
+    (evidence,) = detector.explain(batch, 0)
+    assert text[evidence.start : evidence.end] == shown
+
+
 def test_what_a_model_hands_to_a_tool_counts_without_a_span() -> None:
     event = Event(
         event_id="1",
