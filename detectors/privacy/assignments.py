@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from detectors.privacy.findings import Finding, Span, verified
-from detectors.privacy.labels import ENGLISH, PASSWORDS, Label, labels
+from detectors.privacy.labels import ENGLISH, PASSWORDS, PINS, Label, labels
 from detectors.privacy.secret_values import (
     is_mixed,
     is_name,
@@ -74,7 +74,8 @@ _NOT_A_VALUE = re.compile(
     r"|filename|dir|folder|count|counts|limit|limits|length|len|size|max|min|ttl|expiry|expires|expiration|age|policy"
     r"|format|hash|hint|field|column|label|prompt|reset|manager|store|provider|version|index|usage|used|budget|number|arn"
     r"|encoder|decoder|izer|ization|ized|izationid|ring|board|word|words|space|code|pair|set|map|expires?_?in|regexp?"
-    r"|_?at|_on|date|time|timestamp|pattern|rule|rules|validator|strength|commit|sha|error|message|status)s?\Z",
+    r"|_?at|_on|date|time|timestamp|pattern|rule|rules|validator|strength|commit|sha|error|message|status|class|issuer|audience|scope|scopes|header|lambda|mount|alias|source|location|env"
+    r"|stage|flow|stats|owner|prefix|suffix|lifetime|rotation|handler|helper|util|utils|service|client|model|template)s?\Z",
     re.IGNORECASE,
 )
 _CONNECTION = re.compile(
@@ -142,9 +143,9 @@ def _value_span(match: re.Match[str], name: int) -> Span:
 
 def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> bool:
     value, rest, quoted = text[slice(*span)], match["rest"], match["quoted"] is not None
-    if _NOT_A_VALUE.search(rest) and label.name != "pin":
+    if _NOT_A_VALUE.search(rest) and label.name not in PINS:
         return False
-    if label.name == "pin":
+    if label.name in PINS:
         return _is_pin(value, match)
     if is_placeholder(value) or _is_of_other_name(text, label) or (match["quote"] == "`" and " " in value):
         return False
@@ -172,7 +173,9 @@ def _is_pin(value: str, match: re.Match[str]) -> bool:
     """Say whether digits are a PIN; a "PIN code" of six is a postal one, "pin =" is one of a chip."""
     if not _PIN.fullmatch(value) or match["sign"] in {"", "=", "-", ":="}:
         return False
-    return len(value) == 4 or (match.string[match.start() - 3 : match.start()] == "PIN" and not match["rest"])
+    return len(value) == 4 or (
+        match.string[match.start() - 3 : match.start()] in {"PIN", "ПИН"} and not match["rest"]
+    )
 
 
 def _is_of_other_name(text: str, label: Label) -> bool:

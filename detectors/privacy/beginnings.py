@@ -11,7 +11,7 @@ from typing import Final
 
 from detectors.deobfuscation.characters import ALIKE, INVISIBLE, MARKS, STYLES, members
 from detectors.privacy.findings import Span, ascii_twins, lower
-from detectors.privacy.labels import Label, labels
+from detectors.privacy.labels import CARD_CODE_SIGNS, Label, labels
 from detectors.privacy.views import decoded
 
 REACH: Final = 256
@@ -45,13 +45,19 @@ _BASE64_REVERSED: Final = re.compile(r"={0,2}(?:[A-Za-z0-9+/_-]*\n\r?)+[A-Za-z0-
 _SPACED_REVERSED: Final = re.compile(
     r"[A-Za-z]?(?:[ \t\n.\-_*/|~+\u00b7\u2022]{1,3}[A-Za-z](?![A-Za-z0-9])){3,}"
 )
+# Letter by letter, whatever it is: also a single letter may be the first of a value.
+_APART_REVERSED: Final = re.compile(
+    r"(?:[ \t\n.,\-_/*|~\u00b7\u2022]{0,2}?"
+    r"[^\n](?P<sign>[ \t\n.\-_/*|~\u00b7\u2022]|  | ,)(?:[^\n](?P=sign)){0,255}[A-Za-z0-9+(]"
+    r"|[ \t\n.,\-_/*|~\u00b7\u2022]{0,2}[A-Za-z0-9+(])(?![A-Za-z0-9])"
+)
 _LINES: Final = {
     "echo": 400, "printf": 400, "net use": 400, "net1 use": 400, "net user": 400, "net1 user": 400,
     "identified": 400, "wifi:": 600, "authorization": 1_200, "cookie": 8_448, " -b ": 8_448,
 }  # fmt: skip
 """Their values may stand anywhere in the line, up to so many characters on."""
 _BRIEF: Final = (
-    "bearer", "basic", "cvv", "cvc", "_auth", '"auth"', "chpasswd", "sqlplus", "sqlldr", "oracle:thin",
+    *CARD_CODE_SIGNS, "bearer", "basic", "_auth", '"auth"', "chpasswd", "sqlplus", "sqlldr", "oracle:thin",
     "convertto-secure", "community",
 )  # fmt: skip
 _MARKS: Final = (*_LINES, *_BRIEF)
@@ -81,7 +87,8 @@ _ESCAPE: Final = re.compile(r"[%&\\=]")
 # Fewer digits than five, apart from letters, are no number of anybody; an IP address has four.
 _RISKY: Final = re.compile(
     r"\d(?:\W{0,6}\d){4}|[A-Za-z_]\d|\d[A-Za-z_]|\d\.\d{1,3}\.\d"
-    r"|@|%[0-9A-Fa-f]|&[#A-Za-z]|=[2-7]|\\[xuU01]|://|\S{16}|-----"
+    r"|(?<![A-Za-z0-9])[A-Za-z0-9+(](?P<sign>[ \t\n.\-_/*|~\u00b7\u2022]|  |, )(?:[^\n](?P=sign)){3}"
+    r"|@|%[0-9A-Fa-f]|&[#A-Za-z]|=[2-7]|\\[xuU01]|://|\S{15}|-----"
 )
 
 
@@ -167,7 +174,7 @@ def open_from(text: str) -> int:
     if "-----BEGIN " in twin and (key := _KEY_BEGIN.search(twin)):
         cut = min(cut, key.start())
     backwards = twin[::-1]
-    for pattern in (_CODES_REVERSED, _BASE64_REVERSED, _SPACED_REVERSED):
+    for pattern in (_CODES_REVERSED, _BASE64_REVERSED, _SPACED_REVERSED, _APART_REVERSED):
         if match := pattern.match(backwards):
             cut = min(cut, len(text) - match.end())
     return cut

@@ -52,6 +52,30 @@ _COMMANDS: Final = (
         r"\b(?:sshpass|(?:docker|podman|helm registry) login|redis-cli|ldapsearch|useradd|usermod)\b",
         r"[^\n|;]{0,120}?\s(?:-p|-a|-w|--password)[ =]?", _ARGUMENT,
     ),
+    _command(
+        " -", "zip |7z |7za |rar |sqlcmd|bcp |htpasswd|keytool|ssh-keygen",
+        r"(?:(?:un)?zip|7za?|(?:un)?rar|sqlcmd|bcp|htpasswd|keytool|ssh-keygen)\b[^\n|;]{0,120}?\s",
+        r"(?:-P|-N|-passw?d?|-storepass|-b(?:B|c|m)?\s\S{1,128}\s\S{1,64})\s{1,3}", _ARGUMENT,
+        before=r"(?<![\w-])(?:un)?",
+    ),
+    _command(
+        " -", "7z |7za |rar ",
+        r"(?:7za?|rar)\s(?:a|x|e|t)\s[^\n|;]{0,120}?-h?p", _ARGUMENT,
+    ),
+    _command(
+        "%", "smbclient|rpcclient|net ads|wmic",
+        r"[^\n|;]{0,120}?\s-U\s?[\"']?[^\s%\"']{1,64}%([^\s\"']{3,128})",
+    ),
+    _command(
+        ":", "freerdp|rdesktop|cmdkey|runas",
+        r"(?:freerdp|rdesktop|cmdkey|runas)\b[^\n|;]{0,160}?\s/p(?:ass)?:", _ARGUMENT,
+    ),
+    _command(":", "-passin pass:|-passout pass:", r"-pass(?:in|out)\spass:", _ARGUMENT),
+    _command(" ", "nmcli", r"nmcli\b[^\n|;]{0,120}?\spassword\s", _ARGUMENT),
+    _command(
+        " ", "aws configure set",
+        r"aws\sconfigure\sset\s(?:aws_secret_access_key|aws_session_token)\s", _ARGUMENT,
+    ),
     _command(" -", "snmp", r"\bsnmp\w{2,12}\b[^\n|;]{0,120}?\s-(?:c|A|X)[ =]?", _ARGUMENT),
     _command(" ", "convertto-secure", r"ConvertTo-SecureString\s(?:[^\n]{0,60}?-String\s)?\s{0,3}", _QUOTED),
     _command(

@@ -87,6 +87,11 @@ def verified(spans: Iterable[Span], check: Callable[[Span], bool]) -> Iterator[S
 
 def _plain_table() -> dict[int, str]:
     table = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    table |= {
+        code: sign
+        for code in range(0xFE50, 0xFE6C)
+        if (sign := unicodedata.normalize("NFKC", chr(code))).isascii()
+    }
     for code in range(0x80, 0x20000):
         match unicodedata.category(chr(code)):
             case "Nd":

@@ -50,7 +50,8 @@ _PASSWORDS: Final = {
     "ð": ("lykilorð", "aðgangsorð"),
     "ë": ("fjalëkalim",),
     "ậ": ("mật khẩu",),
-    "о": ("парол", "лозинк"),
+    "о": ("парол", "лозинк", "код доступа"),
+    "пин": ("пин",),
     "п": ("құпиясөз", "құпия сөз", "купуя сөз"),
     "ү": ("нууц үг",),
     "ι": ("κωδικό", "κωδικο", "συνθηματικ"),
@@ -88,6 +89,21 @@ _PASSWORDS: Final = {
     "خ": ("خفیہ کوڈ",),
     "ס": ("סיסמה", "סיסמא", "סיסמת", "ססמה", "ססמא"),
 }  # fmt: skip
+CARD_CODE_NAMES: Final = (
+    r"cvv2?(?:/cvc2?)?|cvc2?(?:/cvv2?)?|(?:card )?security codes?(?: \(cv[vc]2?\))?"
+    r"|card[ _-](?:security|verification)[ _-](?:code|value|number)|card code|card_?cv[vc]|csc"
+    r"|kartenprüf(?:nummer|ziffer)|prüfziffer|sicherheitscode|c[oó]digo de segur(?:idad|ança|anca)"
+    r"|cryptogramme(?: visuel)?|code de sécurité|codice di sicurezza|beveiligingscode|kod zabezpieczający"
+    r"|güvenlik kodu|код безопасности|安全码|安全碼|セキュリティコード|보안\s?코드"
+)
+"""What announces the code of a payment card, as a regular expression."""
+CARD_CODE_SIGNS: Final = (
+    "cvv", "cvc", "csc", "card code", "security code", "security_code", "security-code", "verification",
+    "kartenprüf", "prüfziffer", "sicherheitscode", "segur", "cryptogramme", "code de sécurité",
+    "codice di sicurezza", "beveiligingscode", "zabezpiecz", "güvenlik kodu", "код безопасности", "安全",
+    "セキュリティ", "보안",
+)  # fmt: skip
+"""In small letters: a text that has such a code has one of these before it."""
 # A key of a map, of a keyboard or of a door is no secret.
 _KEY_KINDS: Final = tuple(
     what + by
@@ -127,8 +143,9 @@ _SECRETS: Final = {
 
 PASSWORDS: Final = frozenset[str]().union(*_PASSWORDS.values())
 ENGLISH: Final = frozenset((*_ENGLISH, "secret", "token", "credential", "key"))
+PINS: Final = frozenset({"pin", "пин"})
 # Also a part of many other words: opinion, napwit; thousandi.
-_WHOLE: Final = frozenset({"pw", "pin"})
+_WHOLE: Final = frozenset({"pw", *PINS})
 _BEGINS: Final = frozenset({"mdp", "parol", "sandi"})
 
 

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from stdnum import iban, luhn, numdb
 
 from detectors.privacy.findings import Span, verified
+from detectors.privacy.labels import CARD_CODE_NAMES, CARD_CODE_SIGNS
+from detectors.privacy.things import is_of_record
 
 _RUN = re.compile(r"[0-9](?:[ .*_/-]{0,3}+[0-9]){11,}+")
 # A number that a line ends within. Columns of numbers look alike: it must be the whole of its run.
@@ -18,15 +20,37 @@ _TAIL = re.compile(r"[0-9](?:[ *-]{0,2}+[0-9]){0,17}+(?![A-Za-z_]|[ \t.,*-]{0,3}
 _GROUP = re.compile(r"[0-9]+")
 # Issuer ranges and lengths: https://en.wikipedia.org/wiki/Payment_card_number
 _ISSUER = re.compile(
-    r"4\d{12}(?:\d{3}){0,2}"  # Visa
+    r"4\d{15}"  # Visa
     r"|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}"  # Mastercard
     r"|3[47]\d{13}"  # American Express
-    r"|3(?:0[0-5]|[68]\d)\d{11}(?:\d\d)?"  # Diners Club
-    r"|6(?:011|4[4-9]\d|5\d\d)\d{12}(?:\d{3})?"  # Discover
-    r"|(?:2131|1800)\d{11}|35(?:2[89]|[3-8]\d)\d{12}"  # JCB
+    r"|3(?:0[0-5]\d|095|[689]\d\d)\d{10}"  # Diners Club
+    r"|6(?:011|4[4-9]\d|5\d\d)\d{12}"  # Discover
+    r"|35(?:2[89]|[3-8]\d)\d{12}"  # JCB
     r"|62\d{14,17}"  # UnionPay
-    r"|(?:50(?:18|20|38)|5893|6304|6759|676[1-3])\d{8,15}"  # Maestro
 )
+# Lengths that hardly anybody has, and issuers of one country: their ranges are wide, and so only where a
+# word, or the groups that are printed on a card, say what the number is.
+_SELDOM = re.compile(
+    r"4\d{12}(?:\d{6})?|3(?:0[0-5]|[689]\d)\d{13}|6(?:011|4[4-9]\d|5\d\d)\d{15}"
+    r"|(?:2131|1800)\d{11}"
+    r"|(?:50(?:18|20|38)|5893|6304|6759|676[1-3])\d{8,15}"  # Maestro
+    r"|220[0-4]\d{12,15}"  # Mir
+    r"|(?:60|81|82|508)\d{13,14}"  # RuPay
+    r"|9792\d{12}|506[01]\d{12,15}|6277\d{12}|6362\d{12}|4571\d{12}|5019\d{12}"  # Troy, Verve, Elo, Dankort
+)
+_CARD_WORD = re.compile(
+    r"card(?!i|b)|credit|debit|visa|master|amex|american express|diners|discover|maestro|unionpay|rupay|verve"
+    r"|(?<![a-z])(?:cc|pan|jcb|mir|troy|elo)(?![a-z])|cvv|cvc|karte|carte|tarjeta|cart[aã]o|carta|kaart|kart[au]|kort"
+    r"|карт|卡|カード|카드|การ์ด|บัตร|بطاقة|כרטיס|कार्ड",
+    re.IGNORECASE,
+)
+_WORD_REACH: Final = 60
+"""Characters before a number within which a word says that it is a card's."""
+_COLUMN_REACH: Final = 100
+"""Characters before a number within which numbers of the same length show what it is one of."""
+_BARE = re.compile(r"(?<![0-9A-Za-z.])[0-9]{12,19}(?![0-9A-Za-z.])")
+_MOST_BESIDE: Final = 8
+_NEXT = re.compile(r"[^0-9A-Za-z]{1,4}[0-9]{12,19}(?![0-9A-Za-z.])")
 _WIDEST: Final = 19
 _MOST_GROUPS: Final = 7
 """Groups of digits in a run, at most, where some are a card, its date and its code: more are a table."""
@@ -34,12 +58,11 @@ _BEFORE = re.compile(r"[A-Za-z0-9_]*\Z")
 _HEX = re.compile(r"[0-9A-Fa-f_]+")
 _ID = re.compile(r"(?:[a-z](?:Id|ID)|_id|\bid)[\"']?\s{0,2}[:=]\s{0,2}[\"']?\Z")
 _CARD_CODE = re.compile(
-    r"(?<![A-Za-z0-9_])(?:cvv2?|cvc2?|card security code|kartenprüfnummer|prüfziffer|c[oó]digo de seguridad"
-    r"|cryptogramme|codice di sicurezza|安全码|安全碼)(?:\s{1,3}(?:is|ist|es|est|è))?[\s:=#是]{1,3}"
-    r"([0-9]{3,4})(?![A-Za-z0-9_])",
+    rf"(?<![A-Za-z0-9_])(?:{CARD_CODE_NAMES})"
+    r"(?:[ -]?(?:codes?|numbers?|no|nr|value|kod|код))?[\"'`)]{0,3}(?:\s{1,3}(?:is|was|ist|es|est|è|é|to))?"
+    r"[\s:=#是は는-]{1,4}[\"'`]?([0-9]{3,4})(?![A-Za-z0-9_%]|[.,-][0-9])",
     re.IGNORECASE,
 )
-_CODE_WORDS: Final = ("cv", "code", "prüf", "código", "codigo", "crypto", "codice", "安全")
 
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}+")
 _IBAN_PART = re.compile(r"(\d+)!")
@@ -52,10 +75,40 @@ def cards(text: str) -> Iterator[Span]:
         candidates += _wrapped(text)
         candidates.sort(key=lambda span: span[0])
     end = 0
-    for span in verified(candidates, lambda span: luhn.is_valid("".join(_GROUP.findall(text, *span)))):
+    for span in verified(candidates, partial(_is_card, text)):
         if span[0] >= end:
             yield span
             end = span[1]
+
+
+def _is_card(text: str, span: Span) -> bool:
+    groups = _GROUP.findall(text, *span)
+    digits = "".join(groups)
+    if not luhn.is_valid(digits):
+        return False
+    if _CARD_WORD.search(text, max(0, span[0] - _WORD_REACH), span[0]):
+        return True
+    # Printed in groups, a card; of digits in a row one number in thirty is like one by chance.
+    if len(groups) > 1:
+        return _ISSUER.fullmatch(digits) is not None or all(len(group) == 4 for group in groups)
+    return (
+        _ISSUER.fullmatch(digits) is not None
+        and not is_of_record(text, span[0])
+        and not _in_column(text, span)
+    )
+
+
+def _in_column(text: str, span: Span) -> bool:
+    """Say whether other numbers of the same length stand beside it, and most of them are no cards."""
+    length = span[1] - span[0]
+    beside = [match[0] for match in _BARE.finditer(text, max(0, span[0] - _COLUMN_REACH), span[0])]
+    position = span[1]
+    while len(beside) < _MOST_BESIDE and (match := _NEXT.match(text, position)):
+        beside.append(_GROUP.findall(match[0])[0])
+        position = match.end()
+    alike = [number for number in beside if len(number) == length]
+    passed = sum(_ISSUER.fullmatch(number) is not None and luhn.is_valid(number) for number in alike)
+    return len(alike) >= 2 and 2 * passed < len(alike)
 
 
 def _wrapped(text: str) -> Iterator[Span]:
@@ -67,7 +120,7 @@ def _wrapped(text: str) -> Iterator[Span]:
         if head and tail and not _BEFORE_WRAPPED.search(text, max(0, head.start() - 12), head.start()):
             groups = [len(group) for group in _GROUP.findall(text, head.start(), tail.end())]
             digits = "".join(_GROUP.findall(text, head.start(), tail.end()))
-            if _is_layout(groups) and _ISSUER.fullmatch(digits):
+            if _is_layout(groups) and _has_issuer(digits):
                 yield head.start(), tail.end()
 
 
@@ -87,9 +140,13 @@ def _windows(text: str, start: int, end: int) -> Iterator[Span]:
                 break
             # Numbers of two digits stand in tables: of those it must be all that there are.
             whole = lengths[0] != 2 or (not first and group_end == groups[-1][1])
-            is_card = len(digits) >= 12 and whole and _is_layout(lengths) and _ISSUER.fullmatch(digits)
+            is_card = len(digits) >= 12 and whole and _is_layout(lengths) and _has_issuer(digits)
             if is_card and not _is_other_number(text, begin, group_end):
                 yield begin, group_end
+
+
+def _has_issuer(digits: str) -> bool:
+    return _ISSUER.fullmatch(digits) is not None or _SELDOM.fullmatch(digits) is not None
 
 
 def _is_layout(lengths: list[int]) -> bool:
@@ -117,7 +174,7 @@ def _is_other_number(text: str, start: int, end: int) -> bool:
 def card_codes(text: str) -> Iterator[Span]:
     """Yield the spans of card security codes, which a word announces."""
     lowered = text.lower()
-    if any(word in lowered for word in _CODE_WORDS):
+    if any(map(lowered.__contains__, CARD_CODE_SIGNS)):
         yield from (match.span(1) for match in _CARD_CODE.finditer(text))
 
 

@@ -15,6 +15,7 @@ from detectors.privacy.national_ids import national_ids
 from detectors.privacy.network import ip_addresses, mac_addresses
 from detectors.privacy.payment import card_codes, cards, ibans
 from detectors.privacy.phones import phones
+from detectors.privacy.things import is_of_goods
 from detectors.privacy.wallets import wallets
 
 STRONG: Final = frozenset({
@@ -28,13 +29,6 @@ PII_KINDS: Final = ("EMAIL", *sorted(STRONG), "IP_ADDRESS", "MAC_ADDRESS", "CRYP
 _DIGIT = re.compile(r"\d")
 _MANY_DIGITS = re.compile(r"\d(?:[^A-Za-z0-9\n]{0,3}+\d){5}")
 _SSN = re.compile(r"(?<![A-Za-z0-9_-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![A-Za-z0-9_-])")
-
-_THING = re.compile(
-    r"(?<![A-Za-z])(?:part|parts|p/n|pn|order|item|invoice|sku|model|ticket|case|serial|s/n|catalog(?:ue)?|product|stock|lot|batch"
-    r"|reference|ref|tracking|article|isbn|version|build|docket|bill|quote|po|claim|job|asset|art|teile?nr|artikel|bestell)"
-    r"(?:nummer|nr)?[\s.:#-]{0,3}(?:numbers?|nos?|nr|num|code|id|is)?[\s.:#=-]{0,3}\Z",
-    re.IGNORECASE,
-)
 
 
 def personal_data(text: str) -> list[Finding]:
@@ -71,10 +65,5 @@ def _of_kind(kind: str, spans: Iterator[Span]) -> Iterator[Finding]:
 def _ssns(text: str) -> Iterator[Span]:
     candidates = (match.span() for match in _SSN.finditer(text))
     return verified(
-        candidates, lambda span: ssn.is_valid(text[slice(*span)]) and not _is_of_thing(text, span[0])
+        candidates, lambda span: ssn.is_valid(text[slice(*span)]) and not is_of_goods(text, span[0])
     )
-
-
-def _is_of_thing(text: str, start: int) -> bool:
-    """Say whether a word says what the number is of, and it is no person."""
-    return bool(_THING.search(text, max(0, start - 32), start))

@@ -41,7 +41,8 @@ _GROUPED = re.compile(
     re.ASCII,
 )
 _WORD = re.compile(
-    r"(?<![A-Za-z])(?:(?:tele)?phones?|tel|call(?:ing)?|mobile|cell|fax|whatsapp|sms|dial"
+    r"(?<![A-Za-z])(?:(?:tele)?phones?|tel|(?<!tool )(?<!function )(?<!system )call(?:ing)?|mobile|cell|fax"
+    r"|whatsapp|sms|dial"
     r"|telefon[aeo]?|telefono|tel[eé]fono|t[eé]l[eé]phone|handy|m[oó]vil|celular|cellulare|portable|telefoon"
     r"|mobil|mobiel|mobilnummer|puhelin|telemóvel)(?![A-Za-z])"
     r"|телефон\w{0,3}|тел\.|моб\.|电话|手机|電話|手機|携帯|전화|휴대폰|연락처|โทร|फ़ोन|फोन|मोबाइल|هاتف|جوال|טלפון",

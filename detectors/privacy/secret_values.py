@@ -50,6 +50,7 @@ _RARE_PAIR = re.compile(
     re.IGNORECASE,
 )
 _SHORTEST_LETTERS: Final = 16
+_SHORTEST_SCRAMBLED: Final = 10
 
 
 def is_mixed(value: str) -> bool:
@@ -93,7 +94,9 @@ def is_password(value: str, *, quoted: bool, connection: bool) -> bool:
     if any(not character.isalpha() and character not in "_-. " for character in value.rstrip(".!?:")):
         return True
     # Letters alone: in a connection string, with hyphens as a passphrase, or too mixed to be a word.
-    return connection or value.count("-") >= 2 or not _WORDS.fullmatch(value.rstrip(".!?:"))
+    word = value.rstrip(".!?:")
+    mixed = not _WORDS.fullmatch(word) or (len(word) >= _SHORTEST_SCRAMBLED and _is_scrambled(word))
+    return connection or value.count("-") >= 2 or mixed
 
 
 def looks_random(value: str, shortest: int) -> bool:

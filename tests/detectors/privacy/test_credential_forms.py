@@ -1,5 +1,8 @@
 """Secrets behind their names in many languages, in the forms of tools, in lists and objects."""
 
+import random
+import string
+
 import pytest
 
 from detectors.privacy.labels import _OTHERS, labels
@@ -109,6 +112,8 @@ LABELLED = [
     ("API 密钥：{}", RANDOM),
     ("APIキー: {}", RANDOM),
     ("API 키: {}", RANDOM),
+    ("код доступа: {}", "hunter2x"),
+    ("мой ПИН-код: {}", "4821"),
 ]
 
 FORMS = [
@@ -177,6 +182,18 @@ FORMS = [
         RANDOM + RANDOM + "=",
     ),
     ("jdbc:oracle:thin:scott/{}@db:1521:orcl", "tiger7x"),
+    ("unzip -P {} files.zip", "Hunter2x"),
+    ("7z x -p{} files.7z", "Hunter2x"),
+    ("sqlcmd -S db -U sa -P {}", "Hunter2x"),
+    ("htpasswd -b .htpasswd bob {}", "Hunter2x"),
+    ("keytool -list -storepass {}", "Hunter2x"),
+    ("smbclient //srv/share -U bob%{}", "Hunter2x"),
+    ("xfreerdp /u:bob /p:{} /v:srv", "Hunter2x"),
+    ("cmdkey /add:srv /user:bob /pass:{}", "Hunter2x"),
+    ("openssl rsa -passin pass:{} -in k.pem", "Hunter2x"),
+    ("nmcli dev wifi connect Home password {}", "Hunter2x"),
+    ("aws configure set aws_secret_access_key {}", RANDOM + RANDOM),
+    ("ssh-keygen -t ed25519 -N {} -f key", "Hunter2x"),
 ]
 
 LISTED = [
@@ -228,6 +245,16 @@ def test_tools_files_and_headers_have_forms_of_their_own(frame: str, value: str)
 @pytest.mark.parametrize(("frame", "value"), LISTED)
 def test_lists_and_objects_of_secrets_are_read(frame: str, value: str) -> None:
     assert value in values(frame.format(value))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_random_password_is_found_whatever_it_is_made_of(seed: int) -> None:
+    chance = random.Random(seed)
+    signs = string.ascii_letters + string.digits + "!@#$%^&*"
+    made = ["".join(chance.choice(signs) for _ in range(chance.randint(12, 20))) for _ in range(300)]
+    made += ["".join(chance.choice(string.ascii_letters) for _ in range(16)) for _ in range(100)]
+    missed = [value for value in made if value not in values(f"password: {value}")]
+    assert len(missed) <= 4, missed  # letters alone that could be words
 
 
 def test_an_encrypted_vault_is_covered_as_a_whole() -> None:

@@ -301,3 +301,29 @@ def test_a_long_table_of_numbers_holds_nothing(make: Callable[[random.Random], s
     """Beyond some hundred candidates none is verified: what cannot be one must not be a candidate."""
     chance = random.Random(4)
     assert find_all(", ".join(make(chance) for _ in range(1_200))) == []
+
+
+SAYS_OF_A_SECRET = (
+    "name", "ref", "type", "id", "class", "issuer", "audience", "header", "alias", "location", "env", "scope",
+    "mount", "algorithm", "endpoint", "path", "policy", "store", "version", "lambda", "template", "lifetime",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("secret", ["secret", "token", "apiKey", "password", "accessToken", "client_secret"])
+@pytest.mark.parametrize(
+    "value", ["my-app-tls-cert-2024", "EC_secp384r1", "f1c2a3b4d5e6f708192a3b4c5d6e7f80"]
+)
+def test_what_is_said_of_a_secret_is_none(secret: str, value: str) -> None:
+    for said in SAYS_OF_A_SECRET:
+        assert find_all(f"{secret}_{said}: {value}") == []
+        assert find_all(f'"{secret}{said.title()}": "{value}"') == []
+
+
+@pytest.mark.parametrize(
+    "word", ["subsection", "theorem", "exercise", "eq.", "listing", "task", "criterion", "phase"]
+)
+def test_a_number_of_four_parts_behind_such_a_word_is_no_address(word: str) -> None:
+    draw = random.Random(word)
+    for _ in range(20):
+        number = ".".join(str(draw.randint(1, 20)) for _ in range(4))
+        assert find_all(f"see {word} {number} for it") == []
