@@ -33,6 +33,14 @@ _BINARY: Final = re.compile(r"(?<![01])[01]{8}(?:[\s,]{0,2}[01]{8}){9,}(?![01])"
 _NOT_BINARY: Final = re.compile("[^01]+")
 _DECIMAL: Final = re.compile(r"(?<![0-9])(?:[1-9][0-9]{1,2}[\s,;]{1,2}){9,}[1-9][0-9]{1,2}(?![0-9])")
 _NUMBER: Final = re.compile("[0-9]+")
+# Of base 85 (ascii85; RFC 1924, as git and Python have it), which have signs as no word has them.
+_BASE85: Final = (
+    ("ascii85", re.compile(r"(?<!\S)(?:<~)?([!-u]{15,4000})(?:~>)?(?!\S)"), base64.a85decode),
+    ("base85", re.compile(r"(?<!\S)([0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{15,4000})(?!\S)"), base64.b85decode),
+)
+_SIGN: Final = re.compile("[^A-Za-z0-9]")
+_FEWEST_SIGNS: Final = 3
+_SHORTEST_BASE85: Final = 15
 
 _FEWEST_LETTERS: Final = 8
 _SHARE_OF_LETTERS: Final = 0.7
@@ -55,6 +63,11 @@ class Payload(NamedTuple):
 def has_codes(text: str) -> bool:
     """Return whether a run of digits, hex letters and separators is long enough for a payload in codes."""
     return _CODE_RUN in text.encode("ascii", "replace").translate(_CODE_CLASSES).decode("ascii")
+
+
+def has_word(text: str, length: int) -> bool:
+    """Return whether so many characters follow each other without a blank between them."""
+    return b"x" * length in text.encode("ascii", "replace").translate(_BLANKS)
 
 
 def decode_percent(text: str) -> str:
@@ -105,6 +118,18 @@ def values(text: str, depth: int = 2) -> Iterator[Payload]:
             if depth:
                 for inner in values(decoded, depth - 1):
                     yield Payload(f"{how}+{inner.how}", start, end, inner.text)
+
+
+def base85(text: str) -> Iterator[Payload]:
+    """Yield the words that decode from base 85 to ASCII that can be shown: by chance hardly any does."""
+    if not has_word(text, _SHORTEST_BASE85):
+        return
+    for how, pattern, decoder in _BASE85:
+        for match in pattern.finditer(text):
+            if len(set(_SIGN.findall(match[1]))) >= _FEWEST_SIGNS and _shown(decoder, match[1][:5]):
+                decoded = _shown(decoder, match[1].removesuffix("~>"))
+                if decoded:
+                    yield Payload(how, *match.span(), decoded)
 
 
 def is_readable(text: str) -> bool:
@@ -186,6 +211,15 @@ def _from_decimal(run: str) -> bytes:
     return bytes(codes) if max(codes) < 0x7F else b""
 
 
+def _shown(decoder: Callable[[bytes], bytes], payload: str) -> str:
+    """Return what a payload decodes to, empty where that is no ASCII that can be shown."""
+    try:
+        decoded = decoder(payload.encode("ascii")).decode("ascii")
+    except ValueError:
+        return ""
+    return decoded if decoded.isprintable() else ""
+
+
 def _decode(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
@@ -206,6 +240,7 @@ def _unescape(match: re.Match[str]) -> str:
     return chr(code) if code < 0x110000 else match[0]
 
 
+_BLANKS: Final = bytes(ord(" " if chr(code).isspace() else "x") for code in range(256))
 _CODE_CLASSES: Final = bytes(
     ord("h" if chr(code) in "0123456789abcdefABCDEFxX\\ \t\r\n,:;-" else ".") for code in range(256)
 )

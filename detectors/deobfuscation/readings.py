@@ -90,11 +90,10 @@ def encoded(text: str) -> list[Reading]:
     """Return what runs of a text are the encoding of, whatever it is: at most `MAX_READINGS`."""
     text = text[:SCAN_LIMIT]
     runs = text.encode("ascii", "replace").translate(_RUNS).decode("ascii")
-    if _LONG_RUN not in runs and not encodings.has_codes(text):
-        return []
-    return bounded(
-        [Reading(found.text, found.how, found.start, found.end) for found in encodings.values(text)]
-    )
+    found = list(encodings.base85(text))
+    if _LONG_RUN in runs or encodings.has_codes(text):
+        found += encodings.values(text)
+    return bounded([Reading(each.text, each.how, each.start, each.end) for each in found])
 
 
 def _undo(text: str, signs: int) -> tuple[str, list[str]]:

@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 from detectors.deobfuscation.characters import ALIKE, INVISIBLE, MARKS, STYLES, TAGS, members
 from detectors.deobfuscation.readings import Reading, encoded, readings
 from detectors.privacy.findings import Finding, ascii_twins, merge
+from detectors.privacy.turned import NO_FORM, Turned, apart, turned
 
 _PASSES: Final = 3
 """What was encoded twice (`%2540`) or in two ways is read; whoever encodes four times does not paste."""
@@ -69,6 +70,7 @@ class Views(NamedTuple):
     text: str
     """The first `SCAN_LIMIT` characters (see `ascii_twins`)."""
     decoded: View | None
+    turned: Sequence[Turned]
     others: Sequence[Reading]
 
 
@@ -76,7 +78,8 @@ def views(text: str, others: Sequence[Reading] | None = None) -> Views:
     """Return the ways to read a text; `others` are its readings, where they are known."""
     head = ascii_twins(text)
     known = readings(text) if others is None else others
-    return Views(head, decoded(head), (*known, *encoded(text)))
+    spelt = [Reading(said, "apart", start, end) for start, end, said in apart(head)]
+    return Views(head, decoded(head), turned(head), (*known, *encoded(text), *spelt))
 
 
 def found_in(find: Find, ways: Views) -> list[Finding]:
@@ -84,16 +87,21 @@ def found_in(find: Find, ways: Views) -> list[Finding]:
     return merge(_found(find, *ways))
 
 
-def _found(find: Find, text: str, view: View | None, others: Sequence[Reading]) -> Iterator[Finding]:
+def _found(
+    find: Find, text: str, view: View | None, ways: Sequence[Turned], others: Sequence[Reading]
+) -> Iterator[Finding]:
     found = list(find(text))
     yield from found
-    if view is None and not others:
+    if view is None and not ways and not others:
         return
     known = {_value(text, finding) for finding in found}
     if view:
         hidden = list(find(view.text))
         known |= {_value(view.text, finding) for finding in hidden}
         yield from map(view.back, hidden)
+    for way in ways:
+        hidden = [each for each in find(way.text) if each.kind not in NO_FORM]
+        yield from (way.back(each) for each in hidden if _value(way.text, each) not in known)
     for reading in others:
         shown = ascii_twins(reading.text)
         new = (finding for finding in find(shown) if _value(shown, finding) not in known)
