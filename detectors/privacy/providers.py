@@ -18,12 +18,15 @@ class _Form(NamedTuple):
     """It begins with one of the hints, and not in the middle of a word."""
 
 
+# In ASCII: scripts without blanks write on directly after a token.
 def _token(kind: str, hints: str, pattern: str) -> _Form:
-    return _Form(kind, tuple(hints.split()), re.compile(rf"(?:{pattern})(?![A-Za-z0-9])"), begins=True)
+    return _Form(
+        kind, tuple(hints.split()), re.compile(rf"(?:{pattern})(?![A-Za-z0-9])", re.ASCII), begins=True
+    )
 
 
 def _form(kind: str, hints: str, pattern: str) -> _Form:
-    return _Form(kind, tuple(hints.split()), re.compile(pattern), begins=False)
+    return _Form(kind, tuple(hints.split()), re.compile(pattern, re.ASCII), begins=False)
 
 
 _UUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
