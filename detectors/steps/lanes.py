@@ -101,9 +101,8 @@ class Lane:
         results = {step.name: Result(error=TimeoutError()) for step in steps if self._hangs(step.name)}
         while len(results) < len(steps) and time.monotonic() < deadline:
             call = _Call(steps, subject(results), results)
-            with (
-                self._handing
-            ):  # or who closes the inbox meanwhile could get in before the call: nobody runs it
+            # Or who closes the inbox meanwhile could get in before the call, and nobody would run it.
+            with self._handing:
                 self._started().put(call)
             if stuck := call.wait(budget_s, deadline):
                 self._hanging[stuck] = call.ended
@@ -189,7 +188,8 @@ class _Call(Generic[S]):
         Empty when there is none: all ended, or none was begun at the deadline. After that, nothing is written
         to the results any more.
         """
-        while not self.ended.wait(max(0.0, min(self.seen + budget_s, deadline) - time.monotonic())):
+        # One that has not begun when its budget is over is looked at again, not without a pause.
+        while not self.ended.wait(max(0.001, min(self.seen + budget_s, deadline) - time.monotonic())):
             with self._lock:
                 now = time.monotonic()
                 if now >= deadline or (self._current and now >= self.seen + budget_s):
