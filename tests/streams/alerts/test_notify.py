@@ -109,6 +109,8 @@ def test_from_alerts_to_receivers_and_back_from_people(stage: Stage) -> None:
         status, shown = stage.act("ack", alert_id, "--who", "kim", "--comment", "on it")
         assert status == 0, shown
         wait_until(lambda: changes(stage.weir, stage.app)[-1].state == "acknowledged", "it is acknowledged")
+        # Others of the shared stack may be open, too.
+        wait_until(lambda: notify.metric("weir_alerts_open") >= 1, "it counts as open")
         status, shown = stage.act("list", "--app", stage.app)
         assert "acknowledged" in shown
         assert "kim" in shown
@@ -116,7 +118,6 @@ def test_from_alerts_to_receivers_and_back_from_people(stage: Stage) -> None:
         assert status == 0, shown
         wait_until(lambda: told(receiver) == ["opened", "resolved"], "it is over")
         assert keys(receiver) == [f"{alert_id}:opened:1", f"{alert_id}:resolved:1"]
-        wait_until(lambda: notify.metric("weir_alerts_open") == 0, "none is open")
         assert notify.stop() == 0
     kept = "SELECT state, who, alerts, reason FROM alert_states WHERE app = {app:String}"
     last = [("resolved", "kim", 20, "by hand")]
