@@ -141,7 +141,7 @@ def coloured(word: str) -> Cell:
     colour = _COLOURS.get(word)
     if colour is None:
         return Cell(word)
-    return Cell(word, {"fg": colour.terminal, "bold": colour.is_bold} if colour.terminal else _FAINT)
+    return Cell(word, {"fg": colour.terminal, "bold": colour.is_bold or None} if colour.terminal else _FAINT)
 
 
 def _cells(*texts: str) -> list[Cell]:
