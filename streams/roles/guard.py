@@ -163,7 +163,9 @@ class Guard:
                 await asyncio.gather(*deliveries)
                 deliveries = [asyncio.create_task(self._deliver(output))]
                 if output.raised:
-                    hurried = self._telemetry.waited_s >= 2 * self._reading_s
+                    # Where others wait as well, sooner: a text that took long to read takes long to explain.
+                    others = start < len(waiting) or self._telemetry.behind_s > 0
+                    hurried = self._telemetry.waited_s >= self._reading_s * (1 if others else 2)
                     alerts = await asyncio.to_thread(self._alerting.alerts, output.raised, hurried)
                     output.raised.clear()  # they hold the batch, which may be large
                     deliveries.append(asyncio.create_task(self._producer.send(topics.ALERTS, alerts)))

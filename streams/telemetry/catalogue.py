@@ -82,7 +82,7 @@ ALERTS_UNEXPLAINED = Metric(
     "weir_alerts_unexplained_total",
     "counter",
     "Events whose alerts lack the evidence of a classifier, because a fifth of the guard's time "
-    "was used up, or events waited for twice `WEIR_DEGRADE_AFTER_MS`",
+    "was used up, or events waited too long (`WEIR_DEGRADE_AFTER_MS`)",
 )
 DRIFTS = Metric("weir_drifts_total", "counter", "Drifts found", labels=("metric",))
 ROWS = Metric("weir_rows_total", "counter", "Rows written", labels=("table",))
