@@ -156,7 +156,10 @@ async def test_what_is_not_judged_in_time_is_answered_by_the_rules_and_recorded(
     async with Running(tmp_path, Keys(None), policy=policy) as gate:
         answer = await gate.ask("/v1/check", {"text": HARMLESS}, headers={"X-Weir-Deadline-Ms": "0.001"})
         assert answer["action"] == "block"
-        answer = await gate.ask("/v1/check", {"text": HARMLESS, "deadline_ms": 0.001})
+        answer = {}
+        while answer.get("action") is None:  # there is no room until the first one is judged
+            async with gate.http.post("/v1/check", json={"text": HARMLESS, "deadline_ms": 0.001}) as response:
+                answer = await response.json()
         assert answer["action"] == "block"
         assert "injection" in answer["failed"]
         assert answer["rules"][0]["failed"]

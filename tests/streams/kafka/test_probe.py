@@ -281,8 +281,10 @@ def test_every_command_says_it_in_time(
         pytest.skip(f"there is no command {command[0]}")
     forget_settings(monkeypatch, tmp_path)
     (tmp_path / "events.jsonl").write_text('{"event_id": "e", "app": "a", "kind": "prompt", "text": "t"}\n')
-    for role in ("GUARD", "WATCH", "ARCHIVE"):
+    for role in ("GUARD", "WATCH", "ARCHIVE", "GATE", "DESK"):
         monkeypatch.setenv(f"WEIR_{role}_PORT", str(free_port()))
+    for role in ("GATE", "DESK"):
+        monkeypatch.setenv(f"WEIR_{role}_LISTEN", f"127.0.0.1:{free_port()}")
     monkeypatch.setenv("WEIR_CLICKHOUSE", "http://127.0.0.1:1")
     monkeypatch.setenv("WEIR_KAFKA_START_TIMEOUT_S", "1")
     with listener(silent) as port:
