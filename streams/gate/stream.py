@@ -80,6 +80,8 @@ class Stream:
         """How many of the last characters no round has seen."""
         self._came: deque[tuple[int, float]] = deque()
         """How much had come when, of what is held back."""
+        self._looking = 0
+        """How many characters the last round was begun for."""
         self.round: asyncio.Task[None] | None = None
         """The detectors look at it in this moment."""
         self.blocked: JudgedEvent | None = None
@@ -98,6 +100,9 @@ class Stream:
         self._length += len(delta)
         self._came.append((self._length, self._clock()))
         self._look(delta)
+        await self._wait_for_rounds()
+        if self.blocked:
+            return ""
         if not self._redact:
             return delta
         if len(delta) > AT_ONCE or self._tail.held > AT_ONCE:
@@ -138,8 +143,16 @@ class Stream:
         self._recent = (self._recent + delta)[-(CONTEXT + max(self._unjudged, ROUND)) :]
         if self._unjudged >= ROUND and (self.round is None or self.round.done()):
             part = Part.of(self._event, self._recent[-(CONTEXT + self._unjudged) :])
-            self._unjudged = 0
+            self._unjudged, self._looking = 0, self._unjudged
             self.round = asyncio.create_task(self._judge(part), name="stream-round")
+
+    async def _wait_for_rounds(self) -> None:
+        """Let the rounds catch up: of what comes in one burst all would be out before they have seen it."""
+        for _ in range(2):  # the round under way, and the one for what came meanwhile
+            if self.round is None or self.round.done() or self._looking + self._unjudged < 2 * ROUND:
+                return
+            await asyncio.wait({self.round})
+            self._look("")
 
     async def _judge(self, part: Part) -> None:
         try:

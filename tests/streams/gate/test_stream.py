@@ -14,7 +14,7 @@ from detectors.privacy.redaction import Redactor
 from schemas import codec, topics
 from schemas.events import Decision, ScoredEvent
 from streams.gate.keys import Keys
-from streams.gate.stream import Stream
+from streams.gate.stream import ROUND, Stream
 from streams.gate.stream_http import Conversation, Line, LineError, body_lines, event_of
 from tests.streams.gate.test_server import Running
 from tests.waiting import wait_until
@@ -140,6 +140,15 @@ async def test_a_stream_is_stopped_while_it_is_written(strict: Running) -> None:
     assert len(joined(messages)) < len(CALM) * 2_000
     decision, _ = await recorded(strict)
     assert decision.action == "block"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_burst_is_stopped_before_all_of_it_is_out(strict: Running, at_once: bool) -> None:
+    pieces = [CALM] * 6 + [INSULT] * 12 + [CALM] * 300
+    messages = await streamed(strict.http, lines(["".join(pieces)] if at_once else pieces))
+    assert messages[-1]["decision"]["action"] == "block"
+    seen = 0 if at_once else len("".join(pieces[:18])) + 3 * ROUND
+    assert len(joined(messages)) <= seen
 
 
 async def test_rounds_are_no_events(gate: Running) -> None:
