@@ -275,7 +275,7 @@ class Desk:
     async def _form(self, request: web.Request) -> Form:
         """Return what a form of ours says, of a reviewer."""
         try:
-            form = {name: str(value) for name, value in (await request.post()).items()}
+            form = {name: str(value).replace("\r\n", "\n") for name, value in (await request.post()).items()}
             "".join(form.values()).encode()
         except ValueError:
             raise UserError("the form is not UTF-8") from None

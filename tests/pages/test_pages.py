@@ -97,6 +97,9 @@ def test_a_draft_is_tried_on_what_was(tab: Tab) -> None:
     changes = tab.page.get_by_role("region", name="What changes in the policy").inner_text()
     assert "refusal >= 0.95" in changes
     assert "refusal-flag" in tab.page.get_by_role("region", name="Rules;").inner_text()
+    again = tab.page.locator("textarea[name=draft]").input_value()
+    assert "refusal >= 0.95" in again
+    assert "\u27e8" not in again, "a browser's line ends are no controls: the draft can be tried again"
 
 
 def test_the_overview_is_alive(tab: Tab) -> None:

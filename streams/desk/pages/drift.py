@@ -16,6 +16,13 @@ from streams.desk.statistics import Moments, Sort
 
 ALERTS: Final = 50
 DOINGS: Final = (("acknowledge", "Acknowledge"), ("silence", "Silence 4 h"), ("resolve", "Resolve"))
+NOT_FOLLOWED: Final = el(
+    "p",
+    {"class": "notice"},
+    "No alert was followed in this time: `weir notify` makes one alert of all that has one cause, and says "
+    "when it is over. `weir up` runs it where WEIR_ROUTES names a file (docs/alerts.md).",
+)
+"""In place of the alerts and their states."""
 
 
 def drift(asked: Asked, wanted: Filter, token: str | None, message: str = "") -> str:
@@ -28,7 +35,7 @@ def drift(asked: Asked, wanted: Filter, token: str | None, message: str = "") ->
         asked,
         el("p", {"class": "notice", "role": "status"}, message) if message else None,
         choose_time(wanted, "/drift"),
-        _states(states, token) if states else None,
+        _states(states, token) if states else NOT_FOLLOWED,
         table(
             ("Found", "Since", "App", "Model", "Version", "Of", "Metric", "Before", "After"),
             (_moved(row) for row in found),

@@ -50,7 +50,11 @@ def _tiles(wanted: Filter, totals: Found, unresolved: Found) -> Html:
             _tile(done.capitalize(), share(numbers[done], events), wanted.link("/events", action=word), word)
             for word, done in ACTED.items()
         ),
-        _tile("Open alerts", unresolved[0]["alerts"], wanted.link("/drift")),
+        _tile(
+            "Open alerts",
+            unresolved[0]["alerts"] if unresolved[0]["followed"] else "not followed",
+            wanted.link("/drift"),
+        ),
         _tile("Not fully judged", numbers["incomplete"], None),
         _tile("Decision, 99 %", f"{numbers['p99'] or 0:,.0f} ms" if events else "none", None),
         _tile("Cost", f"{numbers['spent'] or 0:,.2f} $", wanted.link("/usage")),

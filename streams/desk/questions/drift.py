@@ -45,8 +45,8 @@ def states(asked: Asked, wanted: Filter, most: int) -> Found:
 
 
 def unresolved(asked: Asked) -> Found:
-    """Return how many alerts nobody has dealt with, in one row."""
-    return asked.rows("SELECT count() AS alerts FROM alert_states WHERE state = 'open'")
+    """Return in one row how many alerts nobody has dealt with, and whether `weir notify` has followed any."""
+    return asked.rows("SELECT countIf(state = 'open') AS alerts, count() > 0 AS followed FROM alert_states")
 
 
 def moved(asked: Asked, wanted: Filter) -> Found:

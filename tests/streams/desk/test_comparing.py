@@ -50,6 +50,7 @@ async def test_periods_and_models_are_compared_too(desk: OpenDesk) -> None:
 
 async def test_a_drift_has_levels_and_events_of_both_sides(desk: OpenDesk) -> None:
     assert '<a href="/drift?id=dr-1">' in await desk.get("/drift")
+    assert "No alert was followed" in await desk.get("/drift?app=nobody")
     page = await desk.get("/drift?id=dr-1")
     before, after = (float(row_of(page, side)[1].replace(",", "")) for side in ("before", "after"))
     assert before < 400 < after
