@@ -21,7 +21,6 @@ from schemas.alerts import AlertChange
 from streams.alerts.routes import Route
 from streams.alerts.senders import Failed, Refused, Sender, make_sender
 from streams.kafka.clients import started
-from streams.kafka.fetcher import bound
 from streams.kafka.settings import KafkaSettings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
@@ -83,7 +82,6 @@ class Delivery:
             fetch_max_wait_ms=self._settings.kafka_fetch_wait_ms,
         )
         consumer = await started(self._settings, make)
-        bound(consumer)
         try:
             await self._assign(consumer)
             new = [each for each in self._partitions if await consumer.committed(each) is None]

@@ -54,7 +54,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
 async def started(
     settings: KafkaSettings, make: Callable[..., Client], within_s: float | None = None
 ) -> Client:
-    """Return a client, made and started in `within_s` seconds, WEIR_KAFKA_START_TIMEOUT_S by default.
+    """Return a client, started within `within_s` (WEIR_KAFKA_START_TIMEOUT_S by default), a consumer bounded.
 
     Raises `BrokerError`, which says what is wrong: a client alone tries for 40 s, and does not say it.
     """
@@ -73,6 +73,8 @@ async def started(
         try:
             async with asyncio.timeout(max(1.0, left)):
                 await client.start()
+            if isinstance(client, AIOKafkaConsumer):
+                bound(client)
         except BaseException as error:
             await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
             # aiokafka asserts that the metadata name a broker: a starved one does not yet.
@@ -207,7 +209,6 @@ async def consuming(
         isolation_level="read_committed",
     )
     consumer = await started(settings, make)
-    bound(consumer)
     try:
         yield consumer
     finally:

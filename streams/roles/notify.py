@@ -25,7 +25,6 @@ from streams.alerts.routes import load as load_routes
 from streams.alerts.signals import Signal, of_alert, of_drift
 from streams.alerts.sole_owner import SoleOwner
 from streams.kafka.clients import BatchProducer, started
-from streams.kafka.fetcher import bound
 from streams.kafka.records import Message
 from streams.roles.run import end_at_the_latest, wait_for_topics
 from streams.settings import Settings
@@ -75,7 +74,6 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         await self._producer.start()
         try:
             self._consumer = await started(self._settings, self._make_consumer())
-            bound(self._consumer)
             self._consumer.subscribe(list(READ), listener=self)
             while not stopping.is_set():
                 await self._step()
