@@ -1,17 +1,15 @@
 """Replaces personal data and credentials by placeholders that say what was there, not what it was."""
 
 import hashlib
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final
-
-import msgspec
 
 from detectors.errors import DetectorError
 from detectors.limits import SCAN_LIMIT
 from detectors.privacy.finders import FINDERS, find_all
 from detectors.privacy.findings import Finding, merge
+from detectors.privacy.json_numbers import JsonNumbers, Number
 from detectors.privacy.views import Find
 
 MARGIN: Final = 512
@@ -19,12 +17,6 @@ MARGIN: Final = 512
 within what was searched, so that no half of one is kept."""
 
 _PASSES: Final = 8
-_NUMERIC: Final = frozenset("+-.0123456789eE")
-_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_JSON_KEY = re.compile(r"(?P<quote>\\*\")\s{0,8}:\s{0,8}\Z")
-_QUOTES: Final = ('"', '\\"', '\\\\\\"')
-_JSON_ITEM = re.compile(r"[\[,]\s{0,8}\Z")
-_JSON_AFTER = re.compile(r"\s*(?:[,}\]]|\Z)")
 _EXACT: Final = frozenset({"PASSWORD", "SECRET", "BEARER_TOKEN", "CONNECTION_STRING", "PRIVATE_KEY", "JWT"})
 
 
@@ -63,19 +55,21 @@ class Redactor:
     def replace(self, text: str, findings: list[Finding], salt: str = "") -> str:
         """Return `text` with findings replaced, which are sorted and free of overlaps, and no more."""
         cut = len(text) if len(text) <= SCAN_LIMIT else SCAN_LIMIT - MARGIN
+        numbers = JsonNumbers(text)
         parts: list[str] = []
         position = 0
         for finding in findings:
             if finding.start >= cut:
                 break
+            if finding.start < position:  # within a number that was replaced as a whole
+                continue
             placeholder = self._placeholder(text, finding, salt)
-            if (number := _json_number(text, finding)) and number[0] >= position:
-                start, end, quote = number
-                parts += text[position:start], f"{quote}{placeholder}{quote}"
-                position = end
-            else:
-                parts += text[position : finding.start], placeholder
-                position = finding.end
+            number = numbers.of(finding)
+            if number is None or number.start < position:
+                number = Number(finding.start, finding.end, "")
+            start, end, quote = number
+            parts += text[position:start], f"{quote}{placeholder}{quote}"
+            position = end
         parts.append(text[position:cut])
         if dropped := len(text) - max(position, cut):
             parts.append(f"[TRUNCATED {dropped} characters]")
@@ -89,36 +83,6 @@ class Redactor:
             encoded = part.encode("utf-8", "surrogatepass")
             digest.update(len(encoded).to_bytes(8, "big") + encoded)
         return f"[{finding.kind}_{digest.hexdigest()}]"
-
-
-def _json_number(text: str, finding: Finding) -> tuple[int, int, str] | None:
-    """Return the span of the bare number in JSON that holds the finding, and the quotes a text needs there.
-
-    That is one after a key, wherever it stands, or between commas and brackets of a text that is JSON. JSON
-    within a string of JSON has its quotes escaped.
-    """
-    start, end = finding.start, finding.end
-    while start and text[start - 1] in _NUMERIC:
-        start -= 1
-    while end < len(text) and text[end] in _NUMERIC:
-        end += 1
-    if not _JSON_NUMBER.fullmatch(text, start, end) or not _JSON_AFTER.match(text, end):
-        return None
-    if key := _JSON_KEY.search(text, max(0, start - 16), start):
-        return start, end, key["quote"]
-    if _JSON_ITEM.search(text, max(0, start - 16), start) and _is_json(text):
-        for quote in _QUOTES:
-            if _is_json(f"{text[:start]}{quote}{quote}{text[end:]}"):
-                return start, end, quote
-    return None
-
-
-def _is_json(text: str) -> bool:
-    try:
-        msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return False
-    return True
 
 
 def _normalise(value: str) -> str:

@@ -1,7 +1,6 @@
 """Redacts a text while it grows: what can no longer become a part of a finding goes out, the rest waits."""
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -18,6 +17,7 @@ from detectors.privacy.beginnings import (
 )
 from detectors.privacy.finders import find_all
 from detectors.privacy.findings import Finding, ascii_twins
+from detectors.privacy.json_numbers import BETWEEN, OPENINGS, may_be_item
 from detectors.privacy.labels import Label
 from detectors.privacy.redaction import MARGIN, Redactor
 
@@ -34,8 +34,6 @@ _BEGINNING: Final = 64
 _SHORT: Final = 1_024
 _SHARE: Final = 16
 """What waits is looked at again once it has grown by a sixteenth: a long value costs linear time."""
-_JSON_OPEN: Final = re.compile(r"\s*[\[{\"]")
-_IN_LIST: Final = re.compile(r"[\[,]\s{0,8}[-+.0-9eE]{0,24}\Z")
 
 Find = Callable[[str], Sequence[Finding] | None]
 """Returns findings sorted and free of overlaps; None where a finder failed."""
@@ -66,6 +64,8 @@ class Tail:
         self._find = find
         self._reach = reach
         self._parts: list[str] = []
+        self._first = ""
+        """The first character that is no blank."""
         self._length = 0
         """Of all that has come, also of what is beyond the limit and not kept."""
         self._settled = 0
@@ -103,6 +103,7 @@ class Tail:
         self._length += len(text)
         if kept:
             self._parts.append(kept)
+            self._first = self._first or kept.lstrip(BETWEEN)[:1]
             self._held += kept
         is_due = len(self._held) >= self._next_look or (at_once and len(self._held) <= _SHORT)
         if self._stuck or not is_due:
@@ -224,10 +225,9 @@ class Tail:
 
         That is so for what is found in another reading of the text, and for numbers in what may be JSON.
         """
-        before = text[max(0, finding.start - 40) : finding.start]
-        in_json = _IN_LIST.search(before) and _JSON_OPEN.match("".join(self._parts[:64])[:256])
+        in_json = self._first in OPENINGS and may_be_item(text, finding.start)
         in_reading = any(finding.start <= each.start and each.end <= finding.end for each in read)
-        self._stuck = bool(in_json) or in_reading
+        self._stuck = in_json or in_reading
         return self._stuck
 
     def _recorded(self, piece: str) -> str:

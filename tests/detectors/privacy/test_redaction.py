@@ -1,5 +1,7 @@
 import json
 import re
+from functools import reduce
+from typing import SupportsIndex
 
 import pytest
 from hypothesis import example, given, settings
@@ -10,6 +12,7 @@ from detectors.limits import SCAN_LIMIT
 from detectors.privacy import redaction
 from detectors.privacy.finders import find_all
 from detectors.privacy.findings import PLACEHOLDER, Finding
+from detectors.privacy.json_numbers import JsonNumbers
 from detectors.privacy.redaction import MARGIN, Redactor
 
 REDACTOR = Redactor(b"0123456789abcdef")
@@ -197,13 +200,81 @@ documents = st.recursive(
 )
 
 
-@given(documents, st.sampled_from([None, 2]), st.booleans())
-def test_json_stays_json(document: object, indent: int | None, ascii_only: bool) -> None:
+deep = st.builds(
+    lambda leaf, keys: reduce(lambda inner, key: {key: inner} if key else [inner], keys, leaf),
+    documents,
+    st.lists(st.sampled_from(["", "", "card", "n", "a\\\\"]), max_size=24),
+)
+
+
+@given(deep, st.sampled_from([None, 2, 4, "\t"]), st.booleans())
+def test_json_stays_json(document: object, indent: int | str | None, ascii_only: bool) -> None:
     text = json.dumps(document, indent=indent, ensure_ascii=ascii_only)
     if isinstance(document, dict | list):
         json.loads(redact(text))
+        for line in redact(f"{json.dumps(document)}\n" * 2).splitlines():
+            json.loads(line)
     nested = json.dumps({"arguments": text})
     json.loads(redact(nested))
+
+
+CARD = 4111111111111111
+
+
+@pytest.mark.parametrize("indent", [None, 1, 4, 300, "\t"])
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    "document", [[[[[CARD]]], CARD, -CARD], {"a": {"b": [1, {"card": CARD}]}}, {"a\\": CARD}]
+)
+def test_a_number_in_json_becomes_a_string(document: object, depth: int, indent: int | str | None) -> None:
+    text = json.dumps(document, indent=indent)
+    for _ in range(depth):
+        text = json.dumps(text)
+    redacted = redact(text)
+    for _ in range(depth):
+        redacted = json.loads(redacted)
+    assert str(CARD) not in redacted
+    inner = re.sub(r"-?\d{16}", '"[card]"', json.dumps(document))
+    assert json.loads(re.sub(r"\[CREDIT_CARD_\w{6}\]", "[card]", redacted)) == json.loads(inner)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n", "", " ", "\n\x1e"])
+def test_several_documents_in_one_text_stay_json(end: str) -> None:
+    lines = [[CARD, 1], {"cards": [CARD]}, "4111111111111111", [[], {}], [float("nan"), CARD]]
+    text = redact(end + "".join(json.dumps(line) + end for line in lines))
+    assert text.count('"[CREDIT_CARD_') == 4
+    position = 0
+    for line in lines:
+        position = re.compile(r"[\s\x1e]*").match(text, position).end()  # type: ignore[union-attr]
+        found, position = json.JSONDecoder().raw_decode(text, position)
+        assert type(found) is type(line)
+
+
+def test_lists_in_prose_are_no_json() -> None:
+    text = redact(f"[1] See cards [{CARD}, 5]")
+    assert re.fullmatch(r"\[1\] See cards \[\[CREDIT_CARD_\w{6}\], 5\]", text)
+
+
+class Counted(str):
+    """A text that counts how often one of its characters is looked at by itself."""
+
+    looks = 0
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        self.looks += isinstance(key, int)
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["[1" + " " * 20_000 + ",", "[1" + "\\n" * 10_000 + ",", "[1" + "\\" * 20_000 + '":', "9.9.9.9-" * 2_500],
+)
+def test_numbers_are_found_in_linear_time(hostile: str) -> None:
+    text = Counted(hostile + f"{CARD}, " * 500)
+    numbers = JsonNumbers(text)
+    for match in re.finditer(r"\d+(?:\.\d+){3}|\d{16}", text):
+        numbers.of(Finding("CREDIT_CARD", *match.span()))
+    assert text.looks < 8 * len(text)
 
 
 @pytest.mark.parametrize(
