@@ -14,6 +14,7 @@ from schemas.events import Alert
 from streams.kafka.records import Record
 from streams.monitors import snapshots
 from streams.monitors.snapshots import AppKey, Newest, SnapshotError
+from streams.monitors.unwritten import Unwritten
 from streams.monitors.watched import Counted, happened
 
 HOUR_MS: Final = 3_600_000
@@ -123,30 +124,24 @@ class VolumeMonitor:
         self._apps: OrderedDict[AppKey, Usual] = OrderedDict()
         self._limits: dict[AppKey, tuple[float, ...]] = {}
         """Of the hour that is being counted."""
-        self._changed: set[AppKey] = set()
-        self._forgotten: set[AppKey] = set()
-        self._stored: set[AppKey] = set()
-        """Those that may have a snapshot in the topic: only these are deleted there."""
+        self._unwritten: Unwritten[AppKey] = Unwritten()
 
     def update(self, items: Iterable[Counted]) -> list[Alert]:
         """Count events, none of which was counted at another offset; return the alerts, in order."""
         alerts: list[Alert] = []
         for item, record in items:
             app = AppKey(record.partition, item.event.app)
-            state = self._apps.get(app) or self._begin(app)
-            if state.seen(record):
+            state = self._apps.get(app)
+            if state is None:
+                state = self._apps[app] = Usual()
+            elif state.seen(record):
                 continue
             state.offset, state.timestamp = record.offset, max(state.timestamp, record.timestamp)
-            self._changed.add(app)
+            self._unwritten.change(app)
             now = happened(item, record)
             alerts += self._add(app, state, item.event.cost or 0.0, now)
         self._forget()
         return alerts
-
-    def _begin(self, app: AppKey) -> Usual:
-        self._forgotten.discard(app)
-        state = self._apps[app] = Usual()
-        return state
 
     def _add(self, app: AppKey, state: Usual, cost: float, now: int) -> Iterator[Alert]:
         hour = now // HOUR_MS
@@ -184,9 +179,7 @@ class VolumeMonitor:
             for app in (unknown or list(self._apps))[: MOST_APPS // 16]:
                 del self._apps[app]
                 self._limits.pop(app, None)
-                self._changed.discard(app)
-                if app in self._stored:
-                    self._forgotten.add(app)
+                self._unwritten.forget(app, app.partition)
 
     def _alert(self, app: AppKey, state: Usual, amount: int, now: int) -> Alert:
         found, expected = state.sums[amount], state.expected(amount) or 0.0
@@ -219,21 +212,19 @@ class VolumeMonitor:
         )
 
     def changes(self, partitions: int) -> Iterator[tuple[int, bytes, bytes | None]]:
-        """Yield what changed since `written`: partition, key and snapshot; None if forgotten."""
-        for app in self._forgotten:
-            yield app.partition, snapshots.encode_key(app), None
-        for app in self._changed:
-            state = self._apps[app]
-            self._stored.add(app)
-            content = msgspec.msgpack.encode(state)
-            value = snapshots.encode(app.partition, partitions, state.offset, state.timestamp, content)
-            yield app.partition, snapshots.encode_key(app), value
+        """Return what changed since `written`: partition, key and snapshot; None if forgotten."""
+        return self._unwritten.changes(lambda app: self._snapshot(app, partitions))
+
+    def _snapshot(self, app: AppKey, partitions: int) -> tuple[int, bytes]:
+        state = self._apps[app]
+        content = msgspec.msgpack.encode(state)
+        return app.partition, snapshots.encode(
+            app.partition, partitions, state.offset, state.timestamp, content
+        )
 
     def written(self) -> None:
         """Note that all of `changes` is durable."""
-        self._stored -= self._forgotten
-        self._changed.clear()
-        self._forgotten.clear()
+        self._unwritten.written()
 
     def restore(self, newest: Newest) -> None:
         """Begin with these snapshots, taking them out; one that cannot be read is left out and counted."""
@@ -242,7 +233,7 @@ class VolumeMonitor:
             assert isinstance(app, AppKey)
             try:
                 self._apps[app] = _STATES.decode(snapshots.unpack(envelope))
-                self._stored.add(app)
+                self._unwritten.restored(app)
             except (SnapshotError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 newest.skip(error)
 
@@ -250,6 +241,4 @@ class VolumeMonitor:
         """Forget everything, for partitions that moved to another worker."""
         self._apps.clear()
         self._limits.clear()
-        self._changed.clear()
-        self._forgotten.clear()
-        self._stored.clear()
+        self._unwritten.clear()
