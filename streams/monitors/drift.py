@@ -1,7 +1,7 @@
 """Drift of metrics per segment, and its state as snapshots. Pure: no I/O."""
 
 import hashlib
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -15,6 +15,8 @@ from streams.monitors import snapshots
 from streams.monitors.recent import RecentIds
 from streams.monitors.segment import SegmentState, Watched
 from streams.monitors.snapshots import Block, Envelope, Newest, Segment, SnapshotError
+from streams.monitors.states import States
+from streams.monitors.unwritten import Unwritten
 from streams.monitors.views import StateError
 from streams.monitors.watched import WatchedScores
 
@@ -37,16 +39,12 @@ class DriftMonitor:
     def __init__(
         self, metrics: Sequence[str], quiet: float, learn: int, max_segments: int, gap: float = 0.1
     ) -> None:
-        self._watched = Watched(metrics, quiet, learn, gap)
+        self._states = States(Watched(metrics, quiet, learn, gap))
+        self._unwritten: Unwritten[Segment] = Unwritten()
         self._reports: list[BiasRecord] = []
         self._max_segments = max_segments
-        self._states: OrderedDict[Segment, SegmentState] = OrderedDict()
         self._recent: defaultdict[int, RecentIds] = defaultdict(RecentIds)
-        self._dirty: set[Segment] = set()
         self._learning: set[Segment] = set()
-        self._forgotten: dict[Segment, int] = {}
-        self._stored: set[Segment] = set()
-        """Those that may have a snapshot in the topic: only these are deleted there."""
 
     def __len__(self) -> int:
         return len(self._states)
@@ -80,12 +78,11 @@ class DriftMonitor:
         """Return the state of a segment, which then has seen the record; None if it had before."""
         state = self._states.get(segment)
         if state is None:
-            state = self._states[segment] = SegmentState(self._watched)
-            self._forgotten.pop(segment, None)
+            state = self._states.begin(segment)
         elif state.seen(record):
             return None
-        self._states.move_to_end(segment)
-        self._dirty.add(segment)
+        self._states.touch(segment)
+        self._unwritten.change(segment)
         state.advance(record)
         return state
 
@@ -106,11 +103,9 @@ class DriftMonitor:
 
     def _forget(self) -> None:
         while len(self._states) > self._max_segments:
-            segment, state = self._states.popitem(last=False)
-            self._dirty.discard(segment)
+            segment, partition = self._states.pop_idle()
             self._learning.discard(segment)
-            if segment in self._stored:
-                self._forgotten[segment] = state.partition
+            self._unwritten.forget(segment, partition)
 
     def changes(self, partitions: int) -> Iterator[tuple[int, bytes, bytes | None]]:
         """Yield what changed since `written`: partition of `llm.scores`, key and snapshot; None if forgotten.
@@ -121,25 +116,21 @@ class DriftMonitor:
             partitions: how many `llm.scores` has now.
 
         """
-        for segment, partition in self._forgotten.items():
-            yield partition, snapshots.encode_key(segment), None
-        for segment in self._dirty:
-            state = self._states[segment]
-            self._stored.add(segment)
-            value = snapshots.encode(
-                state.partition, partitions, state.offset, state.timestamp, state.content()
-            )
-            yield state.partition, snapshots.encode_key(segment), value
+        yield from self._unwritten.changes(lambda segment: self._snapshot(segment, partitions))
         for partition, recent in self._recent.items():
             for slot, content in recent.changed():
                 value = snapshots.encode(partition, partitions, recent.offset, recent.timestamp, content)
                 yield partition, snapshots.encode_key(Block(partition, slot)), value
 
+    def _snapshot(self, segment: Segment, partitions: int) -> tuple[int, bytes]:
+        state = self._states[segment]
+        return state.partition, snapshots.encode(
+            state.partition, partitions, state.offset, state.timestamp, state.content()
+        )
+
     def written(self) -> None:
         """Note that all of `changes` is durable."""
-        self._stored.difference_update(self._forgotten)
-        self._forgotten.clear()
-        self._dirty.clear()
+        self._unwritten.written()
         for recent in self._recent.values():
             recent.written()
 
@@ -153,8 +144,8 @@ class DriftMonitor:
             if not isinstance(name, Segment):
                 continue
             try:
-                state = self._states[name] = self._load(envelope, newest.home(name, envelope))
-                self._stored.add(name)
+                state = self._states.restore(name, envelope, newest.home(name, envelope))
+                self._unwritten.restored(name)
                 self._note_learning(name, state)
             except (SnapshotError, StateError) as error:
                 newest.skip(error)
@@ -167,23 +158,12 @@ class DriftMonitor:
                 newest.skip(error)
         self._forget()
 
-    def _load(self, envelope: Envelope, home: int) -> SegmentState:
-        content = snapshots.decode_segment(snapshots.unpack(envelope))
-        state = SegmentState(self._watched)
-        state.partition, state.timestamp = home, envelope.timestamp
-        # The offsets of another partition say nothing about this one.
-        state.offset = envelope.offset if home == envelope.partition else -1
-        state.restore(content)
-        return state
-
     def clear(self) -> None:
         """Forget everything, for partitions that moved to another worker."""
         self._states.clear()
         self._recent.clear()
-        self._dirty.clear()
         self._learning.clear()
-        self._forgotten.clear()
-        self._stored.clear()
+        self._unwritten.clear()
         self._reports.clear()
 
 
