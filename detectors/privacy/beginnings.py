@@ -83,7 +83,7 @@ _SPACED_WORD: Final = re.compile(
 )
 _DISGUISED: Final = frozenset(map(chr, STYLES)) | members(INVISIBLE) | members(MARKS)
 _HIDING: Final = _DISGUISED | frozenset(map(chr, ALIKE))
-_ESCAPE: Final = re.compile(r"[%&\\=]")
+_ESCAPE: Final = re.compile(r"[%&\\=\x1b]")
 # Fewer digits than five, apart from letters, are no number of anybody; an IP address has four.
 _RISKY: Final = re.compile(
     r"\d(?:\W{0,6}\d){4}|[A-Za-z_]\d|\d[A-Za-z_]|\d\.\d{1,3}\.\d"

@@ -11,7 +11,9 @@ from detectors.privacy.findings import Span, verified
 _IPV4 = re.compile(
     r"[0-9](?<![A-Za-z0-9_.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![A-Za-z0-9_]|\.[0-9])", re.DOTALL
 )
-_IPV6 = re.compile(r"(?<![A-Za-z0-9_:.])[0-9A-Fa-f]{3,4}(?::[0-9A-Fa-f]{0,4}){2,7}+(?![A-Za-z0-9_:])")
+_IPV6 = re.compile(
+    r"(?:(?<![A-Za-z0-9_:.])|(?<=[G-Zg-z]:))[0-9A-Fa-f]{3,4}(?::[0-9A-Fa-f]{0,4}){2,7}+(?![A-Za-z0-9_:])"
+)
 _GROUP = re.compile(r":[0-9A-Fa-f]{0,4}:")
 # From the first separator on: re skips to it faster than to a digit.
 _MAC = re.compile(
@@ -38,6 +40,7 @@ _NUMBERED = re.compile(
 _PRODUCT = re.compile(
     r"(?:[A-Za-z)]/|[=<>!~]=\s?|[<>~^]\s?|[a-z0-9]@)\Z"
 )  # Chrome/1.2.3.4, foo==1.2.3.4, foo@1.2.3.4
+_LINKED = re.compile(r"(?:://|</?[A-Za-z][^<>\n]{0,60}>)\Z")  # http://1.2.3.4, <b>1.2.3.4</b>
 _PINNED = re.compile(
     r"@sha256|-(?:rc|alpha|beta|dev|SNAPSHOT|RELEASE|[0-9]+\.)|\.(?:Final|RELEASE|[a-z]{2,4}\b)"
 )
@@ -89,7 +92,9 @@ def _is_ip_address(text: str, span: Span) -> bool:
 def _is_number(text: str, start: int, end: int) -> bool:
     """Say whether four numbers with dots are a version, or a place in a document."""
     if _NUMBERED.search(text, max(0, start - 64), start) or _PRODUCT.search(text, max(0, start - 3), start):
-        return not text.startswith("://", max(0, start - 3))
+        return not (
+            _LINKED.search(text, max(0, start - 64), start) or text[start - 1] + text[end : end + 1] == "<>"
+        )
     if _PINNED.match(text, end) or (
         _ROW_BEFORE.search(text, max(0, start - 3), start) and _ROW_AFTER.match(text, end)
     ):

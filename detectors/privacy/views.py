@@ -1,9 +1,10 @@
 """Other ways to read a text, with the way back: a value in disguise is found and its span is known.
 
 A value may be written so that a reader, a browser or a program sees it while a pattern does not: percent and
-HTML encoding, escapes, characters that show as nothing, letters in a style or of a look-alike script. Those
-are undone here character by character. What `detectors.deobfuscation.readings` reads beyond that (base64,
-reversed or spaced out text, ...) is covered as a whole: of what is encoded nobody can replace a part.
+HTML encoding, escapes, colours of a terminal, emphasis by underscores, characters that show as nothing,
+letters in a style or of a look-alike script. Those are undone here character by character. What
+`detectors.deobfuscation.readings` reads beyond that (base64, reversed or spaced out text, ...) is covered as
+a whole: of what is encoded nobody can replace a part.
 """
 
 import html
@@ -17,6 +18,9 @@ from detectors.deobfuscation.readings import Reading, encoded, readings
 from detectors.privacy.findings import Finding, ascii_twins, merge
 from detectors.privacy.turned import NO_FORM, Turned, apart, turned
 
+_ESCAPED: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "/": "/"}
+_LONGEST_ESCAPE: Final = 5
+"""Characters of one, such as `\\u0041`, before its last."""
 _PASSES: Final = 3
 """What was encoded twice (`%2540`) or in two ways is read; whoever encodes four times does not paste."""
 
@@ -29,18 +33,26 @@ _ENCODED = re.compile(
     r"|(?P<units>(?:\\u[0-9A-Fa-f]{4})+)"
     r"|(?P<code>\\(?:x[0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}))"
     r"|(?P<octal>\\[01][0-7]{2})"
+    r"|(?P<sign>\\[bfnrt/])"
+    "|(?P<colour>\x1b\\[[0-9;?]{0,32}[A-Za-z])"
+    "|(?P<emphasis>_{1,3})"
     "|(?P<tags>[\U000e0020-\U000e007e]+)"
     f"|(?P<unseen>[{_NOTHING}]+)"
 )
-_SIGNS: Final = "%=&\\"
-# With the character that must follow: an = or & alone is everywhere in code.
+_SIGNS: Final = "%=&\\\x1b_"
+# With what must stand beside it: an =, & or _ alone is everywhere in code.
 _AT: Final = {
     sign: re.compile(re.escape(sign) + after)
     for sign, after in (
         ("%", "[0-9A-Fa-f]{2}"),
         ("=", r"(?<!==)40(?![0-9.])"),
         ("&", "[#A-Za-z]"),
-        ("\\", "[xuU01]"),
+        ("\\", "[xuU01bfnrt/]"),
+        ("\x1b", r"\["),
+        (
+            "_",
+            r"(?:(?<![A-Za-z0-9_]_)_{0,2}(?=\S{0,80}[0-9])|(?<=[A-Za-z0-9]_)_{0,2}(?![A-Za-z0-9_]))",
+        ),
     )
 }
 _UNSEEN_RUN: Final = re.compile(f"[{_NOTHING}]+")
@@ -90,7 +102,7 @@ def found_in(find: Find, ways: Views) -> list[Finding]:
 def _found(
     find: Find, text: str, view: View | None, ways: Sequence[Turned], others: Sequence[Reading]
 ) -> Iterator[Finding]:
-    found = list(find(text))
+    found = [_behind_escape(text, finding) for finding in find(text)]
     yield from found
     if view is None and not ways and not others:
         return
@@ -107,6 +119,16 @@ def _found(
         new = (finding for finding in find(shown) if _value(shown, finding) not in known)
         if finding := next(new, None):
             yield Finding(finding.kind, reading.start, reading.end)
+
+
+def _behind_escape(text: str, finding: Finding) -> Finding:
+    """Return a finding without the rest of an escape in which it begins: half of one would be left."""
+    kind, start, end = finding
+    for position in range(max(0, start - _LONGEST_ESCAPE), start):
+        match = _ENCODED.match(text, position) if text[position] in "\\%&\x1b" else None
+        if match and start < match.end() < end:
+            return Finding(kind, match.end(), end)
+    return finding
 
 
 def _value(text: str, finding: Finding) -> str:
@@ -199,6 +221,9 @@ _DECODERS: Final[dict[str, Callable[[str], str]]] = {
     "units": _units,
     "code": _code,
     "octal": lambda text: chr(int(text[1:], 8)),
+    "sign": lambda text: _ESCAPED[text[1]],
+    "colour": lambda _: "",
+    "emphasis": lambda text: " " * len(text),
     "tags": lambda text: text.translate(TAGS),
     "unseen": lambda _: "",
 }

@@ -186,6 +186,7 @@ documents = st.recursive(
             "pwd=a\\b1234\nnext",
             'mysql -pZima2024" x',
             "password=\\u0041bc2024x",
+            "ann\njane@example.com\tDE89370400440532013000",
             "C:\\u0040 ann%40example.com",
         ]
     )

@@ -49,6 +49,43 @@ def test_a_value_in_disguise_is_found_and_covered(value: str, name: str, frame: 
     assert finding.end - finding.start <= len(shown) + 1, "and little else"
 
 
+BESIDE: dict[str, Callable[[str], str]] = {
+    "line ends in JSON": lambda value: json.dumps(f"see:\n{value}\n"),
+    "tabs in JSON of JSON": lambda value: json.dumps(json.dumps(f"see\t{value}\r\n")),
+    "a bytes literal": lambda value: repr(f"\f{value}\b".encode()),
+    "brackets of Go": '"\\u003c{}\\u003e"'.format,
+    "an encoded line end": "q=%0A{}%0D".format,
+    "slashes of PHP": lambda value: json.dumps(f"https://x.org/ {value} ").replace("/", "\\/"),
+    "a terminal's colour": "\x1b[1;31m{}\x1b[0m".format,
+    "an escaped colour": lambda value: json.dumps(f"\x1b[31m{value}\x1b[0m"),
+    "emphasis": "take _{}_, please".format,
+    "strong emphasis": "___{}___".format,
+    "tags": "<td>{}</td><br>".format,
+}
+
+
+@pytest.mark.parametrize("how", BESIDE)
+@pytest.mark.parametrize(
+    "value",
+    [
+        *VALUES,
+        "93.184.216.34",
+        "2a02:908:2a:1::5f3",
+        "DE89370400440532013000",
+        "AKIAQ2W3E4R5T6Y7U8I9",
+        "0x52908400098527886E0F7030069857D2E4169EE7",
+    ],
+)
+def test_what_marks_a_text_hides_no_value_beside_it(how: str, value: str) -> None:
+    text = BESIDE[how](value if value[3:4] != "-" else f"my ssn: {value}").removeprefix("b'")
+    (finding,) = find_all(text)
+    found = text[finding.start : finding.end]
+    assert found.endswith(value)
+    assert len(found) <= len(value) + 4
+    if text[0] == '"':
+        assert value not in json.loads(Redactor(b"0123456789abcdef").redact(text, [finding]))
+
+
 @pytest.mark.parametrize(
     "text",
     [
