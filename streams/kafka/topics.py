@@ -84,8 +84,9 @@ async def create_topics(settings: KafkaSettings) -> list[str]:
                 for name in missing
             ]
         )
-    for name, code, *_ in response.topic_errors:
+    for name, code, *why in response.topic_errors:
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
-            raise BrokerError(f"the broker refused to create {name}: {error.__name__}: {error.description}")
+            reason = next(filter(None, why), error.description)
+            raise BrokerError(f"the broker refused to create {name}: {error.__name__}: {reason}")
     return missing

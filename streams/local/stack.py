@@ -17,6 +17,7 @@ from streams.errors import DEAD_LETTERS, USAGE
 from streams.kafka.topics import create_topics
 from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
+from streams.local.files import require_files
 from streams.local.ports import NeededPort, await_ports, local_port
 from streams.local.process import HOST, Child, LocalServiceError
 from streams.roles import PROCESSES
@@ -136,6 +137,8 @@ class Stack:
             self._lock.close()
 
     def _prepare(self) -> None:
+        if self._broker is not None or self._own_store:
+            require_files(self._settings.partitions)
         os.environ.setdefault("WEIR_GATE_OUTBOX", str(self._directory.absolute() / "outbox"))
         if not self._directory.parent.is_dir():
             raise LocalServiceError(
@@ -218,14 +221,10 @@ class Stack:
                 return left
         return {}
 
-    def _not_finished(self, left: dict[str, int]) -> str:
+    @staticmethod
+    def _not_finished(left: dict[str, int]) -> str:
         waiting = ", ".join(f"{name} {counted(lag, 'message')}" for name, lag in left.items())
-        if self._broker is None or getattr(self._broker, "data", None):
-            return f"not finished: {waiting}; the broker keeps them for the next start"
-        return (
-            f"not finished, and lost with the embedded broker's memory: {waiting}; WEIR_DRAIN_TIMEOUT_S "
-            f"({self._settings.drain_timeout_s:g} s) is the time to finish"
-        )
+        return f"not finished: {waiting}; the broker keeps them for the next start"
 
     def _tell_degraded(self) -> None:
         """Say when a role begins to work not as it should, such as by a policy that is not the new one."""

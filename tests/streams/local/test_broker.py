@@ -4,8 +4,11 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from streams.kafka.clients import BrokerError
+from streams.kafka.topics import create_topics
 from streams.local.broker import Broker, answers
 from streams.local.process import LocalServiceError, free_port
+from streams.settings import Settings
 
 
 async def test_records_come_back_in_order(broker: str) -> None:
@@ -41,3 +44,11 @@ def test_second_broker_on_the_port_says_so(broker: str, tmp_path: Path) -> None:
 def test_a_broker_that_dies_at_its_start_shows_its_log(tmp_path: Path) -> None:
     with Broker(free_port(), tmp_path), pytest.raises(LocalServiceError, match="another broker runs on"):
         Broker(free_port(), tmp_path).start()
+
+
+async def test_a_topic_that_cannot_be_made_says_what_the_system_says(tmp_path: Path) -> None:
+    (tmp_path / "broker").mkdir()
+    (tmp_path / "broker" / "llm.state-0").touch()
+    refused = pytest.raises(BrokerError, match=r"llm\.state: KafkaStorageError: .*File exists")
+    with Broker(free_port(), tmp_path) as running, refused:
+        await create_topics(Settings(_env_file=None, kafka=running.address))

@@ -1,11 +1,13 @@
 """`weir up` goes on without a role that stopped because it was asked to."""
 
+import resource
 import sys
 from pathlib import Path
 
 import pytest
 
 from streams.errors import DEAD_LETTERS, USAGE
+from streams.local.files import require_files
 from streams.local.process import Child, LocalServiceError
 from streams.local.stack import Stack
 from streams.settings import Settings
@@ -38,3 +40,18 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     stack = Stack(Settings(_env_file=None), tmp_path, print, broker=False, store=False)
     with pytest.raises(LocalServiceError, match=rf"cannot write to {tmp_path}: "):
         stack.start([])
+
+
+def test_too_few_open_files_are_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
+    with pytest.raises(LocalServiceError, match=r"64 files open .*need 2\d\d: .*`ulimit -Hn 2\d\d` as root"):
+        Stack(Settings(_env_file=None), tmp_path / "data", said.append).start([])
+    assert (said, list(tmp_path.iterdir())) == ([], [])
+    for most in (resource.RLIM_INFINITY, 256):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, most=most: (64, most))
+        require_files(4)
+    with pytest.raises(LocalServiceError, match="256 files"):
+        require_files(64)
