@@ -193,7 +193,7 @@ def restart(weir: Weir, population: Population, number: int) -> None:
     idle.stop()
     begun = time.monotonic()
     watch = weir.role("watch").start()
-    asyncio.run(feed(weir, 100, 1, population, number))
+    number = asyncio.run(feed(weir, 100, 1, population, number))
     try:
         wait_until(lambda: watch.metric("weir_messages_total") > 0, "it goes on", REBALANCE_S)
         first = time.monotonic() - begun
@@ -210,8 +210,11 @@ def restart(weir: Weir, population: Population, number: int) -> None:
             f"({weir.settings.usage_entities:,}) bound it",
             flush=True,
         )
+        # Three events each: until its first one a segment stays packed.
+        asyncio.run(feed(weir, 1_000, 3 * population.segments / 1_000, population, number))
         # What was published while it was away is no delay of an attempt.
         wait_until(lambda: watch.lag() == 0, "it has read all", REBALANCE_S)
+        print(f"once 19 of 20 segments have had an event again: {memory_mb(watch)[0]:.0f} MB", flush=True)
         asyncio.run(print_delay(weir, population))
     finally:
         watch.stop()
