@@ -103,7 +103,7 @@ _CHECKED: Final = (
 # Without check digits, or with such as are often wrong by a keystroke: the word alone says what it is.
 _ANNOUNCED: Final = (
     _scheme("national insurance|nino", r"[A-Z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]", ""),
-    _scheme("passport|reisepass|passeport|pasaporte|passaporto|passaporte|паспорт|护照|護照|パスポート|여권", r"[A-Z]{0,3}[0-9]{6,9}[A-Z]?", "", "PASSPORT"),
+    _scheme("passport|reisepass|passeport|pasaporte|passaporto|passaporte|паспорт|护照|護照|パスポート|여권", r"(?:[A-Z]{0,3}[0-9]{6,9}[A-Z]?|(?=(?:[A-Z]{0,4}[0-9]){5})[A-Z0-9]{8,9})", "", "PASSPORT"),
     _scheme(
         "driver's license|driver’s license|drivers license|driver license|driving licence|driving license|führerschein|permis de conduire"
         "|permiso de conducir|licencia de conducir|patente di guida",

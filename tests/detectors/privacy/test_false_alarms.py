@@ -18,6 +18,7 @@ ORDINARY = [
     "pass_nyquist = (xp_size(cutoff) % 2 == 0) == pass_zero",
     "(sections `3.1.3.6`_, `3.2.2.10`_, `3.3.2.11`_)",
     "0 0111 18c0 1.52-.87 2.83-2.12 3.51.98.32 2.03.5 3.11.5",
+    'PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]',
     "Git 1.7.12.4 Release Notes",
     "update zlib to 1.2.13.1-motley-fef5869",
     "rewrite in C broke it. This was fixed in 1.5.4.1.",

@@ -36,6 +36,12 @@ TOKENS = {
     "SHOPIFY_TOKEN": f"shptka_{HEX[:32]}",
     "ONEPASSWORD_TOKEN": f"A3-{UPPER[:6]}-{UPPER[:6]}-{UPPER[:5]}-{UPPER[:5]}-{UPPER[:5]}-{UPPER[:5]}",
     "NEWRELIC_KEY": f"NRRA-{HEX[:42]}",
+    "WANDB_KEY": f"wandb_v1_{MIXED[:77]}",
+    "TENCENT_KEY": f"AKID{MIXED[:32]}",
+    "TWITCH_TOKEN": f"oauth:{HEX[:30]}",
+    "MIDTRANS_KEY": f"Mid-server-{MIXED[:24]}",
+    "LOB_KEY": f"live_{HEX[:35]}",
+    "FORTYTWO_TOKEN": f"s-s4t2ud-{HEX[:64]}",
     "GRAFANA_TOKEN": f"eyJrIjoi{MIXED[:80]}",
 }
 
