@@ -26,6 +26,10 @@ without having been judged costs time too, and under load that would make others
 
 LOOPS: Final = 2
 """How often a request waits for the event loop unseen: before that looks at it, and at its end."""
+ANSWERING: Final = 0.1
+"""Of its time, what is kept for giving the answer, at least: also while nothing was late yet."""
+TOGETHER_S: Final = 0.01
+"""Whose time is up within so long after another's is answered with that: one by one costs far more."""
 FORGETTING: Final = 0.9
 """What is left, after a batch, of how late the event loop was."""
 
@@ -74,6 +78,9 @@ class Batcher(Generic[T]):
         """Of all that waits or is being judged."""
         self._s_per_byte = UNKNOWN_PACE
         self._judged_bytes, self._judged_s = float(BATCH_BYTES[0]), BATCH_BYTES[0] * UNKNOWN_PACE
+        self._began, self._predicted_s = 0.0, 0.0
+        """Of the batch that is being judged."""
+        self._open: set[_Waiting[T]] = set()
         self._more = asyncio.Event()
         self._late = 0.0
         """How late the event loop came to its work lately, in seconds."""
@@ -89,7 +96,13 @@ class Batcher(Generic[T]):
 
         It waits for the event loop, too: until that looks at it, and until that sends its answer.
         """
-        return self._bytes * self._s_per_byte + LOOPS * self._late
+        return self._bytes * self._s_per_byte + LOOPS * self._late + self._behind_s
+
+    @property
+    def _behind_s(self) -> float:
+        """How much longer than foreseen the batch that is being judged has taken until now."""
+        is_idle = self._predicted_s == 0.0
+        return 0.0 if is_idle else max(0.0, self._clock() - self._began - self._predicted_s)
 
     def admit(self, within_s: float, size: int = 0) -> None:
         """Raise `BusyError` when it is clear at once that the time will not do for `size` more characters."""
@@ -103,18 +116,29 @@ class Batcher(Generic[T]):
         """
         size = sum(_size(event) for event in events)
         self.admit(within_s, size)
-        within_s -= min(LOOPS * self._late, within_s * (1 - ADMITTED))
+        within_s -= min(max(LOOPS * self._late, within_s * ANSWERING), within_s * (1 - ADMITTED))
         waiting: _Waiting[T] = _Waiting(events, size, self._clock() + within_s)
         self._waiting.append(waiting)
+        self._open.add(waiting)
         self._bytes += size
         self._more.set()
         try:
-            return await asyncio.wait_for(asyncio.shield(waiting.answer), within_s)
-        except TimeoutError:
-            return self._unjudged(events)
+            await asyncio.wait((waiting.answer,), timeout=within_s)
+            if not waiting.answer.done():
+                self._give_up(waiting)
+            return waiting.answer.result()
         finally:
             # Whoever was not taken yet is not judged for nobody: also where the client has gone.
             waiting.answer.cancel()
+            self._open.discard(waiting)
+
+    def _give_up(self, first: _Waiting[T]) -> None:
+        """Answer `first`, whose time is up, and all whose time is up by now or in a moment."""
+        now = self._clock()
+        self._late = max(self._late, now - first.deadline)
+        others = (each for each in self._open if each.deadline <= now + TOGETHER_S and each is not first)
+        due = [first, *(each for each in others if not each.answer.done())]
+        _answer(due, self._unjudged([event for each in due for event in each.events]))
 
     async def run(self) -> None:
         """Judge what comes, for ever; an error of the judge ends it and every request that waits."""
@@ -135,17 +159,16 @@ class Batcher(Generic[T]):
             if not batch:
                 continue
             events = [event for waiting in batch for event in waiting.events]
-            size, began = sum(waiting.size for waiting in batch), self._clock()
+            size = sum(waiting.size for waiting in batch)
+            self._began, self._predicted_s = self._clock(), size * self._s_per_byte
             try:
                 found, ended = await loop.run_in_executor(thread, self._timed, events)
             finally:
                 self._bytes -= size
-            self._keep_pace(size, self._clock() - began)
+                self._predicted_s = 0.0
+            self._keep_pace(size, self._clock() - self._began)
             self._late = max(self._clock() - ended, self._late * FORGETTING)
-            for waiting in batch:
-                own, found = found[: len(waiting.events)], found[len(waiting.events) :]
-                if not waiting.answer.done():
-                    waiting.answer.set_result(own)
+            _answer(batch, found)
 
     def _timed(self, events: Sequence[Event]) -> tuple[list[T], float]:
         return self._judge(events), self._clock()
@@ -173,6 +196,14 @@ class Batcher(Generic[T]):
                 self._bytes -= first.size
             self._waiting.popleft()
         return batch
+
+
+def _answer(asked: Sequence[_Waiting[T]], found: list[T]) -> None:
+    """Give each what was found for its events; who has an answer, or has gone, keeps to that."""
+    for waiting in asked:
+        own, found = found[: len(waiting.events)], found[len(waiting.events) :]
+        if not waiting.answer.done():
+            waiting.answer.set_result(own)
 
 
 def _size(event: Event) -> int:

@@ -156,3 +156,69 @@ async def test_a_late_event_loop_counts_in_the_time_of_a_request() -> None:
     judge.may.set()
     assert await waiting == ["second"]
     task.cancel()
+
+
+class Stands:
+    """A clock that stands until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def stuck(
+    clock: Stands, unjudged: Callable[[Sequence[Event]], list[str]]
+) -> AsyncIterator[Batcher[str]]:
+    """Yield a batcher whose judge has begun with a request and does not come back."""
+    judge = Gatekeeper()
+    batcher = Batcher(judge, unjudged, 10, clock=clock)
+    task = asyncio.create_task(batcher.run())
+    first = asyncio.create_task(batcher.judged([event("first")], 600))
+    while not batcher._bytes or batcher.waiting:  # noqa: ASYNC110 (until it is taken)
+        await asyncio.sleep(0)
+    try:
+        yield batcher
+    finally:
+        judge.may.set()
+        await first
+        task.cancel()
+
+
+async def test_those_whose_time_is_up_are_answered_together_and_not_one_after_another() -> None:
+    calls, clock = [], Stands()
+
+    def unjudged(events: Sequence[Event]) -> list[str]:
+        calls.append(len(events))
+        return [f"late {each.text}" for each in events]
+
+    async with stuck(clock, unjudged) as batcher:
+        asked = [asyncio.create_task(batcher.judged([event(f"{n}")] * 2, 0.2)) for n in range(50)]
+        while batcher.waiting < 50:  # noqa: ASYNC110 (until all have asked)
+            await asyncio.sleep(0)
+        clock.now = 1.2
+        assert await asyncio.gather(*asked) == [[f"late {n}"] * 2 for n in range(50)]
+        assert calls == [100]
+        assert batcher.waits_s > 2, "that the event loop came a second late to them is known"
+
+
+async def test_time_to_answer_is_kept_before_anything_was_late() -> None:
+    clock = Stands()
+    async with stuck(clock, late) as batcher:
+        asked = asyncio.create_task(batcher.judged([event("x")], 10))
+        while not batcher.waiting:  # noqa: ASYNC110 (until it has asked)
+            await asyncio.sleep(0)
+        assert batcher._waiting[0].deadline <= 9
+        asked.cancel()
+
+
+async def test_while_a_batch_takes_longer_than_foreseen_others_are_refused() -> None:
+    clock = Stands()
+    async with stuck(clock, late) as batcher:
+        batcher.admit(1)
+        clock.now = 0.7
+        with pytest.raises(BusyError):
+            batcher.admit(1)
+        batcher.admit(10)
