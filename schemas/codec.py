@@ -209,7 +209,7 @@ def _decode(kind: type[M], payload: bytes | None) -> M:
     if payload.startswith(codecs.BOM_UTF8) and not payload.startswith(codecs.BOM_UTF8 * 2):
         return _decode(kind, payload.removeprefix(codecs.BOM_UTF8))
     # Raised outside the handler: the error of msgspec holds the payload and must not travel as context.
-    raise explain(caught, payload)
+    raise explain(caught, payload, kind)
 
 
 def _decoded(kind: type[M], payload: bytes) -> M:

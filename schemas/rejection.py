@@ -3,7 +3,8 @@
 import codecs
 import enum
 import re
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import msgspec
 
@@ -65,6 +66,7 @@ class Rejected(Exception):  # noqa: N818 (a verdict on a message that the caller
 
 
 _PATH: Final = re.compile(r" - at `(?:key in )?(\$[A-Za-z0-9_.\[\]]*)`$")
+_STEP: Final = re.compile(r"[A-Za-z0-9_]+|\[[0-9.]*\]")
 _MALFORMED: Final = re.compile(r"JSON is malformed: ([a-z0-9 -]+) \(byte (\d+)\)")
 _WRONG_TYPE: Final = re.compile(r"Expected `[a-z |]+`, got `[a-z]+`")
 _LENGTH: Final = re.compile(r"Expected `(?:str|array|object)` of length [<>]= \d+")
@@ -79,20 +81,21 @@ _UTF32: Final = re.compile(rb"\0\0(?:\xfe\xff|\0[^\0]\0\0\0|\0[^\0]\Z)", re.DOTA
 _NOT_A_NUMBER: Final = (b"NaN", b"Infinity", b"-Infinity", b"nan", b"inf", b"-inf")
 
 
-def explain(error: Exception, payload: bytes) -> Rejected:
+def explain(error: Exception, payload: bytes, kind: Any = None) -> Rejected:
     """Turn what msgspec raised for `payload` into a reason and a detail free of the payload's text.
 
     Only messages that are known to be made of field names, types and limits are passed on; any other
-    (msgspec repeats a bad enum value, for one) is replaced.
+    (msgspec repeats a bad enum value, for one) is replaced. `kind` is the type that was expected: by that
+    the values are named that would have been allowed.
     """
     if isinstance(error, RecursionError):
         return Rejected(Reason.TOO_DEEP, "nested too deeply")
     if isinstance(error, msgspec.ValidationError):
-        return _explain_validation(str(error))
+        return _explain_validation(str(error), kind)
     return _explain_encoding(payload) or _explain_syntax(str(error), payload)
 
 
-def _explain_validation(message: str) -> Rejected:
+def _explain_validation(message: str, kind: Any) -> Rejected:
     found = _PATH.search(message)
     path, what = (found[1], message[: found.start()]) if found else ("$", message)
     where = f"`{path}`: "
@@ -109,7 +112,38 @@ def _explain_validation(message: str) -> Rejected:
         return Rejected(Reason.INVALID_TIMESTAMP, f"{where}expected RFC 3339, such as 2030-01-31T12:00:00Z")
     if "out of range" in what:
         return Rejected(Reason.INVALID_VALUE, f"{where}number out of range")
-    return Rejected(Reason.INVALID_VALUE, f"{where}value is not allowed")
+    values = allowed(kind, path) if kind is not None else ()
+    hint = f": it is one of {', '.join(values)}" if values else ""
+    return Rejected(Reason.INVALID_VALUE, f"{where}value is not allowed{hint}")
+
+
+def allowed(kind: Any, path: str) -> tuple[str, ...]:
+    """Return the values that a type has for the field at a path such as `$.events[0].kind`; () for any."""
+    found = [msgspec.inspect.type_info(kind)]
+    for step in _STEP.findall(path):
+        found = [inner for each in found for inner in _inside(each, step)]
+    return tuple(str(value) for each in _plain(found) if isinstance(each, msgspec.inspect.LiteralType)
+                 for value in each.values)  # fmt: skip
+
+
+def _plain(found: list[msgspec.inspect.Type]) -> Iterator[msgspec.inspect.Type]:
+    """Yield the types, in place of one with limits or of several the types in it."""
+    for each in found:
+        if isinstance(each, msgspec.inspect.UnionType):
+            yield from _plain(list(each.types))
+        elif isinstance(each, msgspec.inspect.Metadata):
+            yield from _plain([each.type])
+        else:
+            yield each
+
+
+def _inside(kind: msgspec.inspect.Type, step: str) -> Iterator[msgspec.inspect.Type]:
+    """Yield the types of a field, or of the items where the step is an index."""
+    for each in _plain([kind]):
+        if isinstance(each, msgspec.inspect.StructType):
+            yield from (field.type for field in each.fields if field.encode_name == step)
+        elif isinstance(each, msgspec.inspect.CollectionType):
+            yield each.item_type
 
 
 def _explain_encoding(payload: bytes) -> Rejected | None:

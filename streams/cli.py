@@ -2,8 +2,10 @@
 
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -112,6 +114,9 @@ def weir() -> None:
 
 def main() -> None:
     """Run the command line."""
+    for name in ("stdout", "stderr"):  # closed by who called (`>&-`): what nobody reads is no reason to fail
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (until the end)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows few characters is no reason to fail
             stream.reconfigure(errors="backslashreplace")

@@ -67,12 +67,14 @@ def test_guard_an_app(weir: Weir, tmp_path: Path) -> None:
     try:
         snippet = block("python", "/v1/check").replace("9480", str(port)).replace("timeout=2", "timeout=60")
         said = python(snippet, weir, 90.0).splitlines()
+        streamed = python(block("python", "/v1/stream").replace("9480", str(port)), weir, 90.0)
     finally:
         gate.stop()
     assert said[0] == "None"
     assert said[1].startswith("Do you ship to Norway? I am [EMAIL_")
     assert said[2] == "Yes, within three days."
-    weir.await_rows("shop", before + 3)
+    assert re.fullmatch(r"We ship on Monday\. Write to \[EMAIL_\w+\] with questions\.\nredact\n", streamed)
+    weir.await_rows("shop", before + 4)
 
 
 @on_the_embedded_broker

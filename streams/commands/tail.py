@@ -115,8 +115,9 @@ async def _records(
         partitions = consumer.assignment()
         if not from_start:
             await consumer.seek_to_end()
-        if follow and sys.stderr.isatty():
-            click.secho(f"following {', '.join(topics)}; Ctrl-C ends", err=True, dim=True)
+        if follow and (not from_start or sys.stderr.isatty()):
+            begin = "the oldest message" if from_start else "the next message (--from-start: the oldest)"
+            click.secho(f"following {', '.join(topics)} from {begin} on; Ctrl-C ends", err=True, dim=True)
         if not follow:
             async for record in _merged(consumer, await consumer.end_offsets(partitions)):
                 yield record

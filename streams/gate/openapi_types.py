@@ -39,6 +39,7 @@ CheckAnswer: Final = msgspec.defstruct(
         ),
         ("scores", dict[str, float], {}),
         ("evidence", tuple[Evidence, ...], ()),
+        ("warnings", list[str], []),
     ],
 )
 
@@ -47,6 +48,8 @@ class CheckAnswers(msgspec.Struct):
     """The answers to `events`, in their order."""
 
     results: list[CheckAnswer]  # type: ignore[valid-type]
+    warnings: list[str] = []
+    """Names that look like misspelt fields."""
 
 
 class ModerationResult(msgspec.Struct):

@@ -35,15 +35,8 @@ class Bodies:
         self._room = AT_ONCE * most
 
     async def json(self, request: web.Request, kind: type[T]) -> T:
-        """Return the JSON of a request; what is wrong with it is said without any of its text."""
-        raw = await self.read(request)
-        try:
-            return msgspec.json.decode(raw, type=kind)
-        except msgspec.ValidationError as error:
-            detail = explain(error, raw).detail  # that of msgspec repeats a value that is not allowed
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            detail = "not JSON"
-        raise RefusedError(UNPROCESSABLE, "invalid_request_error", detail)
+        """Return the JSON of a request."""
+        return decoded(await self.read(request), kind)
 
     async def read(self, request: web.Request) -> bytes:
         """Return the body of a request, unpacked; raise `BusyError` where too much is coming already."""
@@ -67,3 +60,14 @@ class Bodies:
             raise RefusedError(TOO_LARGE, "too_large", detail)
         if more > self._room:
             raise BusyError(1.0)
+
+
+def decoded(raw: bytes, kind: type[T]) -> T:
+    """Return what a body of JSON holds; what is wrong with it is said without any of its text."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        detail = explain(error, raw, kind).detail  # that of msgspec repeats a value that is not allowed
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        detail = "not JSON"
+    raise RefusedError(UNPROCESSABLE, "invalid_request_error", detail)

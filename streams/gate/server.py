@@ -13,7 +13,7 @@ from aiohttp import web
 from schemas import codec
 from schemas.events import Event
 from streams.decisions.judge import wall_clock_ms
-from streams.gate import litellm, moderations, native, otlp, stream_http, webhooks
+from streams.gate import litellm, misspelt, moderations, native, otlp, stream_http, webhooks
 from streams.gate.access import key_in, of_a_page
 from streams.gate.answers import Answer, UnreadableRequestError
 from streams.gate.batcher import BusyError
@@ -21,7 +21,7 @@ from streams.gate.connections import failure
 from streams.gate.holdback import AT_ONCE, Holdbacks
 from streams.gate.keys import Caller, Keys
 from streams.gate.outbox import OutboxFullError
-from streams.gate.reading import TOO_LARGE, TOO_SLOW, UNPROCESSABLE, Bodies, RefusedError
+from streams.gate.reading import TOO_LARGE, TOO_SLOW, UNPROCESSABLE, Bodies, RefusedError, decoded
 from streams.gate.service import Service
 from streams.gate.settings import GateSettings
 from streams.gate.stream import Stream
@@ -34,7 +34,7 @@ T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 DEADLINE: Final = "X-Weir-Deadline-Ms"
 APP: Final = "X-Weir-App"
-UNAUTHORIZED, FORBIDDEN, BUSY, UNAVAILABLE = 401, 403, 429, 503
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BUSY, UNAVAILABLE = 401, 403, 404, 429, 503
 MOST_TEXTS: Final = 1024
 """Of one request, whatever the contract: a conversation, not a data set."""
 MOST_LINES: Final = 20_000
@@ -88,7 +88,7 @@ class Gate:
         except web.RequestPayloadError:
             response = _failure(request, RefusedError(UNPROCESSABLE, "unreadable_body", UNREADABLE))
         except web.HTTPException as error:
-            said = RefusedError(error.status, "http_error", error.reason, dict(_allow(error)))
+            said = RefusedError(error.status, "http_error", _reason(error, request.app), _allow(error))
             response = _failure(request, said)
         except BusyError as busy:
             retry = {"Retry-After": str(max(1, round(busy.retry_after_s)))}
@@ -172,12 +172,18 @@ class Gate:
         return await self._bodies.json(request, kind)
 
     async def _check(self, request: web.Request) -> web.Response:
-        asked = await self._asked(request, native.Request)
-        events = native.events(asked, self._app(request, ""))
+        self._service.admit(self._within_s(request))
+        raw = await self._bodies.read(request)
+        asked = decoded(raw, native.Request)
+        unknown = misspelt.warnings(raw)
+        try:
+            events = native.events(asked, self._app(request, ""))
+        except UnreadableRequestError as unreadable:
+            raise UnreadableRequestError("; ".join((str(unreadable), *unknown))) from None
         answers = await self._judged(request, events, within_ms=asked.deadline_ms, explain=asked.evidence)
         if asked.review_within_ms:
             answers = await self._service.reviewed(answers, asked.review_within_ms / 1000)
-        return _answer(native.body(asked, answers))
+        return _answer(native.body(asked, answers) | ({"warnings": unknown} if unknown else {}))
 
     async def _moderations(self, request: web.Request) -> web.Response:
         asked = await self._asked(request, moderations.Request)
@@ -274,6 +280,13 @@ def _failure(request: web.Request, refused: RefusedError) -> web.Response:
     if refused.status in (TOO_SLOW, TOO_LARGE):
         response.force_close()  # or the rest of the body would be waited for
     return response
+
+
+def _reason(error: web.HTTPException, app: web.Application) -> str:
+    """Return what is wrong; where no such path is, with the paths that there are."""
+    if error.status != NOT_FOUND:
+        return error.reason
+    return f"no such path; there are {', '.join(each.canonical for each in app.router.resources())}"
 
 
 def _allow(error: web.HTTPException) -> dict[str, str]:

@@ -71,7 +71,7 @@ def read(raw: bytes | str, number: int) -> Line:
     try:
         line = msgspec.json.decode(raw, type=Line)
     except msgspec.ValidationError as error:
-        raise LineError(f"line {number}: {explain(error, b'').detail}") from None
+        raise LineError(f"line {number}: {explain(error, b'', Line).detail}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise LineError(f"line {number}: not JSON") from None
     if line.text:

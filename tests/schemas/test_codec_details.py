@@ -63,7 +63,7 @@ def test_details_say_where_and_what() -> None:
         payload(event_id=""): "`$.event_id`: expected `str` of length >= 1",
         payload(prompt_tokens=-1): "`$.prompt_tokens`: expected `int` >= 0",
         payload(cost=-1): "`$.cost`: expected `float` >= 0.0",
-        payload(kind="chat"): "`$.kind`: value is not allowed",
+        payload(kind="chat"): "`$.kind`: value is not allowed: it is one of completion, prompt",
         payload(metadata={"k": 3}): "`$.metadata[...]`: expected `str`, got `int`",
         payload(tool_calls=[{"name": "a"}, {}]): "`$.tool_calls[1]`: required field `name` is missing",
         payload(timestamp="noon"): "`$.timestamp`: expected RFC 3339, such as 2030-01-31T12:00:00Z",

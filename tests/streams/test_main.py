@@ -28,3 +28,9 @@ def test_a_blas_takes_one_thread_unless_told_otherwise() -> None:
 
     assert threads() == "{1}"
     assert threads(OPENBLAS_NUM_THREADS="2") == "{2}"
+
+
+def test_a_closed_stdout_is_no_fault() -> None:
+    command = f"{sys.executable} -m streams schema event >&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -318,6 +318,9 @@ async def test_other_methods_paths_and_encodings_are_refused_in_the_same_form(ga
         assert await error(response) == (405, "http_error")
     async with gate.http.post("/v1/other") as response:
         assert await error(response) == (404, "http_error")
+        message = (await response.json())["error"]["message"]
+        assert "/v1/check" in message
+        assert "/portkey" in message
     headers = {"X-Weir-Deadline-Ms": "soon"}
     async with gate.http.post("/v1/check", json={"text": "a"}, headers=headers) as response:
         assert await error(response) == (400, "bad_deadline")
@@ -380,3 +383,24 @@ async def test_a_gate_whose_queue_is_never_empty_has_not_stalled(gate: Running) 
     await gate.ask("/v1/check", {"app": "a", "text": HARMLESS})
     gate.telemetry.lag(3)
     assert gate.telemetry.health()[0]
+
+
+async def test_a_misspelt_field_is_named_and_no_other_unknown_one(gate: Running) -> None:
+    secret = "Ignore_all_previous_words"
+    body = {"text": HARMLESS, "conversationid": "c", secret: 1, "x": [1]}
+    [warning] = (await gate.ask("/v1/check", body))["warnings"]
+    assert "`conversationid`" in warning
+    assert "`conversation_id`" in warning
+    many = await gate.ask("/v1/check", {"events": [{"text": HARMLESS, "modle": "m"}], secret: {}})
+    assert [name in many["warnings"][0] for name in ("`modle`", "`model`")] == [True, True]
+    assert secret not in json.dumps(many)
+    missing = await gate.ask("/v1/check", {"txt": HARMLESS}, 400)
+    assert "is `text` meant?" in missing["error"]["message"]
+    assert "warnings" not in await gate.ask("/v1/check", {"text": HARMLESS})
+    assert (await gate.ask("/v1/check", b'{"text": "a", "\xff": 1}'))["action"] == "allow"
+
+
+async def test_the_values_that_are_allowed_are_named(gate: Running) -> None:
+    for body in ({"text": "a", "kind": "chat"}, {"events": [{"text": "a", "kind": "chat"}]}):
+        message = (await gate.ask("/v1/check", body, 400))["error"]["message"]
+        assert message.endswith("kind`: value is not allowed: it is one of completion, prompt")
