@@ -20,6 +20,7 @@ from streams.telemetry.server import TelemetryServer
 log = structlog.get_logger(__name__)
 END_S = 5.0
 """For requests that are under way when it is told to stop."""
+LOOK_S = 1.0
 
 
 def run(settings: Settings, telemetry: Telemetry) -> None:
@@ -37,23 +38,30 @@ async def _run(settings: Settings, telemetry: Telemetry) -> None:
     desk = Desk(settings, settings, store, producer, claims, _roles(settings))
     runner = web.AppRunner(desk.application(), access_log=None, shutdown_timeout=END_S)
     server = TelemetryServer(telemetry, settings.http_host, settings.desk_port, "WEIR_DESK_PORT")
-    following: asyncio.Task[None] | None = None
+    working: list[asyncio.Task[None]] = []
     try:
         await server.start()
         await producer.start()
-        following = asyncio.create_task(claims.follow())
+        working += map(asyncio.create_task, (claims.follow(), _alive(telemetry)))
         await _listen(runner, settings)
         telemetry.ready = True
         log.info("the desk is open", address=settings.desk_listen)
         await stopping.wait()
     finally:
         ending.cancel()
-        if following:
-            following.cancel()
+        for task in working:
+            task.cancel()
         await runner.cleanup()
         await producer.stop()
         await server.stop()
         store.close()
+
+
+async def _alive(telemetry: Telemetry) -> None:
+    """Note again and again that nothing waits: requests are answered as they come, or nothing answers."""
+    while True:
+        telemetry.lag(0)
+        await asyncio.sleep(LOOK_S)
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> None:
