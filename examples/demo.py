@@ -121,9 +121,6 @@ def _set_environment(folder: Path) -> None:
     policy = folder / "policy.yaml"
     policy.write_text(DEFAULT_POLICY.read_text("utf-8") + ABUSIVE_USER, "utf-8")
     os.environ["WEIR_POLICY"] = str(policy)
-    routes = folder / "routes.yaml"
-    routes.write_text("routes: []  # docs/alerts.md has an example of each\n")
-    os.environ["WEIR_ROUTES"] = str(routes)
 
 
 @contextmanager

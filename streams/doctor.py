@@ -80,7 +80,7 @@ def diagnose() -> Iterator[Diagnosis]:
     yield from store(settings)
     if settings.routes:
         yield routes(settings.routes)
-    for role in (*PROCESSES, "notify") if settings.routes else PROCESSES:
+    for role in PROCESSES:
         yield telemetry(settings, role, expected, broker_answers=of_broker[0].status == "ok")
 
 

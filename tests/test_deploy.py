@@ -26,8 +26,7 @@ KUBERNETES: list[dict[str, Any]] = list(yaml.safe_load_all((DEPLOY / "kubernetes
 DOCKERFILE = DEPLOY / "Dockerfile"
 
 JOBS = ("init-topics", "init-tables")
-RUNNING = (*PROCESSES, "notify")
-OURS = (*RUNNING, *JOBS)
+OURS = (*PROCESSES, *JOBS)
 LEAVE_GROUP_S = 15
 """How long a stopping worker may take to leave its consumer group, after the drain."""
 VARIABLE = re.compile(r"\bWEIR_[A-Z0-9_]*[A-Z0-9]")
@@ -107,7 +106,7 @@ def test_a_container_of_ours_is_hardened_and_runs_a_command(name: str) -> None:
     assert _seconds(service["stop_grace_period"]) > drain + LEAVE_GROUP_S
 
 
-@pytest.mark.parametrize("name", RUNNING)
+@pytest.mark.parametrize("name", PROCESSES)
 def test_a_health_check_asks_the_roles_own_port(name: str) -> None:
     port = Settings.model_fields[f"{name}_port"].default
     *command, script = SERVICES[name]["healthcheck"]["test"]
@@ -213,7 +212,7 @@ def test_the_image_runs_as_an_ordinary_user_and_gets_its_signals() -> None:
     assert json.loads(final["CMD"])
     assert final.get("STOPSIGNAL", "SIGTERM") == "SIGTERM"
     assert "org.opencontainers.image.version" in final["LABEL"]
-    ports = {str(Settings.model_fields[f"{role}_port"].default) for role in RUNNING}
+    ports = {str(Settings.model_fields[f"{role}_port"].default) for role in PROCESSES}
     listen = {
         Settings.model_fields[name].default.rpartition(":")[2] for name in ("gate_listen", "desk_listen")
     }
@@ -313,7 +312,7 @@ def test_the_archive_is_not_restarted_because_the_store_is_away() -> None:
         for item in _of_kind("Deployment", "StatefulSet")
     }
     assert paths.pop("weir-archive") == paths.pop("weir-notify") == "/metrics"
-    assert set(paths) == {f"weir-{name}" for name in PROCESSES if name != "archive"}
+    assert set(paths) == {f"weir-{name}" for name in PROCESSES if name not in ("archive", "notify")}
     assert set(paths.values()) == {"/healthz"}
 
 

@@ -130,7 +130,7 @@ def test_compose_starts_grafana_with_these_dashboards() -> None:
         assert role in services
         assert target["port"] == Settings.model_fields[f"{role}_port"].default
         assert job["relabel_configs"] == [{"target_label": "role", "replacement": role}]
-    assert len(jobs) == len(PROCESSES) + 1, "and notify"
+    assert len(jobs) == len(PROCESSES)
 
 
 # Prometheus's own judgement

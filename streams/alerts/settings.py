@@ -11,7 +11,7 @@ class AlertSettings(BaseModel):
     """When alerts are one, when they are over, and where they are sent."""
 
     routes: Path | None = Field(
-        None, description="File of the routes that alerts are sent by (docs/alerts.md); `weir up` needs it"
+        None, description="File of the routes that alerts are sent by (docs/alerts.md)"
     )
     notify_port: Port = Field(9476, description="HTTP port of notify")
     alert_wait_s: float = Field(

@@ -20,7 +20,7 @@ from streams.terminal.command import Command, say
     "--no-store", is_flag=True, help="Use the store of WEIR_CLICKHOUSE instead of the embedded one."
 )
 def command(data: Path, no_broker: bool, no_store: bool) -> None:
-    """Run everything on this machine until Ctrl-C: a broker, a store, the three roles, a gate and a desk.
+    """Run everything on this machine until Ctrl-C: a broker, a store, the roles, a gate and a desk.
 
     Topics and tables stay in the folder and are there again at the next start: what the roles have not
     finished when they are killed is finished then.

@@ -60,7 +60,6 @@ class Stack:
             log = directory / "logs" / "broker.log"
             self._broker = Broker(local_port(settings.kafka, "WEIR_KAFKA"), directory, log=log)
         self._own_store = store
-        self._processes = (*PROCESSES, "notify") if settings.routes else PROCESSES
         self._store: Child | None = None
         self._roles: dict[str, Child] = {}
         self._restarts: list[float] = []
@@ -88,9 +87,9 @@ class Stack:
         for name in store.migrate(metrics, self._settings.events_ttl_days).restored:
             self._say(f"store     {name} was missing and is made again, empty")
         store.close()
-        for name in self._processes:
+        for name in PROCESSES:
             self._start_role(name)
-        for name in self._processes:
+        for name in PROCESSES:
             self._await_role(name)
             self._say(f"{name:9} http://{self._settings.http_host}:{self._role_port(name)}/metrics")
         self._say(f"          http://{self._settings.gate_listen}/v1/check judges what an app sends it")
@@ -124,10 +123,10 @@ class Stack:
         if running:
             left = self._drain("guard")
             self._stop_role("guard")
-            left |= self._drain(*(name for name in self._processes if name not in ("guard", "gate")))
+            left |= self._drain(*(name for name in PROCESSES if name not in ("guard", "gate")))
             if left:
                 self._say(self._not_finished(left))
-        for name in self._processes:
+        for name in PROCESSES:
             self._stop_role(name)
         if self._store is not None:
             self._store.stop()
@@ -153,9 +152,7 @@ class Stack:
         await_ports(self._ports(), self._say, self._settings.drain_timeout_s + ENDING_S, host=self._host)
 
     def _ports(self) -> list[NeededPort]:
-        ports = [
-            NeededPort(name, self._role_port(name), f"WEIR_{name.upper()}_PORT") for name in self._processes
-        ]
+        ports = [NeededPort(name, self._role_port(name), f"WEIR_{name.upper()}_PORT") for name in PROCESSES]
         for name, listen in (("gate", self._settings.gate_listen), ("desk", self._settings.desk_listen)):
             ports.append(NeededPort(name, int(listen.rpartition(":")[2]), f"WEIR_{name.upper()}_LISTEN"))
         if self._own_store:

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import urlencode
 
+from streams.alerts.signals import DRIFT, POLICY
 from streams.desk import chart, statistics
 from streams.desk.asked import Asked, Found, Row
-from streams.desk.filters import Filter
+from streams.desk.filters import Filter, reaching, spanning
 from streams.desk.html import Child, Html, behind, el, table
 from streams.desk.layout import page
 from streams.desk.pages.overview import alerts_table
 from streams.desk.parts import badge, bdi, choose_time, listed, when
 from streams.desk.questions import drift as questions
+from streams.desk.questions.compare import PERIOD
 from streams.desk.questions.events import sort_of
 from streams.desk.statistics import Moments, Sort
 
@@ -19,8 +22,8 @@ DOINGS: Final = (("acknowledge", "Acknowledge"), ("silence", "Silence 4 h"), ("r
 NOT_FOLLOWED: Final = el(
     "p",
     {"class": "notice"},
-    "No alert was followed in this time: `weir notify` makes one alert of all that has one cause, and says "
-    "when it is over. `weir up` runs it where WEIR_ROUTES names a file (docs/alerts.md).",
+    "No alert was followed in this time: `weir notify`, which `weir up` runs, makes one alert of all that "
+    "has one cause, and says when it is over.",
 )
 """In place of the alerts and their states."""
 
@@ -64,9 +67,20 @@ def _state(row: Row, token: str | None) -> Iterable[Child]:
     yield when(row["opened_at"])
     yield when(row["last_at"])
     yield bdi(row["app"])
-    yield el("bdi", {"class": "long"}, row["title"])
+    title, path = el("bdi", {"class": "long"}, row["title"]), _cause(row)
+    yield el("a", {"href": path}, title) if path else title
     yield row["alerts"]
     yield _acting(row["alert_id"], token) if token and row["state"] != "resolved" else None
+
+
+def _cause(row: Row) -> str | None:
+    """Return where the events or the drift of an alert are; None of what has neither."""
+    if row["kind"] == DRIFT:
+        return f"/drift?{urlencode({'id': row['part_id']})}" if row["part_id"] else None
+    if row["kind"] != POLICY:
+        return None
+    wanted = Filter(reaching(row["opened_at"]), {"app": row["app"]}, rule=row["rule"])
+    return wanted.link("/events")
 
 
 def _acting(alert_id: str, token: str) -> Html:
@@ -111,7 +125,7 @@ def one(asked: Asked, row: Row, known: frozenset[str]) -> str:
             f": {row['before']:.3g} before, {row['after']:.3g} after"
             f" (of {row['before_samples']:,} and {row['after_samples']:,} values).",
         ),
-        el("p", None, el("a", {"href": _compare(row)}, "Compare this time with the time before")),
+        el("p", None, el("a", {"href": _compare(row)}, "Compare the time since then with the time before")),
     )  # fmt: skip
     if value is None:
         return page(title, "/drift", asked, told, el("p", None, "The events have no such metric any more."))
@@ -156,5 +170,6 @@ def _within(found: tuple[float, float] | None) -> str:
 
 
 def _compare(row: Row) -> str:
-    wanted = Filter(since="24h", values={"app": row["app"], "kind": row["kind"]})
-    return wanted.link("/compare", by="period")
+    began = questions.began(row)
+    wanted = Filter(spanning(questions.window(row).total_seconds() / 3600), questions.drift_segment(row))
+    return wanted.link("/compare", by=PERIOD, new=f"{began:%Y-%m-%d %H:%M:%S}")
