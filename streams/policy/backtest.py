@@ -104,7 +104,7 @@ class Backtest:
         """Hold both policies against what reviewers said of the events of a block."""
         before, after = self._baseline.judge(block.rows), self._draft.judge(block.rows)
         overall = [each.overall for each in labels]
-        self._report.reviewed += sum(each is not None for each in overall)
+        self._report.reviewed += sum(each.overall is not None or bool(each.by_name) for each in labels)
         self._report.disputed += sum(each.disputed for each in labels)
         for confusion, outcome in ((self._reviewed_before, before), (self._reviewed_after, after)):
             _confuse(confusion, outcome.action > ALLOW, overall)
