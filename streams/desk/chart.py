@@ -14,8 +14,10 @@ ORDER: Final = (*reversed(VERDICTS),)
 """From the bottom up, the strongest first: what was enforced is seen first."""
 
 
-def bars(rows: Sequence[dict[str, Any]], hours: int, what: str, *beside: Child) -> Html:
-    """Return stacked bars of `events` by `moment` and `action` in the last `hours`; titles have numbers."""
+def bars(
+    rows: Sequence[dict[str, Any]], hours: int, what: str, *beside: Child, until: dt.datetime | None = None
+) -> Html:
+    """Return stacked bars of `events` by `moment` and `action` in so many hours; titles have numbers."""
     moments: dict[dt.datetime, dict[str, int]] = {}
     for row in rows:
         moments.setdefault(row["moment"].replace(tzinfo=dt.UTC), {})[row["action"]] = row["events"]
@@ -23,9 +25,11 @@ def bars(rows: Sequence[dict[str, Any]], hours: int, what: str, *beside: Child) 
         return el("p", {"class": "none"}, f"{what}: no events in this time.", *beside)
     most = max(sum(actions.values()) for actions in moments.values())
     step = step_s(hours)
-    last = dt.datetime.now(dt.UTC)
-    first = max(last - dt.timedelta(hours=hours), min(moments))
-    slots = max(MIN_SLOTS, int((last - first).total_seconds() / step) + 1)
+    last = until or dt.datetime.now(dt.UTC)
+    # The last slot is the one that now is in, and the axis begins where the first one does.
+    end = int(last.timestamp()) // step * step
+    slots = max(MIN_SLOTS, min(hours * 3600 // step + 1, int(end - min(moments).timestamp()) // step + 1))
+    first = dt.datetime.fromtimestamp(end - (slots - 1) * step, dt.UTC)
     wide = WIDTH / slots
     drawn = [
         _stack(moment, actions, (moment - first).total_seconds() / step * wide, wide - GAP, most)

@@ -11,12 +11,26 @@ from streams.errors import UserError
 
 SPANS: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720, "all": 24 * 3653}
 """Hours that each choice of time looks back."""
+PARTLY: Final = "(notEmpty(failed) OR notEmpty(degraded))"
+"""SQL: the event was not fully judged."""
 EQUAL: Final = (
     "app", "kind", "language", "model", "prompt_version", "user", "conversation_id", "tenant", "environment",
     "action", "event_id", "request_id", "trace_id", "policy_version", "policy_hash",
 )  # fmt: skip
+JUDGED: Final = ("partly",)
 _METRIC: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TIME: Final = "%Y-%m-%d %H:%M:%S.%f"
+
+
+def reaching(moment: dt.datetime) -> str:
+    """Return the shortest time, of a day or more, that still has a moment (UTC) tomorrow."""
+    age_h = (dt.datetime.now(dt.UTC) - moment.replace(tzinfo=dt.UTC)).total_seconds() / 3600
+    return spanning(age_h + SPANS["24h"])
+
+
+def spanning(hours: float) -> str:
+    """Return the shortest time that is so long."""
+    return next((name for name, length in SPANS.items() if length >= hours), "all")
 
 
 class Filter(NamedTuple):
@@ -31,6 +45,8 @@ class Filter(NamedTuple):
     metric: str = ""
     least: float = 0.5
     most: float | None = None
+    judged: str = ""
+    """`partly`: detectors failed, or the text was not read in full."""
     before: str = ""
     """For the next page: only events before this time."""
 
@@ -49,10 +65,13 @@ class Filter(NamedTuple):
                 dt.datetime.strptime(before, _TIME)
         except ValueError:
             raise UserError("least and most are numbers, before is a time as the page writes it") from None
+        if (judged := query.get("judged", "")) not in ("", *JUDGED):
+            raise UserError(f"judged: {' or '.join(JUDGED)}")
         values = {name: query[name] for name in EQUAL if query.get(name)}
         if "language" in values:
             values["language"] = code_of(values["language"])
-        return cls(since, values, query.get("rule", ""), query.get("text", ""), metric, least, most, before)
+        rule, text = query.get("rule", ""), query.get("text", "")
+        return cls(since, values, rule, text, metric, least, most, judged, before)
 
     def where(self, hours: int = 0) -> tuple[str, dict[str, Any]]:
         """Return the condition as SQL, and its parameters; `hours` in place of its own."""
@@ -73,6 +92,8 @@ class Filter(NamedTuple):
             if self.most is not None:
                 parts.append(f"{self.metric} <= {{most:Float64}}")
                 given["most"] = self.most
+        if self.judged:
+            parts.append(PARTLY)
         if self.before:
             parts.append("timestamp < toDateTime64({before:String}, 3, 'UTC')")
             given["before"] = self.before
@@ -86,6 +107,7 @@ class Filter(NamedTuple):
             "rule": self.rule,
             "text": self.text,
             "metric": self.metric,
+            "judged": self.judged,
         }
         if self.metric:
             given["least"] = f"{self.least:g}"
@@ -100,6 +122,7 @@ class Filter(NamedTuple):
         said = [f"{name.replace('_', ' ')} {value}" for name, value in worded.items()]
         said += [f"rule {self.rule}"] if self.rule else []
         said += [f"the text {self.text!r}"] if self.text else []
+        said += [f"judged {self.judged}"] if self.judged else []
         if self.metric:
             said.append(f"{self.metric} from {self.least:g}" + (f" to {self.most:g}" if self.most else ""))
         return said

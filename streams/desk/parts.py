@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from schemas.events import KINDS, VERDICTS
 from streams.desk.asked import Found
-from streams.desk.filters import EQUAL, SPANS, Filter
+from streams.desk.filters import EQUAL, JUDGED, SPANS, Filter
 from streams.desk.html import Child, Html, el, table
 from streams.desk.languages import NAMES
 from streams.desk.statistics import Change, Moments, Sort, interval
@@ -132,6 +132,7 @@ def filter_form(wanted: Filter, metrics: Iterable[str], known: Mapping[str, Iter
         labelled("Text has", field("text", wanted.text)),
         fields.values(),
         _asked_for("rule", wanted.rule, known),
+        select("judged", ("", *JUDGED), wanted.judged),
         select("metric", ("", *sorted(metrics)), wanted.metric),
         labelled("At least", field("least", f"{wanted.least:g}", inputmode="decimal")),
         labelled(

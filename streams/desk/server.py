@@ -147,15 +147,16 @@ class Desk:
         asked, token, visitor = Asked(self._store), self._token(request), request[VISITOR]
         row, left, who = None, 0, judging.name_form(visitor, token)
         queue = judging.Queue(request.query.get("rule", ""))
+        thanks = judging.saved(request.query.get("saved", ""))
         if token:
             skip = "skip" in request.query
             row, left = await self._reviewing.next(asked, visitor.name, queue.rule, skip=skip)
 
         def make() -> str:
             if row is None:
-                return judging.review(asked, None, [], queue, left, token, who)
+                return judging.review(asked, None, [], queue, left, token, who, thanks)
             said = conditions(asked, row, self._policy)
-            return judging.review(asked, row, events.told(asked, row, said), queue, left, token, who)
+            return judging.review(asked, row, events.told(asked, row, said), queue, left, token, who, thanks)
 
         text = await asyncio.to_thread(make)
         audit_read(visitor, asked)
@@ -165,7 +166,9 @@ class Desk:
         def make(asked: Asked) -> str:
             query = request.query
             by = one_of("by", query.get("by", sides.BY[0]), sides.BY)
-            chosen = sides.Sides(by, query.get("old", ""), query.get("new", ""))
+            # Values of what was compared before say nothing of something else.
+            named = query if query.get("was", by) == by else {}
+            chosen = sides.Sides.of(by, named.get("old", ""), named.get("new", ""))
             default = {"since": "7d"} | dict(query)
             return compare.compare(asked, Filter.of(default, frozenset()), chosen, questions.scores(asked))
 
@@ -208,7 +211,7 @@ class Desk:
 
     async def _reviewed(self, request: web.Request) -> web.Response:
         form = await self._publish(request)
-        raise web.HTTPSeeOther(judging.Queue(form.get("rule", "")).path)
+        raise web.HTTPSeeOther(judging.Queue(form.get("rule", "")).path(saved=form["judgement"]))
 
     async def _judged(self, request: web.Request) -> web.Response:
         form = await self._publish(request)

@@ -69,7 +69,7 @@ def test_ten_events_are_reviewed_by_keyboard(tab: Tab, served: Served) -> None:
     seen = set()
     for number in range(REVIEWS):
         seen.add(tab.page.locator("input[name=event_id]").get_attribute("value"))
-        with tab.page.expect_navigation(url=re.compile("/review$")):
+        with tab.page.expect_navigation(url=re.compile("/review.saved=")):
             tab.page.keyboard.press("awmu"[number % 4])
     assert len(seen) == REVIEWS
     sent = served.desk.producer.sent[before:]
@@ -107,6 +107,17 @@ def test_the_overview_is_alive(tab: Tab) -> None:
     tab.page.evaluate("document.querySelector('#live').dataset.old = 'yes'")
     tab.page.wait_for_selector("#live:not([data-old])")
     assert tab.page.locator("#live .tiles li").count() == 9
+
+
+@pytest.mark.parametrize("wide", [390, 1100, 1366])
+def test_large_numbers_stay_in_their_tiles(tab: Tab, wide: int) -> None:
+    tab.page.set_viewport_size({"width": wide, "height": 900})
+    tab.open("/?since=7d")
+    tab.page.evaluate(
+        "document.querySelectorAll('.tiles a').forEach(a => a.lastChild.data = '1,234,567 (12.3%)')"
+    )
+    cut = "[...document.querySelectorAll('.tiles li')].filter(li => li.scrollWidth > li.clientWidth).length"
+    assert tab.page.evaluate(cut) == 0
 
 
 def test_an_alert_is_acknowledged(tab: Tab, served: Served) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from detectors.models.weights import Models
 from detectors.registry import DEFAULT, build
-from schemas.alerts import AlertChange
+from schemas.alerts import AlertChange, AlertPart
 from schemas.drift import DriftRecord
 from schemas.events import Alert, Decision, Event, Evidence, Feedback, RuleHit, ScoredEvent
 from schemas.policy import PolicyChange
@@ -161,11 +161,12 @@ def drift(rows: list[ScoredEvent]) -> DriftRecord:
 def states(rows: list[ScoredEvent]) -> list[AlertChange]:
     """Return one alert that is open, and one that is over."""
     first, last = rows[len(rows) // 2].timestamp, rows[-1].timestamp
+    part = AlertPart(part_id="dr-1", title="latency_ms of shop went up", timestamp=last, app="shop")
     common: dict[str, Any] = {"source": "watch", "opened_at": first, "last_at": last, "timestamp": last}
     return [
         AlertChange(
             change_id="ch-1", alert_id="al-1", change="opened", state="open", severity="high", kind="drift",
-            rule="drift", app="shop", title="latency_ms of shop went up", alerts=3, **common,
+            rule="drift", app="shop", title="latency_ms of shop went up", alerts=3, parts=(part,), **common,
         ),
         AlertChange(
             change_id="ch-2", alert_id="al-2", change="resolved", state="resolved", severity="medium",

@@ -1,21 +1,24 @@
 """Two prompt versions, models, apps or periods, side by side."""
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from streams.desk import statistics
-from streams.desk.asked import Asked, Found
+from streams.desk.asked import Asked, Found, Row
 from streams.desk.filters import Filter
 from streams.desk.html import Child, Html, el, table
 from streams.desk.layout import page
-from streams.desk.parts import bdi, changed, choose_time, field, labelled, select, share
+from streams.desk.parts import bdi, changed, choose_time, field, kept, labelled, select, share
 from streams.desk.questions import compare as questions
 from streams.desk.questions.compare import PERIOD, Measured, Sides
-from streams.desk.statistics import Change
+from streams.desk.statistics import Change, Moments
 
 MIX: Final = 0.1
 """From here on the mixes of apps differ so much that it is said."""
+LEVEL: Final = statistics.LEVEL / 3
+"""Of each of three tables: latency, what became of the events, metrics."""
 LEFT: Final = 0.5
 """Where less of a change is left within the apps, it is the mix that changed."""
 
@@ -39,8 +42,8 @@ class _Compared(NamedTuple):
 def compare(asked: Asked, wanted: Filter, sides: Sides, scores: Iterable[str]) -> str:
     """Return the comparison, or what there is to compare."""
     choices = questions.choices(asked, wanted, sides.by)
-    sides = _completed(sides, choices)
-    content: list[Child] = [_form(wanted, sides, choices), _links(wanted, sides)]
+    sides, told = _with_events(asked, wanted, _completed(sides, choices))
+    content: list[Child] = [_form(wanted, sides, choices), _links(wanted, sides), told]
     if sides.by == PERIOD or (sides.old and sides.new and sides.old != sides.new):
         content += _compared(asked, wanted, sides, sorted(scores))
     else:
@@ -58,6 +61,20 @@ def _completed(sides: Sides, choices: Found) -> Sides:
     return Sides(sides.by, sides.old or frequent[0], sides.new or frequent[1])
 
 
+def _with_events(asked: Asked, wanted: Filter, sides: Sides) -> tuple[Sides, Html | None]:
+    """Return sides that both have events where only the later of two periods has, and what is said of it."""
+    if sides.by != PERIOD or sides.new:
+        return sides, None
+    times = questions.times(asked, wanted, sides)
+    if len(times) != 1 or not (middle := questions.middle(times)):
+        return sides, None
+    since = wanted.since
+    said = (
+        f"Only one of the last {since} and the {since} before has events: these are the halves of its time."
+    )
+    return Sides(PERIOD, "", middle), el("p", {"class": "notice", "role": "note"}, said)
+
+
 def _links(wanted: Filter, sides: Sides) -> Html:
     more = {"by": sides.by, "old": sides.old, "new": sides.new}
     return choose_time(wanted, "/compare", **more)
@@ -65,18 +82,18 @@ def _links(wanted: Filter, sides: Sides) -> Html:
 
 def _form(wanted: Filter, sides: Sides, choices: Found) -> Html:
     known = [el("option", {"value": row["value"]}) for row in choices]
-    given = {**wanted.values, "since": wanted.since}
-    kept = {name: value for name, value in given.items() if name not in ("app", "kind")}
     both = [
         labelled(name, field(key, value, list="choices"))
         for name, key, value in (("Before", "old", sides.old), ("After", "new", sides.new))
     ]
+    begins = labelled("Second begins (UTC)", field("new", sides.new, placeholder=f"{wanted.since} ago"))
     return el(
         "form",
         {"method": "get", "action": "/compare", "class": "filter"},
-        (el("input", {"type": "hidden", "name": name, "value": value}) for name, value in kept.items()),
+        kept(wanted, "app", "kind"),
+        el("input", {"type": "hidden", "name": "was", "value": sides.by}),
         select("by", questions.BY, sides.by, "What differs"),
-        both if sides.by != PERIOD else None,
+        both if sides.by != PERIOD else begins,
         el("datalist", {"id": "choices"}, known),
         labelled("Only app", field("app", wanted.values.get("app", ""))),
         select("kind", ("", "prompt", "completion"), wanted.values.get("kind", "")),
@@ -96,6 +113,7 @@ def _compared(asked: Asked, wanted: Filter, sides: Sides, scores: list[str]) -> 
     return [
         _warning(mix, found, names),
         _sizes(times, names),
+        _latencies(questions.latencies(asked, wanted, sides), names),
         _metrics(filter(_is_rate, found), names, rows.number, "What became of them"),
         _metrics(
             itertools.filterfalse(_is_rate, found), names, rows.number, "Metrics, what surely differs first"
@@ -104,7 +122,7 @@ def _compared(asked: Asked, wanted: Filter, sides: Sides, scores: list[str]) -> 
         el(
             "p", {"class": "none"},
             "Of latency, tokens, cost and other amounts the change is a ratio, of all else a difference. "
-            "The intervals of a column hold together at 95 %, however often one looks. Adjusted: as if both "
+            "The intervals of a page hold together at 95 %, however often one looks. Adjusted: as if both "
             "sides had the same mix of apps and kinds. Effect: the difference in standard deviations; 0.2 is "
             "small, 0.8 large.",
         ),
@@ -113,14 +131,18 @@ def _compared(asked: Asked, wanted: Filter, sides: Sides, scores: list[str]) -> 
 
 
 def _names(wanted: Filter, sides: Sides) -> tuple[str, str]:
+    if sides.by == PERIOD and sides.new:
+        return f"{wanted.since} before {sides.new}", f"{wanted.since} from {sides.new}"
     if sides.by == PERIOD:
         return f"the {wanted.since} before", f"the last {wanted.since}"
     return sides.old, sides.new
 
 
 def _measured(found: list[Measured]) -> list[_Compared]:
-    level = statistics.LEVEL / max(1, len(found))
-    compared = [_one(each, level) for each in found]
+    rates = sum(map(_is_rate, found))
+    # What becomes of events is found as surely whatever else is measured.
+    of_rate, of_score = LEVEL / max(1, rates), LEVEL / max(1, len(found) - rates)
+    compared = [_one(each, of_rate if _is_rate(each) else of_score) for each in found]
     return sorted(compared, key=lambda each: (not (each.crude and each.crude.sure), -abs(each.effect or 0.0)))
 
 
@@ -171,8 +193,45 @@ def _sizes(times: Found, names: tuple[str, str]) -> Html:
     )  # fmt: skip
 
 
-def _is_rate(each: _Compared) -> bool:
-    return each.measured.name in (*questions.RATES, questions.REFUSED)
+def _latencies(found: Found, names: tuple[str, str]) -> Html:
+    """Return what got slower, the surest first, as the mean's change."""
+    groups: dict[tuple[str, str], dict[int, Row]] = defaultdict(dict)
+    for row in found:
+        groups[row["what"], row["value"]][row["side"]] = row
+    level = LEVEL / max(1, len(groups))
+    changes = {key: _slowed(sides, level) for key, sides in groups.items()}
+    ordered = sorted(groups, key=lambda key: _by_slowness(changes[key]))
+    return table(
+        ("", "Name", "Median ms", bdi(names[1]), "99 % ms", bdi(names[1]), "Change of the mean"),
+        (
+            (
+                what.replace("_", " "), bdi(name),
+                *(groups[what, name].get(side, {}).get(q) for q in ("median", "slow") for side in (0, 1)),
+                changed(changes[what, name], "amount"),
+            )
+            for what, name in ordered
+        ),
+        "Latency: what got slower, first",
+        found.number,
+    )  # fmt: skip
+
+
+def _slowed(sides: dict[int, Row], level: float) -> Change | None:
+    if len(sides) < 2:
+        return None
+    before, after = (Moments(row["n"], row["s"], row["q"]) for row in (sides[0], sides[1]))
+    return statistics.change(
+        statistics.estimate(before, "amount"), statistics.estimate(after, "amount"), "amount", level
+    )
+
+
+def _by_slowness(change: Change | None) -> tuple[bool, float]:
+    return (not change.sure, -change.value) if change else (True, 1.0)
+
+
+def _is_rate(each: _Compared | Measured) -> bool:
+    name = each.name if isinstance(each, Measured) else each.measured.name
+    return name in (*questions.RATES, questions.REFUSED)
 
 
 def _metrics(found: Iterable[_Compared], names: tuple[str, str], sql: int, caption: str) -> Html:

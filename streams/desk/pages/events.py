@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from streams.desk.asked import Asked, Found, Row
-from streams.desk.filters import Filter
+from streams.desk.filters import Filter, reaching
 from streams.desk.highlight import highlighted
 from streams.desk.html import Child, Html, behind, el, table
 from streams.desk.layout import page
@@ -93,7 +93,7 @@ def told(asked: Asked, row: Row, conditions: Mapping[str, str]) -> list[Child]:
     return [
         el(
             "p", None, badge(row["action"]), f" {row['kind']} of ", bdi(row["app"]), ", ",
-            when(row["timestamp"]), " UTC",
+            when(row["timestamp"]), " UTC", *_whose(row),
         ),
         _why(row),
         _answer(asked, row),
@@ -104,6 +104,13 @@ def told(asked: Asked, row: Row, conditions: Mapping[str, str]) -> list[Child]:
         _evidence(evidence),
         _scores(row),
     ]  # fmt: skip
+
+
+def _whose(row: Row) -> Iterable[Child]:
+    """Return whose the event is, each with the link to its other events."""
+    for name in ("user", "conversation_id", "model", "prompt_version"):
+        if row[name]:
+            yield f", {name.removesuffix('_id').replace('_', ' ')} ", _value(name, row[name], row)
 
 
 def _why(row: Row) -> Html:
@@ -179,6 +186,7 @@ def _call(given: Any) -> Mapping[str, str]:
 
 
 def _rules(row: Row, conditions: Mapping[str, str]) -> Html:
+    since = reaching(row["timestamp"])
     rules = zip(
         row["rules"], row["rule_actions"], row["rule_severities"], row["rule_modes"], row["rule_metrics"],
         row["rule_scores"], row["rule_failed"], strict=True,
@@ -187,7 +195,7 @@ def _rules(row: Row, conditions: Mapping[str, str]) -> Html:
         ("Rule", "Action", "Severity", "Mode", "Metric", "Score", "It hits when"),
         (
             (
-                el("a", {"href": Filter(since="7d", rule=name).link("/events")}, bdi(name)), badge(action),
+                el("a", {"href": Filter(since, rule=name).link("/events")}, bdi(name)), badge(action),
                 severity, mode, metric, "its detector failed" if failed else score,
                 el("code", None, conditions.get(name, "")),
             )
@@ -265,14 +273,15 @@ def _similar(asked: Asked, row: Row, known: frozenset[str]) -> Html:
 def _fields(row: Row) -> Html:
     return table(
         ("Field", "Value"),
-        ((name, _value(name, value)) for name in KNOWN if (value := row.get(name)) not in ("", None, [], {})),
+        ((name, _value(name, row[name], row)) for name in KNOWN if row.get(name) not in ("", None, [], {})),
         "What is known of it",
     )
 
 
-def _value(name: str, value: Any) -> Child:
+def _value(name: str, value: Any, row: Row) -> Child:
     if name in _FILTERS:
-        return el("a", {"href": Filter(since="7d", values={name: value}).link("/events")}, bdi(value))
+        wanted = Filter(reaching(row["timestamp"]), {name: value})
+        return el("a", {"href": wanted.link("/events")}, bdi(value))
     if isinstance(value, Mapping):
         return el(
             "ul", {"class": "plain"}, (el("li", None, bdi(f"{key} = {text}")) for key, text in value.items())

@@ -21,15 +21,10 @@ class Queue(NamedTuple):
 
     rule: str = ""
 
-    @property
-    def path(self) -> str:
-        """The address of its next event."""
-        return "/review" + (f"?{urlencode({'rule': self.rule})}" if self.rule else "")
-
-    @property
-    def later(self) -> str:
-        """The address of the event after the next one."""
-        return f"/review?{urlencode(({'rule': self.rule} if self.rule else {}) | {'skip': '1'})}"
+    def path(self, **more: str) -> str:
+        """Return the address of its next event, of the one after that with `skip="1"`."""
+        given = {name: value for name, value in ({"rule": self.rule} | more).items() if value}
+        return "/review" + (f"?{urlencode(given)}" if given else "")
 
 
 ALL: Final = Queue()
@@ -51,7 +46,7 @@ def judging_form(row: Row, token: str, path: str, queue: Queue = ALL) -> Html:
         for rule in dict.fromkeys(row["rules"])
     ]
     choice = el("select", {"name": "metric"}, el("option", {"value": ""}, "the decision"), rules)
-    later = el("a", {"href": queue.later, "data-key": "n", "class": "button"}, "Later (n)")
+    later = el("a", {"href": queue.path(skip="1"), "data-key": "n", "class": "button"}, "Later (n)")
     return el(
         "form",
         {"method": "post", "action": path, "class": "judge", "aria-label": "Judge this event"},
@@ -61,6 +56,12 @@ def judging_form(row: Row, token: str, path: str, queue: Queue = ALL) -> Html:
         buttons,
         later if path == "/review" else None,
     )
+
+
+def saved(judgement: str) -> Html | None:
+    """Return that a review was taken; None of what is no judgement."""
+    name = next((name for value, _, name in JUDGEMENTS if value == judgement), None)
+    return el("p", {"class": "notice", "role": "status"}, f"Saved: {name}.") if name else None
 
 
 def name_form(visitor: Visitor, token: str | None) -> Html | None:
@@ -85,15 +86,16 @@ def review(
     left: int,
     token: str | None,
     who: Html | None,
+    thanks: Html | None = None,
 ) -> str:
-    """Return the next event to judge; `told` says what it is, `who` who judges."""
+    """Return the next event to judge; `told` says what it is, `who` who judges, `thanks` what was saved."""
     if row is None or token is None:
         none = "Nothing waits for a review." if token else "You may look here; reviewers judge."
-        return page("Review", "/review", asked, el("p", None, none), who, _misses(asked))
+        return page("Review", "/review", asked, thanks, el("p", None, none), who, _misses(asked))
     of = (" that ", bdi(queue.rule), " hit: ", el("a", {"href": "/review"}, "all")) if queue.rule else None
     progress = el("p", None, f"{left:,} {'' if left < PAGE else 'or more '}to review", of)
     form = judging_form(row, token, "/review", queue)
-    return page("Review", "/review", asked, progress, form, *told, who, _misses(asked))
+    return page("Review", "/review", asked, progress, thanks, form, *told, who, _misses(asked))
 
 
 def _misses(asked: Asked) -> Html:

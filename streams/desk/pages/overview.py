@@ -2,7 +2,7 @@
 
 from streams.desk import chart
 from streams.desk.asked import Asked, Found
-from streams.desk.filters import SPANS, Filter
+from streams.desk.filters import JUDGED, SPANS, Filter
 from streams.desk.health import RoleHealth
 from streams.desk.html import Child, Html, behind, el, table
 from streams.desk.layout import page, statements
@@ -17,7 +17,9 @@ ALERTS = 10
 def overview(asked: Asked, wanted: Filter, roles: list[RoleHealth]) -> str:
     """Return what happened in a time; `desk.js` keeps it up to date."""
     source = wanted.link("/live")
-    return page("Overview", "/", None, choose_time(wanted, "/"), live(asked, wanted, roles, source))
+    changed = el("a", {"href": wanted.link("/compare", by="period")}, "What changed, and what got slower")
+    times = choose_time(wanted, "/")
+    return page("Overview", "/", None, times, el("p", None, changed), live(asked, wanted, roles, source))
 
 
 def live(asked: Asked, wanted: Filter, roles: list[RoleHealth], source: str) -> Html:
@@ -55,17 +57,21 @@ def _tiles(wanted: Filter, totals: Found, unresolved: Found) -> Html:
             unresolved[0]["alerts"] if unresolved[0]["followed"] else "not followed",
             wanted.link("/drift"),
         ),
-        _tile("Not fully judged", numbers["incomplete"], None),
-        _tile("Decision, 99 %", f"{numbers['p99'] or 0:,.0f} ms" if events else "none", None),
+        _tile("Not fully judged", numbers["incomplete"], wanted.link("/events", judged=JUDGED[0])),
+        _tile(
+            "Decision, 99 %",
+            f"{numbers['p99'] or 0:,.0f} ms" if events else "none",
+            wanted.link("/events", metric="decision_latency_ms", least=f"{numbers['p99'] or 0:.0f}"),
+        ),
         _tile("Cost", f"{numbers['spent'] or 0:,.2f} $", wanted.link("/usage")),
     ]
     links = behind(totals.number), behind(unresolved.number)
     return el("div", {"class": "numbers"}, el("ul", {"class": "tiles"}, tiles), links)
 
 
-def _tile(name: str, value: Child, link: str | None, action: str = "") -> Html:
-    number = el("a", {"href": link}, value) if link else el("span", None, value)
-    return el("li", None, el("span", {"class": f"name action {action}" if action else "name"}, name), number)
+def _tile(name: str, value: Child, link: str, action: str = "") -> Html:
+    label = el("span", {"class": f"name action {action}" if action else "name"}, name)
+    return el("li", None, el("a", {"href": link}, label, value))
 
 
 def _rules(wanted: Filter, rows: Found) -> Html:

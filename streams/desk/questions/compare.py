@@ -1,13 +1,16 @@
 """Two sides of events, measured alike."""
 
+import contextlib
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from streams.desk.asked import Asked, Found, Row
 from streams.desk.filters import SPANS, Filter
 from streams.desk.questions.events import FIXED, sort_of
 from streams.desk.statistics import Moments, Sort
+from streams.errors import UserError
 from streams.policy.actions import ACTED
 
 BY: Final = (
@@ -21,15 +24,35 @@ REFUSED: Final = "refused"
 """Share of the completions with a score of `refusal` from 0.5."""
 READ: Final = 200_000
 """Events whose metrics are read at most, and as many again."""
+MOST: Final = 60
+"""Apps, models and versions of both sides whose latency is shown."""
+TIME: Final = "%Y-%m-%d %H:%M:%S"
 _AMOUNTS: Final = FIXED - {"decision_latency_ms"}
 
 
 class Sides(NamedTuple):
-    """What is compared."""
+    """What is compared. Of periods `new` is when the second one begins (UTC): empty for the one until now."""
 
     by: str
     old: str
     new: str
+
+    @classmethod
+    def of(cls, by: str, old: str, new: str) -> Self:
+        """Return both sides; raise `UserError` where a period begins at no time."""
+        if by != PERIOD:
+            return cls(by, old, new)
+        return cls(by, "", _time(new) if new else "")
+
+
+def _time(given: str) -> str:
+    with contextlib.suppress(ValueError, OverflowError):
+        moment = dt.datetime.fromisoformat(given)
+        if moment.tzinfo:
+            moment = moment.astimezone(dt.UTC)
+        if 1970 <= moment.year < 2200:
+            return f"{moment:{TIME}}"
+    raise UserError("the second period begins at a time such as 2026-01-31 12:00")
 
 
 class Measured(NamedTuple):
@@ -88,6 +111,30 @@ def times(asked: Asked, wanted: Filter, sides: Sides) -> Found:
     )
 
 
+def latencies(asked: Asked, wanted: Filter, sides: Sides) -> Found:
+    """Return latency by side for each app, model and prompt version, but for what differs anyway.
+
+    The quantiles are within 0.4 % of the value.
+    """
+    where, given, side = _sides(wanted, sides)
+    names = [name for name in ("app", "model", "prompt_version") if name != sides.by]
+    return asked.rows(
+        f"SELECT {side} AS side, what, value, count() AS n, sum(latency_ms) AS s, "
+        "sum(latency_ms * latency_ms) AS q, quantileBFloat16(0.5)(latency_ms) AS median, "
+        f"quantileBFloat16(0.99)(latency_ms) AS slow FROM events ARRAY JOIN {names} AS what, "
+        f"[{', '.join(f'toString({name})' for name in names)}] AS value "
+        f"WHERE {where} AND isNotNull(latency_ms) AND value != '' "
+        f"GROUP BY side, what, value ORDER BY n DESC LIMIT {MOST}",
+        given,
+    )
+
+
+def middle(rows: Iterable[Row]) -> str:
+    """Return the middle of the time that has events, as `Sides.new`; empty where there is none."""
+    first, last = min(row["first"] for row in rows), max(row["last"] for row in rows)
+    return f"{first + (last - first) / 2:{TIME}}" if first < last else ""
+
+
 def measured(rows: Iterable[Row], scores: Iterable[str]) -> list[Measured]:
     """Return each metric that both sides have, rates first."""
     rows, names = list(rows), [*sorted(scores), *sorted(_AMOUNTS)]
@@ -113,9 +160,15 @@ def mix(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
 
 def _sides(wanted: Filter, sides: Sides) -> tuple[str, dict[str, Any], str]:
     """Return condition, parameters, and SQL that is 0 on the old side and 1 on the new one."""
+    hours = SPANS[wanted.since]
+    if sides.by == PERIOD and sides.new:
+        where, given = wanted.where(hours=SPANS["all"])
+        begin = "toDateTime64({new:String}, 3, 'UTC')"
+        where += f" AND timestamp BETWEEN {begin} - INTERVAL {hours} HOUR AND {begin} + INTERVAL {hours} HOUR"
+        return where, given | {"new": sides.new}, f"timestamp >= {begin}"
     if sides.by == PERIOD:
-        where, given = wanted.where(hours=2 * SPANS[wanted.since])
-        return where, given, f"timestamp >= now64(3, 'UTC') - INTERVAL {SPANS[wanted.since]} HOUR"
+        where, given = wanted.where(hours=2 * hours)
+        return where, given, f"timestamp >= now64(3, 'UTC') - INTERVAL {hours} HOUR"
     where, given = wanted.where()
     given |= {"old": sides.old, "new": sides.new}
     return (

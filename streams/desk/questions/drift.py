@@ -35,7 +35,7 @@ def alerts(asked: Asked, wanted: Filter, most: int) -> Found:
 def states(asked: Asked, wanted: Filter, most: int) -> Found:
     """Return the alerts as notify keeps them: those that are not over, then the last of the time."""
     return asked.rows(
-        "SELECT alert_id, state, severity, rule, app, title, opened_at, last_at, alerts, who, comment, "
+        "SELECT alert_id, state, severity, kind, rule, app, title, opened_at, last_at, alerts, who, comment, "
         "silenced_until, parts.part_id[1] AS part_id FROM alert_states "
         f"WHERE (state != 'resolved' OR timestamp >= now64(3, 'UTC') - INTERVAL {SPANS[wanted.since]} HOUR) "
         "AND ({app:String} = '' OR app = {app:String}) "
@@ -84,7 +84,7 @@ def levels(asked: Asked, drift: Mapping[str, Any], value: str) -> Found:
 
 def course(asked: Asked, drift: Mapping[str, Any], value: str) -> Found:
     """Return the mean of the metric over the time around the drift."""
-    step = max(1, int(2 * _window(drift).total_seconds() / POINTS))
+    step = max(1, int(2 * window(drift).total_seconds() / POINTS))
     return asked.rows(
         f"SELECT toStartOfInterval(timestamp, INTERVAL {step} SECOND) AS moment, avg({value}) AS mean, "
         f"count({value}) AS events FROM events WHERE {_SEGMENT} AND {_around(drift)} "
@@ -120,14 +120,14 @@ def _began(drift: Mapping[str, Any]) -> dt.datetime:
     return (known if known.year > 1970 else found).replace(tzinfo=dt.UTC)
 
 
-def _window(drift: Mapping[str, Any]) -> dt.timedelta:
+def window(drift: Mapping[str, Any]) -> dt.timedelta:
     """Return how far to look to both sides: at least an hour, at most a week."""
     found: dt.datetime = drift["timestamp"].replace(tzinfo=dt.UTC)
     return min(max(3 * (found - _began(drift)), dt.timedelta(hours=1)), dt.timedelta(days=7))
 
 
 def _around(drift: Mapping[str, Any]) -> str:
-    first, last = _began(drift) - _window(drift), _began(drift) + _window(drift)
+    first, last = _began(drift) - window(drift), _began(drift) + window(drift)
     return (
         f"timestamp BETWEEN fromUnixTimestamp64Milli({_ms(first)}, 'UTC') "
         f"AND fromUnixTimestamp64Milli({_ms(last)}, 'UTC')"

@@ -4,7 +4,7 @@ from typing import Final
 
 from streams.desk.asked import Asked, Found
 from streams.desk.chart import step_s
-from streams.desk.filters import SPANS, Filter
+from streams.desk.filters import PARTLY, SPANS, Filter
 from streams.policy.actions import ACTED
 
 MOST: Final = 30
@@ -23,7 +23,7 @@ def totals(asked: Asked, wanted: Filter) -> Found:
         "quantileBFloat16Merge(0.99)(g.decisions) AS p99, "
         "quantileBFloat16Merge(0.5)(g.answers) AS median FROM "
         f"(SELECT app, model, count() AS events, {acted}, "
-        "countIf(notEmpty(failed) OR notEmpty(degraded)) AS incomplete, "
+        f"countIf({PARTLY}) AS incomplete, "
         "sum(cost) AS spent, quantileBFloat16State(0.99)(decision_latency_ms) AS decisions, "
         "quantileBFloat16State(0.5)(latency_ms) AS answers "
         f"FROM events WHERE {where} GROUP BY app, model) AS g "
