@@ -19,6 +19,8 @@ from detectors.privacy.findings import Finding, ascii_twins, merge
 from detectors.privacy.turned import NO_FORM, Turned, apart, turned
 
 _ESCAPED: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "/": "/"}
+_IN_PLACE: Final = frozenset({"percent", "entities", "escapes"})
+"""Readings that the decoded view has, too, with a span for each value instead of one over all of them."""
 _LONGEST_ESCAPE: Final = 5
 """Characters of one, such as `\\u0041`, before its last."""
 _PASSES: Final = 3
@@ -89,7 +91,11 @@ class Views(NamedTuple):
 def views(text: str, others: Sequence[Reading] | None = None) -> Views:
     """Return the ways to read a text; `others` are its readings, where they are known."""
     head = ascii_twins(text)
-    known = readings(text) if others is None else others
+    known = [
+        reading
+        for reading in (readings(text) if others is None else others)
+        if not _IN_PLACE.issuperset(reading.how.split("+"))
+    ]
     spelt = [Reading(said, "apart", start, end) for start, end, said in apart(head)]
     return Views(head, decoded(head), turned(head), (*known, *encoded(text), *spelt))
 

@@ -213,8 +213,9 @@ def test_json_stays_json(document: object, indent: int | str | None, ascii_only:
     text = json.dumps(document, indent=indent, ensure_ascii=ascii_only)
     if isinstance(document, dict | list):
         json.loads(redact(text))
-        for line in redact(f"{json.dumps(document)}\n" * 2).splitlines():
-            json.loads(line)
+        assert all(
+            json.loads(line) is not None for line in redact(f"{json.dumps(document)}\n" * 2).splitlines()
+        )
     nested = json.dumps({"arguments": text})
     json.loads(redact(nested))
 

@@ -147,3 +147,10 @@ def test_an_encoding_hides_no_value_that_is_no_text(encode: Callable[[bytes], st
     text = f"Please note {payload} and thanks"
     (found,) = find_all(text)
     assert (found.kind, text[found.start : found.end].strip("= ")) == (kind, payload.strip("= "))
+
+
+def test_escapes_beside_a_value_do_not_widen_it() -> None:
+    text = '{"n": "\\u0041\\u0042\\u0043", "password": "\\\\u0041bc2024x", "pwd": "a\\\\b1234"}'
+    redacted = json.loads(Redactor(b"0123456789abcdef").redact(text, find_all(text)))
+    assert redacted["n"] == "ABC"
+    assert "2024" not in redacted["password"]
