@@ -113,7 +113,7 @@ def _compared(asked: Asked, wanted: Filter, sides: Sides, scores: list[str]) -> 
     return [
         _warning(mix, found, names),
         _sizes(times, names),
-        _latencies(questions.latencies(asked, wanted, sides), names),
+        _latencies(questions.latencies(asked, wanted, sides)),
         _metrics(filter(_is_rate, found), names, rows.number, "What became of them"),
         _metrics(
             itertools.filterfalse(_is_rate, found), names, rows.number, "Metrics, what surely differs first"
@@ -193,7 +193,7 @@ def _sizes(times: Found, names: tuple[str, str]) -> Html:
     )  # fmt: skip
 
 
-def _latencies(found: Found, names: tuple[str, str]) -> Html:
+def _latencies(found: Found) -> Html:
     """Return what got slower, the surest first, as the mean's change."""
     groups: dict[tuple[str, str], dict[int, Row]] = defaultdict(dict)
     for row in found:
@@ -202,12 +202,12 @@ def _latencies(found: Found, names: tuple[str, str]) -> Html:
     changes = {key: _slowed(sides, level) for key, sides in groups.items()}
     ordered = sorted(groups, key=lambda key: _by_slowness(changes[key]))
     return table(
-        ("", "Name", "Median ms", bdi(names[1]), "99 % ms", bdi(names[1]), "Change of the mean"),
+        ("", "Name", "Change of the mean", "Median ms before", "after", "99 % ms before", "after"),
         (
             (
                 what.replace("_", " "), bdi(name),
-                *(groups[what, name].get(side, {}).get(q) for q in ("median", "slow") for side in (0, 1)),
                 changed(changes[what, name], "amount"),
+                *(groups[what, name].get(side, {}).get(q) for q in ("median", "slow") for side in (0, 1)),
             )
             for what, name in ordered
         ),

@@ -150,7 +150,13 @@ def test_an_encoding_hides_no_value_that_is_no_text(encode: Callable[[bytes], st
 
 
 def test_escapes_beside_a_value_do_not_widen_it() -> None:
-    text = '{"n": "\\u0041\\u0042\\u0043", "password": "\\\\u0041bc2024x", "pwd": "a\\\\b1234"}'
-    redacted = json.loads(Redactor(b"0123456789abcdef").redact(text, find_all(text)))
-    assert redacted["n"] == "ABC"
-    assert "2024" not in redacted["password"]
+    entry = {
+        "password": "Ux[w\u00d8\u00e8\u0099\U00097e13",
+        "ssn": "-----BEGIN PRIVATE KEY-----\nabc",
+        "phone": 218504,
+        "api_key": "ann\njane@example.com\tDE89370400440532013000",
+    }
+    document = ["password=\\u0041bc2024x", "password=\\u0041bc2024x", entry, "pwd=a\\b1234\nnext"]
+    text = f"{json.dumps({'n': document})}\n" * 2
+    for line in Redactor(b"0123456789abcdef").redact(text, find_all(text)).splitlines():
+        assert json.loads(line)["n"][2]["phone"] == 218504

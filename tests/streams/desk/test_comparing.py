@@ -101,6 +101,7 @@ async def test_a_drift_has_levels_and_events_of_both_sides(desk: OpenDesk) -> No
     assert page.count('href="/event?') == 8
     assert 'class="began"' in page
     link = html.unescape(re.findall(r'href="(/compare[^"]+)"', page)[0])
+    assert "new=" in link, "the second period begins where the drift did"
     assert row_of(await desk.get(link), "latency_ms")[-1] == "differs", "both sides have events"
     assert "no such drift" in await desk.get("/drift?id=none", 400)
 
