@@ -33,7 +33,8 @@ def check(outcome: tuple[int, str], status: int, *words: str) -> None:
 
 def test_no_broker(plain: Weir) -> None:
     address = f"{HOST}:{free_port()}"
-    options = {"WEIR_KAFKA": address, "WEIR_KAFKA_START_TIMEOUT_S": "1"}
+    port = str(free_port())
+    options = {"WEIR_KAFKA": address, "WEIR_KAFKA_START_TIMEOUT_S": "1", "WEIR_GUARD_PORT": port}
     check(plain.run("guard", **options), 1, address, "no Kafka broker answers", "weir up")
     check(plain.run("topics", **options), 1, address)
 
