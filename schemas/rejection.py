@@ -81,7 +81,7 @@ _UTF32: Final = re.compile(rb"\0\0(?:\xfe\xff|\0[^\0]\0\0\0|\0[^\0]\Z)", re.DOTA
 _NOT_A_NUMBER: Final = (b"NaN", b"Infinity", b"-Infinity", b"nan", b"inf", b"-inf")
 
 
-def explain(error: Exception, payload: bytes, kind: Any = None) -> Rejected:
+def explain(error: Exception, payload: bytes, kind: Any) -> Rejected:
     """Turn what msgspec raised for `payload` into a reason and a detail free of the payload's text.
 
     Only messages that are known to be made of field names, types and limits are passed on; any other
@@ -112,12 +112,12 @@ def _explain_validation(message: str, kind: Any) -> Rejected:
         return Rejected(Reason.INVALID_TIMESTAMP, f"{where}expected RFC 3339, such as 2030-01-31T12:00:00Z")
     if "out of range" in what:
         return Rejected(Reason.INVALID_VALUE, f"{where}number out of range")
-    values = allowed(kind, path) if kind is not None else ()
+    values = _allowed(kind, path)
     hint = f": it is one of {', '.join(values)}" if values else ""
     return Rejected(Reason.INVALID_VALUE, f"{where}value is not allowed{hint}")
 
 
-def allowed(kind: Any, path: str) -> tuple[str, ...]:
+def _allowed(kind: Any, path: str) -> tuple[str, ...]:
     """Return the values that a type has for the field at a path such as `$.events[0].kind`; () for any."""
     found = [msgspec.inspect.type_info(kind)]
     for step in _STEP.findall(path):

@@ -33,8 +33,8 @@ def _unknown(raw: bytes) -> Iterator[tuple[str, tuple[str, ...]]]:
     given = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     yield from ((name, _OF_REQUEST) for name in given.keys() - set(_OF_REQUEST))
     if "events" in given:
-        for event in msgspec.json.decode(given["events"], type=list[dict[str, msgspec.Raw]] | None) or ():
-            yield from ((name, _OF_EVENT) for name in event.keys() - set(_OF_EVENT))
+        events = msgspec.json.decode(given["events"], type=list[dict[str, msgspec.Raw]] | None) or ()
+        yield from ((name, _OF_EVENT) for name in set().union(*events) - set(_OF_EVENT))
 
 
 def _said(names: list[tuple[str, tuple[str, ...]]]) -> Iterator[str]:

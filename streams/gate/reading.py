@@ -34,10 +34,6 @@ class Bodies:
         self._most = most
         self._room = AT_ONCE * most
 
-    async def json(self, request: web.Request, kind: type[T]) -> T:
-        """Return the JSON of a request."""
-        return decoded(await self.read(request), kind)
-
     async def read(self, request: web.Request) -> bytes:
         """Return the body of a request, unpacked; raise `BusyError` where too much is coming already."""
         body = bytearray()

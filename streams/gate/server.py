@@ -166,14 +166,16 @@ class Gate:
             ) from None
         return checked
 
-    async def _asked(self, request: web.Request, kind: type[T]) -> T:
+    async def _body(self, request: web.Request) -> bytes:
         """Return the body of a request that is to be judged; when that is hopeless nothing of it is read."""
         self._service.admit(self._within_s(request))
-        return await self._bodies.json(request, kind)
+        return await self._bodies.read(request)
+
+    async def _asked(self, request: web.Request, kind: type[T]) -> T:
+        return decoded(await self._body(request), kind)
 
     async def _check(self, request: web.Request) -> web.Response:
-        self._service.admit(self._within_s(request))
-        raw = await self._bodies.read(request)
+        raw = await self._body(request)
         asked = decoded(raw, native.Request)
         unknown = misspelt.warnings(raw)
         try:
