@@ -1,6 +1,5 @@
 """Two prompt versions, models, apps or periods, side by side."""
 
-import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -13,7 +12,7 @@ from streams.desk.layout import page
 from streams.desk.parts import bdi, changed, choose_time, field, kept, labelled, select, share
 from streams.desk.questions import compare as questions
 from streams.desk.questions.compare import PERIOD, Measured, Sides
-from streams.desk.statistics import Change, Moments
+from streams.desk.statistics import Change, Moments, Sort
 
 MIX: Final = 0.1
 """From here on the mixes of apps differ so much that it is said."""
@@ -42,15 +41,19 @@ class _Compared(NamedTuple):
 def compare(asked: Asked, wanted: Filter, sides: Sides, scores: Iterable[str]) -> str:
     """Return the comparison, or what there is to compare."""
     choices = questions.choices(asked, wanted, sides.by)
-    sides, told = _with_events(asked, wanted, _completed(sides, choices))
-    content: list[Child] = [_form(wanted, sides, choices), _links(wanted, sides), told]
+    sides = _completed(sides, choices)
+    content: list[Child] = []
     if sides.by == PERIOD or (sides.old and sides.new and sides.old != sides.new):
-        content += _compared(asked, wanted, sides, sorted(scores))
+        times = questions.times(asked, wanted, sides)
+        if halves := _halves(sides, times):
+            sides, times = halves, questions.times(asked, wanted, halves)
+            content.append(_of_halves(wanted.since))
+        content += _compared(asked, wanted, sides, times, sorted(scores))
     else:
         content.append(
             el("p", {"class": "notice"}, "There are no two to compare in this time: choose more time.")
         )
-    return page("Compare", "/compare", asked, *content)
+    return page("Compare", "/compare", asked, _form(wanted, sides, choices), _links(wanted, sides), *content)
 
 
 def _completed(sides: Sides, choices: Found) -> Sides:
@@ -61,18 +64,18 @@ def _completed(sides: Sides, choices: Found) -> Sides:
     return Sides(sides.by, sides.old or frequent[0], sides.new or frequent[1])
 
 
-def _with_events(asked: Asked, wanted: Filter, sides: Sides) -> tuple[Sides, Html | None]:
-    """Return sides that both have events where only the later of two periods has, and what is said of it."""
-    if sides.by != PERIOD or sides.new:
-        return sides, None
-    times = questions.times(asked, wanted, sides)
-    if len(times) != 1 or not (middle := questions.middle(times)):
-        return sides, None
-    since = wanted.since
+def _halves(sides: Sides, times: Found) -> Sides | None:
+    """Return the halves of the time that has events where only one of the two last periods has."""
+    if sides.by != PERIOD or sides.new or len(times) != 1 or not (middle := questions.middle(times)):
+        return None
+    return Sides(PERIOD, "", middle)
+
+
+def _of_halves(since: str) -> Html:
     said = (
         f"Only one of the last {since} and the {since} before has events: these are the halves of its time."
     )
-    return Sides(PERIOD, "", middle), el("p", {"class": "notice", "role": "note"}, said)
+    return el("p", {"class": "notice", "role": "note"}, said)
 
 
 def _links(wanted: Filter, sides: Sides) -> Html:
@@ -101,8 +104,7 @@ def _form(wanted: Filter, sides: Sides, choices: Found) -> Html:
     )
 
 
-def _compared(asked: Asked, wanted: Filter, sides: Sides, scores: list[str]) -> list[Child]:
-    times = questions.times(asked, wanted, sides)
+def _compared(asked: Asked, wanted: Filter, sides: Sides, times: Found, scores: list[str]) -> list[Child]:
     every = questions.one_in(sum(row["events"] for row in times))
     rows = questions.measure(asked, wanted, sides, scores, every)
     names = _names(wanted, sides)
@@ -110,14 +112,14 @@ def _compared(asked: Asked, wanted: Filter, sides: Sides, scores: list[str]) -> 
         return [el("p", {"class": "notice"}, "One of the two has no events in this time.")]
     mix = questions.mix(rows)
     found = _measured(questions.measured(rows, scores))
+    rates = [each for each in found if _is_rate(each.measured)]
+    others = [each for each in found if not _is_rate(each.measured)]
     return [
         _warning(mix, found, names),
         _sizes(times, names),
         _latencies(questions.latencies(asked, wanted, sides)),
-        _metrics(filter(_is_rate, found), names, rows.number, "What became of them"),
-        _metrics(
-            itertools.filterfalse(_is_rate, found), names, rows.number, "Metrics, what surely differs first"
-        ),
+        _metrics(rates, names, rows.number, "What became of them"),
+        _metrics(others, names, rows.number, "Metrics, what surely differs first"),
         el("p", {"class": "none"}, f"Metrics and mix are of one event in {every}.") if every > 1 else None,
         el(
             "p", {"class": "none"},
@@ -149,15 +151,16 @@ def _measured(found: list[Measured]) -> list[_Compared]:
 def _one(measured: Measured, level: float) -> _Compared:
     before, after = (statistics.sum_up(each[side] for each in measured.strata.values()) for side in (0, 1))
     sort = measured.sort
-    crude = statistics.change(
-        statistics.estimate(before, sort), statistics.estimate(after, sort), sort, level
-    )
     alike = statistics.adjusted(measured.strata.values(), sort)
     return _Compared(
-        measured, before, after, crude,
+        measured, before, after, _change(before, after, sort, level),
         statistics.change(*alike, sort, level) if alike else None,
         statistics.effect(before, after),
     )  # fmt: skip
+
+
+def _change(before: Moments, after: Moments, sort: Sort, level: float) -> Change | None:
+    return statistics.change(statistics.estimate(before, sort), statistics.estimate(after, sort), sort, level)
 
 
 def _warning(mix: dict[str, tuple[int, int]], found: list[_Compared], names: tuple[str, str]) -> Html | None:
@@ -220,18 +223,15 @@ def _slowed(sides: dict[int, Row], level: float) -> Change | None:
     if len(sides) < 2:
         return None
     before, after = (Moments(row["n"], row["s"], row["q"]) for row in (sides[0], sides[1]))
-    return statistics.change(
-        statistics.estimate(before, "amount"), statistics.estimate(after, "amount"), "amount", level
-    )
+    return _change(before, after, "amount", level)
 
 
 def _by_slowness(change: Change | None) -> tuple[bool, float]:
     return (not change.sure, -change.value) if change else (True, 1.0)
 
 
-def _is_rate(each: _Compared | Measured) -> bool:
-    name = each.name if isinstance(each, Measured) else each.measured.name
-    return name in (*questions.RATES, questions.REFUSED)
+def _is_rate(measured: Measured) -> bool:
+    return measured.name in (*questions.RATES, questions.REFUSED)
 
 
 def _metrics(found: Iterable[_Compared], names: tuple[str, str], sql: int, caption: str) -> Html:
@@ -264,7 +264,7 @@ def _said(each: _Compared) -> Child:
 
 
 def _level(each: _Compared, mean: float) -> str:
-    if _is_rate(each):
+    if _is_rate(each.measured):
         return f"{mean:.2%}"
     return f"{mean:,.0f}" if abs(mean) >= 100 else f"{mean:.3g}"
 

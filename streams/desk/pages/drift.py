@@ -13,7 +13,7 @@ from streams.desk.layout import page
 from streams.desk.pages.overview import alerts_table
 from streams.desk.parts import badge, bdi, choose_time, listed, when
 from streams.desk.questions import drift as questions
-from streams.desk.questions.compare import PERIOD
+from streams.desk.questions.compare import PERIOD, TIME
 from streams.desk.questions.events import sort_of
 from streams.desk.statistics import Moments, Sort
 
@@ -172,4 +172,4 @@ def _within(found: tuple[float, float] | None) -> str:
 def _compare(row: Row) -> str:
     began = questions.began(row)
     wanted = Filter(spanning(questions.window(row).total_seconds() / 3600), questions.drift_segment(row))
-    return wanted.link("/compare", by=PERIOD, new=f"{began:%Y-%m-%d %H:%M:%S}")
+    return wanted.link("/compare", by=PERIOD, new=f"{began:{TIME}}")

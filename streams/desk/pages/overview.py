@@ -9,6 +9,7 @@ from streams.desk.layout import page, statements
 from streams.desk.parts import badge, bdi, choose_time, event_path, reviewed, share, when
 from streams.desk.questions import drift
 from streams.desk.questions import overview as questions
+from streams.desk.questions.compare import PERIOD
 from streams.policy.actions import ACTED
 
 ALERTS = 10
@@ -17,7 +18,7 @@ ALERTS = 10
 def overview(asked: Asked, wanted: Filter, roles: list[RoleHealth]) -> str:
     """Return what happened in a time; `desk.js` keeps it up to date."""
     source = wanted.link("/live")
-    changed = el("a", {"href": wanted.link("/compare", by="period")}, "What changed, and what got slower")
+    changed = el("a", {"href": wanted.link("/compare", by=PERIOD)}, "What changed, and what got slower")
     times = choose_time(wanted, "/")
     return page("Overview", "/", None, times, el("p", None, changed), live(asked, wanted, roles, source))
 

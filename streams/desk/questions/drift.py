@@ -74,7 +74,7 @@ def value_sql(metric: str, known: frozenset[str]) -> str | None:
 def levels(asked: Asked, drift: Mapping[str, Any], value: str) -> Found:
     """Return, before and since the drift began, how many values there are, their sum and squares."""
     return asked.rows(
-        f"SELECT timestamp >= fromUnixTimestamp64Milli({_ms(_began(drift))}, 'UTC') AS side, count(v) AS n, "
+        f"SELECT timestamp >= fromUnixTimestamp64Milli({_ms(began(drift))}, 'UTC') AS side, count(v) AS n, "
         f"sum(v) AS s, sum(v * v) AS q, min(v) AS low, max(v) AS high FROM "
         f"(SELECT timestamp, toFloat64({value}) AS v FROM events WHERE {_SEGMENT} AND {_around(drift)}) "
         "GROUP BY side ORDER BY side",
@@ -98,7 +98,7 @@ def examples(asked: Asked, drift: Mapping[str, Any], value: str, *, after: bool)
     level, side = (drift["after"], ">=") if after else (drift["before"], "<")
     return asked.rows(
         f"SELECT {COLUMNS}, {value} AS score FROM events WHERE {_SEGMENT} AND {_around(drift)} "
-        f"AND timestamp {side} fromUnixTimestamp64Milli({_ms(_began(drift))}, 'UTC') AND isNotNull(score) "
+        f"AND timestamp {side} fromUnixTimestamp64Milli({_ms(began(drift))}, 'UTC') AND isNotNull(score) "
         f"ORDER BY abs(score - {float(level)!r}), timestamp DESC LIMIT {EXAMPLES}",
         drift_segment(drift),
     )
@@ -110,11 +110,7 @@ def drift_segment(drift: Mapping[str, Any]) -> dict[str, str]:
 
 
 def began(drift: Mapping[str, Any]) -> dt.datetime:
-    """Return when the drift is estimated to have begun."""
-    return _began(drift)
-
-
-def _began(drift: Mapping[str, Any]) -> dt.datetime:
+    """Return when the drift is estimated to have begun, or was found."""
     known: dt.datetime = drift["began_at"]
     found: dt.datetime = drift["timestamp"]
     return (known if known.year > 1970 else found).replace(tzinfo=dt.UTC)
@@ -123,11 +119,11 @@ def _began(drift: Mapping[str, Any]) -> dt.datetime:
 def window(drift: Mapping[str, Any]) -> dt.timedelta:
     """Return how far to look to both sides: at least an hour, at most a week."""
     found: dt.datetime = drift["timestamp"].replace(tzinfo=dt.UTC)
-    return min(max(3 * (found - _began(drift)), dt.timedelta(hours=1)), dt.timedelta(days=7))
+    return min(max(3 * (found - began(drift)), dt.timedelta(hours=1)), dt.timedelta(days=7))
 
 
 def _around(drift: Mapping[str, Any]) -> str:
-    first, last = _began(drift) - window(drift), _began(drift) + window(drift)
+    first, last = began(drift) - window(drift), began(drift) + window(drift)
     return (
         f"timestamp BETWEEN fromUnixTimestamp64Milli({_ms(first)}, 'UTC') "
         f"AND fromUnixTimestamp64Milli({_ms(last)}, 'UTC')"
