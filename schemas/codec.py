@@ -74,13 +74,13 @@ class _App(msgspec.Struct):
     app: Name = ""
 
 
-_APP: Final = msgspec.json.Decoder(_App)
-
-
 def app_of(payload: bytes | None) -> str:
-    """Return the app of an event without reading the rest of it; empty where the payload is no event."""
+    """Return the app of an event without reading the rest of it; empty where the payload is no event.
+
+    Of what `decode` takes it is the app that `decode` gives: who pays for an event is who is judged.
+    """
     try:
-        return _APP.decode(payload or b"").app
+        return _decoded(_App, _without_mark(payload or b"")).app
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 
@@ -200,16 +200,21 @@ def _without_zeros(event: Event) -> Event:
 def _decode(kind: type[M], payload: bytes | None) -> M:
     if payload is None:
         raise Rejected(Reason.NULL_VALUE, "the record has no value")
+    payload = _without_mark(payload)
     try:
         return _decoded(kind, payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         caught = error
     if not payload or payload.isspace():
         raise Rejected(Reason.EMPTY, f"nothing in {len(payload)} bytes")
-    if payload.startswith(codecs.BOM_UTF8) and not payload.startswith(codecs.BOM_UTF8 * 2):
-        return _decode(kind, payload.removeprefix(codecs.BOM_UTF8))
     # Raised outside the handler: the error of msgspec holds the payload and must not travel as context.
     raise explain(caught, payload, kind)
+
+
+def _without_mark(payload: bytes) -> bytes:
+    """Return JSON without its byte order mark; a second one is not skipped."""
+    marks = payload.startswith(codecs.BOM_UTF8) and not payload.startswith(codecs.BOM_UTF8 * 2)
+    return payload.removeprefix(codecs.BOM_UTF8) if marks else payload
 
 
 def _decoded(kind: type[M], payload: bytes) -> M:

@@ -167,6 +167,10 @@ def test_keys() -> None:
     ("payload", "app"),
     [
         (b'{"text": "x", "app": "shop"}', "shop"),
+        (b'\xef\xbb\xbf{"app": "shop"}', "shop"),
+        (rb'{"text": "\ud800", "app": "shop"}', "shop"),
+        (rb'{"app": "sh\udc00op"}', "sh\ufffdop"),
+        (b'{"app": "sh\xffop"}', "sh\ufffdop"),
         (b'{"app": 5}', ""),
         (b'{"app": "%s"}' % (b"x" * 257), ""),
         (b'{"app": "shop", "text": ', ""),
