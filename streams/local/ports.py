@@ -6,14 +6,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from streams.errors import SettingsError
 from streams.local.process import HOST, LocalServiceError, port_problem
 
-SETTLE_S: Final = 5.0
-"""An embedded broker dies with its `weir up`: one that is still there then belongs to one that runs."""
+SETTLE_S: Final = 1.0
+"""The kernel tells roles to stop when their `weir up` dies: what goes on then belongs to one that runs."""
 LOOK_S: Final = 0.2
 _ACCEPTED: Final = (HOST, "localhost")
 
@@ -33,7 +33,8 @@ def await_ports(
     """Block until all ports are free, for `timeout` s at most where roles of weir listen.
 
     After `kill -9` of `weir up` its roles finish what they have read, and hold their ports so long.
-    `LocalServiceError` names every taken port: at once where nothing on them is a role of weir.
+    `LocalServiceError` names every taken port: at once where nothing on them is a role of weir, or one that
+    was not told to stop.
 
     Args:
         ports: what has to be free on 127.0.0.1.
@@ -45,12 +46,12 @@ def await_ports(
     started = time.monotonic()
     weir = told = False
     while taken := _taken(ports):
-        roles = [port.name for port in taken if is_role(host, port.number)]
+        roles = {port.name: health for port in taken if (health := _health(host, port.number))}
         if not roles and not (taken := _taken(taken)):  # it ended between the two questions
             continue
         weir = weir or bool(roles)
         waited = time.monotonic() - started
-        runs = any(port.name == "broker" for port in taken)
+        runs = not all(health.get("stopping") for health in roles.values())
         if not weir or waited > (min(SETTLE_S, timeout) if runs else timeout):
             raise LocalServiceError(_message(taken, weir=weir))
         if not told and not runs:
@@ -62,20 +63,20 @@ def await_ports(
         time.sleep(LOOK_S)
 
 
-def is_role(host: str, port: int) -> bool:
-    """Whether a role of weir answers there, in whatever health."""
+def _health(host: str, port: int) -> dict[str, Any]:
+    """Return the health of the role of weir that answers there; nothing where none does."""
     try:
         with urllib.request.urlopen(f"http://{host}:{port}/healthz", timeout=5.0) as reply:
             body = reply.read()
     except urllib.error.HTTPError as error:  # a role that is stalled says so with 503
         body = error.read()
     except (OSError, http.client.HTTPException):
-        return False
+        return {}
     try:
         health = json.loads(body)
     except ValueError:
-        return False
-    return isinstance(health, dict) and {"role", "lag_messages"} <= health.keys()
+        return {}
+    return health if isinstance(health, dict) and {"role", "lag_messages"} <= health.keys() else {}
 
 
 def _taken(ports: Sequence[NeededPort]) -> list[NeededPort]:

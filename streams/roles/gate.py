@@ -67,7 +67,7 @@ class GateRole:
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         # It drains twice: answers, then records; what is not delivered by then waits in the outbox.
         latest_s = 2 * self._settings.drain_timeout_s + STOP_S
-        ending = asyncio.create_task(end_at_the_latest(stopping, latest_s))
+        ending = asyncio.create_task(end_at_the_latest(self._telemetry, stopping, latest_s))
         telemetry = TelemetryServer(
             self._telemetry,
             self._settings.http_host,

@@ -283,8 +283,8 @@ async def _run(settings: Settings, telemetry: Telemetry, routes: list[Route]) ->
     server = TelemetryServer(telemetry, settings.http_host, settings.notify_port, "WEIR_NOTIFY_PORT")
     await server.start()
     try:
+        ending = asyncio.create_task(end_at_the_latest(telemetry, stopping, STOP_S))
         await wait_for_topics(settings)
-        ending = asyncio.create_task(end_at_the_latest(stopping, STOP_S))
         await Notify(settings, telemetry, routes).run(stopping)
         await ending
     finally:

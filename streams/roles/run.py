@@ -41,19 +41,22 @@ async def _run(settings: Settings, telemetry: Telemetry, role: Role, port: int) 
     try:
         await wait_for_topics(settings)
         worker = Worker(settings, role, telemetry)
-        ending = asyncio.create_task(end_at_the_latest(worker.stopping, settings.drain_timeout_s + STOP_S))
+        latest_s = settings.drain_timeout_s + STOP_S
+        ending = asyncio.create_task(end_at_the_latest(telemetry, worker.stopping, latest_s))
         await worker.run()
         await ending
     finally:
         await server.stop()
 
 
-async def end_at_the_latest(stopping: asyncio.Event, seconds: float) -> None:
-    """Once the worker stops, end the process within so many seconds: clients of a dead broker never would.
+async def end_at_the_latest(telemetry: Telemetry, stopping: asyncio.Event, seconds: float) -> None:
+    """Once the role stops, say so, and end the process within so many seconds: clients of a dead broker
+    never would.
 
     Nothing is lost by it: what is not finished is not committed.
     """
     await stopping.wait()
+    telemetry.stopping = True
     timer = threading.Timer(seconds, os._exit, (FATAL,))
     timer.daemon = True
     timer.start()

@@ -49,6 +49,8 @@ class Telemetry:
         """In how long what waits with the broker will have been handled; set by the worker."""
         self.ready = False
         """The role has joined its group; set by the worker."""
+        self.stopping = False
+        """The role was told to stop, and finishes what it has."""
         self._metrics = {metric: self._make(metric) for metric in catalogue.ALL}
 
     def _make(self, metric: Metric) -> Any:
@@ -159,6 +161,7 @@ class Telemetry:
             "degraded": sorted(self._degraded),
             "problems": {reason: problem for reason, problem in self._problems.items() if problem},
             "ready": self.ready,
+            "stopping": self.stopping,
             "lag_messages": self._lag,
             "oldest_seconds": self._oldest,
             "stalled_seconds": round(self.stalled_s, 1),

@@ -23,10 +23,11 @@ from streams.telemetry.server import TelemetryServer
 
 
 @contextmanager
-def role(name: str, *, stalled: bool = False) -> Iterator[NeededPort]:
-    """The health endpoint of a role, on a port of its own."""
+def role(name: str, *, stalled: bool = False, stopping: bool = True) -> Iterator[NeededPort]:
+    """The health endpoint of a role that was told to stop, on a port of its own."""
     port, loop = free_port(), asyncio.new_event_loop()
     telemetry = Telemetry(name, stall_s=0.0 if stalled else 60.0)
+    telemetry.stopping = stopping
     server = TelemetryServer(telemetry, HOST, port, "X")
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -85,12 +86,21 @@ def test_another_weir_that_runs_is_named_with_all_its_ports(monkeypatch: pytest.
     with ExitStack() as running:
         needed = [running.enter_context(foreign(*each)) for each in (("broker", "WEIR_KAFKA"),)]
         needed += [running.enter_context(foreign("store", "WEIR_CLICKHOUSE"))]
-        needed += [running.enter_context(role(name)) for name in ROLES]
+        needed += [running.enter_context(role(name, stopping=False)) for name in ROLES]
         with pytest.raises(LocalServiceError, match="Another weir seems to run") as refused:
             await_ports(needed, said.append, 20.0)
     for port in needed:
         assert f"{port.name}: port {port.number} ({port.setting})" in str(refused.value)
-    assert said == [], "with its broker there it is not ending"
+    assert said == [], "its roles were not told to stop"
+
+
+def test_a_role_that_was_not_told_to_stop_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "SETTLE_S", 0.3)
+    said: list[str] = []
+    with role("guard", stopping=False) as port, pytest.raises(LocalServiceError) as refused:
+        await_ports([port], said.append, 3600.0)
+    assert f"guard: port {port.number} (WEIR_GUARD_PORT)" in str(refused.value)
+    assert said == []
 
 
 def test_roles_that_do_not_end_are_given_up() -> None:
