@@ -66,9 +66,9 @@ class Offsets:
     def _read(self, line: str) -> None:
         try:
             group, offsets = json.loads(line)
-        except ValueError:
+            found = {(topic, index): (offset, metadata) for topic, index, offset, metadata in offsets}
+        except (ValueError, TypeError):
             return  # half a line, from a crash: that commit was not answered
-        found = {(topic, index): (offset, metadata) for topic, index, offset, metadata in offsets}
         self._groups.setdefault(group, {}).update(found)
 
 

@@ -1,6 +1,7 @@
 """The log of one partition: a folder of segments, of which the last is written to."""
 
 import asyncio
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -20,6 +21,19 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_suffix(".new")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Return what was written; None where there is no such file. `OSError` says what to do about a torn one.
+
+    A loss of power may leave a file that is empty, or half of one.
+    """
+    try:
+        return json.loads(path.read_bytes()) if path.exists() else None
+    except ValueError:
+        raise OSError(
+            f"{path} is damaged: put back a copy of it, or remove {path.parent} to begin with empty topics"
+        ) from None
 
 
 class Partition:
@@ -160,12 +174,22 @@ class Partition:
 
     def _recover(self) -> None:
         active = self.segments[-1]
-        state = self._state(active.base)
-        self.producers = Producers(json.loads(state.read_text()) if state.exists() else None)
+        self.producers = self._read_producers()
         self.end = active.base
         for batch, data in active.recover():
             self.producers.note(batch, commit=batch.control and batches.is_commit(data))
             self.end = batch.last + 1
+
+    def _read_producers(self) -> Producers:
+        """Return what is known of the producers before the segment that is written to."""
+        with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
+            return Producers(read_json(self._state(self.segments[-1].base)))
+        producers = Producers()
+        for segment in self.segments[:-1]:
+            for position, batch in segment.headers(0):
+                data = segment.read(position, batch.size)
+                producers.note(batch, commit=batch.control and batches.is_commit(data))
+        return producers
 
     def _drop_compacted(self) -> None:
         """Remove what a compaction that was cut off has left, and segments that are in the first one."""
@@ -191,7 +215,9 @@ class Partition:
 
     def _read_start(self) -> int:
         path = self._folder / "start"
-        return int(path.read_text()) if path.exists() else 0
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return int(path.read_text("utf-8", "replace"))
+        return 0
 
     def _path(self, base: int) -> Path:
         return self._folder / f"{base:020}.log"

@@ -11,7 +11,7 @@ from pathlib import Path
 from streams.local.broker import compaction
 from streams.local.broker.apis import Code, Fault
 from streams.local.broker.config import Config
-from streams.local.broker.partition import Partition, write_atomically
+from streams.local.broker.partition import Partition, read_json, write_atomically
 
 MOST_PARTITIONS = 1_000
 """Of a topic: each holds a file open, and a client can ask for any number."""
@@ -32,8 +32,7 @@ class Topics:
         self._topics: dict[str, list[Partition]] = {}
         self._configs: dict[str, Config] = {}
         self._ids: dict[str, bytes] = {}
-        known = json.loads(self._file.read_text("utf-8")) if self._file.exists() else {}
-        for name, (count, config, topic_id) in known.items():
+        for name, (count, config, topic_id) in (read_json(self._file) or {}).items():
             self._ids[name] = bytes.fromhex(topic_id)
             self._open(name, count, Config(config))
 
@@ -88,6 +87,9 @@ class Topics:
     def create(self, name: str, count: int, config: Mapping[str, str]) -> None:
         """Make a topic; raises `Fault`."""
         self.check(name, count, config)
+        for left in self._folder.glob(f"{name}-*"):
+            if left.is_dir() and left.name.removeprefix(f"{name}-").isdecimal():
+                self._bury(left)  # of a deletion that a crash has cut off
         self._ids[name] = secrets.token_bytes(16)
         self._open(name, count, Config(config))
         self._save()
@@ -114,9 +116,7 @@ class Topics:
         for index, log in enumerate(logs):
             log.close()
             log.wake()
-            grave = self._folder / f"{_DELETED}{secrets.token_hex(8)}"  # the name is free at once
-            self._path(name, index).rename(grave)
-            shutil.rmtree(grave, ignore_errors=True)
+            self._bury(self._path(name, index))
 
     async def tidy(self) -> None:
         """Delete what is past its retention, and compact."""
@@ -135,6 +135,11 @@ class Topics:
         logs = self._topics.setdefault(name, [])
         self._configs[name] = config
         logs.extend(Partition(self._path(name, index), config) for index in range(len(logs), count))
+
+    def _bury(self, path: Path) -> None:
+        grave = self._folder / f"{_DELETED}{secrets.token_hex(8)}"  # the name is free at once
+        path.rename(grave)
+        shutil.rmtree(grave, ignore_errors=True)
 
     def _path(self, name: str, index: int) -> Path:
         return self._folder / f"{name}-{index}"

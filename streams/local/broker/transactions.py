@@ -8,7 +8,7 @@ from typing import Any
 from streams.local.broker import batches
 from streams.local.broker.apis import Code, Fault
 from streams.local.broker.offsets import Committed, Offsets, Place
-from streams.local.broker.partition import write_atomically
+from streams.local.broker.partition import read_json, write_atomically
 from streams.local.broker.topics import Topics
 
 _LAST_EPOCH = 32_767
@@ -22,7 +22,7 @@ class Transactions:
         self._path = path
         self._topics = topics
         self._offsets = offsets
-        state = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        state = read_json(path) or {}
         self._next: int = state.get("next", 1)
         self._ids: dict[str, list[int]] = state.get("ids", {})  # producer, epoch, time-out in ms
         self._pending: dict[str, dict[str, list[list[Any]]]] = state.get("pending", {})  # by id and group

@@ -52,3 +52,12 @@ async def test_a_topic_that_cannot_be_made_says_what_the_system_says(tmp_path: P
     refused = pytest.raises(BrokerError, match=r"llm\.state: KafkaStorageError: .*File exists")
     with Broker(free_port(), tmp_path) as running, refused:
         await create_topics(Settings(_env_file=None, kafka=running.address))
+
+
+@pytest.mark.parametrize("name", ["topics.json", "transactions.json"])
+def test_a_file_that_was_torn_is_named_with_what_to_do(tmp_path: Path, name: str) -> None:
+    (tmp_path / "broker").mkdir()
+    (tmp_path / "broker" / name).touch()
+    with pytest.raises(LocalServiceError, match=f"{name} is damaged: put back a copy") as refused:
+        Broker(free_port(), tmp_path).start()
+    assert "Traceback" not in str(refused.value)

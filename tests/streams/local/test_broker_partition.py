@@ -16,6 +16,7 @@ from streams.local.broker import batches, compaction
 from streams.local.broker.apis import Code, Fault
 from streams.local.broker.config import Config
 from streams.local.broker.partition import Partition
+from streams.local.broker.topics import Topics
 
 EVERYTHING = 1 << 20
 
@@ -151,6 +152,21 @@ def test_a_repeat_is_known_after_a_restart_too(tmp_path: Path) -> None:
     assert refused.value.code == Code.OUT_OF_ORDER_SEQUENCE
 
 
+@pytest.mark.parametrize("left", [b"", b'{"producers": {'])
+def test_what_is_beside_the_log_may_be_torn(tmp_path: Path, left: bytes) -> None:
+    log = opened(tmp_path, segment_bytes="100")
+    sent = [batch(b"%d" % n, producer=7, sequence=n) for n in range(4)]
+    for data in sent:
+        log.append(data)
+    log.close()
+    (state,) = tmp_path.glob("*.json")
+    state.write_bytes(left)
+    (tmp_path / "start").write_bytes(b"")
+    again = opened(tmp_path, segment_bytes="100")
+    assert [again.append(data) for data in sent] == [0, 1, 2, 3]
+    assert values(again) == [b"0", b"1", b"2", b"3"]
+
+
 def test_compaction_keeps_offsets_and_may_be_cut_off(tmp_path: Path) -> None:
     config = {"segment_bytes": "400", "cleanup_policy": "compact", "min_cleanable_dirty_ratio": "0.1"}
     log = opened(tmp_path, **config)
@@ -238,3 +254,13 @@ def test_what_a_compaction_left_that_was_cut_off_is_removed(tmp_path: Path) -> N
     left.write_bytes(b"half")
     assert opened(tmp_path, cleanup_policy="compact").end == 0
     assert not left.exists()
+
+
+def test_what_a_deletion_has_left_is_not_in_the_topic_made_anew(tmp_path: Path) -> None:
+    log = opened(tmp_path / "a-1")
+    log.append(batch(b"of the topic that is gone"))
+    log.close()
+    topics = Topics(tmp_path)
+    topics.create("a", 2, {})
+    assert [each.end for each in topics.partitions("a")] == [0, 0]
+    topics.close()
