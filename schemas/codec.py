@@ -75,10 +75,7 @@ class _App(msgspec.Struct):
 
 
 def app_of(payload: bytes | None) -> str:
-    """Return the app of an event without reading the rest of it; empty where the payload is no event.
-
-    Of what `decode` takes it is the app that `decode` gives: who pays for an event is who is judged.
-    """
+    """Return the app that `decode` gives of an event, without reading the rest; empty where it is none."""
     try:
         return _decoded(_App, _without_mark(payload or b"")).app
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -162,13 +159,14 @@ class Decoder:
             timestamp = given
         else:
             timestamp = _milliseconds(given)
-        if given is not None and self._is_sane(kafka_timestamp_ms, now_ms):
+        if given is not None and self.is_sane(kafka_timestamp_ms, now_ms):
             now_ms = kafka_timestamp_ms
-        if not self._is_sane(timestamp, now_ms):
+        if not self.is_sane(timestamp, now_ms):
             self._refuse(timestamp, now_ms, "Kafka's timestamp" if given is None else "`$.timestamp`")
         return timestamp
 
-    def _is_sane(self, timestamp: int, now_ms: int) -> bool:
+    def is_sane(self, timestamp: int, now_ms: int) -> bool:
+        """Whether a timestamp is within the clock rule."""
         return now_ms - self.max_past_ms <= timestamp <= now_ms + self.max_future_ms
 
     def _refuse(self, timestamp: int, now_ms: int, where: str) -> NoReturn:

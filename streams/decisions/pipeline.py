@@ -91,8 +91,9 @@ class Pipeline:
             output.accepted.append(True)
             decoded.events.append(event)
             decoded.timestamps.append(timestamp)
-            # A record without a time is as old as its reading.
-            decoded.received.append(record.timestamp if record.timestamp > 0 else now)
+            # A record without a time, or with seconds for milliseconds, is as old as its reading.
+            known = record.timestamp > 0 and self._decoder.is_sane(record.timestamp, now)
+            decoded.received.append(record.timestamp if known else now)
             decoded.depths.append(depth)
         return decoded
 

@@ -19,7 +19,7 @@ from faust.types import TP, ConsumerMessage, Message
 from streams.kafka.faust_thread import PollThread
 from streams.kafka.fetcher import Fetched, Lost
 from streams.kafka.lanes import LANES, Lane, lane_of
-from streams.kafka.polls import QUEUED_BYTES, Poll
+from streams.kafka.polls import QUEUED_BYTES, Poll, oldest
 
 REVOKE_COMMIT_S = 2.0
 WAIT_S = 1.0
@@ -144,8 +144,7 @@ class PollConsumer(Consumer):
     def oldest(self, lane: Lane) -> int:
         """Return Kafka's timestamp of the oldest record of a lane that waits; 0: none is known to wait."""
         thread: Any = self._thread
-        known = [poll.oldest for poll in self._waiting[lane]] + [thread.oldest(lane)]
-        return min((timestamp for timestamp in known if timestamp > 0), default=0)
+        return oldest([*(poll.oldest for poll in self._waiting[lane]), thread.oldest(lane)])
 
     def ack(self, message: Message) -> bool:
         """Note the positions of a finished poll, unless its partitions were given out anew meanwhile."""

@@ -1,12 +1,13 @@
 """What one poll hands over."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Final
 
 from aiokafka.structs import TopicPartition
 
+from schemas import codec
 from streams.kafka.fetcher import LIMITS
 from streams.kafka.lanes import Lane
 from streams.kafka.records import Record
@@ -38,16 +39,14 @@ class Poll:
         self.lane = lane
         self.records = [record for records in fetched.values() for record in records]
         self.size = size + RECORD_BYTES * len(self.records)
-        self.oldest = _oldest(self.records)
+        self.oldest = oldest(map(_TIMESTAMP, self.records))
         self.positions = dict(positions)
         self.epoch = epoch
         # By our own clock: what Kafka's timestamps say is up to who publishes.
         self.fetched = time.monotonic()
 
 
-def _oldest(records: Sequence[Record]) -> int:
-    """Return the earliest timestamp of Kafka; 0 where there is none."""
-    earliest = min(map(_TIMESTAMP, records), default=0)
-    if earliest > 0:
-        return earliest
-    return min((record.timestamp for record in records if record.timestamp > 0), default=0)
+def oldest(timestamps: Iterable[int]) -> int:
+    """Return the earliest of timestamps that a clock may have given, in ms; 0 where there is none."""
+    since = 1000 * time.time() - codec.MAX_PAST_MS
+    return min((each for each in timestamps if each > since), default=0)

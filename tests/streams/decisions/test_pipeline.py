@@ -95,7 +95,7 @@ def test_latency_is_measured_from_kafkas_timestamp(runner: Runner, policy: Compi
     assert {codec.decode(Decision, value).latency_ms for _, value in output.decisions} == {50.0}
 
 
-@pytest.mark.parametrize("timestamp", [-1, 0])
+@pytest.mark.parametrize("timestamp", [-1, 0, 1, NOW_MS // 1000])
 def test_latency_without_a_timestamp_of_kafka_is_measured_from_the_reading(
     runner: Runner, policy: CompiledPolicy, timestamp: int
 ) -> None:
