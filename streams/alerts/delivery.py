@@ -21,6 +21,7 @@ from schemas.alerts import AlertChange
 from streams.alerts.routes import Route
 from streams.alerts.senders import Failed, Refused, Sender, make_sender
 from streams.kafka.clients import started
+from streams.kafka.losses import tell
 from streams.kafka.settings import KafkaSettings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
@@ -122,6 +123,8 @@ class Delivery:
         """Deliver what one poll brings; return whether it brought anything."""
         assert self._consumer is not None, "start() first"
         fetched = await self._consumer.getmany(timeout_ms=POLL_MS)
+        for lost in fetched.lost:
+            tell(self._telemetry, lost)
         for records in fetched.values():
             await self._handle(records)
         self._telemetry.gauge(catalogue.ROUTE_WAITING, await self._waiting(), self._route.name)

@@ -27,6 +27,8 @@ BATCH_BYTES = 512 * 1024
 REQUEST_BYTES = 9 * 1024 * 1024
 SILENCE_S = 30.0
 """How long a topic that is read to its end may give nothing before that."""
+METADATA_S = 5.0
+"""Between two looks for new partitions and topics."""
 RETRY_S = 0.5
 """Between two attempts of a client to start, where the broker is not yet itself."""
 
@@ -68,7 +70,7 @@ async def started(
     # A client asks one after the other, and one that is silent would cost it all of its time. Later it asks
     # the brokers that this one names.
     while True:
-        client = make(bootstrap_servers=server, **options)
+        client = make(bootstrap_servers=server, metadata_max_age_ms=int(METADATA_S * 1000), **options)
         left = within_s - (time.monotonic() - began)
         try:
             async with asyncio.timeout(max(1.0, left)):

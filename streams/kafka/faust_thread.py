@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
-from streams.kafka.fetcher import bound, bulk_limits
+from streams.kafka.fetcher import BoundedFetcher, bound, bulk_limits
 from streams.kafka.lanes import Lane
 
 FETCH_BYTES = 8 * 1024 * 1024
@@ -32,16 +32,10 @@ class PollThread(AIOKafkaConsumerThread):
         return consumer
 
     async def on_start(self) -> None:
-        """Bound what the consumer fetches, and look after its logs."""
+        """Bound what the consumer fetches."""
         await super().on_start()
-        self._fetcher = bound(self._ensure_consumer())
-        self._watching = asyncio.create_task(self._fetcher.watch_logs(), name="watch-logs")
-
-    async def on_thread_stop(self) -> None:
-        """Stop looking."""
-        if self._watching is not None:
-            self._watching.cancel()
-        await super().on_thread_stop()
+        self._fetcher = bound(self._ensure_consumer(), BoundedFetcher)
+        self._watching = self._fetcher.watching
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Go back to what is committed, or to the start where nothing is; return the positions."""

@@ -16,21 +16,18 @@ from schemas import topics
 from streams.kafka import decompression
 from streams.kafka.faust_app import PollSchema, new_app
 from streams.kafka.faust_transport import PollConsumer
-from streams.kafka.fetcher import Lost
 from streams.kafka.lanes import LANES, Lane, Lanes
+from streams.kafka.losses import Losses
 from streams.kafka.pace import Pace
 from streams.kafka.polls import QUEUED_BYTES
 from streams.kafka.role import Role, Stateful
 from streams.kafka.settings import KafkaSettings
-from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
 
 BATCH_BYTES = QUEUED_BYTES["live"] // 2
 """Of one batch, at most: while it is handled, as much again may be read."""
-LOST_SHOWN_S = 900.0
-"""How long a loss of records shows in the health of the role."""
 IDLE_S = 1.0
 STOP_S = 5.0
 
@@ -51,7 +48,7 @@ class Worker:
         self._draining = False
         if isinstance(role, Stateful):
             role.holds = self._holds
-        self._lost_at = -LOST_SHOWN_S
+        self._losses = Losses(telemetry)
         self._pace = Pace()
 
     async def run(self) -> None:
@@ -227,16 +224,4 @@ class Worker:
             ages = {lane: self._telemetry.oldest(lane, consumer.oldest(lane)) for lane in LANES}
             if topics.EVENTS in self.role.topics:
                 self._telemetry.degrade("waiting", ages["live"] > self._settings.max_wait_s)
-        for lost in consumer.take_lost():
-            self._note_lost(lost)
-        self._telemetry.degrade("lost_records", time.monotonic() - self._lost_at < LOST_SHOWN_S)
-
-    def _note_lost(self, lost: Lost) -> None:
-        self._lost_at = time.monotonic()
-        where = {"topic": lost.topic, "partition": lost.partition}
-        if lost.records is None:
-            self._telemetry.count(catalogue.LOGS_ANEW)
-            log.error("another log than before: read from its start", **where)
-        else:
-            self._telemetry.count(catalogue.LOST_RECORDS, lost.records)
-            log.error("records are gone that nobody read", records=lost.records, **where)
+        self._losses.note(consumer.take_lost())

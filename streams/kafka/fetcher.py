@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, OffsetResetStrategy, PartitionRecords
 from aiokafka.errors import CorruptRecordException, KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
@@ -91,6 +91,12 @@ class BoundedFetcher(Fetcher):  # type: ignore[misc]
         self._noted: dict[TopicPartition, tuple[int, int]] = {}
         self._suspects: set[tuple[TopicPartition, int]] = set()
         self._ids: dict[str, TopicId] = {}
+        self.watching = asyncio.create_task(self.watch_logs(), name="watch-logs")
+
+    async def close(self) -> None:
+        """Stop fetching, and looking after the logs."""
+        self.watching.cancel()
+        await super().close()
 
     async def fetched_records(  # its signature is aiokafka's
         self,
@@ -260,14 +266,34 @@ class BoundedFetcher(Fetcher):  # type: ignore[misc]
                 self._ids[name] = found
                 for tp in assigned:
                     if tp.topic == name:
-                        self._note_anew(tp)
+                        self._made_anew(tp)
+
+    def _made_anew(self, tp: TopicPartition) -> None:
+        self._note_anew(tp)
 
 
-def bound(consumer: AIOKafkaConsumer) -> BoundedFetcher:
+class RewindingFetcher(BoundedFetcher):
+    """Of a consumer whose positions nobody else sets back: reads a log made anew from its start by itself."""
+
+    async def check_ids(self) -> None:
+        """As above; raises `KafkaError`."""
+        await super().check_ids()
+        self.anew.clear()
+
+    def _made_anew(self, tp: TopicPartition) -> None:
+        if tp in self.anew:
+            return  # its position was beyond the end: that has been set back already
+        self._note_anew(tp)
+        state = self._subscriptions.subscription.assignment.state_value(tp)
+        state.await_reset(OffsetResetStrategy.EARLIEST)
+        self._forget(tp)
+
+
+def bound(consumer: AIOKafkaConsumer, kind: type[BoundedFetcher] = RewindingFetcher) -> BoundedFetcher:
     """Bound a consumer that has just been started, and return its fetcher."""
     decompression.install()
     fetcher: Any = consumer._fetcher
     # The consumer makes its fetcher by itself; nothing of it runs before the next await.
-    fetcher.__class__ = BoundedFetcher
+    fetcher.__class__ = kind
     fetcher.begin()
     return fetcher  # type: ignore[no-any-return]

@@ -56,6 +56,8 @@ async def _read(settings: KafkaSettings, topic: str, take: Take) -> None:
             raise BrokerError(f"there is no topic {topic}: create it with `weir topics`")
         while True:
             fetched = await consumer.getmany(timeout_ms=POLL_MS)
+            if any(lost.records is None for lost in fetched.lost):
+                raise BrokerError(f"{topic} was made anew")
             if ends and all([await consumer.position(partition) >= end for partition, end in ends.items()]):
                 ends = {}
             await take([record for records in fetched.values() for record in records], not ends)

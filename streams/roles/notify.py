@@ -25,6 +25,7 @@ from streams.alerts.routes import load as load_routes
 from streams.alerts.signals import Signal, of_alert, of_drift
 from streams.alerts.sole_owner import SoleOwner
 from streams.kafka.clients import BatchProducer, started
+from streams.kafka.losses import Losses
 from streams.kafka.records import Message
 from streams.roles.run import end_at_the_latest, wait_for_topics
 from streams.settings import Settings
@@ -58,6 +59,7 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         self._consumer: AIOKafkaConsumer | None = None
         self._positions: memory.Positions = {}
         self._delivering: list[asyncio.Task[None]] = []
+        self._losses = Losses(telemetry)
         self._dirty = False
         self._outbox: list[AlertChange] = []
         """Changes that are not published yet."""
@@ -166,6 +168,7 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         assert self._consumer is not None
         epoch = self._epoch
         fetched = await self._consumer.getmany(timeout_ms=TICK_MS, max_records=AT_ONCE)
+        self._losses.note(fetched.lost)
         self._check()
         async with self._work:
             if not self._owner:

@@ -47,13 +47,14 @@ OVERRIDDEN: list[tuple[type, type, tuple[str, ...]]] = [
     (
         PollThread,
         AIOKafkaConsumerThread,
-        ("_create_worker_consumer", "on_start", "on_thread_stop", "seek_to_committed"),
+        ("_create_worker_consumer", "on_start", "seek_to_committed"),
     ),
     (
         BoundedFetcher,
         Fetcher,
         (
-            "_proc_fetch_request", "_update_fetch_positions", "fetched_records", "request_offset_reset",
+            "_proc_fetch_request", "_update_fetch_positions", "close", "fetched_records",
+            "request_offset_reset",
             "seek_to",
         ),
     ),

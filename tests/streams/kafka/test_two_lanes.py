@@ -12,9 +12,7 @@ from streams.kafka.clients import client_options, consuming
 from streams.kafka.decompression import UNPACKED_BYTES
 from streams.kafka.records import Record, RefusedBatch
 from streams.kafka.topics import administering, create_topics
-from streams.local.broker import Broker
 from streams.settings import Settings
-from tests.brokers import KafkaBroker
 from tests.streams.kafka.working import (
     CODECS,
     SOON_S,
@@ -28,15 +26,7 @@ from tests.streams.kafka.working import (
 )
 
 
-def skip_embedded(kafka: KafkaBroker, why: str) -> None:
-    if isinstance(kafka, Broker):
-        pytest.skip(f"the embedded broker {why}")
-
-
-async def test_records_gone_before_they_were_read_are_counted(
-    settings: Settings, topic: str, kafka: KafkaBroker
-) -> None:
-    skip_embedded(kafka, "deletes no records")
+async def test_records_gone_before_they_were_read_are_counted(settings: Settings, topic: str) -> None:
     await publish(settings, topic, numbers(0, 10))
     async with working(settings, topic) as role:
         await until(lambda: len(role.records) == 10)
@@ -49,8 +39,7 @@ async def test_records_gone_before_they_were_read_are_counted(
         assert role.telemetry.health()[1]["degraded"] == ["lost_records"]
 
 
-async def test_new_partitions_are_read_soon(settings: Settings, topic: str, kafka: KafkaBroker) -> None:
-    skip_embedded(kafka, "adds no partitions")
+async def test_new_partitions_are_read_soon(settings: Settings, topic: str) -> None:
     async with working(settings, topic) as role:
         await until(lambda: role.telemetry.ready)
         async with administering(settings) as admin:
