@@ -146,7 +146,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     decided_at: Long = 0
     """Milliseconds since 1970 (UTC)."""
     latency_ms: float = 0.0
-    """From Kafka's timestamp of the event to the decision."""
+    """From Kafka's timestamp of the event to the decision; from its reading where there is no sane one."""
     decided_by: str = "policy"
     """`reviewer` where a person has answered an `escalate`."""
     revision: Long = 0
