@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from schemas.otel.chat_messages import ChatMessage, message_of, read_messages, sentences
+from schemas.otel.chat_messages import ChatMessage, message_of, read_messages
+from schemas.otel.parts import sentences
 
 _REQUEST: Final = ("messages", "contents", "system", "systemInstruction", "system_instruction", "config")
 _DESCRIPTIONS: Final = (
@@ -39,6 +40,8 @@ def read_body(body: Mapping[str, Any], role: str) -> list[ChatMessage] | None:
 
 def _request(body: Mapping[str, Any], role: str) -> list[ChatMessage] | None:
     messages = body.get("messages", body.get("contents"))
+    if isinstance(messages, Mapping):
+        messages = [messages]
     if not isinstance(messages, (list, tuple)) or (found := read_messages(messages, role)) is None:
         return None
     config = body.get("config")

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from schemas.events import NAME_LENGTH
-from schemas.otel.chat_messages import clean, structure
+from schemas.otel.chat_messages import structure
+from schemas.otel.parts import clean
 
 _MAX_COUNT: Final = 2**32 - 1
 

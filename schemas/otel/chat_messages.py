@@ -6,57 +6,38 @@ whole requests and responses of these APIs (`schemas.otel.api_bodies`). Everythi
 an answer in JSON is an answer.
 """
 
-import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from schemas.events import NAME_LENGTH, ToolCall
-from schemas.mending import mended_text, parse
+from schemas.mending import parse
+from schemas.otel.parts import (
+    ANSWERS,
+    CALLS,
+    FIELDS,
+    REASONING,
+    RESULTS,
+    clean,
+    heavy,
+    is_part,
+    is_text_alone,
+    kind_of_part,
+    said_in,
+    sentences,
+    text_of,
+)
 
 _SYSTEM_ROLES: Final = ("system", "developer")
 _MODEL_ROLES: Final = ("assistant", "model", "ai")
 _TOOL_ROLES: Final = ("tool", "function")
+_WRAPPED: Final = ("functionResponse", "function_response", "toolResult")
+_ARGUMENTS: Final = ("arguments", "input", "args", "parameters", "params", "kwargs", "arguments_json")
 _BODIES: Final = ("content", "parts", "tool_calls", "function_call", "refusal", "audio")
 """A message has one of these beside its role."""
-
-_TEXTS: Final = ("text", "input_text", "output_text", "refusal")
-_CALLS: Final = (
-    *("tool_call", "tool_use", "tool-call", "function_call", "custom_tool_call"),
-    *("server_tool_use", "server_tool_call", "mcp_call"),
+_OF_ANSWERS: Final = frozenset(
+    ("content", "id", "type", "name", "model", "stop_reason", "stop_sequence", "stopReason", "usage")
 )
-_RESULTS: Final = (
-    *("tool_call_response", "tool_result", "tool-result", "server_tool_call_response"),
-    *("function_call_output", "custom_tool_call_output"),
-)
-_ARGUMENTS: Final = ("arguments", "input", "args", "parameters", "params", "kwargs", "arguments_json")
-_REASONING: Final = ("reasoning", "thinking", "redacted_thinking", "compaction")
-_LEFT_OUT: Final = (
-    *_REASONING,
-    *("image", "image_url", "input_image", "audio", "input_audio", "output_audio", "video", "video_url"),
-    *("file", "input_file", "document", "blob", "uri", "media", "binary", "cachePoint"),
-)
-"""Reasoning, which nobody is shown, and media, which nothing here can judge."""
-_UNTYPED: Final = {
-    "text": "text", "functionCall": "tool_call", "function_call": "tool_call", "toolUse": "tool_call",
-    "functionResponse": "tool_result", "function_response": "tool_result", "toolResult": "tool_result",
-    "inlineData": "blob", "inline_data": "blob", "fileData": "file", "file_data": "file",
-}  # fmt: skip
-"""The parts of Gemini and Bedrock have no type: one of these names tells what they are."""
-_FIELDS: Final = frozenset(
-    (
-        "content", "parts", "tool_calls", "function_call", "refusal", "audio", "transcript",
-        "annotations", "citations", "logprobs", "usage", "reasoning", "reasoning_content", "thinking",
-        "encrypted_content", "signature", "thoughtSignature", "additional_kwargs", "response_metadata",
-        "providerOptions", "providerMetadata",
-    )
-)  # fmt: skip
-"""What is read of messages and parts, or is no part of what was said. A sentence under any other name is
-read as well: nobody hides one in `{"role": "user", "content": "Hi", "note": "..."}`."""
-_WORDS: Final = ("text", "content", "refusal")
-_ANSWERS: Final = ("response", "result", "output", "content")
-_OF_PARTS: Final = _FIELDS - {"content", "parts", "refusal", "audio", "transcript", "tool_calls"}
-_LONGEST_WORD: Final = 50
-"""Characters; base64 in lines has longer ones."""
+"""What stands in a message without a role: other JSON may have a content, too."""
 
 
 class ChatMessage(NamedTuple):
@@ -81,19 +62,21 @@ class Turn(NamedTuple):
     contexts: tuple[str, ...]
 
 
-def clean(value: object) -> str:
-    """Return a value as text that UTF-8 can hold; a structure becomes JSON."""
-    if isinstance(value, (dict, list, tuple)):
-        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"), skipkeys=True, default=str)
-    return mended_text(str(value))
-
-
 def parse_messages(value: object, role: str) -> list[ChatMessage]:
     """Return the messages in an attribute's value; what is none is one message of `role`, as it stands."""
     if value is None or value in ("", [], (), {}):
         return []
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        return [message for item in value for message in parse_messages(item, role)]
+        return [message for item in value for message in _parsed(item, role)]
+    given = structure(value)
+    if role == "user" and isinstance(given, Mapping) and given.get("role") in _MODEL_ROLES:
+        return [ChatMessage(role, clean(value))]  # by itself it is no conversation: a user wrote it
+    return _parsed(value, role)
+
+
+def _parsed(value: object, role: str) -> list[ChatMessage]:
+    if value in ("", None):
+        return []
     return read_messages(structure(value), role) or [ChatMessage(role, clean(value))]
 
 
@@ -112,11 +95,11 @@ def read_messages(value: object, role: str) -> list[ChatMessage] | None:
     from schemas.otel.api_bodies import read_body
 
     if isinstance(value, Mapping):
-        return _item(value, role) or read_body(value, role)
+        return (None if is_text_alone(value) else _item(value, role)) or read_body(value, role)
     if not isinstance(value, (list, tuple)):
         return None
     items = [item for item in value if item is not None]
-    if all(_is_part(item) for item in items):
+    if all(is_part(item) for item in items):
         return _parts(items, role)
     found = [_item(item, role) for item in items]
     return None if None in found else [message for each in found for message in each or ()]
@@ -125,16 +108,16 @@ def read_messages(value: object, role: str) -> list[ChatMessage] | None:
 def message_of(message: Mapping[str, Any], role: str) -> ChatMessage:
     """Return a message; one without a role of its own has `role`."""
     content = [part for name in ("parts", "content") for part in _list(message.get(name))]
-    calls = [*_list(message.get("tool_calls")), message.get("function_call")]
+    called = [*_list(message.get("tool_calls")), message.get("function_call")]
     audio = message.get("audio")
-    read = _of_parts(content, role)
+    role = clean(message.get("role") or role)
+    read = _of_parts(content, role, reasons=role in _MODEL_ROLES)
+    calls = read.tool_calls + tuple(tool_call(call) for call in called if isinstance(call, Mapping))
     spoken = audio.get("transcript") if isinstance(audio, Mapping) else None
-    texts = [read.text, _string(message.get("refusal")), _string(spoken), *sentences(message, _FIELDS)]
-    return read._replace(
-        role=clean(message.get("role") or role),
-        text="\n".join(filter(None, texts)),
-        tool_calls=read.tool_calls + tuple(tool_call(call) for call in calls if isinstance(call, Mapping)),
-    )
+    texts = [read.text, text_of(message.get("refusal")), text_of(spoken), *sentences(message, FIELDS)]
+    if message.get("role") == "user":  # only a model calls tools
+        texts += [call.arguments for call in calls]
+    return read._replace(text="\n".join(filter(None, texts)), tool_calls=calls)
 
 
 def latest_turn(messages: Sequence[ChatMessage], *, whole: bool = False) -> Turn:
@@ -186,113 +169,63 @@ def _item(item: object, role: str) -> list[ChatMessage] | None:
         return read_messages(item, role)
     if _is_message(item):
         return [message_of(cast("Mapping[str, Any]", item), role)]
-    if not _is_part(item):
+    if not is_part(item):
         return None
-    kind = _kind(item)
-    return _parts([item], "tool" if kind in _RESULTS else "assistant" if kind in _CALLS else role)
+    kind = kind_of_part(item)
+    return _parts([item], "tool" if kind in RESULTS else "assistant" if kind in CALLS else role)
 
 
 def _parts(parts: Sequence[object], role: str) -> list[ChatMessage] | None:
     """Return the one message of parts; None where they say nothing and are no media: `{"type": "file"}`."""
-    message = _of_parts(parts, role)
-    return None if message.empty and not _heavy(parts) else [message]
+    calling = any(kind_of_part(part) in CALLS for part in parts)
+    message = _of_parts(parts, role, reasons=calling or role in _MODEL_ROLES)
+    return None if message.empty and not heavy(parts) else [message]
 
 
 def _is_message(value: object) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and (isinstance(value.get("role"), str) or isinstance(value.get("parts"), list))
-        and any(name in value for name in _BODIES)
-    )
-
-
-def _is_part(value: object) -> bool:
-    if not isinstance(value, Mapping) or "role" in value:
+    if not isinstance(value, Mapping):
         return False
-    given = value.get("type")
-    return isinstance(given, str) and (
-        (given in _TEXTS and any(isinstance(value.get(name), str) for name in _WORDS))
-        or (given in _CALLS and any(name in value for name in ("name", "toolName", "function")))
-        or (given in _RESULTS and any(name in value for name in _ANSWERS))
-        or given in _LEFT_OUT
-    )
+    if isinstance(value.get("role"), str):
+        return any(name in value for name in _BODIES)
+    # Gemini and Bedrock leave the role out.
+    parts = value.get("parts")
+    if parts is None and value.keys() <= _OF_ANSWERS:
+        parts = value.get("content")
+    return isinstance(parts, list) and bool(parts) and all(map(is_part, parts))
 
 
-def sentences(value: Mapping[str, Any], known: Container[str]) -> list[str]:
-    """Return what is said under names that are not known; an id, an address or base64 says nothing."""
-    return [each for name, entry in value.items() if name not in known for each in _said(entry)]
-
-
-def _said(value: object) -> list[str]:
-    if isinstance(value, str):
-        words = value.split()
-        return [clean(value)] if len(words) > 1 and max(map(len, words)) <= _LONGEST_WORD else []
-    return [each for item in _inner(value) for each in _said(item)]
-
-
-def _heavy(value: object) -> bool:
-    """Return whether there is something like base64 in it."""
-    if isinstance(value, str):
-        return any(len(word) > _LONGEST_WORD for word in value.split())
-    return any(map(_heavy, _inner(value)))
-
-
-def _inner(value: object) -> Iterable[object]:
-    if isinstance(value, Mapping):
-        return value.values()
-    return value if isinstance(value, (list, tuple)) else ()
-
-
-def _of_parts(parts: Sequence[object], role: str) -> ChatMessage:
+def _of_parts(parts: Sequence[object], role: str, *, reasons: bool) -> ChatMessage:
+    """Return what parts say; `reasons`: they are a model's, and its reasoning is left out."""
     texts, calls, results = [], [], []
     for part in parts:
-        kind = _kind(part)
+        kind = kind_of_part(part)
         if not isinstance(part, Mapping):
             texts.append("" if part is None else clean(part))
-        elif kind in _CALLS:
+        elif kind in CALLS:
             calls.append(tool_call(part))
-        elif kind in _RESULTS:
+        elif kind in RESULTS:
             results.append(_result(part))
+        elif kind in REASONING:
+            texts += [] if reasons else sentences(part, ("type", "signature"))
         else:
-            texts += _texts(part, kind)
+            texts += said_in(part, kind)
     # The Vercel AI SDK says the same in `content` and in `parts`.
     return ChatMessage(
         role, "\n".join(dict.fromkeys(filter(None, texts))), tuple(calls), tuple(filter(None, results))
     )
 
 
-def _kind(part: object) -> str:
-    if not isinstance(part, Mapping):
-        return ""
-    if isinstance(given := part.get("type"), str):
-        return given
-    return next((kind for name, kind in _UNTYPED.items() if name in part), "")
-
-
-def _texts(part: Mapping[str, Any], kind: str) -> list[str]:
-    """Return what a part says: of media the words that were spoken, of one that is not known its JSON."""
-    if kind in _REASONING:
-        return []
-    names = ("transcript",) if kind in _LEFT_OUT else _WORDS
-    texts = {name: _string(part.get(name)) for name in names if isinstance(part.get(name), str)}
-    if not any(texts.values()) and kind not in _LEFT_OUT + _TEXTS and not _heavy(part):
-        return [clean(part)]
-    return [*texts.values(), *sentences(part, _OF_PARTS | texts.keys())]
-
-
-def _string(value: object) -> str:
-    return mended_text(value) if isinstance(value, str) else ""
-
-
 def _result(part: Mapping[str, Any]) -> str:
-    for name in ("functionResponse", "function_response", "toolResult"):
-        if isinstance(inner := part.get(name), Mapping):
-            return _result(inner)
-    given = next((part[name] for name in _ANSWERS if part.get(name) is not None), "")
-    if isinstance(given, Mapping) and set(given) == {"type", "value"}:  # the Vercel AI SDK's
-        given = given["value"]
-    read = read_messages(given, "tool") if isinstance(given, (list, tuple)) else None
-    return "\n".join(message.text for message in read if message.text) if read else clean(given)
+    name = next((name for name in (*_WRAPPED, *ANSWERS) if part.get(name) is not None), "")
+    given = part.get(name, "")
+    if name in _WRAPPED and isinstance(given, Mapping):
+        text = _result(given)
+    else:
+        if isinstance(given, Mapping) and set(given) == {"type", "value"}:  # the Vercel AI SDK's
+            given = given["value"]
+        read = read_messages(given, "tool") if isinstance(given, (list, tuple)) else None
+        text = "\n".join(message.text for message in read if message.text) if read else clean(given)
+    return "\n".join(filter(None, (text, *sentences(part, (name, *_ARGUMENTS)))))
 
 
 def _list(value: object) -> Sequence[object]:

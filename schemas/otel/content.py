@@ -6,12 +6,12 @@ from typing import Any, Final, NamedTuple
 
 from schemas.otel.chat_messages import (
     ChatMessage,
-    clean,
     message_of,
     parse_messages,
     read_messages,
     structure,
 )
+from schemas.otel.parts import clean
 
 
 class SpanEvent(NamedTuple):

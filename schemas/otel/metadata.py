@@ -5,7 +5,8 @@ from collections.abc import Container, Mapping
 from typing import Any, Final
 
 from schemas.events import NAME_LENGTH
-from schemas.otel.chat_messages import clean, structure
+from schemas.otel.chat_messages import structure
+from schemas.otel.parts import clean
 
 _CONTENT: Final = re.compile(
     r"gen_ai\.(?:(?:prompt|completion)\.\d|(?:tool|retrieval|evaluation|content|memory|input|output)\."

@@ -209,6 +209,11 @@ JSON_TEXTS = st.recursive(
 @example(text='{"messages": ["Hello"]}', place="langfuse.observation.input")
 @example(text='{"output": "Hello", "content": "there"}', place="input.value")
 @example(text='{"a": "\\ud83d"}', place="input.value")
+@example(text='{"": null}', place="gen_ai.prompt")
+@example(text='[{"text": "Hello", "label": 1}]', place="gen_ai.prompt")
+@example(text='{"content": [{"text": "Hello"}], "title": "Greetings"}', place="input.value")
+@example(text='{"parts": [{"name": "bolt", "qty": 2}]}', place="input.value")
+@example(text='[{"image": "a.png"}, {"document": {"title": "Plan"}}]', place="gen_ai.prompt")
 def test_json_that_is_no_message_stays_the_text_that_it_is(text: str, place: str) -> None:
     assume(text not in ('""',))
     assert read({place: text}) == {"prompt": text}
@@ -227,6 +232,20 @@ SHAPED = st.recursive(
         | st.fixed_dictionaries({"role": st.just("user"), "content": inner}, optional={"note": inner})
         | st.fixed_dictionaries({"type": st.just("text"), "text": WORDY}, optional={"more": inner})
         | st.fixed_dictionaries({"type": st.sampled_from(["image_url", "custom"]), "x": inner})
+        | st.fixed_dictionaries({"thought": st.booleans(), "text": WORDY}, optional={"note": inner})
+        | st.dictionaries(
+            st.sampled_from(
+                ["functionResponse", "toolResult", "guardContent", "reasoningContent", "document"]
+            ),
+            st.dictionaries(
+                st.sampled_from(["text", "content", "source", "response", "reasoningText", "note"]),
+                inner,
+                max_size=2,
+            ),
+            min_size=1,
+            max_size=2,
+        )
+        | st.fixed_dictionaries({"type": st.sampled_from(["thinking", "tool_result"]), "content": inner})
         | st.fixed_dictionaries({"messages": st.lists(inner, max_size=2)}, optional={"note": inner})
         | st.dictionaries(st.sampled_from(["message", "content", "parts", "note"]), inner, max_size=3)
         | st.fixed_dictionaries({"object": st.just("x"), "choices": st.lists(inner, max_size=2)})
