@@ -16,8 +16,10 @@ from detectors.privacy.secret_values import (
 )
 
 VALUE: Final = (
-    r"(?:(?P<quote>[\"'`])(?P<quoted>(?:\\.|(?!(?P=quote))[^\\\n]){1,255}?)(?P=quote)"
-    r"|(?P<bare>[^\s\"'`,;]{1,256}))"
+    # In a string of JSON the quotes are escaped, both in the same way.
+    r"(?:(?P<escape>\\+)(?P<inner>[\"'`])(?!(?P=escape)(?P=inner))(?P<escaped>[^\n]{1,255}?)(?<!\\)(?P=escape)(?P=inner)"
+    r"|(?P<quote>[\"'`])(?P<quoted>(?:\\.|(?!(?P=quote))[^\\\n]){1,255}?)(?P=quote)"
+    r"|(?P<bare>(?!\\+[\"'`])[^\s\"'`,;]{1,256}))"
 )
 # The rest of a word, in scripts that have blanks between words.
 _REST: Final = r"(?P<rest>[A-Za-z0-9_\u00b7-\u0dff\u1000-\u1cff\u200c\u200d-]{0,24}+)"
@@ -28,7 +30,7 @@ _WHOSE: Final = (
     r"|شما|ما|الخاصة بي|الخاص بي|שלי|שלך|שלנו|πρόσβασης|προσβασης|d['’]accès|accesso|acceso)(?!\w)\s?)"
 )
 _OF: Final = (
-    r"(?:(?:for|of|to|de|do|del|della|di|du|für|для|till|van|voor|za|pentru)\s(?:[\w.@-]{1,24}\s?){1,4}?"
+    r"(?:(?:for|of|to|de|do|del|della|di|du|für|для|от|к|од|od|dla|pro|till|van|voor|za|pentru)\s(?:[\w.@-]{1,24}\s?){1,4}?"
     r"(?=\s?[:=]|\s?\bis\b|\sto\b))"
 )
 # Each of one language, where it says "is": in others it says something else.
@@ -43,7 +45,7 @@ _SIGN: Final = (
 _TAG: Final = r"(?:(?:!!?(?:str|binary|vault|unsafe)|&\w{1,32}|[|>][+-]?[0-9]?(?=\s*\n))\s{1,40}+)*"
 _ASSIGNMENT = re.compile(
     rf"{_REST}(?P<close>\\*[\"'`]?)\]?[*_]{{0,2}}\s{{0,3}}+(?:\([^()\n]{{1,32}}\)\s?)?{_WHOSE}{{0,2}}{_OF}?"
-    rf"\s?{_SIGN}[*_]{{0,2}}\s{{0,3}}+(?:\\+(?=[\"'`]))?(?:(?:bearer|basic)\s{{1,3}}+)?{_TAG}{VALUE}",
+    rf"\s?{_SIGN}[*_]{{0,2}}\s{{0,3}}+(?:\\+(?=[\"'`](?!\\)))??(?:(?:bearer|basic)\s{{1,3}}+)?{_TAG}{VALUE}",
     re.IGNORECASE,
 )
 # Where the verb comes last, it says that a value stood before it.
@@ -60,6 +62,7 @@ _ITEM = re.compile(
 _LINE = re.compile(
     rf"(?P<sign>)[ \t]*(?:-\s{{1,4}}|[ \t](?P<key>[\w.-]{{1,40}}):\s{{1,3}}){VALUE}[ \t]*\r?(?:\n|\Z)"
 )
+_QUOTED: Final = ("quoted", "escaped")
 _BLOCK: Final = 2_000
 """Characters of a list or an object that are searched."""
 # Of a single secret: what else is said of it is none.
@@ -84,7 +87,10 @@ _CONNECTION = re.compile(
 )
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3000-\u9fff\uac00-\ud7a3]")
 _BRACKETS: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
+_BACKSLASHES = re.compile(r"\\{2,}")
 _DIGITS = re.compile(r"[0-9]{4,32}")
+# Where to go on reading is nobody's secret: nextPageToken.
+_PLACE = re.compile(r"(?:page|next|continuation|sync|cursor|resume|pagination)[_ -]?\Z", re.IGNORECASE)
 _OTHER_NAME = re.compile(r"arn:aws\S{0,70}:\Z|[A-Za-z]::[A-Za-z:]{0,40}\Z")
 _AMOUNT = re.compile(r"-?[0-9_]+\.[0-9_]+")
 _PIN = re.compile(r"[0-9]{4,8}")
@@ -125,10 +131,10 @@ def _sign(label: Label, match: re.Match[str], span: Span) -> str:
 
 def _value_span(match: re.Match[str], name: int) -> Span:
     """Return where the value stands, without what ends the sentence, bracket or parameter it is in."""
-    if match["quoted"] is not None:
-        return match.span("quoted")
+    if name_of := next((name for name in _QUOTED if match[name] is not None), ""):
+        return match.span(name_of)
     start, value = match.start("bare"), match["bare"]
-    if name and "&" in value and re.search(r"[?&][\w.-]{0,24}\Z", match.string[max(0, name - 26) : name]):
+    if name and "&" in value and re.search(r"[?&#][\w.-]{0,24}\Z", match.string[max(0, name - 26) : name]):
         value = value.partition("&")[0]
     if match["sign"] == ">":  # <password>...</password>
         value = value.partition("<")[0]
@@ -141,8 +147,13 @@ def _value_span(match: re.Match[str], name: int) -> Span:
     return start, start + len(value)
 
 
+def _shown(text: str, span: Span) -> str:
+    """Return a value with one backslash where JSON within JSON has several."""
+    return _BACKSLASHES.sub(r"\\", text[slice(*span)])
+
+
 def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> bool:
-    value, rest, quoted = text[slice(*span)], match["rest"], match["quoted"] is not None
+    value, rest, quoted = _shown(text, span), match["rest"], match["bare"] is None
     if _NOT_A_VALUE.search(rest) and label.name not in PINS:
         return False
     if label.name in PINS:
@@ -153,15 +164,21 @@ def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> boo
         return False  # after a key in quotes a value has quotes, too, or is a variable or another object
     sign = _sign(label, match, span)
     if label.name not in PASSWORDS:
-        if label.name in {"token", "credential"} and is_uuid(value):
-            return False  # of a session, a row, a trace
-        return bool(sign) and looks_random(value, 12)
+        return bool(sign) and looks_random(value, 12) and not _is_of_session(text, label, value)
     if not sign:  # "log in with password Qr7!dke#39"
         apart = text[span[0] - 1].isspace() or text[span[0] - 1] in "\"'`"
         return apart and not rest and is_mixed(value)
     if label.name == "pass" and (" " in value or not _is_whole(text, label, rest) or sign == "-"):
         return False
     return is_password(value, quoted=quoted, connection=bool(_CONNECTION.search(_line(text, span))))
+
+
+def _is_of_session(text: str, label: Label, value: str) -> bool:
+    """Say whether a token tells a session, a row or a trace from others, or where to go on reading."""
+    if label.name not in {"token", "credential"}:
+        return False
+    npm = text.endswith("_auth", 0, label.start)
+    return (is_uuid(value) and not npm) or bool(_PLACE.search(text, max(0, label.start - 16), label.start))
 
 
 def _is_whole(text: str, label: Label, rest: str) -> bool:
@@ -212,7 +229,7 @@ def _in_lines(text: str, start: int) -> Iterator[re.Match[str]]:
 
 
 def _is_item(text: str, label: Label, rest: str, item: re.Match[str]) -> bool:
-    value = text[slice(*_value_span(item, 0))]
+    value = _shown(text, _value_span(item, 0))
     if _NOT_A_VALUE.search(rest) or (label.name == "pass" and not _is_whole(text, label, rest)):
         return False
     # Of one secret more may be said: its value alone is meant. What has a name is one of several.
@@ -222,4 +239,4 @@ def _is_item(text: str, label: Label, rest: str, item: re.Match[str]) -> bool:
         return False
     if label.name not in PASSWORDS:
         return looks_random(value, 12)
-    return " " not in value and is_password(value, quoted=item["quoted"] is not None, connection=False)
+    return " " not in value and is_password(value, quoted=item["bare"] is None, connection=False)

@@ -30,7 +30,7 @@ _LONG_TOKEN: Final = 16
 _GLUED: Final = 300
 """Characters of such a script that a token may run on into, for a pattern that takes all letters."""
 _DIGIT: Final = re.compile(r"\d")
-_BETWEEN: Final = re.compile(r"\W+\Z|(?:x|ext\.?)\Z", re.IGNORECASE)
+_BETWEEN: Final = re.compile(r"\W+\Z|(?:x|ext(?:ension)?\.?)\Z", re.IGNORECASE)
 _SHORT: Final = 5
 """Letters that stand before a number and belong to it, at most, with a blank between."""
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){0,32}[ -]?\Z")
@@ -62,7 +62,7 @@ _BRIEF: Final = (
 )  # fmt: skip
 _MARKS: Final = (*_LINES, *_BRIEF)
 # Of command line tools: what stands before the option is no value.
-_OPTION: Final = re.compile(r"\s(?:-[uapwcxb]|--(?:user|auth|proxy-user|password|api))", re.IGNORECASE)
+_OPTION: Final = re.compile(r"\s(?:-[uapwcxbk]|--(?:user|auth|proxy-user|password|api))", re.IGNORECASE)
 LONGEST_NAME: Final = 32
 """Characters of a name, at most, and of what it must not be a part of."""
 _WORDS_TO_VALUE: Final = 9

@@ -45,11 +45,15 @@ _COMMANDS: Final = (
     ),
     _command(
         " -", "mysql|mariadb|mongo",
-        r"\b(?:mysql(?:dump|admin)?|mariadb|mongo(?:sh)?)\b[^\n|;]{0,120}?\s-p([^\s\"'<$\\]{3,127})",
+        r"\b(?:mysql(?:dump|admin)?|mariadb|mongo(?:sh)?)\b[^\n|;]{0,120}?\s-p",
+        r"(?:'([^'\n]{3,128})'|\"([^\"\n]{3,128})\"|([^\s\"'<$\\]{3,127}))",
     ),
     _command(
-        " -", "sshpass|docker login|podman login|helm registry login|redis-cli|ldapsearch|useradd|usermod",
-        r"\b(?:sshpass|(?:docker|podman|helm registry) login|redis-cli|ldapsearch|useradd|usermod)\b",
+        " -",
+        "sshpass|docker login|podman login|helm registry login|az login|redis-cli|ldapsearch|useradd|usermod"
+        "|mongo",
+        r"\b(?:sshpass|(?:docker|podman|helm registry|az) login|redis-cli|ldapsearch|useradd|usermod"
+        r"|mongo\w{0,8})\b",
         r"[^\n|;]{0,120}?\s(?:-p|-a|-w|--password)[ =]?", _ARGUMENT,
     ),
     _command(
@@ -70,6 +74,13 @@ _COMMANDS: Final = (
         ":", "freerdp|rdesktop|cmdkey|runas",
         r"(?:freerdp|rdesktop|cmdkey|runas)\b[^\n|;]{0,160}?\s/p(?:ass)?:", _ARGUMENT,
     ),
+    _command(  # of many tools: --admin-password, --sftp-pass
+        " -", "-pass",
+        r"-(?:password|passwd|pass|passphrase)[ =]", _ARGUMENT,
+        before=r"(?<!\S)--?(?!no|ask|reset|change|show|random|generate|skip|require|forgot|use|print|prompt)"
+        r"[A-Za-z]{1,20}(?:-[A-Za-z]{1,20}){0,3}",
+    ),
+    _command(" -", "openssl ", r"openssl\s(?:enc|aes|des)[^\n|;]{0,120}?\s-[kK]\s", _ARGUMENT),
     _command(":", "-passin pass:|-passout pass:", r"-pass(?:in|out)\spass:", _ARGUMENT),
     _command(" ", "nmcli", r"nmcli\b[^\n|;]{0,120}?\spassword\s", _ARGUMENT),
     _command(

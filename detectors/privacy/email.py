@@ -41,6 +41,7 @@ _SPELT_SIGNS: Final = {
     )
     for closing in "])}>"
 }
+_NO_METHODS: Final = (".com", ".org", ".net", ".edu", ".gov")
 _USERINFO = re.compile(r"://[^\s/@]{0,128}:$")
 _SCALE = re.compile(r"[0-9]x\Z")  # icon@2x.ai
 
@@ -90,7 +91,10 @@ def _with_sign(text: str) -> Iterator[Span]:
 def _domain_end(text: str, at: int) -> int:
     """Return where the domain after the @ ends; 0 where none follows, or code that looks like one."""
     if match := _DOMAIN.match(text, at):
-        return 0 if text[match.end() : match.end() + 1] == "(" else _known_end(match[0], match.start())
+        end = _known_end(match[0], match.start())
+        # What is called is a method: q@k.to(device).
+        called = text[match.end() : match.end() + 1] == "("
+        return 0 if called and not text.endswith(_NO_METHODS, 0, end) else end
     match = _FOREIGN_DOMAIN.match(text, at)
     return _foreign_end(match[0], match.start()) if match else 0
 

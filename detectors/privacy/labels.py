@@ -20,6 +20,7 @@ _PASSWORDS: Final = {
     "pin": ("pin",),
     "community s": ("community string",),
     "kennwort": ("kennwort",),
+    "zugangsc": ("zugangscode",),
     "mdp": ("mdp",),
     "contras": ("contrase", "contrasinal"),
     "clave": ("clave",),

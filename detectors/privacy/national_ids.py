@@ -40,7 +40,7 @@ _CHECKED: Final = (
     _scheme("ssn|social security", r"[0-9]{3}([ .-]?)[0-9]{2}\1[0-9]{4}", "us.ssn", kind="US_SSN"),
     _scheme("itin|taxpayer|tin", r"9[0-9]{2}[ -]?[0-9]{2}[ -]?[0-9]{4}", "us.itin"),
     _scheme("cpf", r"[0-9]{3}\.?[0-9]{3}\.?[0-9]{3}-?[0-9]{2}", "br.cpf"),
-    _scheme("sin|social insurance|nas", r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{3}", "ca.sin"),
+    _scheme("sin|social insurance|nas|assurance sociale", r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{3}", "luhn"),  # of Canada
     _scheme(
         "idnr|steuer-id|steuerid|steueridentifikationsnummer|tax id|tin", r"[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}", "de.idnr"
     ),
@@ -67,7 +67,7 @@ _CHECKED: Final = (
     _scheme("curp", r"[A-Z]{4}[0-9]{6}[A-Z]{6}[0-9A-Z]{2}", "mx.curp"),
     _scheme("rfc", r"[A-Z]{4}-?[0-9]{6}-?[A-Z0-9]{3}", "mx.rfc"),
     _scheme("cuit|cuil", r"[0-9]{2}-?[0-9]{8}-?[0-9]", "ar.cuit"),
-    _scheme("rut|run", r"[0-9]{1,2}\.?[0-9]{3}\.?[0-9]{3}-?[0-9K]", "cl.rut"),
+    _scheme("rut|run:|run n", r"[0-9]{1,2}\.?[0-9]{3}\.?[0-9]{3}-?[0-9K]", "cl.rut"),
     _scheme("cédula|cedula|c.i.", r"[0-9]{9}-?[0-9]", "ec.ci"),
     _scheme("personnummer|personal identity number", r"(?:[0-9]{2})?[0-9]{6}[-+ ]?[0-9]{4}", "se.personnummer"),
     _scheme("fødselsnummer|fodselsnummer|personnummer", r"[0-9]{6} ?[0-9]{5}", "no.fodselsnummer"),
@@ -109,6 +109,7 @@ _ANNOUNCED: Final = (
         "|permiso de conducir|licencia de conducir|patente di guida",
         r"[A-Z]{0,2}[0-9]{1,4}(?:-?[0-9A-Z]{2,6}){1,4}", "", "DRIVER_LICENSE",
     ),
+    _scheme("medicare", r"[2-6][0-9]{3}[ -]?[0-9]{5}[ -]?[0-9]", "", "MEDICAL_ID"),
     _scheme(
         "medical record|mrn|patient id|patient number|patient no|health insurance|medicare|nhc|historia clínica|historia clinica|nº historia"
         "|nass|nuss|naf|cip|afiliación|afiliacion|seguridad social|nºcol|nº col|colegiado|versichertennummer|krankenversicherung|patientennummer",
@@ -176,6 +177,8 @@ def _is_letter(character: str) -> bool:
 
 def _candidates(scheme: _Scheme, text: str, ends: list[int]) -> Iterator[Span]:
     for end in ends:
+        if text.startswith("(", end) and text[end - 1].isalpha():
+            continue  # sin(046454286) is a call
         for match in scheme.number.finditer(text, end, end + _REACH):
             if scheme.check or _DIRECT.fullmatch(text, end, match.start()):
                 yield match.span()
@@ -192,8 +195,8 @@ def _is_valid(scheme: _Scheme, text: str, span: Span) -> bool:
 def _checker(name: str) -> Callable[[str], bool]:
     """Return the check of a module of python-stdnum, loaded when the first text asks for it."""
     is_valid: Callable[[str], bool] = import_module(f"stdnum.{name}").is_valid
-    return (
-        (lambda number: is_valid(number.replace(" ", "-").replace(".", "-")))
-        if name == "us.ssn"
-        else is_valid
-    )
+    if name == "us.ssn":
+        return lambda number: is_valid(number.replace(" ", "-").replace(".", "-"))
+    if name == "luhn":
+        return lambda number: is_valid("".join(filter(str.isdigit, number)))
+    return is_valid

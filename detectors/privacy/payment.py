@@ -154,10 +154,15 @@ def _is_layout(lengths: list[int]) -> bool:
     return lengths[:2] == [4, 6] or (len(set(lengths[:-1])) <= 1 and lengths[-1] <= lengths[0])
 
 
+_BEFORE_POINT: Final = frozenset(("", *" \t\n=([{,:;+-<>*/|\"'"))
+"""A fraction may have no digit before its point."""
+
+
 def _is_other_number(text: str, start: int, end: int) -> bool:
     """Say whether the digits go on: as a fraction, in a hash or a name, or as the value of an id."""
     before, after = text[max(0, start - 2) : start], text[end : end + 2]
-    if (before[1:] == "." and before[0].isdecimal()) or (after[:1] == "." and after[1:].isdecimal()):
+    point = before[-1:] == "." and (before[:-1].isdecimal() or before[:-1] in _BEFORE_POINT)
+    if point or (after[:1] == "." and after[1:].isdecimal()):
         return True
     # A comma may stand between two values of a list as well, which then has one on both sides.
     left = before[1:] == "," and before[0].isdecimal()

@@ -19,17 +19,20 @@ length only: where numbers have four to thirteen digits, nearly everything that 
 _REACH: Final = 40
 """Characters before a number within which a word announces it."""
 
+_EXTENSION_FORM: Final = r"[ ,;]{0,2}(?:x|ext(?:ension)?\.?|#) ?[0-9]{1,5}"
 _NUMBER = re.compile(
-    r"(?<![0-9.,@#/+_-])(?:\((?=\+?\d{1,5}\)))?\+?(?:\((?=\d{1,5}\)))?"  # a bracket only around a prefix
-    r"[0-9](?:[ ()./-]{0,3}+[0-9]){6,16}+(?: ?(?:x|ext\.?) ?[0-9]{1,5})?(?![A-Za-z0-9_])"
+    r"(?:(?<![0-9.,@#/+_-])|(?<=[A-Za-z]\.)(?=\+))"
+    r"(?:\((?=\+?\d{1,5}\)))?\+?(?:\((?=\d{1,5}\)))?"  # a bracket only around a prefix
+    rf"[0-9](?:[ ()./-]{{0,3}}+[0-9]){{6,16}}+(?:{_EXTENSION_FORM}(?![0-9]))?(?![0-9_]|[A-Za-z]+[0-9_])"
 )
-_EXTENSION = re.compile(r" ?(?:x|ext\.?) ?[0-9]{1,5}\Z")
+_EXTENSION = re.compile(rf"{_EXTENSION_FORM}\Z")
 _LOCAL = re.compile(
     r"(?!(?:1[ .-])?\d{3}(?:\.\d{3}-|-\d{3}\.))"  # 252.227-7013 is a clause
     r"(?:1[ .-])?\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(?0\d{2,4}\)?[ -]\d{3,4}[ -]?\d{3,6}",
     re.ASCII,
 )
 _STRICT = re.compile(r"(?:1[.-])?\d{3}[.-]\d{3}[.-]\d{4}|\+\d.*", re.ASCII)
+_SEPARATED = re.compile(rf"{_LOCAL.pattern}|\(?\+\d.*", re.ASCII)
 # As people write them down, by country; digits alone, or in groups like these, are no size or amount.
 _GROUPED = re.compile(
     r"\d{3}[ .-]\d{4}|\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(\d{3}\)\d{3}-\d{4}"  # 123 4567, 259.735.7502
@@ -41,17 +44,17 @@ _GROUPED = re.compile(
     re.ASCII,
 )
 _WORD = re.compile(
-    r"(?<![A-Za-z])(?:(?:tele)?phones?|tel|(?<!tool )(?<!function )(?<!system )call(?:ing)?|mobile|cell|fax"
-    r"|whatsapp|sms|dial"
+    r"(?<![A-Za-z])(?:(?:tele)?phones?|t[eé]l|(?<!tool )(?<!function )(?<!system )call(?:ing)?"
+    r"|mobile|cell|fax|whatsapp|sms|dial"
     r"|telefon[aeo]?|telefono|tel[eé]fono|t[eé]l[eé]phone|handy|m[oó]vil|celular|cellulare|portable|telefoon"
     r"|mobil|mobiel|mobilnummer|puhelin|telemóvel)(?![A-Za-z])"
-    r"|телефон\w{0,3}|тел\.|моб\.|电话|手机|電話|手機|携帯|전화|휴대폰|연락처|โทร|फ़ोन|फोन|मोबाइल|هاتف|جوال|טלפון",
+    r"|телефон\w{0,3}|тел\.|моб\.|电话|手机|電話|手機|携帯|전화|휴대폰|연락처|โทร|เบอร์|फ़ोन|फोन|मोबाइल|هاتف|جوال|טלפון",
     re.IGNORECASE,
 )
 # A label of a form says it all.
 _LABEL = re.compile(
-    r"(?:(?:tele)?phones?|tel|fax|telefon[aeo]?|tel[eé]fono|t[eé]l[eé]phone|телефон|тел\.|电话|電話|전화|연락처)"
-    r"(?: ?(?:number|no|nr|номер|号码|번호)\.?)?\s{0,2}[:=]\s{0,2}\Z",
+    r"(?:(?:tele)?phones?|t[eé]l|fax|telefon[aeo]?|tel[eé]fono|t[eé]l[eé]phone|телефон|тел\.|电话|電話|전화|연락처)"
+    r"(?: ?(?:number|no|nr|номер|号码|번호))?\.?\s{0,2}[:=]\s{0,2}\Z",
     re.IGNORECASE,
 )
 # Between the word and its number, where nothing else is counted in between.
@@ -84,14 +87,25 @@ def phones(text: str) -> Iterator[Span]:
 
 def _may_be_phone(text: str, start: int, end: int) -> bool:
     """Say at little cost whether a number is worth a closer look: a long table holds hardly any."""
-    before, candidate = text[max(0, start - _REACH) : start], text[start:end]
-    if before[-1:].isascii() and before[-1:].isalpha():
-        return _STRICT.fullmatch(candidate) is not None
+    candidate = text[start:end]
+    if form := _form_in_word(text, start, end):
+        return form.fullmatch(_EXTENSION.sub("", candidate)) is not None
     return (
         candidate.startswith(("+", "(+", "00"))
-        or _LOCAL.fullmatch(candidate) is not None
-        or _WORD.search(before) is not None
+        or _LOCAL.fullmatch(_EXTENSION.sub("", candidate)) is not None
+        or _WORD.search(text, max(0, start - _REACH), start) is not None
     )
+
+
+def _form_in_word(text: str, start: int, end: int) -> re.Pattern[str] | None:
+    """Return the form of a number that letters stand beside without a blank; None where there are none."""
+    if _is_letter(text[max(0, start - 1) : start]):
+        return _STRICT
+    return _SEPARATED if _is_letter(text[end : end + 1]) else None
+
+
+def _is_letter(character: str) -> bool:
+    return character.isascii() and character.isalpha()
 
 
 def _is_phone(text: str, span: Span) -> bool:
@@ -99,18 +113,21 @@ def _is_phone(text: str, span: Span) -> bool:
     candidate = text[start:end]
     if _is_code(text, start, end) or _DATE.match(candidate):
         return False
-    if text[max(0, start - 1) : start].isascii() and text[max(0, start - 1) : start].isalpha():
-        # Glued to a word, only what cannot be part of a name: office630-555-0142.
-        return bool(_STRICT.fullmatch(candidate)) and _is_valid(candidate, REGIONS)
+    if form := _form_in_word(text, start, end):
+        # Only what cannot be part of a name: office630-555-0142, +49 30 1234567x.
+        number = _EXTENSION.sub("", candidate)
+        if not form.fullmatch(number) or _UNIT.match(text, end):
+            return False
+        abroad = number.lstrip("(").startswith("+") and form is _SEPARATED
+        return (
+            _parses(number, None, phonenumbers.is_possible_number) if abroad else _is_valid(number, REGIONS)
+        )
     if candidate.startswith(("+", "(+")):
         return _parses(candidate, None, phonenumbers.is_possible_number)
     if candidate.startswith("00") and _parses("+" + candidate[2:], None, phonenumbers.is_valid_number):
         return True
-    if (
-        _LOCAL.fullmatch(candidate)
-        and _is_valid(candidate, REGIONS)
-        and not _is_in_row(text, start, candidate)
-    ):
+    number = _EXTENSION.sub("", candidate)
+    if _LOCAL.fullmatch(number) and _is_valid(number, REGIONS) and not _is_in_row(text, start, candidate):
         return True
     return _is_announced(text, start, candidate)
 

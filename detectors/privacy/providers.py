@@ -41,6 +41,10 @@ FORMS: Final = (
     ),
     _form("AZURE_KEY", "Q~", r"(?<![A-Za-z0-9_-])[A-Za-z0-9_~.]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9])"),
     _form("AZURE_SAS", "sig=", r"[?&]sig=(?P<value>[A-Za-z0-9%/+]{16,120}(?:=|%3[Dd]){0,2})"),
+    _form(
+        "SIGNED_URL", "-Signature= -signature= -Security-Token=",
+        r"[?&](?:amp;)?[Xx]-(?:Amz|Goog|amz|goog)-(?:[Ss]ignature|Security-Token)=(?P<value>[A-Za-z0-9%/+]{32,2000}={0,2})",
+    ),
     _token("GOOGLE_KEY", "AIza AQ.Ab8RN6", r"AIza[\w-]{35}|AQ\.Ab8RN6[\w-]{40,60}"),
     _token("GOOGLE_OAUTH", "GOCSPX- ya29.", r"GOCSPX-[\w-]{20,64}|ya29\.[\w-]{20,512}"),
     _token("DIGITALOCEAN_TOKEN", "dop_v1_ doo_v1_ dor_v1_", r"do[opr]_v1_[a-f0-9]{64}"),

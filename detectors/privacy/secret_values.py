@@ -12,7 +12,7 @@ _STOP: Final = (
 )
 # Only what *is* a placeholder: a stop word or a variable inside a password does not make it one.
 _PLACEHOLDER = re.compile(
-    r"(?:(?:\$\{\{?[^}]{0,128}\}?\}?|\{\{?[^}]{0,128}\}?\}?|%[A-Za-z_]\w{0,64}%|\$__\w{1,16}\{[^}]{0,128}\}|\$\([^)]{0,128}\)?)[:@/.,_-]?)+"
+    r"(?:(?:\$env:\w{1,64}|\$\{\{?[^}]{0,128}\}?\}?|\{\{?[^}]{0,128}\}?\}?|%[A-Za-z_]\w{0,64}%|\$__\w{1,16}\{[^}]{0,128}\}|\$\([^)]{0,128}\)?)[:@/.,_-]?)+"
     r"|(?-i:\$_?(?:[A-Z][A-Z0-9_]*|[a-z_]+[0-9]{0,2}(?:[A-Z][a-z]{2,})*[0-9]{0,2}))(?:\[[^\]]*\]?|->.*|\\n)?"
     r"|(?:%(?:\(\w{1,64}\))?[sdr][:@/.,_-]?)+"  # of a format
     r"|(?:your|my|some|the)(?:[_ -][A-Za-z]+)+|<[^>]*>?|\[[^\]]*\]?|`[^`]*`?"
@@ -91,10 +91,10 @@ def is_password(value: str, *, quoted: bool, connection: bool) -> bool:
         return False
     if len(value) < (4 if quoted else 6) or _entropy(value) < 1.5:
         return False
-    if any(not character.isalpha() and character not in "_-. " for character in value.rstrip(".!?:")):
+    word = value.strip("()").rstrip(".!?:")
+    if any(not character.isalpha() and character not in "_-. " for character in word):
         return True
     # Letters alone: in a connection string, with hyphens as a passphrase, or too mixed to be a word.
-    word = value.rstrip(".!?:")
     mixed = not _WORDS.fullmatch(word) or (len(word) >= _SHORTEST_SCRAMBLED and _is_scrambled(word))
     return connection or value.count("-") >= 2 or mixed
 

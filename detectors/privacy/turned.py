@@ -84,7 +84,8 @@ def apart(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _holds_token(text: str) -> bool:
-    return next(provider_tokens(text), None) is not None
+    # Turned or not, an address with a name and a password has its form.
+    return any(found.kind != "CONNECTION_STRING" for found in provider_tokens(text))
 
 
 def _mirrored(finding: Finding, length: int) -> Finding:

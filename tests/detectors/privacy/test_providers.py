@@ -185,6 +185,7 @@ TOKENS: dict[str, tuple[str, ...]] = {
 IN_ADDRESSES = {
     "AZURE_SAS": ("?sig=", f"{MIXED[:40]}%3D"),
     "DISCORD_WEBHOOK": ("discord.com/api/webhooks/", f"123456789012345678/{MIXED[:68]}"),
+    "SIGNED_URL": ("?X-Amz-Expires=9&X-Amz-Signature=", HEX[:64]),
     "SLACK_WEBHOOK": ("hooks.slack.com/triggers/", f"T0123ABCD/1234567890123/{HEX[:32]}"),
     "TEAMS_WEBHOOK": ("outlook.office.com/webhook/", f"{UUID}@{UUID}/IncomingWebhook/{HEX[:32]}/{UUID}"),
     "ZAPIER_WEBHOOK": ("hooks.zapier.com/hooks/catch/", "1234567/ab1c2d"),
