@@ -5,6 +5,7 @@ import binascii
 import html
 import re
 from collections.abc import Callable, Iterator
+from string import ascii_letters, ascii_uppercase
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -35,9 +36,10 @@ _DECIMAL: Final = re.compile(r"(?<![0-9])(?:[1-9][0-9]{1,2}[\s,;]{1,2}){9,}[1-9]
 _NUMBER: Final = re.compile("[0-9]+")
 # Of base 85 (ascii85; RFC 1924, as git and Python have it), which have signs as no word has them.
 _BASE85: Final = (
-    ("ascii85", re.compile(r"(?<!\S)(?:<~)?([!-u]{15,4000})(?:~>)?(?!\S)"), base64.a85decode),
-    ("base85", re.compile(r"(?<!\S)([0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{15,4000})(?!\S)"), base64.b85decode),
+    ("ascii85", re.compile(r"(?:<~)?([!-u]{15,4000})(?:~>)?"), base64.a85decode),
+    ("base85", re.compile(r"([0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{15,4000})"), base64.b85decode),
 )
+_WORD: Final = re.compile(r"\S+")
 _SIGN: Final = re.compile("[^A-Za-z0-9]")
 _FEWEST_SIGNS: Final = 3
 _SHORTEST_BASE85: Final = 15
@@ -47,6 +49,9 @@ _SHARE_OF_LETTERS: Final = 0.7
 _SHARE_OF_NOISE: Final = 0.05
 
 
+_SHORTEST: Final = 16
+"""Characters of an encoding's alphabet in a row, of which each payload but those in codes has so many."""
+_LONG_RUN: Final = b"x" * _SHORTEST
 _CODE_RUN: Final = "h" * 20
 """Ten bytes in hex, the fewest that hold eight letters and a space, with nothing else between."""
 
@@ -124,12 +129,20 @@ def base85(text: str) -> Iterator[Payload]:
     """Yield the words that decode from base 85 to ASCII that can be shown: by chance hardly any does."""
     if not has_word(text, _SHORTEST_BASE85):
         return
+    words = {word for word in text.split() if len(word) >= _SHORTEST_BASE85}
+    signed = [word for word in words if len(set(_SIGN.findall(word))) >= _FEWEST_SIGNS]
     for how, pattern, decoder in _BASE85:
-        for match in pattern.finditer(text):
-            if len(set(_SIGN.findall(match[1]))) >= _FEWEST_SIGNS and _shown(decoder, match[1][:5]):
-                decoded = _shown(decoder, match[1].removesuffix("~>"))
-                if decoded:
-                    yield Payload(how, *match.span(), decoded)
+        known = {word: shown for word in signed if (shown := _from_base85(word, pattern, decoder))}
+        for match in _WORD.finditer(text) if known else ():
+            if match[0] in known:
+                yield Payload(how, *match.span(), known[match[0]])
+
+
+def _from_base85(word: str, pattern: re.Pattern[str], decoder: Callable[[bytes], bytes]) -> str:
+    match = pattern.fullmatch(word)
+    if not match or len(set(_SIGN.findall(match[1]))) < _FEWEST_SIGNS or not _shown(decoder, match[1][:5]):
+        return ""
+    return _shown(decoder, match[1].removesuffix("~>"))
 
 
 def is_readable(text: str) -> bool:
@@ -163,11 +176,27 @@ def invisible_payloads(text: str) -> Iterator[Payload]:
 
 
 def _candidates(text: str) -> Iterator[Payload]:
-    for match in _BASE64.finditer(text):
+    if len(text) < _SHORTEST:
+        return
+    data = text.encode("ascii", "replace")
+    for match in _of_runs(text, data.translate(_BASE64_CLASSES), _BASE64):
         yield from _base64_runs(match)
-    for how, pattern, decoder in _DECODERS if has_codes(text) else _DECODERS[:1]:
+    for match in _of_runs(text, data.translate(_BASE32_CLASSES), _BASE32):
+        yield Payload("base32", *match.span(), _decode(_from_base32(match[0])))
+    for how, pattern, decoder in _OF_CODES if has_codes(text) else ():
         for match in pattern.finditer(text):
             yield Payload(how, *match.span(), _decode(decoder(match[0])))
+
+
+def _of_runs(text: str, classes: bytes, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    """Yield what a search would find, which tries every character: by the long runs of one class."""
+    position = classes.find(_LONG_RUN)
+    while position >= 0:
+        match = pattern.match(text, classes.rfind(b" ", 0, position) + 1)
+        if match:
+            yield match
+        end = match.end() if match else classes.find(b" ", position)
+        position = classes.find(_LONG_RUN, end) if end >= 0 else -1
 
 
 def _base64_runs(match: re.Match[str]) -> Iterator[Payload]:
@@ -230,6 +259,11 @@ def _selected(selector: str) -> int:
     return code - 0xFE00 if code < 0xE0100 else code - 0xE0100 + 16
 
 
+def _run_classes(alphabet: str) -> bytes:
+    """Return a table for `bytes.translate`: an x for each character of an alphabet, a blank for others."""
+    return bytes(ord("x" if chr(code) in alphabet else " ") for code in range(256))
+
+
 def _is_letter(character: str) -> bool:
     return character.isascii() and character.isalpha()
 
@@ -244,9 +278,11 @@ _BLANKS: Final = bytes(ord(" " if chr(code).isspace() else "x") for code in rang
 _CODE_CLASSES: Final = bytes(
     ord("h" if chr(code) in "0123456789abcdefABCDEFxX\\ \t\r\n,:;-" else ".") for code in range(256)
 )
+_DIGITS = "0123456789"
+_BASE64_CLASSES: Final = _run_classes(f"{ascii_letters}{_DIGITS}+/_-")
+_BASE32_CLASSES: Final = _run_classes(f"{ascii_uppercase}234567")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
-_DECODERS: Final[tuple[tuple[str, re.Pattern[str], Callable[[str], bytes]], ...]] = (
-    ("base32", _BASE32, _from_base32),
+_OF_CODES: Final[tuple[tuple[str, re.Pattern[str], Callable[[str], bytes]], ...]] = (
     ("hex", _HEX, _from_hex),
     ("binary", _BINARY, _from_binary),
     ("decimal", _DECIMAL, _from_decimal),

@@ -144,6 +144,7 @@ _COMMANDS: Final = (
         "@", "@tcp(|@unix(", before=r"(?<![^\s\"'`=(])[\w.-]{1,64}:([^\s:@/\"'`]{3,64})"
     ),
 )  # fmt: skip
+_OPTION = re.compile(r"\s--?[A-Za-z]")
 _REACH: Final = 240
 """Characters before a pattern in which its context is looked for."""
 # The name and the password of a registry, in base64.
@@ -156,8 +157,9 @@ _COMMON: Final = frozenset({"public", "private"})
 
 def command_passwords(text: str, lowered: str) -> Iterator[Finding]:
     """Yield the passwords in commands and configuration files; they may overlap."""
+    has_option = " -" in text and _OPTION.search(text) is not None
     for command in _COMMANDS:
-        if command.sign in text:
+        if command.sign in text and (has_option or command.sign != " -"):
             for hint in command.hints:
                 if hint in lowered:
                     yield from _passwords(text, lowered, hint, command)

@@ -54,12 +54,25 @@ _SUFFIXES: Final = PublicSuffixList(accept_unknown=False)
 
 
 def emails(text: str) -> Iterator[Span]:
-    """Yield the spans of addresses, as far as they are sure to belong to it, also of those spelt out."""
-    yield from _with_sign(text)
-    if is_spelt(text):
-        for match in _SPELT.finditer(text):
-            if is_top_level(match["last"]):
-                yield match.span()
+    """Yield the spans of addresses, as far as they are sure to belong to it."""
+    position = 0
+    while (at := text.find("@", position)) >= 0:
+        position = at + 1
+        end = _domain_end(text, at)
+        local = _LOCAL_REVERSED.match(text[max(0, at - 64) : at][::-1]) if end else None
+        name = local[0][::-1].lstrip(".%+'-") if local else ""
+        if not name or name == "git":  # git@host is the address of a repository
+            continue
+        if not _USERINFO.search(text, max(0, at - 196), at - len(name)):  # scheme://user:password@host
+            yield at - len(name), end
+        position = max(position, end)
+
+
+def spelt_emails(text: str) -> Iterator[Span]:
+    """Yield the spans of addresses that are spelt out, in a text that may hold one."""
+    for match in _SPELT.finditer(text):
+        if is_top_level(match["last"]):
+            yield match.span()
 
 
 def is_spelt(text: str) -> bool:
@@ -72,20 +85,6 @@ def is_spelt(text: str) -> bool:
                 if sign in text:
                     return True
     return False
-
-
-def _with_sign(text: str) -> Iterator[Span]:
-    position = 0
-    while (at := text.find("@", position)) >= 0:
-        position = at + 1
-        end = _domain_end(text, at)
-        local = _LOCAL_REVERSED.match(text[max(0, at - 64) : at][::-1]) if end else None
-        name = local[0][::-1].lstrip(".%+'-") if local else ""
-        if not name or name == "git":  # git@host is the address of a repository
-            continue
-        if not _USERINFO.search(text, max(0, at - 196), at - len(name)):  # scheme://user:password@host
-            yield at - len(name), end
-        position = max(position, end)
 
 
 def _domain_end(text: str, at: int) -> int:

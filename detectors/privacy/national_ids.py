@@ -5,9 +5,11 @@ must stand directly before it.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from importlib import import_module
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from detectors.privacy.findings import Finding, Span, lower, verified
@@ -147,20 +149,35 @@ def national_ids(text: str) -> Iterator[Finding]:
     starts = [match.start() for match in _LIKELY.finditer(text)]
     if not starts:
         return
-    first = max(0, starts[0] - _LETTERS - _REACH - _LONGEST)
-    region = lower(text[first : starts[-1]])
     announced: dict[_Scheme, list[int]] = {}
-    for word, schemes in (_ASCII_WORDS if region.isascii() else _WORDS).items():
-        position = region.find(word)
-        while position >= 0:
-            end = position + len(word)
-            if _is_whole(text, first + position, first + end):
-                for scheme in schemes:
-                    announced.setdefault(scheme, []).append(first + end)
-            position = region.find(word, end)
+    for word, end in _announcing(text, starts):
+        for scheme in _WORDS[word]:
+            announced.setdefault(scheme, []).append(end)
     for scheme, ends in announced.items():
         for start, end in verified(_candidates(scheme, text, ends), partial(_is_valid, scheme, text)):
             yield Finding(scheme.kind, start, end)
+
+
+def _announcing(text: str, starts: list[int]) -> Iterator[tuple[str, int]]:
+    """Yield the words, with their ends, that stand so near before what may be a number that they may be meant."""
+    # All those parts of the text at once: to look for a hundred words in each costs more.
+    windows: list[Span] = []
+    for start in starts:
+        first = max(0, start - _LETTERS - _REACH - _LONGEST)
+        if windows and first <= windows[-1][1]:
+            windows[-1] = windows[-1][0], start
+        else:
+            windows.append((first, start))
+    parts = lower("\n".join(text[first:last] for first, last in windows))
+    origins = list(accumulate((last - first + 1 for first, last in windows), initial=0))
+    for word in _ASCII_WORDS if parts.isascii() else _WORDS:
+        position = parts.find(word)
+        while position >= 0:
+            window = bisect_right(origins, position) - 1
+            start = position - origins[window] + windows[window][0]
+            if _is_whole(text, start, start + len(word)):
+                yield word, start + len(word)
+            position = parts.find(word, position + len(word))
 
 
 def _is_whole(text: str, start: int, end: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 from stdnum.us import ssn
 
-from detectors.privacy.email import emails, is_spelt
+from detectors.privacy.email import emails, is_spelt, spelt_emails
 from detectors.privacy.findings import Finding, Span, verified
 from detectors.privacy.national_ids import national_ids
 from detectors.privacy.network import ip_addresses, mac_addresses
@@ -33,14 +33,15 @@ _SSN = re.compile(r"(?<![A-Za-z0-9_-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![A-Za-z0-9_-]
 
 def personal_data(text: str) -> list[Finding]:
     """Return the personal data of a text as it stands, digits in ASCII; findings may overlap."""
-    spelt = "@" in text or is_spelt(text)
-    if not spelt and not _DIGIT.search(text):
+    spelt = is_spelt(text)
+    if not spelt and "@" not in text and not _DIGIT.search(text):
         return []
     many_digits = bool(_MANY_DIGITS.search(text))
     found: list[Finding] = []
     # Of findings that overlap, the first gives the kind: what is more certain comes first.
+    found += _of_kind("EMAIL", emails(text))
     if spelt:
-        found += _of_kind("EMAIL", emails(text))
+        found += _of_kind("EMAIL", spelt_emails(text))
     if many_digits:
         found += _of_kind("CREDIT_CARD", cards(text))
         found += _of_kind("IBAN", ibans(text))

@@ -20,11 +20,16 @@ _REACH: Final = 40
 """Characters before a number within which a word announces it."""
 
 _EXTENSION_FORM: Final = r"[ ,;]{0,2}(?:x|ext(?:ension)?\.?|#) ?[0-9]{1,5}"
+# From the first digit on: re skips to it fast. What stands before it is looked at for the few that fit.
 _NUMBER = re.compile(
+    r"[0-9](?<![0-9.,@#/_-].)(?:[ ()./-]{0,3}+[0-9]){6,16}+"
+    rf"(?:{_EXTENSION_FORM}(?![0-9]))?(?![0-9_]|[A-Za-z]+[0-9_])"
+)
+_BEFORE = re.compile(
     r"(?:(?<![0-9.,@#/+_-])|(?<=[A-Za-z]\.)(?=\+))"
     r"(?:\((?=\+?\d{1,5}\)))?\+?(?:\((?=\d{1,5}\)))?"  # a bracket only around a prefix
-    rf"[0-9](?:[ ()./-]{{0,3}}+[0-9]){{6,16}}+(?:{_EXTENSION_FORM}(?![0-9]))?(?![0-9_]|[A-Za-z]+[0-9_])"
 )
+_LONGEST_BEFORE: Final = 2
 _EXTENSION = re.compile(rf"{_EXTENSION_FORM}\Z")
 _LOCAL = re.compile(
     r"(?!(?:1[ .-])?\d{3}(?:\.\d{3}-|-\d{3}\.))"  # 252.227-7013 is a clause
@@ -81,8 +86,28 @@ _UUID_PART = re.compile(r"-[0-9A-Fa-f]{4}-")
 
 def phones(text: str) -> Iterator[Span]:
     """Yield the spans of phone numbers, with their extension."""
-    numbers = (match.span() for match in _NUMBER.finditer(text))
-    return verified((span for span in numbers if _may_be_phone(text, *span)), partial(_is_phone, text))
+    spans = (span for span in _numbers(text) if _may_be_phone(text, *span))
+    return verified(spans, partial(_is_phone, text))
+
+
+def _numbers(text: str) -> Iterator[Span]:
+    position = 0
+    while match := _NUMBER.search(text, position):
+        start, position = match.span()
+        first = _first(text, start)
+        if first < 0:
+            position = start + 1
+        else:
+            yield first, position
+
+
+def _first(text: str, start: int) -> int:
+    """Return where the plus or the bracket before a number stands; -1 where it is a part of another."""
+    for first in range(max(0, start - _LONGEST_BEFORE), start + 1):
+        match = _BEFORE.match(text, first)
+        if match and match.end() == start:
+            return first
+    return -1
 
 
 def _may_be_phone(text: str, start: int, end: int) -> bool:

@@ -129,7 +129,7 @@ FORMS: Final = (
     _form("TEAMS_WEBHOOK", "office.com/webhook", r"office\.com/webhook(?:b2)?/(?P<value>[\w@/-]{60,300})"),
     _form("ZAPIER_WEBHOOK", "hooks.zapier.com", r"hooks\.zapier\.com/hooks/catch/(?P<value>\d{4,12}/[A-Za-z0-9]{5,16})"),
     _token("TWITCH_TOKEN", "oauth:", r"oauth:[a-z0-9]{30}"),
-    _form("DISCORD_TOKEN", ".", r"(?<![A-Za-z0-9_-])[MNO][A-Za-z0-9_-]{23,27}\.[\w-]{6}\.[\w-]{27,40}(?![A-Za-z0-9])"),
+    _form("DISCORD_TOKEN", ".", r"[MNO](?<![A-Za-z0-9_-].)[A-Za-z0-9_-]{23,27}\.[\w-]{6}\.[\w-]{27,40}(?![A-Za-z0-9])"),
     _form("TELEGRAM_TOKEN", ":AA", r"(?<![A-Za-z0-9_-])\d{8,10}:AA[\w-]{32,34}(?![A-Za-z0-9])"),
     _token("TWILIO_KEY", "SK AC", r"(?:SK|AC)(?:[a-f0-9]{32}|[A-F0-9]{32})"),
     _token("SENDGRID_KEY", "SG.", r"SG\.[\w-]{16,64}\.[\w-]{16,64}"),
@@ -193,7 +193,7 @@ FORMS: Final = (
     _form(
         "CONNECTION_STRING",
         "://",
-        r"(?<=://)(?P<value>[^\s:/@\[\]\"'<>]{0,128}+:[^\s/@\[\]\"'<>]{1,128}+)@",
+        r"://(?P<value>[^\s:/@\[\]\"'<>]{0,128}+:[^\s/@\[\]\"'<>]{1,128}+)@",
     ),
 )  # fmt: skip
 _SHORTEST: Final = 20
