@@ -1,5 +1,6 @@
 """The snippets of the README do what it says: each is run against a real broker and a real store."""
 
+import json
 import os
 import re
 import select
@@ -8,7 +9,9 @@ import subprocess
 import sys
 import time
 import tomllib
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,21 +26,24 @@ from streams.decisions.scoring import make_runner, owners
 from streams.local.process import HOST, free_port
 from streams.policy.file import parse
 from streams.settings import Settings
-from tests.harness import Weir
+from tests.harness import Weir, wait_until
 from tests.models import MODELS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 EXAMPLES = ROOT / "examples"
 NODE_CLIENT = EXAMPLES / "node"
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+OF_THE_GATE: list[tuple[str, str]] = re.findall(
+    r"^```(\w*)\n(.*?)^```", (ROOT / "docs" / "gate.md").read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
+)
 
 on_the_embedded_broker = pytest.mark.parametrize("kafka", ["embedded"], indirect=True)
 
 
-def block(language: str, containing: str) -> str:
+def block(language: str, containing: str, blocks: list[tuple[str, str]] = BLOCKS) -> str:
     """Return the one block of a language that contains a text."""
-    found: list[str] = [text for name, text in BLOCKS if name == language and containing in text]
+    found = [text for name, text in blocks if name == language and containing in text]
     assert len(found) == 1, (language, containing)
     return found[0]
 
@@ -68,13 +74,41 @@ def test_guard_an_app(weir: Weir, tmp_path: Path) -> None:
         snippet = block("python", "/v1/check").replace("9480", str(port)).replace("timeout=2", "timeout=60")
         said = python(snippet, weir, 90.0).splitlines()
         streamed = python(block("python", "/v1/stream").replace("9480", str(port)), weir, 90.0)
+        asked = {"app": "shop", "kind": "prompt", "text": "Do you ship to Norway? I am ann@example.com"}
+        assert same_each_time(ask(port, asked)) == same_each_time(json.loads(block("json", "decision_id")))
+        if shutil.which("curl"):
+            curl = block("bash", "/v1/stream", OF_THE_GATE).replace("9480", str(port))
+            done = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, timeout=60)
+            assert whole(done.stdout) == whole(block("json", '{"delta"', OF_THE_GATE)), done.stderr
     finally:
         gate.stop()
     assert said[0] == "None"
     assert said[1].startswith("Do you ship to Norway? I am [EMAIL_")
     assert said[2] == "Yes, within three days."
     assert re.fullmatch(r"We ship on Monday\. Write to \[EMAIL_\w+\] with questions\.\nredact\n", streamed)
-    weir.await_rows("shop", before + 4)
+    wait_until(lambda: weir.rows("shop") >= before + 5, "what was asked is kept")
+
+
+def ask(port: int, event: dict[str, str]) -> dict[str, Any]:
+    request = urllib.request.Request(f"http://{HOST}:{port}/v1/check", json.dumps(event).encode())
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        decision: dict[str, Any] = json.load(answer)
+        return decision
+
+
+def whole(lines: str) -> tuple[str, Any, Any]:
+    """Return what a stream gave, in one piece, and of its decision what the page shows."""
+    *deltas, last = map(json.loads, lines.splitlines())
+    text = re.sub(r"_[0-9a-f]{6}\]", "_…]", "".join(each["delta"] for each in deltas))
+    return text, {name: last["decision"][name] for name in ("action", "recorded")}, last["complete"]
+
+
+def same_each_time(decision: dict[str, Any]) -> dict[str, Any]:
+    """Return a decision without the values that differ from one to the next."""
+    differ = ("decision_id", "event_id", "policy_version", "policy_hash", "detectors_hash", "decided_at",
+              "latency_ms")  # fmt: skip
+    text = re.sub(r"_[0-9a-f]{6}\]", "_…]", decision["text"])
+    return decision | dict.fromkeys(decision.keys() & set(differ), "…") | {"text": text}
 
 
 @on_the_embedded_broker

@@ -1,4 +1,4 @@
-"""A chat with OpenAI's SDK whose messages are checked first: weir speaks its moderation API.
+"""Asks by OpenAI's moderation API before a message goes on; chat_app.py also redacts, and checks answers.
 
 Needs `pip install openai` and a running `weir up`.
 """

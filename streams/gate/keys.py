@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -34,11 +34,19 @@ class Caller(NamedTuple):
             bound["event_id"] = _own(self.tenant, event.event_id)
         return msgspec.structs.replace(event, **bound) if bound else event
 
+    def warnings(self, events: Sequence[Event]) -> list[str]:
+        """Return what is said to whoever sends events of another app or tenant than the key's."""
+        return [
+            f"`{name}` is that of the key, and not the one that was sent"
+            for name in ("app", "tenant")
+            if (own := getattr(self, name)) and any(getattr(event, name) not in ("", own) for event in events)
+        ]
+
 
 class Keys:
     """The keys of a file, one a line: the SHA-256 of the key, then `app=`, `tenant=`, `name=` as wanted.
 
-    `weir gate key` makes one. Without a file everybody may call.
+    `weir gate --new-key` makes one. Without a file everybody may call.
     """
 
     def __init__(self, callers: Mapping[str, Caller] | None) -> None:
@@ -58,11 +66,11 @@ class Keys:
             if not _HASH.fullmatch(words[0]) or not set(fields) <= set(_FIELDS):
                 raise SettingsError(
                     f"WEIR_GATE_KEYS: {path}:{number}: write the SHA-256 of a key in hex, then "
-                    "app=NAME tenant=NAME name=NAME as wanted; `weir gate key` makes such a line"
+                    "app=NAME tenant=NAME name=NAME as wanted; `weir gate --new-key` makes such a line"
                 )
             callers[words[0]] = Caller(**fields)
         if not callers:
-            raise SettingsError(f"WEIR_GATE_KEYS: {path} holds no key: `weir gate key` makes one")
+            raise SettingsError(f"WEIR_GATE_KEYS: {path} holds no key: `weir gate --new-key` makes one")
         return cls(callers)
 
     @property

@@ -7,13 +7,15 @@ one that grew replaces what was recorded of it.
 
 import secrets
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from schemas.events import Event, ToolCall
 from streams.gate.answers import BLOCKING, Answer, reason, strongest, text_of
 from streams.gate.holdback import Holdbacks
+
+PATH: Final = "/beta/litellm_basic_guardrail_api"
 
 
 class Function(msgspec.Struct):

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from streams.gate import native
+from streams.gate.reading import json_of
 
 MOST: Final = 8
 """Names that are looked at."""
@@ -30,7 +31,7 @@ def warnings(raw: bytes) -> list[str]:
 
 def _unknown(raw: bytes) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield names that are no fields, and the fields that there are in their place."""
-    given = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    given = json_of(raw, dict[str, msgspec.Raw])
     yield from ((name, _OF_REQUEST) for name in given.keys() - set(_OF_REQUEST))
     if "events" in given:
         events = msgspec.json.decode(given["events"], type=list[dict[str, msgspec.Raw]] | None) or ()

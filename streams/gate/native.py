@@ -8,6 +8,7 @@ import msgspec
 
 from schemas.events import Event, Kind, ToolCall
 from streams.gate.answers import Answer, UnreadableRequestError
+from streams.gate.reading import json_of
 
 MOST_EVENTS: Final = 256
 
@@ -117,7 +118,7 @@ def with_app(line: bytes, app: str) -> bytes:
     if not app:
         return line
     try:
-        given = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        given = json_of(line, dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return line
     return line if "app" in given else msgspec.json.encode(given | {"app": app})
@@ -127,11 +128,11 @@ def lines(raw: bytes) -> list[bytes]:
     """Return the events of a body as they are: JSON lines, or one object, or an array of them."""
     if raw.lstrip()[:1] == b"[":
         try:
-            return [bytes(each) for each in msgspec.json.decode(raw, type=list[msgspec.Raw])]
+            return [bytes(each) for each in json_of(raw, list[msgspec.Raw])]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return [raw]
     try:
-        msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        json_of(raw, dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return [line for line in raw.splitlines() if line.strip()]
     return [raw]

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from schemas.events import Event
-from streams.gate import litellm, moderations, native, otlp, stream_http, webhooks
+from streams.gate import litellm, moderations, native, otlp, stream_lines, webhooks
 from streams.gate import openapi_types as answers
 from streams.ingest.otlp import JSON, PROTOBUF, Signal
 
@@ -18,9 +18,8 @@ ERRORS: Final = {
     "408": "The body did not come in time",
     "413": "The body is larger than WEIR_GATE_MAX_BYTES, or holds too many texts",
     "429": "More waits than can be judged in time",
-    "503": "The outbox is full",
+    "503": "The outbox is full; to LiteLLM also: more waits than can be judged in time",
 }
-_UNHURRIED: Final = tuple(status for status in ERRORS if status != "429")
 _STREAMED: Final = ("400", "401", "403")
 """Later ones come within the stream."""
 
@@ -54,7 +53,7 @@ def _otlp(path: str, signal: Signal) -> Endpoint:
     return Endpoint(path, f"OTLP: {signal}", Media(asked, types), answered, failure=failure)
 
 
-LINES: Final = Media(stream_http.Line, (NDJSON,))
+LINES: Final = Media(stream_lines.Line, (NDJSON,))
 MESSAGES: Final = Media(answers.StreamMessage, (NDJSON, EVENT_STREAM))
 CHECKED: Final = Media(answers.CheckAnswer, or_kind=answers.CheckAnswers)
 MODERATED: Final = Media(answers.ModerationAnswer)
@@ -64,11 +63,11 @@ CHAT, DONE = Media(webhooks.AgentRequest), Media(answers.AgentAnswer)
 ENDPOINTS: Final = (
     Endpoint("/v1/check", "Judge one event, or several", Media(native.Request), CHECKED),
     Endpoint("/v1/moderations", "OpenAI's moderations", Media(moderations.Request), MODERATED),
-    Endpoint("/v1/events", "Take events for the guard", EVENTS, TAKEN, "202", errors=_UNHURRIED),
+    Endpoint("/v1/events", "Take events for the guard", EVENTS, TAKEN, "202"),
     Endpoint("/v1/stream", "Check a completion while it is written", LINES, MESSAGES, errors=_STREAMED),
     Endpoint("/v1/stream", "The same as a WebSocket: lines and answers are its messages", None, None, "101",
              "get", errors=_STREAMED),
-    Endpoint("/beta/litellm_basic_guardrail_api", "LiteLLM's generic guardrail", TEXTS, GUARDED),
+    Endpoint(litellm.PATH, "LiteLLM's generic guardrail", TEXTS, GUARDED),
     Endpoint("/request", "agentgateway: a chat before the model", CHAT, DONE),
     Endpoint("/response", "agentgateway: its answer", CHAT, DONE),
     Endpoint("/portkey", "Portkey's webhook", Media(webhooks.PortkeyRequest), Media(answers.PortkeyAnswer)),

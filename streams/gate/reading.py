@@ -1,11 +1,15 @@
 """Reads the bodies of requests; what is wrong with one is said without any of its text."""
 
 import asyncio
+import codecs
+from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from schemas.mending import mended
 from schemas.rejection import explain
 from streams.gate.batcher import BusyError
 
@@ -13,8 +17,11 @@ T = TypeVar("T")
 UNPROCESSABLE, TOO_SLOW, TOO_LARGE = 400, 408, 413
 AT_ONCE: Final = 8
 """Bodies of the largest size, or as much of smaller ones, that may be on their way at any time."""
+ON_LOOP: Final = 64 << 10
+"""Bytes that are read as JSON on the event loop."""
 READ_S: Final = 30.0
 """A body that has not come by then holds a connection for nothing."""
+_GZIP: Final = b"\x1f\x8b"
 
 
 class RefusedError(Exception):
@@ -58,12 +65,38 @@ class Bodies:
             raise BusyError(1.0)
 
 
-def decoded(raw: bytes, kind: type[T]) -> T:
-    """Return what a body of JSON holds; what is wrong with it is said without any of its text."""
+def json_of(raw: bytes, kind: type[T]) -> T:
+    """Return what JSON holds, mended as on Kafka: no text escapes its judgement by a character that is none.
+
+    Raises what `msgspec.json.decode` does.
+    """
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError as error:
-        detail = explain(error, raw, kind).detail  # that of msgspec repeats a value that is not allowed
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        detail = "not JSON"
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(mended(raw), type=kind)
+
+
+def unreadable(error: Exception, raw: bytes, kind: object) -> str:
+    """Return what is wrong with JSON, without any of its text: msgspec repeats values."""
+    if isinstance(error, msgspec.ValidationError):
+        return explain(error, raw, kind).detail
+    if raw.startswith(_GZIP):
+        return "not JSON but gzip: say so with `Content-Encoding: gzip`"
+    return f"not JSON: {explain(error, raw, kind).detail}"
+
+
+async def off_loop(read: Callable[[bytes], T], raw: bytes) -> T:
+    """Return what `read` makes of a body: of a large one, which may have to be mended, in a thread."""
+    return read(raw) if len(raw) <= ON_LOOP else await asyncio.to_thread(read, raw)
+
+
+async def decoded(raw: bytes, kind: type[T]) -> T:
+    """Return what a body of JSON holds; raise `RefusedError`."""
+    try:
+        return await off_loop(partial(json_of, kind=kind), raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        detail = unreadable(error, raw, kind)
     raise RefusedError(UNPROCESSABLE, "invalid_request_error", detail)

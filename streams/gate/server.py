@@ -13,7 +13,7 @@ from aiohttp import web
 from schemas import codec
 from schemas.events import Event
 from streams.decisions.judge import wall_clock_ms
-from streams.gate import litellm, misspelt, moderations, native, otlp, stream_http, webhooks
+from streams.gate import litellm, misspelt, moderations, native, otlp, stream_http, stream_lines, webhooks
 from streams.gate.access import key_in, of_a_page
 from streams.gate.answers import Answer, UnreadableRequestError
 from streams.gate.batcher import BusyError
@@ -21,7 +21,7 @@ from streams.gate.connections import failure
 from streams.gate.holdback import AT_ONCE, Holdbacks
 from streams.gate.keys import Caller, Keys
 from streams.gate.outbox import OutboxFullError
-from streams.gate.reading import TOO_LARGE, TOO_SLOW, UNPROCESSABLE, Bodies, RefusedError, decoded
+from streams.gate.reading import TOO_LARGE, TOO_SLOW, UNPROCESSABLE, Bodies, RefusedError, decoded, off_loop
 from streams.gate.service import Service
 from streams.gate.settings import GateSettings
 from streams.gate.stream import Stream
@@ -63,7 +63,7 @@ class Gate:
         app.router.add_post("/v1/events", self._events)
         app.router.add_post("/v1/stream", self._stream)
         app.router.add_get("/v1/stream", self._socket, allow_head=False)
-        app.router.add_post("/beta/litellm_basic_guardrail_api", self._litellm)
+        app.router.add_post(litellm.PATH, self._litellm)
         app.router.add_post("/request", self._agent("prompt"))
         app.router.add_post("/response", self._agent("completion"))
         app.router.add_post("/portkey", self._portkey)
@@ -91,8 +91,10 @@ class Gate:
             said = RefusedError(error.status, "http_error", _reason(error, request.app), _allow(error))
             response = _failure(request, said)
         except BusyError as busy:
+            # To LiteLLM `unreachable_fallback` is for 503: that weir is away, for whatever reason.
+            status = UNAVAILABLE if request.path == litellm.PATH else BUSY
             retry = {"Retry-After": str(max(1, round(busy.retry_after_s)))}
-            response = _failure(request, RefusedError(BUSY, "busy", str(busy), retry))
+            response = _failure(request, RefusedError(status, "busy", str(busy), retry))
         except OutboxFullError as full:
             said = RefusedError(UNAVAILABLE, "outbox_full", str(full), {"Retry-After": "5"})
             response = _failure(request, said)
@@ -172,11 +174,11 @@ class Gate:
         return await self._bodies.read(request)
 
     async def _asked(self, request: web.Request, kind: type[T]) -> T:
-        return decoded(await self._body(request), kind)
+        return await decoded(await self._body(request), kind)
 
     async def _check(self, request: web.Request) -> web.Response:
         raw = await self._body(request)
-        asked = decoded(raw, native.Request)
+        asked = await decoded(raw, native.Request)
         unknown = misspelt.warnings(raw)
         try:
             events = native.events(asked, self._app(request, ""))
@@ -185,7 +187,8 @@ class Gate:
         answers = await self._judged(request, events, within_ms=asked.deadline_ms, explain=asked.evidence)
         if asked.review_within_ms:
             answers = await self._service.reviewed(answers, asked.review_within_ms / 1000)
-        return _answer(native.body(asked, answers) | ({"warnings": unknown} if unknown else {}))
+        warnings = unknown + request[CALLER].warnings(events)
+        return _answer(native.body(asked, answers) | ({"warnings": warnings} if warnings else {}))
 
     async def _moderations(self, request: web.Request) -> web.Response:
         asked = await self._asked(request, moderations.Request)
@@ -218,10 +221,10 @@ class Gate:
         return _answer(webhooks.portkey_body(asked, texts, answers, in_json=in_json))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        lines = stream_http.body_lines(request.content, self._service.decoder.max_bytes)
+        lines = stream_lines.body_lines(request.content, self._service.decoder.max_bytes)
         try:
             return await stream_http.answer_request(request, self._conversation(request, lines))
-        except stream_http.LineError as error:
+        except stream_lines.LineError as error:
             raise RefusedError(UNPROCESSABLE, "invalid_request_error", str(error)) from None
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
@@ -235,13 +238,13 @@ class Gate:
     def _conversation(
         self, request: web.Request, lines: AsyncIterator[list[bytes]]
     ) -> stream_http.Conversation:
-        def open_stream(line: stream_http.Line) -> Stream:
-            event = stream_http.event_of(line, self._app(request, ""))
+        def open_stream(line: stream_lines.Line) -> Stream:
+            event = stream_lines.event_of(line, self._app(request, ""))
             try:
                 checked = self._checked(event, request[CALLER], 0)
                 within_s = self._within_s(request, line.deadline_ms)
             except RefusedError as refused:
-                raise stream_http.LineError(str(refused)) from None
+                raise stream_lines.LineError(str(refused)) from None
             drop = self._settings.gate_stream_tail == "drop"
             return Stream(
                 self._service, checked, self._telemetry, within_s=within_s, drop=drop, redact=line.redact
@@ -250,7 +253,7 @@ class Gate:
         return stream_http.Conversation(lines, open_stream, self._settings)
 
     async def _events(self, request: web.Request) -> web.Response:
-        lines = native.lines(await self._bodies.read(request))
+        lines = await off_loop(native.lines, await self._bodies.read(request))
         if len(lines) > MOST_LINES:
             raise RefusedError(TOO_LARGE, "too_many", f"{len(lines)} events, where {MOST_LINES} are allowed")
         taken = await self._service.publish(lines, request[CALLER], self._app(request, ""))

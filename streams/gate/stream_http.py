@@ -6,108 +6,27 @@ server-sent events.
 """
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import web
 from aiohttp.client_exceptions import ClientError
 
-from schemas.events import Amount, Count, Event, Kind, Name
-from schemas.rejection import explain
+from schemas.mending import mended_text
 from streams.errors import WeirError
 from streams.gate import native
 from streams.gate.outbox import OutboxFullError
 from streams.gate.settings import GateSettings
 from streams.gate.stream import Stream
+from streams.gate.stream_lines import BrokenOffError, Line, LineError, read, socket_lines
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _LATE: Final = (
     "prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost", "finish_reason",
 )  # fmt: skip
-_TOGETHER: Final = 500
-"""Lines that are read in one go, so that others get their turn."""
 _EVENT_STREAM: Final = "text/event-stream"
 _GONE: Final = (ConnectionError, ClientError, asyncio.IncompleteReadError)
-
-
-class LineError(WeirError):
-    """A line that cannot be read; the message repeats nothing of it."""
-
-
-class BrokenOffError(WeirError):
-    """The completion ends without an end."""
-
-
-class Line(native.Check, omit_defaults=True, kw_only=True):
-    """One line of a stream."""
-
-    text: str = ""
-    kind: Kind = "completion"
-    prompt_tokens: Count | None = None
-    completion_tokens: Count | None = None
-    latency_ms: Amount | None = None
-    ttft_ms: Amount | None = None
-    cost: Amount | None = None
-    finish_reason: Name = ""
-    delta: str = ""
-    done: bool = False
-    redact: bool = True
-    scores: bool = False
-    deadline_ms: float | None = None
-
-
-def event_of(line: Line, app: str) -> Event:
-    """Return the event that a first line tells of, with no text yet; without an app it has `app`."""
-    given = {name: getattr(line, name) for name in native.Check.__struct_fields__}
-    return Event(**(given | {
-        "app": line.app or app or "default", "event_id": line.event_id or secrets.token_hex(16),
-    }))  # fmt: skip
-
-
-def read(raw: bytes | str, number: int) -> Line:
-    """Return a line; raise `LineError`."""
-    try:
-        line = msgspec.json.decode(raw, type=Line)
-    except msgspec.ValidationError as error:
-        raise LineError(f"line {number}: {explain(error, b'', Line).detail}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise LineError(f"line {number}: not JSON") from None
-    if line.text:
-        raise LineError(f"line {number}: `text` is not for streams: send it as `delta`")
-    return line
-
-
-async def body_lines(content: Any, most_bytes: int) -> AsyncIterator[list[bytes]]:
-    """Yield the lines of a body, together what comes together; raise `LineError` for one that is too long."""
-    parts: list[bytes] = []  # of the line that has not ended: joined once, however small they come
-    size = 0
-    async for chunk in content.iter_any():
-        first, *others = chunk.split(b"\n")
-        parts.append(first)
-        size += len(first)
-        if others:
-            whole, parts = [b"".join(parts), *others[:-1]], [others[-1]]
-            size = len(parts[0])
-            found = [line for line in whole if line.strip()]
-            for place in range(0, len(found), _TOGETHER):
-                yield found[place : place + _TOGETHER]
-        if size > most_bytes:
-            raise LineError(
-                f"a line has more than {most_bytes} bytes (WEIR_MAX_EVENT_BYTES): send it in pieces"
-            )
-    if rest := b"".join(parts).strip():
-        yield [rest]
-
-
-async def socket_lines(socket: web.WebSocketResponse) -> AsyncIterator[list[bytes]]:
-    """Yield the messages of a WebSocket."""
-    async for message in socket:
-        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-            data = message.data
-            yield [data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data]
-    raise BrokenOffError("the connection was closed before `done`")
 
 
 class Conversation:
@@ -125,6 +44,8 @@ class Conversation:
         self._number = 0
         self._late: dict[str, Any] = {}
         self._scores = False
+        self._half = ""
+        """Of a surrogate pair: what cuts texts into UTF-16 units may send the other half next."""
         self._error: WeirError | None = None
 
     async def begin(self) -> tuple[Stream, list[Line]]:
@@ -179,7 +100,8 @@ class Conversation:
 
     async def _pass(self, stream: Stream, lines: list[Line], send: Send) -> None:
         while True:
-            delta = "".join(line.delta for line in lines)
+            is_last = any(line.done for line in lines)
+            delta = self._whole("".join(line.delta for line in lines), is_last=is_last)
             for line in lines:
                 self._keep(line)
             if not stream.takes(delta, *(line.tool_calls for line in lines)):
@@ -188,12 +110,18 @@ class Conversation:
                 await send({"delta": out})
             if self._error:
                 raise self._error
-            if stream.blocked or any(line.done for line in lines):
+            if any(line.aborted for line in lines):
+                raise BrokenOffError("it was aborted")
+            if stream.blocked or is_last:
                 return
             raw = await self._next(stream)
-            if raw is None:
-                return
-            lines = self._read(raw)
+            lines = [Line(text="", done=True)] if raw is None else self._read(raw)
+
+    def _whole(self, text: str, *, is_last: bool) -> str:
+        """Return what has come in whole characters; half of one waits for the next line."""
+        text = self._half + text
+        self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" and not is_last else ""
+        return mended_text(text.removesuffix(self._half))
 
     def _keep(self, line: Line) -> None:
         """Keep what is known only later: of numbers and names the last, of tool calls all."""

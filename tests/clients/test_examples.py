@@ -43,6 +43,29 @@ def test_the_shell_script(run: Run) -> None:
     assert run("sh", "check.sh", "x", WEIR_URL=f"http://{HOST}:{free_port()}").returncode == 2
 
 
+class Allows(BaseHTTPRequestHandler):
+    """A gate that allows what a rule in shadow would block."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"action":"allow","rules":[{"rule":"a","mode":"shadow","action":"block"}]}')
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_what_the_shell_script_stops_is_the_action_and_no_rule_in_shadow(run: Run) -> None:
+    server = ThreadingHTTPServer((HOST, 0), Allows)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        assert run("sh", "check.sh", "x", WEIR_URL=f"http://{HOST}:{server.server_port}").returncode == 0
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_node_fetch(run: Run) -> None:
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
@@ -80,6 +103,20 @@ def test_a_langchain_callback(run: Run, client_python: Path) -> None:
     allowed = run(*command, HARMLESS, PYTHONPATH=".")
     assert allowed.stdout.strip() == "Paris", allowed.stderr
     assert "blocked by policy: ['injection-block'" in run(*command, ATTACK, PYTHONPATH=".").stdout
+
+
+def test_a_chat_with_a_model(run: Run, client_python: Path, model: str) -> None:
+    chat = (str(client_python), "chat_app.py")
+    ours = {"OPENAI_BASE_URL": f"{model}/v1", "OPENAI_API_KEY": "none"}
+    redacted = run(*chat, "Whom do I write to?", **ours)
+    assert redacted.stdout.startswith("Write to [EMAIL_"), redacted.stderr
+    assert '"action":"redact"' in redacted.stdout
+    assert "AKIA" not in run(*chat, "Which key is it?", **ours).stdout
+    asked = len(Model.seen)
+    assert run(*chat, ATTACK, **ours).stderr.strip() == "not sent to the model"
+    assert len(Model.seen) == asked
+    away = run(*chat, HARMLESS, **ours | {"OPENAI_BASE_URL": f"http://{HOST}:{free_port()}"})
+    assert "APIConnectionError" in away.stderr, "and it does not wait for the gate"
 
 
 RECITED = {"Whom do I write to?": PERSON, "Which key is it?": "It is AKIA" + "Q3EGRIZ5IH6EXB7M, dear."}

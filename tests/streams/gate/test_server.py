@@ -202,11 +202,12 @@ async def test_keys_let_in_and_bind_to_an_app(tmp_path: Path) -> None:
         await gate.ask("/v1/check", body, 401)
         await gate.ask("/v1/check", body, 401, {"Authorization": "Bearer wrong"})
         await gate.ask("/v1/nothing", body, 401)
-        await gate.ask("/v1/check", body, headers={"Authorization": "Bearer key-1"})
+        answer = await gate.ask("/v1/check", body, headers={"Authorization": "Bearer key-1"})
+        assert answer["warnings"] == ["`app` is that of the key, and not the one that was sent"]
         await gate.ask(
             "/v1/events", [{**body, "event_id": "x", "kind": "prompt"}], 202, headers={"x-api-key": "key-1"}
         )
-        await gate.ask("/v1/check", body, headers={"x-api-key": "key-2"})
+        assert "warnings" not in await gate.ask("/v1/check", body, headers={"x-api-key": "key-2"})
         scored = [codec.decode(ScoredEvent, value).event for value in await gate.sent(topics.SCORES)]
         assert [(event.app, event.tenant) for event in scored] == [("shop", "acme"), ("bank", "")]
         [published] = [codec.decode(Event, value) for value in await gate.sent(topics.EVENTS)]
@@ -292,7 +293,8 @@ async def test_agentgateway_and_portkey(gate: Running) -> None:
         (b'{"text": "a", "app": "' + b"x" * 300 + b'"}', "event 0"),
         (b'{"text": "a", "timestamp": 1}', "event 0"),
         (b"[" * 100_000, "`object`"),
-        (b'{"text": "\xff"}', "not JSON"),
+        (b'{"text": "a",}', "not JSON: trailing comma in object at byte 13"),
+        (gzip.compress(b'{"text": "a"}'), "Content-Encoding: gzip"),
     ],
 )
 async def test_a_mistake_is_told_and_repeats_no_text(gate: Running, body: bytes, message: str) -> None:

@@ -15,7 +15,8 @@ from schemas import codec, topics
 from schemas.events import Decision, ScoredEvent
 from streams.gate.keys import Keys
 from streams.gate.stream import ROUND, Stream
-from streams.gate.stream_http import Conversation, Line, LineError, body_lines, event_of
+from streams.gate.stream_http import Conversation
+from streams.gate.stream_lines import Line, LineError, body_lines, event_of
 from tests.streams.gate.test_server import Running
 from tests.waiting import wait_until
 
@@ -201,12 +202,16 @@ async def test_a_client_that_leaves_is_recorded_all_the_same(
 
 
 @pytest.mark.parametrize("tail", ["drop", "pass"])
-@pytest.mark.parametrize("broken", ["garbage", "idle"])
+@pytest.mark.parametrize("broken", ["garbage", "idle", "aborted"])
 async def test_what_breaks_off_ends_as_the_setting_says(tmp_path: Path, tail: str, broken: str) -> None:
     async with Running(tmp_path, Keys(None), gate_stream_tail=tail, gate_stream_idle_s=1.0) as gate:
         text = CALM + "Write to jane.doe@exam"
         given = lines([CALM, text[len(CALM) :]])
-        given += [b'{"delta": 7, "jane.doe@example.com"}\n'] if broken == "garbage" else [PAUSE]
+        given += {
+            "garbage": [b'{"delta": 7, "jane.doe@example.com"}\n'],
+            "idle": [PAUSE],
+            "aborted": [b'{"aborted": true}\n', PAUSE],
+        }[broken]
         messages = await streamed(gate.http, given)
     assert "error" in messages[-2 if tail == "drop" else -3]
     assert not messages[-1]["complete"]
@@ -327,6 +332,26 @@ async def test_who_reads_nothing_ends_the_stream_which_is_recorded(tmp_path: Pat
             await conversation.run(stream, first, stuck)
         decision, _ = await recorded(gate)
         assert decision.event_id == "c1"
+
+
+@pytest.mark.parametrize("end", ["", "\ud83d"])
+async def test_characters_are_whole_wherever_a_client_cuts_them(gate: Running, end: str) -> None:
+    """JavaScript cuts a text between UTF-16 units."""
+    text = "Fine \U0001f600, write to jane.doe@example.com \U0001f3f3\ufe0f\u200d\U0001f308 at once "
+    raw = text.encode("utf-16-le") + end.encode("utf-16-le", "surrogatepass")
+    units = [raw[place : place + 2].decode("utf-16-le", "surrogatepass") for place in range(0, len(raw), 2)]
+    messages = await streamed(gate.http, lines(units))
+    assert joined(messages) == redaction(text + "\ufffd" * len(end))
+    assert messages[-1]["complete"]
+
+
+async def test_a_message_of_a_websocket_may_hold_several_lines_or_none(gate: Running) -> None:
+    async with gate.http.ws_connect("/v1/stream") as socket:
+        for message in (b"".join(lines([CALM])), b"", b"\n", b'{"delta": "So"}\n{"done": true}\n'):
+            await socket.send_bytes(message)
+        messages = [json.loads(m.data) async for m in socket if m.type == WSMsgType.TEXT]
+    assert joined(messages) == CALM + "So"
+    assert messages[-1]["complete"]
 
 
 async def test_the_calls_of_every_line_are_judged(gate: Running) -> None:
