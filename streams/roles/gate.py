@@ -14,8 +14,8 @@ from streams.decisions.in_force import PolicyInForce
 from streams.decisions.policy_changes import PolicyChanges
 from streams.decisions.scoring import make_runner
 from streams.errors import WeirError
-from streams.gate.access import tls
 from streams.gate.batcher import Batcher
+from streams.gate.certificate import Certificate
 from streams.gate.connections import Runner
 from streams.gate.evaluations_out import EvaluationsOut
 from streams.gate.judging import GateJudge
@@ -43,7 +43,7 @@ class GateRole:
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
         self._settings = settings
         self._telemetry = telemetry
-        keys, self._tls = Keys.load(settings.gate_keys), tls(settings)
+        keys, self._certificate = Keys.load(settings.gate_keys), Certificate(settings)
         if not keys.needed and not settings.is_local:
             log.warning("everybody who reaches the gate may use it", setting="WEIR_GATE_KEYS")
         self._runner = make_runner(settings)
@@ -123,7 +123,7 @@ class GateRole:
         host, _, port = self._settings.gate_listen.rpartition(":")
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, int(port), ssl_context=self._tls).start()
+            await web.TCPSite(runner, host, int(port), ssl_context=self._certificate.context).start()
         except OSError as error:
             raise WeirError(
                 f"{host}:{port} is in use or not ours to use ({error.strerror}): set WEIR_GATE_LISTEN"
@@ -145,6 +145,7 @@ class GateRole:
                 "broker", not self._outbox.delivering and waiting > 0, f"{waiting} bytes wait in the outbox"
             )
             self._telemetry.lag(self._batcher.waiting)
+            self._certificate.look()
             await asyncio.sleep(0.5)
 
 
