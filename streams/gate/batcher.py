@@ -26,7 +26,7 @@ without having been judged costs time too, and under load that would make others
 
 LOOPS: Final = 2
 """How often a request waits for the event loop unseen: before that looks at it, and at its end."""
-ANSWERING: Final = 0.1
+ANSWERING: Final = 0.2
 """Of its time, what is kept for giving the answer, at least: also while nothing was late yet."""
 TOGETHER_S: Final = 0.01
 """Whose time is up within so long after another's is answered with that: one by one costs far more."""

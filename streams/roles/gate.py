@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import Coroutine, Iterator
 from typing import Final
 
@@ -33,6 +34,9 @@ from streams.telemetry.metrics import Telemetry
 from streams.telemetry.server import TelemetryServer
 
 log = structlog.get_logger(__name__)
+SWITCH_S: Final = 0.0005
+"""How long the judge keeps the interpreter from an answer to be sent. By default it is ten times that:
+in a flood, when each of a hundred waits so long, all of them are late."""
 CHANGES_S: Final = 5.0
 """The gate answers without Kafka, too: so long it waits for what reviews changed."""
 
@@ -155,6 +159,7 @@ def run(settings: Settings, telemetry: Telemetry) -> None:
     # What is loaded stays: looking through it for garbage again and again would hold up every request.
     gc.collect()
     gc.freeze()
+    sys.setswitchinterval(SWITCH_S)
     try:
         asyncio.run(role.run())
     except* WeirError as group:
