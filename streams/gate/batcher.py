@@ -30,8 +30,10 @@ ANSWERING: Final = 0.2
 """Of its time, what is kept for giving the answer, at least: also while nothing was late yet."""
 TOGETHER_S: Final = 0.01
 """Whose time is up within so long after another's is answered with that: one by one costs far more."""
-FORGETTING: Final = 0.9
-"""What is left, after a batch, of how late the event loop was."""
+LISTEN_S: Final = 0.02
+"""Between two looks at how late the event loop is: most so while a batch is judged, not at its end."""
+FORGETTING: Final = 0.95
+"""What is left of that at the next look."""
 
 
 class BusyError(WeirError):
@@ -144,10 +146,20 @@ class Batcher(Generic[T]):
         """Judge what comes, for ever; an error of the judge ends it and every request that waits."""
         # Of its own: it must not wait for what others have done in threads.
         thread = ThreadPoolExecutor(1, "judge")
+        listening = asyncio.create_task(self._listen(), name="batcher-listening")
         try:
             await self._run(thread)
         finally:
+            listening.cancel()
             thread.shutdown(wait=False)
+
+    async def _listen(self) -> None:
+        """Note how late the event loop comes to what is due, as long as there is work, for ever."""
+        while True:
+            await self._more.wait()
+            began = self._clock()
+            await asyncio.sleep(LISTEN_S)
+            self._late = max(self._clock() - began - LISTEN_S, self._late * FORGETTING)
 
     async def _run(self, thread: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
@@ -167,7 +179,7 @@ class Batcher(Generic[T]):
                 self._bytes -= size
                 self._predicted_s = 0.0
             self._keep_pace(size, self._clock() - self._began)
-            self._late = max(self._clock() - ended, self._late * FORGETTING)
+            self._late = max(self._clock() - ended, self._late)
             _answer(batch, found)
 
     def _timed(self, events: Sequence[Event]) -> tuple[list[T], float]:

@@ -10,6 +10,7 @@ import fcntl
 import itertools
 import os
 import struct
+import time
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -30,6 +31,8 @@ TIDY_BYTES: Final = 64 << 10
 """When all is delivered, a file of this size is removed: so little is sent twice after a restart."""
 SEND_BYTES: Final = 1 << 20
 RETRY_S = 0.5
+MOMENT_S = 2.0
+"""What the broker has not acknowledged by then is not with it in a moment; its client tries on for long."""
 _HEAD: Final = struct.Struct("<II")
 
 
@@ -80,8 +83,9 @@ class Outbox:
         """What the fuller parcels have not come for yet, by ticket."""
         self._tickets = itertools.count()
         self._lock = self._locked()
-        self.delivering = False
-        """The last attempt succeeded: what is appended now is with Kafka in a moment."""
+        self._succeeded = False
+        self._began: float | None = None
+        """Of the attempt that is under way."""
         for path in sorted(folder.glob("[0-9]*.log")):
             self._number = int(path.stem)
             self._waiting.append((path, path.stat().st_size))
@@ -122,6 +126,11 @@ class Outbox:
     def waiting_bytes(self) -> int:
         """Bytes that are not delivered."""
         return sum(size for _, size in self._waiting) - self._position
+
+    @property
+    def delivering(self) -> bool:
+        """The last attempt succeeded, and none hangs: what is appended now is with Kafka in a moment."""
+        return self._succeeded and (self._began is None or time.monotonic() - self._began < MOMENT_S)
 
     def append(self, parcels: Sequence[Parcel], stand_ins: Sequence[Parcel] = ()) -> int:
         """Keep all of them, or none: `OutboxFullError`, also when the disk is full.
@@ -180,16 +189,19 @@ class Outbox:
     async def _trying(self, act: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Repeat until it works."""
         while True:
+            self._began = time.monotonic()
             try:
                 await act(*arguments)
             except (KafkaError, WeirError) as error:
-                if self.delivering:
+                if self._succeeded:
                     log.warning("messages wait in the outbox", problem=type(error).__name__)
-                self.delivering = False
+                self._succeeded = False
                 await asyncio.sleep(RETRY_S)
             else:
-                self.delivering = True
+                self._succeeded = True
                 return
+            finally:
+                self._began = None
 
     def _tidy(self, size: int) -> None:
         """Remove the oldest file when all of it is delivered."""

@@ -34,6 +34,8 @@ from streams.telemetry.metrics import Telemetry
 from streams.telemetry.server import TelemetryServer
 
 log = structlog.get_logger(__name__)
+BACKLOG: Final = 1024
+"""Connections that wait to be taken. One more is tried again by its client after a second, unseen by us."""
 SWITCH_S: Final = 0.0005
 """How long the judge keeps the interpreter from an answer to be sent. By default it is ten times that:
 in a flood, when each of a hundred waits so long, all of them are late."""
@@ -127,7 +129,8 @@ class GateRole:
         host, _, port = self._settings.gate_listen.rpartition(":")
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, int(port), ssl_context=self._certificate.context).start()
+            tls = self._certificate.context
+            await web.TCPSite(runner, host, int(port), ssl_context=tls, backlog=BACKLOG).start()
         except OSError as error:
             raise WeirError(
                 f"{host}:{port} is in use or not ours to use ({error.strerror}): set WEIR_GATE_LISTEN"

@@ -69,6 +69,33 @@ async def test_all_is_sent_in_order_once_the_broker_is_there(tmp_path: Path) -> 
     assert files(tmp_path) == []
 
 
+async def test_what_hangs_is_not_with_kafka_in_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client of Kafka tries for most of a minute before it says that no broker answers."""
+    monkeypatch.setattr(outbox, "MOMENT_S", 0.05)
+    may = asyncio.Event()
+
+    class Hanging(Sender):
+        async def send(self, topic: str, messages: Sequence[Message]) -> None:
+            await may.wait()
+
+    box = Outbox(tmp_path, 1 << 20)
+    task = asyncio.create_task(box.deliver(Hanging()))
+    try:
+        while not box.delivering:  # noqa: ASYNC110 (until it is connected)
+            await asyncio.sleep(0)
+        box.append(parcels(1))
+        while box.delivering:  # noqa: ASYNC110 (until the moment is over)
+            await asyncio.sleep(0.01)
+        may.set()
+        assert await box.flush(60)
+        assert box.delivering
+    finally:
+        task.cancel()
+    box.close()
+
+
 async def test_what_a_killed_process_left_is_sent_by_the_next(tmp_path: Path) -> None:
     box = Outbox(tmp_path, 1 << 20)
     box.append(parcels(3))
