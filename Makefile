@@ -52,7 +52,7 @@ CLIENTS := .venv-clients
 $(CLIENTS)/.ready: Makefile
 	@echo "setting up $(CLIENTS) with the clients of the gate (about 1 GB on disk, once)"
 	@$(PYTHON) -m venv $(CLIENTS)
-	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check openai 'litellm[proxy]' fastapi uvicorn httpx langchain-core opentelemetry-exporter-otlp-proto-http openinference-instrumentation-openai opentelemetry-instrumentation-openai langfuse schemathesis
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check openai aiohttp 'litellm[proxy]' fastapi uvicorn httpx langchain-core opentelemetry-exporter-otlp-proto-http openinference-instrumentation-openai opentelemetry-instrumentation-openai langfuse schemathesis
 	@touch $@
 
 test-clients: $(READY) $(CLIENTS)/.ready  ## test the gate with the real clients: OpenAI SDK, LiteLLM, FastAPI, LangChain, OpenTelemetry, Langfuse
