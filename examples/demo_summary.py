@@ -34,9 +34,10 @@ QUERIES = {
             round(quantile(0.99)(decision_latency_ms), 1) AS p99, max(decision_latency_ms) AS slowest
         FROM events""",
     "Drift by metric": """
-        SELECT metric, kind, model, count() AS found,
+        SELECT concat(metric, if(named_group = '', '', ' '), named_group) AS metric, kind, model,
+            if(drift.after > drift.before, 'up', 'down') AS moved, count() AS found,
             round(avg(drift.before), 2) AS before, round(avg(drift.after), 2) AS after
-        FROM drift GROUP BY metric, kind, model ORDER BY found DESC, metric, kind, model LIMIT 10""",
+        FROM drift GROUP BY metric, kind, model, moved ORDER BY metric, kind, model, moved DESC LIMIT 16""",
     "Answers about one group and about others": """
         SELECT app, named_group, round(argMax(level, timestamp), 2) AS refused_now,
             round(max(level), 2) AS refused_at_worst, round(max(others), 2) AS others_at_worst,
@@ -66,9 +67,9 @@ NOTES = {
         find more, and flag more that is harmless. An injection in a document is "redacted" where the document
         also names an e-mail address: pii-redact outranks a mere injection-flag.""",
     "Drift by metric": """
-        Levels before the change, and since it began as watch estimates it, there and back. Only what was
+        Levels before the change, and since it began as watch estimates it: there, and back. Only what was
         planted should be here: answers leave the shop's topics together with the prompts, and refusals rise
-        where one group is refused.""",
+        where one group is refused. Before a gap between groups is the level of the others.""",
 }
 
 

@@ -103,15 +103,23 @@ def _cut(found: Found) -> Found:
 
 def drift_title(record: DriftRecord) -> str:
     """Return one line about a drift."""
-    before, after = _short(record.before), _short(record.after)
+    before, after = levels(record.before, record.after)
     if record.named_group:
         than = "was" if record.returns else "of others is"
         return f"bias: {record.metric} of {record.named_group} is {after}, {than} {before}"
     if record.metric == "topic":
         return f"drift: subjects of {record.kind}s are {after} spreads from home, {before} before"
-    levels = f"{before} to {after}"
-    return f"drift: {record.metric} of {record.kind}s went from {levels}"
+    return f"drift: {record.metric} of {record.kind}s went from {before} to {after}"
 
 
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def levels(before: float, after: float) -> tuple[str, str]:
+    """Return two levels for a person, with as many digits as tell them apart: three to nine."""
+    texts = _short(before, 3), _short(after, 3)
+    for digits in range(4, 10):
+        if texts[0] == texts[1]:
+            texts = _short(before, digits), _short(after, digits)
+    return texts
+
+
+def _short(value: float, digits: int) -> str:
+    return f"{value:,.{digits - 3}f}" if abs(value) >= 100 else f"{value:.{digits}g}"

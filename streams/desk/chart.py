@@ -1,35 +1,38 @@
 """Bars over time, drawn by the server: nothing runs in the browser."""
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
 from schemas.events import VERDICTS
-from streams.desk.html import Child, Html, el
+from streams.desk.html import Child, Html, el, moment_text
 
 WIDTH, HEIGHT, GAP = 960, 160, 2
-BARS: Final = 48
-MIN_SLOTS: Final = 24
+MOST_BARS: Final = 60
+STEPS: Final = (60, 120, 300, 600, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 604_800)
+"""Seconds that a bar may stand for."""
 ORDER: Final = (*reversed(VERDICTS),)
 """From the bottom up, the strongest first: what was enforced is seen first."""
 
 
 def bars(
-    rows: Sequence[dict[str, Any]], hours: int, what: str, *beside: Child, until: dt.datetime | None = None
+    rows: Sequence[dict[str, Any]], begin: dt.datetime, end: dt.datetime, what: str, *beside: Child
 ) -> Html:
-    """Return stacked bars of `events` by `moment` and `action` in so many hours; titles have numbers."""
+    """Return stacked bars of `events` by `moment` and `action` from `begin` to `end`; titles have numbers.
+
+    The axis is all of that time, wherever in it there are events.
+    """
     moments: dict[dt.datetime, dict[str, int]] = {}
     for row in rows:
         moments.setdefault(row["moment"].replace(tzinfo=dt.UTC), {})[row["action"]] = row["events"]
     if not moments:
         return el("p", {"class": "none"}, f"{what}: no events in this time.", *beside)
     most = max(sum(actions.values()) for actions in moments.values())
-    step = step_s(hours)
-    last = until or dt.datetime.now(dt.UTC)
-    # The last slot is the one that now is in, and the axis begins where the first one does.
-    end = int(last.timestamp()) // step * step
-    slots = max(MIN_SLOTS, min(hours * 3600 // step + 1, int(end - min(moments).timestamp()) // step + 1))
-    first = dt.datetime.fromtimestamp(end - (slots - 1) * step, dt.UTC)
+    step = step_s(end - begin)
+    # Whole slots: from the one that the beginning is in to the one that the end is in.
+    first = dt.datetime.fromtimestamp(int(begin.timestamp()) // step * step, dt.UTC)
+    slots = max(1, math.ceil((end - first).total_seconds() / step))
     wide = WIDTH / slots
     drawn = [
         _stack(moment, actions, (moment - first).total_seconds() / step * wide, wide - GAP, most)
@@ -40,20 +43,35 @@ def bars(
         "role": "img",
         "aria-label": f"{what}, at most {most:,} at once",
     }
-    ends = el("p", {"class": "axis"}, (el("span", None, f"{moment:%d %b %H:%M}") for moment in (first, last)))
-    scale = el("small", None, f" at most {most:,} in {step // 60:,} min")
+    scale = el("small", None, f" at most {most:,} in {_worded(step)}")
     caption = el("figcaption", None, what, scale, *beside)
-    return el("figure", None, caption, el("svg", box, drawn), ends, legend())
+    none = None
+    if (earliest := min(moments)) >= first + 2 * dt.timedelta(seconds=step):
+        none = el("p", {"class": "none"}, f"None of these before {moment_text(earliest)} in this time.")
+    return el("figure", None, caption, el("svg", box, drawn), _axis(first, end), none, legend())
 
 
-def step_s(hours: int) -> int:
+def step_s(length: dt.timedelta) -> int:
     """Return the seconds of one bar."""
-    return max(60, hours * 3600 // BARS)
+    whole = length.total_seconds()
+    return next((step for step in STEPS if whole <= MOST_BARS * step), math.ceil(whole / MOST_BARS))
+
+
+def _worded(step: int) -> str:
+    for name, seconds in (("d", 86_400), ("h", 3_600)):
+        if step >= seconds:
+            return f"{step / seconds:g} {name}"
+    return f"{step // 60:,} min"
+
+
+def _axis(first: dt.datetime, last: dt.datetime) -> Html:
+    moments = (first, first + (last - first) / 2, last)
+    return el("p", {"class": "axis"}, (el("span", None, moment_text(each)) for each in moments))
 
 
 def _stack(moment: dt.datetime, actions: dict[str, int], x: float, wide: float, most: int) -> Html:
     told = ", ".join(f"{actions[name]:,} {name}" for name in ORDER if name in actions)
-    y, parts = float(HEIGHT), [el("title", None, f"{moment:%d %b %H:%M}: {told}")]
+    y, parts = float(HEIGHT), [el("title", None, f"{moment_text(moment)}: {told}")]
     for name in (*ORDER, *sorted(actions.keys() - set(ORDER))):
         if high := actions.get(name, 0) / most * HEIGHT:
             y -= high
@@ -85,13 +103,13 @@ def course(rows: Sequence[dict[str, Any]], began: dt.datetime, what: str, *besid
     at = f"{x(began):.1f}"
     box = {
         "viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img",
-        "aria-label": f"{what}: from {low:.3g} to {high:.3g}; the change began at {began:%d %b %H:%M} UTC",
+        "aria-label": f"{what}: from {low:.3g} to {high:.3g}; the change began at {moment_text(began)} UTC",
     }  # fmt: skip
     lines = (
         el("line", {"x1": at, "x2": at, "y1": "0", "y2": str(HEIGHT), "class": "began"}),
         el("polyline", {"points": drawn, "class": "course"}),
     )
-    ends = el("p", {"class": "axis"}, (el("span", None, f"{moment:%d %b %H:%M}") for moment in (first, last)))
-    note = f"Lowest {low:.3g}, highest {high:.3g}; the dashed line: {began:%d %b %H:%M}."
+    note = f"Lowest {low:.3g}, highest {high:.3g}; the dashed line: {moment_text(began)}."
     told = el("p", {"class": "none"}, note)
-    return el("figure", None, el("figcaption", None, what, *beside), el("svg", box, lines), ends, told)
+    caption = el("figcaption", None, what, *beside)
+    return el("figure", None, caption, el("svg", box, lines), _axis(first, last), told)

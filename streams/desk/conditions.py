@@ -27,13 +27,14 @@ def conditions(asked: Asked, row: Row, path: Path) -> dict[str, str]:
     for found in questions.rules_of(asked, row["policy_hash"]):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return {str(rule["id"]): _said(rule) for rule in json.loads(found["rules"])}
-    return _in_file(path, row["policy_version"])
+    return in_file(path, row["policy_version"])
 
 
-def _in_file(path: Path, version: str) -> dict[str, str]:
+def in_file(path: Path, version: str = "") -> dict[str, str]:
+    """Return those of the file; none where it cannot be read, or is not of the version that is asked for."""
     try:
         document: Any = read(path.read_bytes()[: MAX_BYTES + 1]).value
-        if str(document["version"]) != version:
+        if version and str(document["version"]) != version:
             return {}
         return {str(rule["id"]): _said(rule) for rule in document["rules"]}
     except (OSError, ValueError, YamlError, KeyError, TypeError):

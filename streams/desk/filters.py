@@ -1,23 +1,24 @@
 """What of the events is asked for, as it stands in the address of a page."""
 
+import contextlib
 import datetime as dt
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlencode
 
+from streams.desk import unjudged
 from streams.desk.languages import NAMES, code_of
 from streams.errors import UserError
 
 SPANS: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720, "all": 24 * 3653}
 """Hours that each choice of time looks back."""
-PARTLY: Final = "(notEmpty(failed) OR notEmpty(degraded))"
-"""SQL: the event was not fully judged."""
+SINCE: Final = "24h"
+"""What every page looks back where nothing else is said."""
 EQUAL: Final = (
     "app", "kind", "language", "model", "prompt_version", "user", "conversation_id", "tenant", "environment",
     "action", "event_id", "request_id", "trace_id", "policy_version", "policy_hash",
 )  # fmt: skip
-JUDGED: Final = ("partly",)
 _METRIC: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TIME: Final = "%Y-%m-%d %H:%M:%S.%f"
 
@@ -33,10 +34,26 @@ def spanning(hours: float) -> str:
     return next((name for name, length in SPANS.items() if length >= hours), "all")
 
 
+def instant(given: str) -> dt.datetime:
+    """Return a time (UTC) as somebody writes it; raise `UserError` for what is none."""
+    with contextlib.suppress(ValueError, OverflowError):
+        moment = dt.datetime.fromisoformat(given)
+        moment = moment.replace(tzinfo=moment.tzinfo or dt.UTC).astimezone(dt.UTC)
+        if 1970 <= moment.year < 2200:
+            return moment
+    raise UserError("a time is a day, or a day and an hour such as 2026-01-31 12:00 (UTC)")
+
+
+def written(moment: dt.datetime) -> str:
+    """Return a time (UTC) as it stands in an address, to the millisecond, and no longer than needed."""
+    whole = f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3].removesuffix(".000")
+    return whole.removesuffix(":00").removesuffix(" 00:00")
+
+
 class Filter(NamedTuple):
     """Conditions on events; empty ones are none."""
 
-    since: str = "24h"
+    since: str = SINCE
     values: Mapping[str, str] = {}
     """Of the fields in `EQUAL`."""
     rule: str = ""
@@ -46,16 +63,20 @@ class Filter(NamedTuple):
     least: float = 0.5
     most: float | None = None
     judged: str = ""
-    """`partly`: detectors failed, or the text was not read in full."""
+    """One of `unjudged.JUDGED`."""
     before: str = ""
     """For the next page: only events before this time."""
+    begin: dt.datetime | None = None
+    """From then on, in place of `since`."""
+    end: dt.datetime | None = None
+    """Until then, and not at that moment."""
+    columns: frozenset[str] = frozenset()
+    """The metrics that the events have."""
 
     @classmethod
     def of(cls, query: Mapping[str, str], metrics: frozenset[str]) -> Self:
         """Read the query of an address; raise `UserError` for what is none of it."""
-        since, metric, before = query.get("since", "24h"), query.get("metric", ""), query.get("before", "")
-        if since not in SPANS:
-            raise UserError(f"since: one of {', '.join(SPANS)}")
+        metric, before = query.get("metric", ""), query.get("before", "")
         if metric and (not _METRIC.fullmatch(metric) or metric not in metrics):
             raise UserError("metric: there is none of this name")
         try:
@@ -65,18 +86,60 @@ class Filter(NamedTuple):
                 dt.datetime.strptime(before, _TIME)
         except ValueError:
             raise UserError("least and most are numbers, before is a time as the page writes it") from None
-        if (judged := query.get("judged", "")) not in ("", *JUDGED):
-            raise UserError(f"judged: {' or '.join(JUDGED)}")
+        if (judged := query.get("judged", "")) not in ("", *unjudged.JUDGED):
+            raise UserError(f"judged: one of {', '.join(unjudged.JUDGED)}")
         values = {name: query[name] for name in EQUAL if query.get(name)}
         if "language" in values:
             values["language"] = code_of(values["language"])
-        rule, text = query.get("rule", ""), query.get("text", "")
-        return cls(since, values, rule, text, metric, least, most, judged, before)
+        return cls.window(query)._replace(
+            values=values, rule=query.get("rule", ""), text=query.get("text", ""), metric=metric,
+            least=least, most=most, judged=judged, before=before, columns=metrics,
+        )  # fmt: skip
 
-    def where(self, hours: int = 0) -> tuple[str, dict[str, Any]]:
-        """Return the condition as SQL, and its parameters; `hours` in place of its own."""
-        hours = hours or SPANS[self.since]
-        parts, given = [f"timestamp >= now64(3, 'UTC') - INTERVAL {hours} HOUR"], dict[str, Any]()
+    @classmethod
+    def window(cls, query: Mapping[str, str]) -> Self:
+        """Read the time alone."""
+        if (since := query.get("since") or SINCE) not in SPANS:
+            raise UserError(f"since: one of {', '.join(SPANS)}")
+        begin, end = (instant(query[name]) if query.get(name) else None for name in ("from", "until"))
+        if begin and end and begin >= end:
+            raise UserError("until is a later time than from")
+        return cls(since, begin=begin, end=end)
+
+    @property
+    def time(self) -> Self:
+        """The time alone."""
+        return type(self)(self.since, begin=self.begin, end=self.end)
+
+    @property
+    def named_time(self) -> str:
+        """How the time is called."""
+        if not (self.begin or self.end):
+            return f"the last {self.since}"
+        begin = f"from {written(self.begin)}" if self.begin else ""
+        end = f"until {written(self.end)}" if self.end else ""
+        return " ".join(filter(None, (begin, end)))
+
+    def bounds(self, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+        """Return when the time begins and ends; without a beginning it is as long as `since`."""
+        end = self.end or now
+        return self.begin or end - dt.timedelta(hours=SPANS[self.since]), end
+
+    def times(self) -> tuple[str, dict[str, Any]]:
+        """Return the time as SQL on `timestamp`, and its parameters."""
+        parts, given = list[str](), dict[str, Any]()
+        for name, sign, moment in (("from", ">=", self.begin), ("until", "<", self.end)):
+            if moment:
+                parts.append(f"timestamp {sign} toDateTime64({{{name}:String}}, 3, 'UTC')")
+                given[name] = f"{moment:{_TIME}}"[:-3]
+        if not parts:
+            parts.append(f"timestamp >= now64(3, 'UTC') - INTERVAL {SPANS[self.since]} HOUR")
+        return " AND ".join(parts), given
+
+    def where(self) -> tuple[str, dict[str, Any]]:
+        """Return the condition as SQL, and its parameters."""
+        time, given = self.times()
+        parts = [time]
         for name, value in self.values.items():
             parts.append(f"{name} = {{{name}:String}}")
             given[name] = value
@@ -93,7 +156,7 @@ class Filter(NamedTuple):
                 parts.append(f"{self.metric} <= {{most:Float64}}")
                 given["most"] = self.most
         if self.judged:
-            parts.append(PARTLY)
+            parts.append(unjudged.condition(self.judged, self.columns))
         if self.before:
             parts.append("timestamp < toDateTime64({before:String}, 3, 'UTC')")
             given["before"] = self.before
@@ -101,8 +164,7 @@ class Filter(NamedTuple):
 
     def given(self) -> dict[str, str]:
         """Return the filter as the query of an address has it."""
-        given = {
-            "since": self.since,
+        given = self._given_time() | {
             **self.values,
             "rule": self.rule,
             "text": self.text,
@@ -114,12 +176,20 @@ class Filter(NamedTuple):
             given["most"] = "" if self.most is None else f"{self.most:g}"
         return {name: value for name, value in given.items() if value}
 
+    def _given_time(self) -> dict[str, str]:
+        if not (self.begin or self.end):
+            return {"since": self.since}
+        return {
+            name: written(moment) for name, moment in (("from", self.begin), ("until", self.end)) if moment
+        }
+
     def told(self) -> list[str]:
-        """Return for a person what is asked for beside the time."""
+        """Return for a person what is asked for, the time only where it is no choice of `SPANS`."""
         worded = dict(self.values)
         if language := worded.get("language"):
             worded["language"] = NAMES.get(language, language)
-        said = [f"{name.replace('_', ' ')} {value}" for name, value in worded.items()]
+        said = [f"{self.named_time} UTC"] if self.begin or self.end else []
+        said += [f"{name.replace('_', ' ')} {value}" for name, value in worded.items()]
         said += [f"rule {self.rule}"] if self.rule else []
         said += [f"the text {self.text!r}"] if self.text else []
         said += [f"judged {self.judged}"] if self.judged else []
@@ -128,6 +198,9 @@ class Filter(NamedTuple):
         return said
 
     def link(self, path: str, **changes: str) -> str:
-        """Return the address of a page with this filter, and changes to it."""
-        query = self.given() | changes
-        return f"{path}?{urlencode({name: value for name, value in query.items() if value})}"
+        """Return the address of a page with this filter, and changes to it; another `since` is the time."""
+        given = self.given()
+        if "since" in changes:
+            given = {name: value for name, value in given.items() if name not in ("from", "until")}
+        query = {name: value for name, value in (given | changes).items() if value}
+        return f"{path}?{urlencode(query)}" if query else path

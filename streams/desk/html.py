@@ -1,5 +1,6 @@
 """HTML whose every text is escaped: what is shown is an attacker's."""
 
+import datetime as dt
 import html
 import re
 import unicodedata
@@ -79,6 +80,12 @@ def _rendered(child: Child) -> str:
     return "".join(map(_rendered, child))
 
 
+def moment_text(moment: dt.datetime, *, seconds: bool = False) -> str:
+    """Return a time (UTC) for a person, with the year where it is not this one."""
+    year = "" if moment.year == dt.datetime.now(dt.UTC).year else f" {moment.year}"
+    return f"{moment:%d %b}{year} {moment:{'%H:%M:%S' if seconds else '%H:%M'}}"
+
+
 def table(
     head: Iterable[Child],
     rows: Iterable[Iterable[Child]],
@@ -91,15 +98,20 @@ def table(
 
     `sql` is the number of its statement; with `cards` its rows become cards on a phone.
     """
-    body = [el("tr", None, *(el("td", None, cell) for cell in row)) for row in rows]
+    head = [*head]
+    # A card has no line of names above it: each of its cells says its own.
+    names = [{"data-name": name if cards and isinstance(name, str) else None} for name in head]
+    body = [
+        el("tr", None, *(el("td", name, cell) for name, cell in zip(names, row, strict=True))) for row in rows
+    ]
     if not body:
         return el("p", {"class": "none"}, f"{caption}: none.", behind(sql))
-    names = el("tr", None, *(el("th", {"scope": "col"}, name) for name in head))
+    line = el("tr", None, *(el("th", {"scope": "col"}, name) for name in head))
     whole = el(
         "table",
         {"class": "cards" if cards else None},
         el("caption", None, caption, behind(sql)),
-        el("thead", None, names),
+        el("thead", None, line),
         el("tbody", None, body),
     )
     return el("div", {"class": "wide", "tabindex": "0", "role": "region", "aria-label": caption}, whole)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from streams.desk.asked import Asked
+from streams.desk.filters import SINCE, Filter
 from streams.desk.html import Child, Html, el
 
 MENU: Final = (
@@ -11,10 +12,22 @@ MENU: Final = (
 )  # fmt: skip
 
 
-def page(title: str, here: str, asked: Asked | None, *content: Child) -> str:
-    """Return a whole page; the statements that it was made of stand at its foot."""
+def page(title: str, here: str, asked: Asked | None, *content: Child, time: Filter | None = None) -> str:
+    """Return a whole page; the statements that it was made of stand at its foot.
+
+    The menu leads on with the `time` that the page is about.
+    """
+    of_time = time.time if time and time.time != Filter(SINCE) else None
     links = [
-        el("a", {"href": path, "aria-current": "page" if path == here else None}, name) for path, name in MENU
+        el(
+            "a",
+            {
+                "href": of_time.link(path) if of_time else path,
+                "aria-current": "page" if path == here else None,
+            },
+            name,
+        )
+        for path, name in MENU
     ]
     head = el(
         "head",

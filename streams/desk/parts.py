@@ -1,15 +1,17 @@
 """What several pages are made of: lists of events, forms, numbers."""
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from schemas.events import KINDS, VERDICTS
 from streams.desk.asked import Found
-from streams.desk.filters import EQUAL, JUDGED, SPANS, Filter
-from streams.desk.html import Child, Html, el, table
+from streams.desk.filters import EQUAL, SPANS, Filter, written
+from streams.desk.html import Child, Html, el, moment_text, table
 from streams.desk.languages import NAMES
 from streams.desk.statistics import Change, Moments, Sort, interval
+from streams.desk.unjudged import JUDGED
 
 SNIPPET: Final = 160
 SELDOM: Final = (
@@ -54,7 +56,7 @@ def bdi(text: str) -> Html:
 
 def when(moment: Any) -> Html:
     """Return a time in UTC."""
-    return el("time", {"datetime": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}, f"{moment:%d %b %H:%M:%S}")
+    return el("time", {"datetime": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}, moment_text(moment, seconds=True))
 
 
 def event_path(row: dict[str, Any]) -> str:
@@ -69,7 +71,7 @@ def badge(name: str) -> Html:
 
 def share(part: int, whole: int) -> str:
     """Return a count and its share."""
-    return f"{part:,} ({part / whole:.1%})" if whole else "0"
+    return f"{part:,} ({part / whole:.1%})" if whole and part else f"{part:,}"
 
 
 def reviewed(right: int, of: int, rule: str = "") -> Child:
@@ -89,10 +91,10 @@ def reviewed(right: int, of: int, rule: str = "") -> Child:
     return f"{right:,} of {of:,}, {right / of:.0%}", el("small", None, said)
 
 
-def changed(change: Change | None, sort: Sort) -> Child:
-    """Return a change and the interval around it."""
+def changed(change: Change | None, sort: Sort, missing: str = "too few") -> Child:
+    """Return a change and the interval around it, or why it is `missing`."""
     if change is None:
-        return el("span", {"class": "none"}, "too few")
+        return el("span", {"class": "none"}, missing)
     if sort == "amount":
         value, low, high = (f"{min(each, 99):+.1%}" for each in change)
     else:
@@ -103,24 +105,27 @@ def changed(change: Change | None, sort: Sort) -> Child:
 
 def choose_time(wanted: Filter, path: str, **more: str) -> Html:
     """Return the choice of time; `more` stands in the addresses, too."""
+    absolute = bool(wanted.begin or wanted.end)
     links = [
-        el(
-            "a",
-            {
-                "href": wanted.link(path, since=name, **more),
-                "aria-current": "true" if name == wanted.since else None,
-            },
-            name,
-        )
+        _choice(wanted.link(path, since=name, **more), name, chosen=name == wanted.since and not absolute)
         for name in SPANS
     ]
+    today = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    yesterday = wanted._replace(begin=today - dt.timedelta(days=1), end=today)
+    of_day = _choice(yesterday.link(path, **more), "yesterday", chosen=yesterday.time == wanted.time)
     said = wanted.told()
-    everything = f"{path}?{urlencode({'since': wanted.since, **more})}"
+    everything = wanted.time.link(path, **more)
     chosen = (" with ", bdi(", ".join(said)), " ", el("a", {"href": everything}, "all"))
-    return el("nav", {"class": "times", "aria-label": "Time"}, "The last ", links, chosen if said else None)
+    return el(
+        "nav", {"class": "times", "aria-label": "Time"}, "The last ", links, of_day, chosen if said else None
+    )  # fmt: skip
 
 
-def filter_form(wanted: Filter, metrics: Iterable[str], known: Mapping[str, Iterable[str]]) -> Html:
+def _choice(link: str, name: str, *, chosen: bool) -> Html:
+    return el("a", {"href": link, "aria-current": "true" if chosen else None}, name)
+
+
+def filter_form(wanted: Filter, known: Mapping[str, Iterable[str]]) -> Html:
     """Return the filter as a form that makes an address; of each field it offers what is `known`."""
     fields = {name: _asked_for(name, wanted.values.get(name, ""), known) for name in EQUAL}
     seldom = [fields.pop(name) for name in SELDOM]
@@ -128,12 +133,12 @@ def filter_form(wanted: Filter, metrics: Iterable[str], known: Mapping[str, Iter
     return el(
         "form",
         {"class": "filter", "method": "get", "action": "/events"},
-        select("since", SPANS, wanted.since, "The last"),
+        _time_fields(wanted),
         labelled("Text has", field("text", wanted.text)),
         fields.values(),
         _asked_for("rule", wanted.rule, known),
         select("judged", ("", *JUDGED), wanted.judged),
-        select("metric", ("", *sorted(metrics)), wanted.metric),
+        select("metric", ("", *sorted(wanted.columns)), wanted.metric),
         labelled("At least", field("least", f"{wanted.least:g}", inputmode="decimal")),
         labelled(
             "At most", field("most", "" if wanted.most is None else f"{wanted.most:g}", inputmode="decimal")
@@ -142,6 +147,17 @@ def filter_form(wanted: Filter, metrics: Iterable[str], known: Mapping[str, Iter
         (_offered(name, values) for name, values in known.items()),
         el("button", {"type": "submit"}, "Show"),
     )
+
+
+def _time_fields(wanted: Filter) -> list[Html]:
+    moments = (("from", "From (UTC)", wanted.begin), ("until", "Until (UTC)", wanted.end))
+    return [
+        select("since", SPANS, wanted.since, "The last"),
+        *(
+            labelled(said, field(name, written(moment) if moment else "", placeholder="2026-01-31 12:00"))
+            for name, said, moment in moments
+        ),
+    ]
 
 
 def _asked_for(name: str, value: str, known: Mapping[str, Iterable[str]]) -> Html:

@@ -15,7 +15,7 @@ from streams.decisions.settings import DecisionSettings
 from streams.desk import acting, colours, failures, health
 from streams.desk.access import Access, Visitor, audit, audit_read
 from streams.desk.asked import Asked
-from streams.desk.conditions import conditions, text_of
+from streams.desk.conditions import conditions, in_file, text_of
 from streams.desk.filters import Filter
 from streams.desk.live import Live
 from streams.desk.pages import compare, drift, events, judging, overview, usage
@@ -113,11 +113,13 @@ class Desk:
         return page(text)
 
     async def _overview(self, request: web.Request) -> web.Response:
-        wanted, roles = Filter.of(request.query, frozenset()), await health.roles(self._roles)
-        return await self._ask(request, lambda asked: overview.overview(asked, wanted, roles))
+        roles = await health.roles(self._roles)
+        return await self._ask(
+            request, lambda asked: overview.overview(asked, _wanted(request, Asked(self._store)), roles)
+        )
 
     async def _lively(self, request: web.Request) -> web.StreamResponse:
-        wanted = Filter.of(request.query, frozenset())
+        wanted = await asyncio.to_thread(_wanted, request, Asked(self._store))
         name = wanted.link("/live")
 
         async def make() -> str:
@@ -127,12 +129,7 @@ class Desk:
         return await self._live.serve(request, name, make)
 
     async def _events(self, request: web.Request) -> web.Response:
-        def make(asked: Asked) -> str:
-            known = questions.metrics(asked)
-            wanted = Filter.of(request.query, known)
-            return events.listing(asked, wanted, known)
-
-        return await self._ask(request, make)
+        return await self._ask(request, lambda asked: events.listing(asked, _wanted(request, asked)))
 
     async def _event(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
@@ -145,6 +142,7 @@ class Desk:
 
     async def _review(self, request: web.Request) -> web.Response:
         asked, token, visitor = Asked(self._store), self._token(request), request[VISITOR]
+        time = Filter.window(request.query)
         row, left, who = None, 0, judging.name_form(visitor, token)
         queue = judging.Queue(request.query.get("rule", ""))
         thanks = judging.saved(request.query.get("saved", ""))
@@ -154,9 +152,9 @@ class Desk:
 
         def make() -> str:
             if row is None:
-                return judging.review(asked, None, [], queue, left, token, who, thanks)
-            said = conditions(asked, row, self._policy)
-            return judging.review(asked, row, events.told(asked, row, said), queue, left, token, who, thanks)
+                return judging.review(asked, None, [], queue, left, token, who, thanks, time)
+            said = events.told(asked, row, conditions(asked, row, self._policy))
+            return judging.review(asked, row, said, queue, left, token, who, thanks, time)
 
         text = await asyncio.to_thread(make)
         audit_read(visitor, asked)
@@ -169,43 +167,44 @@ class Desk:
             # Values of what was compared before say nothing of something else.
             named = query if query.get("was", by) == by else {}
             chosen = sides.Sides.of(by, named.get("old", ""), named.get("new", ""))
-            default = {"since": "7d"} | dict(query)
-            return compare.compare(asked, Filter.of(default, frozenset()), chosen, questions.scores(asked))
+            return compare.compare(asked, _wanted(request, asked), chosen)
 
         return await self._ask(request, make)
 
     async def _drift(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
-            if "id" not in request.query:
-                said = "It is on its way, and shows here in some seconds." if "done" in request.query else ""
-                wanted = Filter.of({"since": "7d"} | dict(request.query), frozenset())
-                return drift.drift(asked, wanted, self._token(request), said)
-            row = moved.one(asked, request.query["id"])
-            if row is None:
-                raise UserError("there is no such drift")
-            return drift.one(asked, row, questions.metrics(asked))
+            query = request.query
+            if "id" in query:
+                if (row := moved.one(asked, query["id"])) is None:
+                    raise UserError("there is no such drift")
+                return drift.one(asked, row, questions.metrics(asked))
+            if "alert" in query:
+                if not (found := moved.state(asked, query["alert"])):
+                    raise UserError("there is no such alert")
+                return drift.alert(asked, found, self._token(request))
+            said = "It is on its way, and shows here in some seconds." if "done" in query else ""
+            return drift.drift(asked, _wanted(request, asked), self._token(request), said)
 
         return await self._ask(request, make)
 
     async def _usage(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
-            known = questions.metrics(asked)
             by = one_of("by", request.query.get("by", groups.BY[0]), groups.BY)
-            order = one_of("order", request.query.get("order", groups.ORDERS[0]), groups.ORDERS)
-            wanted = Filter.of({"since": "7d"} | dict(request.query), known)
-            return usage.usage(asked, wanted, by, order, known)
+            usual = "blocked" if by == "user" else groups.ORDERS[0]
+            order = one_of("order", request.query.get("order", usual), groups.ORDERS)
+            return usage.usage(asked, _wanted(request, asked), by, order, in_file(self._policy))
 
         return await self._ask(request, make)
 
     async def _policies(self, request: web.Request) -> web.Response:
-        roles = await health.roles(self._roles)
+        roles, time = await health.roles(self._roles), Filter.window(request.query)
 
         def make(asked: Asked) -> str:
             # Not before somebody asks: what reads a policy loads all that a policy may name, 40 MB.
             from streams.desk.pages import policy
 
             now = policy.Draft.of(text_of(self._policy), questions.scores(asked))
-            return policy.policy(asked, now, self._token(request), roles)
+            return policy.policy(asked, now, self._token(request), roles, time)
 
         return await self._ask(request, make)
 
@@ -289,3 +288,8 @@ class Desk:
         """Return what a form of ours carries; None for who may only look."""
         visitor = request[VISITOR]
         return self._access.token(visitor) if visitor.role == "reviewer" else None
+
+
+def _wanted(request: web.Request, asked: Asked) -> Filter:
+    """Return the filter of an address, over the metrics that there are."""
+    return Filter.of(request.query, questions.metrics(asked))

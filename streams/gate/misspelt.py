@@ -1,4 +1,4 @@
-"""Names of fields that weir does not know: left out as ever, and said where they look misspelt."""
+"""Names of fields that weir does not know: left out as ever, and said where they stand for one it does."""
 
 import difflib
 import re
@@ -13,14 +13,24 @@ from streams.gate.reading import json_of
 MOST: Final = 8
 """Names that are looked at."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
+_ELSEWHERE: Final = {
+    "session": "conversation_id", "thread": "conversation_id", "chat": "conversation_id", "id": "event_id",
+    "org": "tenant", "organization": "tenant", "customer": "tenant", "account": "tenant", "uid": "user",
+    "content": "text", "message": "text", "duration_ms": "latency_ms", "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens", "documents": "contexts", "application": "app",
+    "env": "environment",
+}  # fmt: skip
+"""What others call the fields of an event, without an ending such as `_id`."""
+_ENDING: Final = re.compile(r"_?(?:id|name|key)$")
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _OF_EVENT: Final = native.Check.__struct_fields__
 _OF_REQUEST: Final = native.Request.__struct_fields__
 
 
 def warnings(raw: bytes) -> list[str]:
-    """Return what looks misspelt in the JSON of a request to `/v1/check`.
+    """Return what looks like a field by another name in the JSON of a request to `/v1/check`.
 
-    Only names that resemble a field are repeated: any other may be a text.
+    Only names that resemble one are repeated: any other may be a text.
     """
     try:
         names = set(_unknown(raw))
@@ -40,5 +50,15 @@ def _unknown(raw: bytes) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _said(names: list[tuple[str, tuple[str, ...]]]) -> Iterator[str]:
     for name, known in names:
-        if _NAME.fullmatch(name) and (like := difflib.get_close_matches(name.lower(), known, 1, 0.75)):
-            yield f"`{name}` is no field and was left out: is `{like[0]}` meant?"
+        if _NAME.fullmatch(name) and (meant := _meant(name, known)):
+            yield f"`{name}` is no field and was left out: is `{meant}` meant?"
+
+
+def _meant(name: str, known: tuple[str, ...]) -> str | None:
+    """Return the field that a name stands for: as others write it, as others call it, or misspelt."""
+    snake = _HUMP.sub("_", name).lower().replace("-", "_")
+    bare = _ENDING.sub("", snake)
+    for each in (snake, bare, f"{bare}_id", _ELSEWHERE.get(snake), _ELSEWHERE.get(bare)):
+        if each in known:
+            return each
+    return next(iter(difflib.get_close_matches(snake, known, 1, 0.75)), None)

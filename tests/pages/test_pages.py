@@ -69,12 +69,17 @@ def test_ten_events_are_reviewed_by_keyboard(tab: Tab, served: Served) -> None:
     seen = set()
     for number in range(REVIEWS):
         seen.add(tab.page.locator("input[name=event_id]").get_attribute("value"))
+        if number == REVIEWS - 1:
+            rule = tab.page.locator("input[data-key='1']").get_attribute("value")
+            tab.page.locator("input[data-key='0']").click()
+            tab.page.keyboard.press("1")
         with tab.page.expect_navigation(url=re.compile("/review.saved=")):
             tab.page.keyboard.press("awmu"[number % 4])
     assert len(seen) == REVIEWS
     sent = served.desk.producer.sent[before:]
     assert {each.event_id for each in sent} == seen
     assert [each.judgement for each in sent[:4]] == ["correct", "false_positive", "false_negative", "unsure"]
+    assert [each.metric for each in sent] == [""] * (REVIEWS - 1) + [rule], "the last one of a rule alone"
 
 
 def test_a_filter_is_typed_and_stands_in_the_address(tab: Tab) -> None:
@@ -118,6 +123,15 @@ def test_large_numbers_stay_in_their_tiles(tab: Tab, wide: int) -> None:
     )
     cut = "[...document.querySelectorAll('.tiles li')].filter(li => li.scrollWidth > li.clientWidth).length"
     assert tab.page.evaluate(cut) == 0
+
+
+@pytest.mark.parametrize("tab", ["phone"], indirect=True)
+def test_what_is_a_card_on_a_phone_names_its_columns(tab: Tab) -> None:
+    tab.open("/drift?app=shop")
+    shown = "[...document.querySelectorAll('.cards tbody tr:first-child td')].map("
+    shown += "td => getComputedStyle(td, '::before').content)"
+    names = tab.page.evaluate(shown)
+    assert {'"Since "', '"Times "'} <= set(names)
 
 
 def test_an_alert_is_acknowledged(tab: Tab, served: Served) -> None:

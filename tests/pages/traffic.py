@@ -18,7 +18,10 @@ from streams.policy import DEFAULT_POLICY
 from streams.policy.yaml_subset import read
 from streams.store.client import Store
 
-METRICS = ("injection", "toxicity", "harmful_request", "refusal", "pii", "text_tokens", "distance_assistant")
+METRICS = (
+    "injection", "toxicity", "harmful_request", "refusal", "pii", "text_tokens", "distance_assistant",
+    "text_unjudged", "language_unjudged",
+)  # fmt: skip
 QUESTIONS = (
     "Where is my parcel? It should have been here on Monday.",
     "Do you ship to Norway, and what does it cost?",

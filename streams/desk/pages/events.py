@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from streams.desk import unjudged
 from streams.desk.asked import Asked, Found, Row
 from streams.desk.filters import Filter, reaching
 from streams.desk.highlight import highlighted
@@ -26,7 +27,7 @@ _FILTERS: Final = frozenset(
 GROUPS: Final = ("user", "app", "model", "prompt_version", "tenant", "language")
 
 
-def listing(asked: Asked, wanted: Filter, metrics: Iterable[str]) -> str:
+def listing(asked: Asked, wanted: Filter) -> str:
     """Return a page of events."""
     found, known = asked.together(
         lambda one: questions.page(one, wanted), lambda one: questions.known(one, wanted)
@@ -42,10 +43,11 @@ def listing(asked: Asked, wanted: Filter, metrics: Iterable[str]) -> str:
         "/events",
         asked,
         choose_time(wanted, "/events"),
-        filter_form(wanted, metrics, known[0]),
+        filter_form(wanted, known[0]),
         _grouped(wanted) if found and not wanted.metric else None,
         listed(found, "Events", wanted.metric, most=questions.PAGE),
         older,
+        time=wanted,
     )
 
 
@@ -81,6 +83,7 @@ def event(
         _conversation(asked, row),
         _similar(asked, row, known),
         _fields(row),
+        time=Filter(reaching(row["timestamp"])),
     )
 
 
@@ -96,6 +99,7 @@ def told(asked: Asked, row: Row, conditions: Mapping[str, str]) -> list[Child]:
             when(row["timestamp"]), " UTC", *_whose(row),
         ),
         _why(row),
+        _unjudged(row),
         _answer(asked, row),
         el("h2", None, "Text", behind(evidence.number)),
         _text(row, evidence),
@@ -131,6 +135,12 @@ def _why(row: Row) -> Html:
         for rule, metric, score, failed in enforced
     ]
     return el("p", {"class": "why"}, f"Why {row['action']}: ", bdi("; ".join(reasons)), ".")
+
+
+def _unjudged(row: Row) -> Html | None:
+    """Return why the event was not fully judged, where it was not."""
+    said = "; ".join(unjudged.reasons(row))
+    return el("p", {"class": "notice warning"}, "Not fully judged: ", bdi(said), ".") if said else None
 
 
 def _answer(asked: Asked, row: Row) -> Html | None:

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from streams.desk.access import NAME_LENGTH, Visitor
 from streams.desk.asked import Asked, Row
+from streams.desk.filters import Filter
 from streams.desk.html import Child, Html, behind, el
 from streams.desk.layout import page
 from streams.desk.parts import bdi, field, labelled, reviewed
@@ -41,21 +42,36 @@ def judging_form(row: Row, token: str, path: str, queue: Queue = ALL) -> Html:
         for value, key, name in JUDGEMENTS
     ]
     hidden = {"app": row["app"], "event_id": row["event_id"], "token": token, "rule": queue.rule}
-    rules = [
-        el("option", {"value": rule, "selected": "" if rule == queue.rule else None}, rule)
-        for rule in dict.fromkeys(row["rules"])
-    ]
-    choice = el("select", {"name": "metric"}, el("option", {"value": ""}, "the decision"), rules)
     later = el("a", {"href": queue.path(skip="1"), "data-key": "n", "class": "button"}, "Later (n)")
     return el(
         "form",
         {"method": "post", "action": path, "class": "judge", "aria-label": "Judge this event"},
         (el("input", {"type": "hidden", "name": name, "value": value}) for name, value in hidden.items()),
-        labelled("Judge", choice),
+        _what(row, queue),
         labelled("Comment", field("comment", "", maxlength="1000")),
         buttons,
         later if path == "/review" else None,
     )
+
+
+def _what(row: Row, queue: Queue) -> Html | None:
+    """Return the choice of what is judged: the decision, or one of the rules that hit."""
+    rules = [*dict.fromkeys(row["rules"])]
+    if not rules:
+        return None
+    choices = [("", "the decision", "0"), *((rule, rule, str(n)) for n, rule in enumerate(rules, 1))]
+    of_each = "What is said of the decision counts for each of its rules: choose one to judge it alone."
+    return el(
+        "fieldset", {"class": "what"}, el("legend", None, "Judge"),
+        (
+            el("label", None, el("input", {
+                "type": "radio", "name": "metric", "value": value, "data-key": key if len(key) == 1 else None,
+                "checked": "" if value == (queue.rule if queue.rule in rules else "") else None,
+            }), bdi(name), f" ({key})" if len(key) == 1 else "")
+            for value, name, key in choices
+        ),
+        el("small", None, of_each) if len(rules) > 1 else None,
+    )  # fmt: skip
 
 
 def saved(judgement: str) -> Html | None:
@@ -86,16 +102,17 @@ def review(
     left: int,
     token: str | None,
     who: Html | None,
-    thanks: Html | None = None,
+    thanks: Html | None,
+    time: Filter,
 ) -> str:
     """Return the next event to judge; `told` says what it is, `who` who judges, `thanks` what was saved."""
     if row is None or token is None:
         none = "Nothing waits for a review." if token else "You may look here; reviewers judge."
-        return page("Review", "/review", asked, thanks, el("p", None, none), who, _misses(asked))
+        return page("Review", "/review", asked, thanks, el("p", None, none), who, _misses(asked), time=time)
     of = (" that ", bdi(queue.rule), " hit: ", el("a", {"href": "/review"}, "all")) if queue.rule else None
     progress = el("p", None, f"{left:,} {'' if left < PAGE else 'or more '}to review", of)
     form = judging_form(row, token, "/review", queue)
-    return page("Review", "/review", asked, progress, thanks, form, *told, who, _misses(asked))
+    return page("Review", "/review", asked, progress, thanks, form, *told, who, _misses(asked), time=time)
 
 
 def _misses(asked: Asked) -> Html:

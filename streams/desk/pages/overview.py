@@ -1,15 +1,19 @@
 """What happens now."""
 
+import datetime as dt
+
 from streams.desk import chart
 from streams.desk.asked import Asked, Found
-from streams.desk.filters import JUDGED, SPANS, Filter
+from streams.desk.filters import Filter
 from streams.desk.health import RoleHealth
 from streams.desk.html import Child, Html, behind, el, table
 from streams.desk.layout import page, statements
+from streams.desk.pages.usage import blocked_by
 from streams.desk.parts import badge, bdi, choose_time, event_path, reviewed, share, when
 from streams.desk.questions import drift
 from streams.desk.questions import overview as questions
 from streams.desk.questions.compare import PERIOD
+from streams.desk.unjudged import PARTLY
 from streams.policy.actions import ACTED
 
 ALERTS = 10
@@ -20,28 +24,42 @@ def overview(asked: Asked, wanted: Filter, roles: list[RoleHealth]) -> str:
     source = wanted.link("/live")
     changed = el("a", {"href": wanted.link("/compare", by=PERIOD)}, "What changed, and what got slower")
     times = choose_time(wanted, "/")
-    return page("Overview", "/", None, times, el("p", None, changed), live(asked, wanted, roles, source))
+    part = live(asked, wanted, roles, source)
+    return page("Overview", "/", None, times, el("p", None, changed), part, time=wanted)
 
 
 def live(asked: Asked, wanted: Filter, roles: list[RoleHealth], source: str) -> Html:
     """Return the part of the page that changes."""
-    totals, by_time, last, rules, unresolved = asked.together(
+    begin, end = _bounds(asked, wanted)
+    totals, by_time, last, rules, users, unresolved = asked.together(
         lambda one: questions.totals(one, wanted),
-        lambda one: questions.by_time(one, wanted),
+        lambda one: questions.by_time(one, wanted, chart.step_s(end - begin)),
         lambda one: drift.alerts(one, wanted, ALERTS),
         lambda one: questions.rules(one, wanted),
+        lambda one: questions.blocked_users(one, wanted),
         drift.unresolved,
     )
     return el(
         "div",
         {"id": "live", "data-source": source},
         _tiles(wanted, totals, unresolved),
-        chart.bars(by_time, SPANS[wanted.since], "Events by action", behind(by_time.number)),
+        chart.bars(by_time, begin, end, "Events by action", behind(by_time.number)),
         el("div", {"class": "two"}, alerts_table(last, "Last alerts"), _rules(wanted, rules)),
+        _blocked_users(wanted, users, next(row["blocked"] for row in totals if row["is_total"])),
         _apps(wanted, totals),
         _roles(roles),
         statements(asked),
     )
+
+
+def _bounds(asked: Asked, wanted: Filter) -> tuple[dt.datetime, dt.datetime]:
+    """Return the time that is drawn: all of what is asked for, or since the first event where that is all."""
+    begin, end = wanted.bounds(dt.datetime.now(dt.UTC))
+    if wanted.begin is None and wanted.since == "all":
+        [found] = questions.first(asked, wanted)
+        if found["events"]:
+            begin = min(found["first"].replace(tzinfo=dt.UTC), end - dt.timedelta(hours=1))
+    return begin, end
 
 
 def _tiles(wanted: Filter, totals: Found, unresolved: Found) -> Html:
@@ -58,7 +76,11 @@ def _tiles(wanted: Filter, totals: Found, unresolved: Found) -> Html:
             unresolved[0]["alerts"] if unresolved[0]["followed"] else "not followed",
             wanted.link("/drift"),
         ),
-        _tile("Not fully judged", numbers["incomplete"], wanted.link("/events", judged=JUDGED[0])),
+        _tile(
+            "Not fully judged",
+            share(numbers["incomplete"], events),
+            wanted.link("/events", judged=PARTLY),
+        ),
         _tile(
             "Decision, 99 %",
             f"{numbers['p99'] or 0:,.0f} ms" if events else "none",
@@ -88,6 +110,35 @@ def _rules(wanted: Filter, rows: Found) -> Html:
         "Rules that hit, and what reviewers said",
         rows.number,
     )  # fmt: skip
+
+
+def _blocked_users(wanted: Filter, rows: Found, blocked: int) -> Child:
+    """Return who was blocked most, so that one sees in whom to look first."""
+    if not blocked:
+        return None
+    named = [row for row in rows if row["user"]]
+    nameless = sum(row["blocked"] for row in rows if not row["user"])
+    more = el("a", {"href": wanted.link("/usage", by="user", order="blocked")}, "all users")
+    rest = f"Blocked without a user's name: {share(nameless, blocked)}. See "
+
+    def leading(user: str) -> Html:
+        return el("a", {"href": wanted.link("/events", user=user, action="block")}, bdi(user))
+
+    return [
+        table(
+            ("User", "Blocked, of all that was", "Blocked by"),
+            (
+                (
+                    leading(row["user"]), share(row["blocked"], blocked),
+                    blocked_by(row["blocked_by"], wanted, user=row["user"]),
+                )
+                for row in named
+            ),
+            "Users who were blocked most",
+            rows.number,
+        ),
+        el("p", {"class": "none"}, rest, more, "."),
+    ]  # fmt: skip
 
 
 def _apps(wanted: Filter, rows: Found) -> Html:

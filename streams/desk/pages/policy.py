@@ -52,7 +52,7 @@ def changes_of(draft: str, live: str, metrics: Collection[str]) -> list[Differen
     return in_meaning(old.policy, new.policy) if old.policy else []
 
 
-def policy(asked: Asked, now: Draft, token: str | None, roles: Iterable[RoleHealth]) -> str:
+def policy(asked: Asked, now: Draft, token: str | None, roles: Iterable[RoleHealth], time: Filter) -> str:
     """Return the policy of the file, and what was in force before; `token` is None for who may not try."""
     refused = [role for role in roles if "policy" in role.why]
     return page(
@@ -60,14 +60,15 @@ def policy(asked: Asked, now: Draft, token: str | None, roles: Iterable[RoleHeal
         "/policy",
         asked,
         [el("p", WARNING, f"The {each.name} refuses it: ", bdi(each.why)) for each in refused],
-        _in_file(now, asked),
+        _in_file(now, asked, time),
         (try_form(token), backtest_form(token, now.text)) if token else None,
         _decided(asked),
         _changes(asked),
+        time=time,
     )
 
 
-def _in_file(now: Draft, asked: Asked) -> list[Child]:
+def _in_file(now: Draft, asked: Asked, time: Filter) -> list[Child]:
     if now.policy is None:
         return [el("p", WARNING, "The policy file is no policy: ", bdi(now.problem))]
     name = f"{now.policy.name} {now.policy.version} ({now.policy.hash})"
@@ -78,7 +79,7 @@ def _in_file(now: Draft, asked: Asked) -> list[Child]:
         [_demoted(change) for change in demoted.values()],
         table(
             ("Rule", "When", "Unless", "Action", "Severity", "Mode"),
-            (_rule(rule, is_demoted=rule.id in demoted) for rule in now.policy.rules),
+            (_rule(rule, time, is_demoted=rule.id in demoted) for rule in now.policy.rules),
             "Rules",
             found.number,
         ),
@@ -93,9 +94,9 @@ def _demoted(change: PolicyChange) -> Html:
     return el("p", WARNING, said, restore, " puts it back in force.")
 
 
-def _rule(rule: Rule, *, is_demoted: bool) -> Iterator[Child]:
+def _rule(rule: Rule, time: Filter, *, is_demoted: bool) -> Iterator[Child]:
     yield (
-        el("a", {"href": f"/events?since=7d&rule={rule.id}"}, rule.id),
+        el("a", {"href": time.link("/events", rule=rule.id)}, rule.id),
         el("br"),
         el("small", {"class": "long"}, rule.description),
     )

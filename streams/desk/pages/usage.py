@@ -1,12 +1,12 @@
 """Who uses what, what it costs, and whom the policy hits more than others."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from streams.desk import statistics
 from streams.desk.asked import Asked, Row
 from streams.desk.filters import EQUAL, Filter
-from streams.desk.html import Child, el, table
+from streams.desk.html import Child, Html, el, table
 from streams.desk.layout import page
 from streams.desk.parts import bdi, changed, choose_time, kept, select, share
 from streams.desk.questions import usage as questions
@@ -14,43 +14,122 @@ from streams.desk.questions.events import sort_of
 from streams.desk.statistics import Moments
 
 ACTED: Final = "any action"
+FEW: Final = 3
+"""Rules that are named of a group."""
 
 
-def usage(asked: Asked, wanted: Filter, by: str, order: str, metrics: Iterable[str]) -> str:
-    """Return the groups of the time: `wanted.metric` is what they are measured by, else what was acted on."""
-    metric = wanted.metric
+def usage(asked: Asked, wanted: Filter, by: str, order: str, conditions: Mapping[str, str]) -> str:
+    """Return the groups of the time: `wanted.metric` is what they are measured by, else what was acted on.
+
+    `conditions` says when the rules of the policy hit.
+    """
     found = questions.groups(asked, wanted, by, order)
     totals = next((row for row in found if row["is_total"]), None)
-    groups = [row for row in found if not row["is_total"]][: questions.MOST]
+    named = [row for row in found if not row["is_total"] and row["value"]][: questions.MOST]
+    # Those that say no name are no group to look at: they stand last, however many they are.
+    groups = named + [row for row in found if not row["is_total"] and not row["value"]]
+    word = by.replace("_", " ")
     return page(
         "Usage",
         "/usage",
         asked,
         choose_time(wanted, "/usage", by=by, order=order),
-        el(
-            "form",
-            {"method": "get", "action": "/usage", "class": "filter"},
-            kept(wanted, "metric", "least", "most"),
-            select("by", questions.BY, by, "For each"),
-            select("order", questions.ORDERS, order, "Most"),
-            select("metric", ("", *sorted(metrics)), metric, "Gap in (any: acted on)"),
-            el("button", {"type": "submit"}, "Show"),
-        ),
+        _form(wanted, by, order),
+        _first(named, totals, wanted, by) if order == "blocked" and totals else None,
         table(
-            (
-                by.replace("_", " ").capitalize(), "Cost $", "Events", "Acted on", "Blocked", "Tokens in",
-                "Tokens out", "Latency ms", "Users", f"Mean {metric or ACTED}", "Gap to the others",
-            ),
+            _head(by, wanted.metric),
             (_group(row, totals, wanted, by, len(groups)) for row in groups if totals),
-            f"By {by.replace('_', ' ')}, most {order} first",
+            f"By {word}, most {order} first{_left_out(len(named), totals)}",
             found.number,
         ),
+        _rules(totals, wanted, by, conditions) if totals else None,
         el(
             "p", {"class": "none"},
             "Gap: how the group's mean differs from that of all others, with an interval; all intervals "
             "hold together at 95 %, however often one looks. Bold ones exclude that there is none.",
         ),
+        time=wanted,
     )  # fmt: skip
+
+
+def _form(wanted: Filter, by: str, order: str) -> Html:
+    return el(
+        "form",
+        {"method": "get", "action": "/usage", "class": "filter"},
+        kept(wanted, "metric", "least", "most"),
+        select("by", questions.BY, by, "For each"),
+        select("order", questions.ORDERS, order, "Most"),
+        select("metric", ("", *sorted(wanted.columns)), wanted.metric, "Gap in (any: acted on)"),
+        el("button", {"type": "submit"}, "Show"),
+    )
+
+
+def _left_out(shown: int, totals: Row | None) -> str:
+    return f": {shown} of {totals['groups']:,}" if totals and totals["groups"] > shown else ""
+
+
+def _first(named: list[Row], totals: Row, wanted: Filter, by: str) -> Html:
+    """Return in a sentence whom to look at."""
+    if not named or not named[0]["blocked"]:
+        return el("p", {"class": "why"}, "Nobody who is named was blocked in this time.")
+    top, word = named[0], by.replace("_", " ")
+    own, whole = top["blocked"], totals["blocked"]
+    return el(
+        "p", {"class": "why"},
+        f"Blocked most: {word} ", _events(top, wanted, by, top["value"], action="block"),
+        f", {own:,} of {top['events']:,} events: {own / whole:.0%} of all {whole:,} that were blocked, by ",
+        blocked_by(top["blocked_by"], wanted, **_own(by, top)), ".",
+    )  # fmt: skip
+
+
+def blocked_by(counted: tuple[list[str], list[int]], wanted: Filter, **group: str) -> list[Child]:
+    """Return the rules that blocked, each with how many events, which its link shows."""
+    shown: list[Child] = []
+    rules = questions.ranked(counted)
+    for rule, events in rules[:FEW]:
+        path = wanted.link("/events", action="block", rule=rule, **group)
+        shown += [", " if shown else "", el("a", {"href": path}, bdi(rule)), f" {events:,}"]
+    return [*shown, f" and {len(rules) - FEW:,} more rules"] if len(rules) > FEW else shown
+
+
+def _rules(totals: Row, wanted: Filter, by: str, conditions: Mapping[str, str]) -> Html | None:
+    """Return the rules that blocked, with what each asks: a limit of usage, or of a score."""
+    rules = questions.ranked(totals["blocked_by"])
+    if not rules:
+        return None
+    return table(
+        ("Rule", "Blocked", "It hits when, in the policy file"),
+        (
+            (
+                el("a", {"href": wanted.link("/usage", rule=rule, by=by, order="blocked")}, bdi(rule)),
+                share(events, totals["blocked"]),
+                el("code", None, conditions.get(rule, "")),
+            )
+            for rule, events in rules
+        ),
+        f"Rules that blocked: each leads to whom it blocked, by {by.replace('_', ' ')}",
+    )
+
+
+def _own(by: str, row: Row) -> dict[str, str]:
+    return {by: row["value"]} if by in EQUAL and row["value"] else {}
+
+
+def _events(row: Row, wanted: Filter, by: str, shown: Child, **more: str) -> Child:
+    """Return the link to events of a group, where they can be asked for."""
+    own = _own(by, row)
+    return el("a", {"href": wanted.link("/events", **own, **more)}, bdi(str(shown))) if own else shown
+
+
+def _head(by: str, metric: str) -> Iterable[str]:
+    yield by.replace("_", " ").capitalize()
+    yield from ("Blocked", "Of all blocked", "Blocked by", "Acted on", "Events", "Cost $", "Tokens in")
+    yield from ("Tokens out", "Latency ms")
+    if by != "user":
+        yield "Users"
+    if metric:
+        yield f"Mean {metric}"
+    yield f"Gap to the others in {metric or ACTED}"
 
 
 def _group(row: Row, totals: Row, wanted: Filter, by: str, groups: int) -> Iterable[Child]:
@@ -62,18 +141,21 @@ def _group(row: Row, totals: Row, wanted: Filter, by: str, groups: int) -> Itera
         sort,
         statistics.LEVEL / max(1, groups),
     )
-    name = bdi(row["value"] or "(none)")
-    can_filter = by in EQUAL and row["value"]
-    yield el("a", {"href": wanted.link("/events", **{by: row["value"]})}, name) if can_filter else name
-    yield row["spent"]
-    yield share(row["events"], totals["events"])
+    yield _events(row, wanted, by, row["value"]) if row["value"] else f"(no {by.replace('_', ' ')} given)"
+    blocked = share(row["blocked"], row["events"])
+    yield _events(row, wanted, by, blocked, action="block") if row["blocked"] else blocked
+    yield f"{row['blocked'] / totals['blocked']:.1%}" if row["blocked"] else ""
+    yield blocked_by(row["blocked_by"], wanted, **_own(by, row))
     yield share(row["acted"], row["events"])
-    yield share(row["blocked"], row["events"])
+    yield share(row["events"], totals["events"])
+    yield row["spent"]
     yield row["tokens_in"]
     yield row["tokens_out"]
     yield row["median"]
-    yield row["users"]
-    yield own.mean if own.size else None
+    if by != "user":
+        yield row["users"]
+    if wanted.metric:
+        yield own.mean if own.size else None
     yield changed(gap, sort) if groups > 1 else None
 
 

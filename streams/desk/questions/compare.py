@@ -1,16 +1,14 @@
 """Two sides of events, measured alike."""
 
-import contextlib
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, Self
 
 from streams.desk.asked import Asked, Found, Row
-from streams.desk.filters import SPANS, Filter
+from streams.desk.filters import Filter, instant, written
 from streams.desk.questions.events import FIXED, sort_of
 from streams.desk.statistics import Moments, Sort
-from streams.errors import UserError
 from streams.policy.actions import ACTED
 
 BY: Final = (
@@ -26,7 +24,6 @@ READ: Final = 200_000
 """Events whose metrics are read at most, and as many again."""
 MOST: Final = 60
 """Apps, models and versions of both sides whose latency is shown."""
-TIME: Final = "%Y-%m-%d %H:%M:%S"
 _AMOUNTS: Final = FIXED - {"decision_latency_ms"}
 
 
@@ -42,17 +39,7 @@ class Sides(NamedTuple):
         """Return both sides; raise `UserError` where a period begins at no time."""
         if by != PERIOD:
             return cls(by, old, new)
-        return cls(by, "", _time(new) if new else "")
-
-
-def _time(given: str) -> str:
-    with contextlib.suppress(ValueError, OverflowError):
-        moment = dt.datetime.fromisoformat(given)
-        if moment.tzinfo:
-            moment = moment.astimezone(dt.UTC)
-        if 1970 <= moment.year < 2200:
-            return f"{moment:{TIME}}"
-    raise UserError("the second period begins at a time such as 2026-01-31 12:00")
+        return cls(by, "", written(instant(new)) if new else "")
 
 
 class Measured(NamedTuple):
@@ -61,6 +48,17 @@ class Measured(NamedTuple):
     name: str
     sort: Sort
     strata: dict[tuple[str, str], tuple[Moments, Moments]]
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether it is a share of what became of the events."""
+        return self.name in (*RATES, REFUSED)
+
+    @property
+    def alone(self) -> int:
+        """Which side alone has values of it: 1 or 2; 0 where both have, or none."""
+        counts = [sum(each[side].size for each in self.strata.values()) for side in (0, 1)]
+        return 0 if all(counts) or not any(counts) else 1 if counts[0] else 2
 
 
 def choices(asked: Asked, wanted: Filter, by: str) -> Found:
@@ -132,12 +130,15 @@ def latencies(asked: Asked, wanted: Filter, sides: Sides) -> Found:
 def middle(rows: Iterable[Row]) -> str:
     """Return the middle of the time that has events, as `Sides.new`; empty where there is none."""
     first, last = min(row["first"] for row in rows), max(row["last"] for row in rows)
-    return f"{first + (last - first) / 2:{TIME}}" if first < last else ""
+    # To the second, as a person would write it.
+    return written((first + (last - first) / 2).replace(microsecond=0)) if first < last else ""
 
 
-def measured(rows: Iterable[Row], scores: Iterable[str]) -> list[Measured]:
-    """Return each metric that both sides have, rates first."""
+def measured(rows: Iterable[Row], scores: Iterable[str], by: str) -> list[Measured]:
+    """Return each metric that a side has, rates first; of two apps by kind alone."""
     rows, names = list(rows), [*sorted(scores), *sorted(_AMOUNTS)]
+    if by == "app":
+        rows = [row | {"app": ""} for row in rows]
     found = [_of_rate(name, rows, "events") for name in RATES]
     if "refusal" in names and rows:
         found.append(_of_rate(REFUSED, rows, f"n{names.index('refusal')}"))
@@ -147,7 +148,7 @@ def measured(rows: Iterable[Row], scores: Iterable[str]) -> list[Measured]:
             moments = Moments(row[f"n{number}"], row[f"s{number}"] or 0.0, row[f"q{number}"] or 0.0)
             strata[row["app"], row["kind"]][row["side"]] = moments
         found.append(Measured(name, _sort(name, rows, number), _paired(strata)))
-    return [each for each in found if all(_count(each, side) for side in (0, 1))]
+    return [each for each in found if any(old.size + new.size for old, new in each.strata.values())]
 
 
 def mix(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
@@ -158,17 +159,23 @@ def mix(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
     return {app: (old, new) for app, (old, new) in found.items()}
 
 
+def periods(wanted: Filter, sides: Sides, now: dt.datetime) -> tuple[dt.datetime, dt.datetime, dt.datetime]:
+    """Return when the first of two periods of one length begins, when the second one, and when that ends."""
+    begin, end = wanted.bounds(now)
+    length = end - begin
+    if sides.new:
+        begin = instant(sides.new)
+        end = begin + length
+    return begin - length, begin, end
+
+
 def _sides(wanted: Filter, sides: Sides) -> tuple[str, dict[str, Any], str]:
     """Return condition, parameters, and SQL that is 0 on the old side and 1 on the new one."""
-    hours = SPANS[wanted.since]
-    if sides.by == PERIOD and sides.new:
-        where, given = wanted.where(hours=SPANS["all"])
-        begin = "toDateTime64({new:String}, 3, 'UTC')"
-        where += f" AND timestamp BETWEEN {begin} - INTERVAL {hours} HOUR AND {begin} + INTERVAL {hours} HOUR"
-        return where, given | {"new": sides.new}, f"timestamp >= {begin}"
     if sides.by == PERIOD:
-        where, given = wanted.where(hours=2 * hours)
-        return where, given, f"timestamp >= now64(3, 'UTC') - INTERVAL {hours} HOUR"
+        first, begin, end = periods(wanted, sides, dt.datetime.now(dt.UTC))
+        where, given = wanted._replace(begin=first, end=end).where()
+        second = {"second": f"{begin:%Y-%m-%d %H:%M:%S.%f}"[:-3]}
+        return where, given | second, "timestamp >= toDateTime64({second:String}, 3, 'UTC')"
     where, given = wanted.where()
     given |= {"old": sides.old, "new": sides.new}
     return (
@@ -197,7 +204,3 @@ def _sort(name: str, rows: list[Row], number: int) -> Sort:
 
 def _paired(strata: dict[tuple[str, str], list[Moments]]) -> dict[tuple[str, str], tuple[Moments, Moments]]:
     return {key: (old, new) for key, (old, new) in strata.items()}
-
-
-def _count(measured: Measured, side: int) -> int:
-    return sum(each[side].size for each in measured.strata.values())

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from streams.desk.asked import Asked, Found, Row
-from streams.desk.filters import SPANS, Filter
+from streams.desk.filters import Filter
 from streams.desk.questions.events import COLUMNS
 
 RATES: Final = {
@@ -17,31 +17,43 @@ _SEGMENT: Final = (
     "app = {app:String} AND model = {model:String} AND prompt_version = {prompt_version:String} "
     "AND kind = {kind:String}"
 )
+_STATE: Final = (
+    "alert_id, state, severity, kind, rule, app, subject, title, opened_at, last_at, alerts, who, comment, "
+    "silenced_until, parts.part_id AS parts"
+)
+_DRIFT: Final = (
+    "drift_id, timestamp, began_at, app, model, prompt_version, kind, metric, named_group, before, after, "
+    "before_samples, after_samples, after_low, after_high, cause, returns"
+)
 EXAMPLES: Final = 4
 POINTS: Final = 60
 
 
 def alerts(asked: Asked, wanted: Filter, most: int) -> Found:
     """Return the last alerts of the time, of the app where one is asked for."""
+    time, given = wanted.times()
     return asked.rows(
         "SELECT timestamp, alert_id, severity, source, app, rule, title, event_id, metric, score FROM alerts "
-        f"WHERE timestamp >= now64(3, 'UTC') - INTERVAL {SPANS[wanted.since]} HOUR "
-        "AND ({app:String} = '' OR app = {app:String}) "
+        f"WHERE {time} AND ({{app:String}} = '' OR app = {{app:String}}) "
         f"ORDER BY timestamp DESC, alert_id LIMIT {most}",
-        {"app": wanted.values.get("app", "")},
+        given | {"app": wanted.values.get("app", "")},
     )
 
 
 def states(asked: Asked, wanted: Filter, most: int) -> Found:
     """Return the alerts as notify keeps them: those that are not over, then the last of the time."""
+    time, given = wanted.times()
     return asked.rows(
-        "SELECT alert_id, state, severity, kind, rule, app, title, opened_at, last_at, alerts, who, comment, "
-        "silenced_until, parts.part_id[1] AS part_id FROM alert_states "
-        f"WHERE (state != 'resolved' OR timestamp >= now64(3, 'UTC') - INTERVAL {SPANS[wanted.since]} HOUR) "
+        f"SELECT {_STATE} FROM alert_states WHERE (state != 'resolved' OR {time}) "
         "AND ({app:String} = '' OR app = {app:String}) "
         f"ORDER BY state = 'resolved', last_at DESC, alert_id LIMIT {most}",
-        {"app": wanted.values.get("app", "")},
+        given | {"app": wanted.values.get("app", "")},
     )
+
+
+def state(asked: Asked, alert_id: str) -> Found:
+    """Return one of these alerts, as a row or none."""
+    return asked.rows(f"SELECT {_STATE} FROM alert_states WHERE alert_id = {{id:String}}", {"id": alert_id})
 
 
 def unresolved(asked: Asked) -> Found:
@@ -51,12 +63,20 @@ def unresolved(asked: Asked) -> Found:
 
 def moved(asked: Asked, wanted: Filter) -> Found:
     """Return the drifts that were found in the time, the last first."""
+    time, given = wanted.times()
     return asked.rows(
-        "SELECT drift_id, timestamp, began_at, app, model, prompt_version, kind, metric, before, after, "
-        "before_samples, after_samples, after_low, after_high, cause FROM drift "
-        f"WHERE timestamp >= now64(3, 'UTC') - INTERVAL {SPANS[wanted.since]} HOUR "
-        "AND ({app:String} = '' OR app = {app:String}) ORDER BY timestamp DESC, drift_id LIMIT 100",
-        {"app": wanted.values.get("app", "")},
+        f"SELECT {_DRIFT} FROM drift WHERE {time} AND ({{app:String}} = '' OR app = {{app:String}}) "
+        "ORDER BY timestamp DESC, drift_id LIMIT 100",
+        given | {"app": wanted.values.get("app", "")},
+    )
+
+
+def parts(asked: Asked, alert_id: str) -> Found:
+    """Return the drifts that an alert stands for, the first to begin first."""
+    return asked.rows(
+        f"SELECT {_DRIFT} FROM drift WHERE drift_id IN (SELECT arrayJoin(parts.part_id) FROM alert_states "
+        "WHERE alert_id = {id:String}) ORDER BY began_at, timestamp, drift_id",
+        {"id": alert_id},
     )
 
 

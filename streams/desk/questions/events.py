@@ -78,7 +78,7 @@ def known(asked: Asked, wanted: Filter) -> Found:
 
     Of very many rows every n-th is looked at: a rare value is not offered, and found when it is typed.
     """
-    where, given = Filter(since=wanted.since).where()
+    where, given = wanted.time.where()
     lists = ", ".join(f"groupUniqArray({OFFERED})({name}) AS {name}" for name in FEW)
     every = f"greatest(1, intDiv((SELECT count() FROM events_log), {LOOKED_AT}))"
     return asked.rows(

@@ -2,13 +2,16 @@
 
 from typing import Final
 
+from streams.desk import unjudged
 from streams.desk.asked import Asked, Found
-from streams.desk.chart import step_s
-from streams.desk.filters import PARTLY, SPANS, Filter
+from streams.desk.filters import Filter
+from streams.desk.questions.usage import BLOCKED_BY
 from streams.policy.actions import ACTED
 
 MOST: Final = 30
 """Apps and models that are shown."""
+USERS: Final = 5
+"""Users that are shown."""
 
 
 def totals(asked: Asked, wanted: Filter) -> Found:
@@ -23,7 +26,7 @@ def totals(asked: Asked, wanted: Filter) -> Found:
         "quantileBFloat16Merge(0.99)(g.decisions) AS p99, "
         "quantileBFloat16Merge(0.5)(g.answers) AS median FROM "
         f"(SELECT app, model, count() AS events, {acted}, "
-        f"countIf({PARTLY}) AS incomplete, "
+        f"countIf({unjudged.condition(unjudged.PARTLY, wanted.columns)}) AS incomplete, "
         "sum(cost) AS spent, quantileBFloat16State(0.99)(decision_latency_ms) AS decisions, "
         "quantileBFloat16State(0.5)(latency_ms) AS answers "
         f"FROM events WHERE {where} GROUP BY app, model) AS g "
@@ -32,12 +35,30 @@ def totals(asked: Asked, wanted: Filter) -> Found:
     )
 
 
-def by_time(asked: Asked, wanted: Filter) -> Found:
-    """Return events by action in equal times, those without events left out."""
+def first(asked: Asked, wanted: Filter) -> Found:
+    """Return in one row when the first event was of those that are wanted; how many are none, if none."""
     where, given = wanted.where()
     return asked.rows(
-        f"SELECT toStartOfInterval(timestamp, INTERVAL {step_s(SPANS[wanted.since])} SECOND) AS moment, "
+        f"SELECT min(timestamp) AS first, count() AS events FROM events_log WHERE {where}", given
+    )
+
+
+def by_time(asked: Asked, wanted: Filter, step_s: int) -> Found:
+    """Return events by action in times of so many seconds, those without events left out."""
+    where, given = wanted.where()
+    return asked.rows(
+        f"SELECT toStartOfInterval(timestamp, INTERVAL {step_s} SECOND, 'UTC') AS moment, "
         f"action, count() AS events FROM events WHERE {where} GROUP BY moment, action ORDER BY moment",
+        given,
+    )
+
+
+def blocked_users(asked: Asked, wanted: Filter) -> Found:
+    """Return the users who were blocked most, and before them how many blocks say no user."""
+    where, given = wanted.where()
+    return asked.rows(
+        f"SELECT user, count() AS blocked, {BLOCKED_BY} FROM events WHERE {where} "
+        f"AND action = 'block' GROUP BY user ORDER BY user = '' DESC, blocked DESC, user LIMIT {USERS + 1}",
         given,
     )
 

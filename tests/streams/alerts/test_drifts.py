@@ -2,6 +2,9 @@
 
 import random
 
+import pytest
+
+from streams.alerts.signals import levels
 from tests.streams.alerts.cycles import T0, Run, S, drift, nine_drifts
 
 
@@ -128,3 +131,16 @@ def test_two_causes_are_two_alerts() -> None:
     assert run.at(121) == ["opened", "opened"]
     run.at(901, drift("later", 890, 900, 100, 300, metric="completion_tokens"))
     assert run.at(911) == ["opened"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        (0.5, 0.9, ("0.5", "0.9")), (0.23041, 0.23049, ("0.2304", "0.2305")), (0.5, 0.5, ("0.5", "0.5")),
+        (300.2, 300.4, ("300.2", "300.4")), (1_200.0, 1_900.0, ("1,200", "1,900")),
+    ],
+)  # fmt: skip
+def test_levels_have_the_digits_that_tell_them_apart(
+    before: float, after: float, shown: tuple[str, str]
+) -> None:
+    assert levels(before, after) == shown

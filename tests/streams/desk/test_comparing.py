@@ -3,13 +3,19 @@
 import asyncio
 import html
 import re
+import time
+from typing import Any
 
+import msgspec
 import pytest
 
+from schemas.alerts import AlertChange, AlertPart
+from schemas.drift import DriftRecord
 from streams.local.process import free_port
 from streams.store.client import Store
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.server import TelemetryServer
+from tests.pages import traffic
 from tests.streams.desk.desks import OpenDesk, token_of
 
 
@@ -39,14 +45,58 @@ async def test_of_many_events_a_part_is_read(desk: OpenDesk, monkeypatch: pytest
     assert 250 < sum(int(cell.split()[0]) for cell in shop) < 450, "of 700"
 
 
-async def test_periods_and_models_are_compared_too(desk: OpenDesk) -> None:
+async def test_periods_and_models_are_compared_too(desk: OpenDesk, desk_store: Store) -> None:
     period = await desk.get("/compare?by=period&since=24h")
     assert "the last 24h" in period
     assert row_of(period, "latency_ms")[-1] == "differs"
+    sides = desk_store.query(
+        "SELECT min(timestamp), max(timestamp) FROM events WHERE app IN ('shop', 'bank') "
+        "GROUP BY timestamp >= now() - INTERVAL 24 HOUR ORDER BY min(timestamp)"
+    ).rows
+    names = re.findall(r"Metric</th><th[^>]*><bdi>([^<]+)</bdi></th><th[^>]*><bdi>([^<]+)<", period)[0]
+    assert names[0].startswith(f"{sides[0][0]:%d %b %H:%M} to "), "when they are, not only how long ago"
+    assert names[1].startswith(f"{sides[1][0]:%d %b %H:%M} to ")
     assert row_of(await desk.get("/compare?by=model&since=7d&old=small-1&new=large-2"), "cost")[2].startswith(
         "+"
     )
     assert "no two to compare" in await desk.get("/compare?by=model&since=7d&app=bank")
+
+
+async def test_what_only_one_side_has_is_said(desk: OpenDesk) -> None:
+    models = await desk.get("/compare?by=model&since=7d&old=small-1&new=large-2")
+    said = re.sub("<[^>]+>", "", re.findall(r'<p class="notice" role="note">(.*?)</p>', models)[0])
+    assert said.startswith("They share no app")
+    assert "Only small-1 has the apps shop. Only large-2 has the apps bank." in said
+    assert row_of(models, "cost")[3] == "no app on both", "why there is no adjusted change"
+    period = await desk.get("/compare?by=period&since=24h")
+    assert row_of(period, "prompt version</td><td><bdi>v8</bdi>")[0] == "only after"
+    assert "latency_ms" in await desk.get("/compare?by=prompt_version&since=7d")
+    halves = await desk.get("/compare?by=kind-of&since=7d", 400)
+    assert "by: one of" in halves
+    gone = await desk.get("/compare?by=prompt_version&since=7d&old=v6&new=v8")
+    assert "<bdi>v6</bdi> has no events in this time" in gone
+
+
+async def test_two_apps_are_no_mix_of_apps(desk: OpenDesk) -> None:
+    page = await desk.get("/compare?by=app&since=7d&old=shop&new=bank")
+    assert "mixes of apps" not in page
+    assert "share no app" not in page
+    assert row_of(page, "cost")[3].startswith("+"), "adjusted by kind"
+
+
+async def test_a_window_is_compared_with_the_one_before(desk: OpenDesk, desk_store: Store) -> None:
+    [(middle, last)] = desk_store.query(
+        "SELECT max(timestamp) - INTERVAL 10 HOUR, max(timestamp) + INTERVAL 1 SECOND FROM events "
+        "WHERE app = 'shop'"
+    ).rows
+    given = {"by": "period", "from": f"{middle:%Y-%m-%d %H:%M:%S}", "until": f"{last:%Y-%m-%d %H:%M:%S}"}
+    page = await desk.get("/compare", params=given | {"app": "shop"})
+    counts = desk_store.query(
+        f"SELECT count() FROM events WHERE app = 'shop' AND timestamp >= '{middle}' - INTERVAL 10 HOUR "
+        f"GROUP BY timestamp >= toDateTime('{given['from']}', 'UTC') ORDER BY min(timestamp)"
+    ).rows
+    shown = re.findall(r"</small></td><td>(\d+)</td><td><time", page)
+    assert [abs(int(one) - two) <= 1 for one, (two,) in zip(shown, counts, strict=True)] == [True, True]
 
 
 async def test_what_got_slower_stands_first(desk: OpenDesk) -> None:
@@ -85,34 +135,88 @@ async def test_what_becomes_of_events_is_as_sure_whatever_else_is_measured(desk:
 
 
 async def test_alerts_lead_to_their_events_and_drifts(desk: OpenDesk) -> None:
-    page = await desk.get("/drift")
+    page = await desk.get("/drift?since=7d")
     events = re.findall(r'<a href="(/events[^"]+)"><bdi class="long">harm-escalate in bank', page)[0]
     listed = await desk.get(html.unescape(events))
-    assert set(re.findall(r'<td><span class="action (\w+)">', listed)) == {"escalate"}
+    assert set(re.findall(r'<td[^>]*><span class="action (\w+)">', listed)) == {"escalate"}
     assert '<a href="/drift?id=dr-1"><bdi class="long">latency_ms of shop went up' in page
 
 
+async def test_an_alert_leads_to_the_events_that_it_is_about(desk: OpenDesk, desk_store: Store) -> None:
+    now = int(time.time() * 1000)
+    hit = traffic.rule_hit("abusive-user", "block", "user_injections_1h", 5.0)
+    rows = [
+        traffic.scored(
+            1, now - ago, hits=(hit,), scores={}, app="alerting", user=user, event_id=f"al-{ago}-{user}"
+        )
+        for ago in (9_000, 5_000, 1_000)
+        for user in ("mallory", "eve")
+    ]
+    alert = AlertChange(
+        change_id="about", alert_id="about", change="opened", state="open", severity="high", kind="policy",
+        rule="abusive-user", app="alerting", subject="user mallory", title="abusive-user: 5 (+1)", alerts=2,
+        opened_at=now - 9_000, last_at=now - 5_000, timestamp=now,
+    )  # fmt: skip
+    desk_store.insert(rows, "alerting")
+    desk_store.insert([alert], "about")
+    page = await desk.get("/drift?app=alerting")
+    [link] = re.findall(r'<a href="(/events[^"]+)"><bdi class="long">abusive-user: 5</bdi>', page)
+    listed = await desk.get(html.unescape(link))
+    assert re.findall(r"id=(al-[\w-]+)", listed) == ["al-5000-mallory", "al-9000-mallory"]
+    cells = re.findall(r"<tr><td(.*?)</tr>", page)[0].split("<td")
+    names = [re.findall(r'data-name="([^"]*)"', cell)[0] for cell in cells[:-1]]
+    assert names == ["State", "Severity", "Since", "Last", "App", "What", "Times"], (
+        "a card names what it says"
+    )
+
+
+async def test_an_alert_of_several_drifts_leads_to_all(desk: OpenDesk, desk_store: Store) -> None:
+    now = int(time.time() * 1000)
+    common: dict[str, Any] = {"app": "moved", "kind": "completion", "detector": "glr", "timestamp": now}
+    drifts = [
+        DriftRecord(drift_id=f"moved-{n}", metric=metric, event_id="e", before=0.5, after=after, **common)
+        for n, (metric, after) in enumerate((("refusal", 0.9), ("toxicity", 0.500049), ("bias_refusal", 0.7)))
+    ]
+    drifts[2] = msgspec.structs.replace(drifts[2], named_group="women")
+    parts = tuple(AlertPart(part_id=each.drift_id, title=each.metric, timestamp=now) for each in drifts)
+    alert = AlertChange(
+        change_id="moved", alert_id="moved", change="opened", state="open", severity="medium", kind="drift",
+        rule="drift", app="moved", title="drift: refusal went up (+3)", alerts=4, parts=parts, opened_at=now,
+        last_at=now, timestamp=now,
+    )  # fmt: skip
+    desk_store.insert(drifts, "moved")
+    desk_store.insert([alert], "moved")
+    page = await desk.get("/drift?app=moved")
+    [link] = re.findall(r'<a href="([^"]+)"><bdi class="long">drift: refusal went up</bdi>', page)
+    about = await desk.get(html.unescape(link))
+    assert re.findall(r"/drift\?id=(moved-\d)", about) == ["moved-0", "moved-1", "moved-2"]
+    assert "Of 1 more only the number is kept" in about
+    assert ">0.5</td>" in about
+    assert ">0.50005</td>" in about, "as many digits as it takes to see that it moved"
+    assert "where the group women is named" in await desk.get("/drift?id=moved-2")
+    assert "no such alert" in await desk.get("/drift?alert=none", 400)
+
+
 async def test_a_drift_has_levels_and_events_of_both_sides(desk: OpenDesk) -> None:
-    assert '<a href="/drift?id=dr-1">' in await desk.get("/drift")
+    assert '<a href="/drift?id=dr-1">' in await desk.get("/drift?since=7d")
     assert "No alert was followed" in await desk.get("/drift?app=nobody")
     page = await desk.get("/drift?id=dr-1")
     before, after = (float(row_of(page, side)[1].replace(",", "")) for side in ("before", "after"))
     assert before < 400 < after
     assert page.count('href="/event?') == 8
     assert 'class="began"' in page
-    link = html.unescape(re.findall(r'href="(/compare[^"]+)"', page)[0])
-    assert "new=" in link, "the second period begins where the drift did"
+    link = html.unescape(re.findall(r'href="(/compare\?[^"]*new=[^"]+)"', page)[0])
     assert row_of(await desk.get(link), "latency_ms")[-1] == "differs", "both sides have events"
     assert "no such drift" in await desk.get("/drift?id=none", 400)
 
 
 async def test_usage_tells_the_dearest_and_the_gaps(desk: OpenDesk) -> None:
-    page = await desk.get("/usage?by=app&metric=cost")
+    page = await desk.get("/usage?by=app&metric=cost&since=7d")
     assert page.index(">bank<") < page.index(">shop<")
     assert re.search(r'<span class="sure">\+\d+', page), "bank costs more by event"
-    orders = {order: await desk.get(f"/usage?by=app&order={order}") for order in ("events", "spent")}
+    orders = {order: await desk.get(f"/usage?by=app&since=7d&order={order}") for order in ("events", "spent")}
     assert orders["events"].index(">shop<") < orders["events"].index(">bank<")
-    tenants = await desk.get("/usage?by=tenant&metric=refusal")
+    tenants = await desk.get("/usage?by=tenant&metric=refusal&since=7d")
     assert 'class="sure"' not in tenants, "tenants are alike"
 
 

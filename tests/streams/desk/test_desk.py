@@ -43,35 +43,94 @@ async def test_filters_are_addresses_and_pages_go_on(desk: OpenDesk) -> None:
     await desk.get("/nothing", 404)
 
 
-async def test_every_number_of_the_overview_leads_to_its_events(desk: OpenDesk, desk_store: Store) -> None:
-    event = traffic.scored(1, int(time.time() * 1000), scores={}, event_id="partly", app="partly")
-    decision = msgspec.structs.replace(event.decision, failed=("toxicity",))
-    desk_store.insert([msgspec.structs.replace(event, decision=decision)], "partly")
-    page = await desk.get("/?since=1h&app=partly")
+async def test_every_number_of_the_overview_leads_to_its_events(desk: OpenDesk) -> None:
+    page = await desk.get("/?since=7d&app=shop")
     tiles = re.findall(r'<li><a href="([^"]+)"><span class="name', page)
     assert len(tiles) == page.count('<span class="name') == 9
-    [partly] = [html.unescape(link) for link in tiles if "judged=partly" in link]
-    assert re.findall(r"id=([\w-]+)", await desk.get(partly)) == ["partly"]
-    assert "Events: none" in await desk.get(partly.replace("app=partly", "app=shop"))
+
+
+UNJUDGED = {
+    "failed": (("toxicity",), (), {}, "failed: toxicity"),
+    "hurried": ((), ("transformer",), {}, "for lack of time left out: the transformer"),
+    "unread": ((), (), {"text_unjudged": 1_200.0}, "1,200 characters were looked at by no detector"),
+    "language": ((), (), {"language_unjudged": 1.0}, "its language (Khmer) is one that no classifier"),
+}
+
+
+async def test_not_fully_judged_means_the_same_everywhere(desk: OpenDesk, desk_store: Store) -> None:
+    now = int(time.time() * 1000)
+    judged = {"text_unjudged": 0.0, "language_unjudged": 0.0}
+    rows = [traffic.scored(1, now, scores=judged, event_id="whole", app="partly")]
+    for name, (failed, degraded, scores, _) in UNJUDGED.items():
+        event = traffic.scored(1, now, scores=judged | scores, event_id=name, app="partly", language="km")
+        decision = msgspec.structs.replace(event.decision, failed=failed, degraded=degraded)
+        rows.append(msgspec.structs.replace(event, decision=decision))
+    desk_store.insert(rows, "partly")
+    page = await desk.get("/?since=1h&app=partly")
+    [(link, count)] = re.findall(r'<a href="([^"]+)"><span class="name">Not fully judged</span>(\d+)', page)
+    assert int(count) == len(UNJUDGED)
+    listed = await desk.get(html.unescape(link))
+    assert set(re.findall(r"id=([\w-]+)", listed)) == set(UNJUDGED)
+    for name, (*_, said) in UNJUDGED.items():
+        only = await desk.get(f"/events?since=1h&app=partly&judged={name}")
+        assert re.findall(r"/event\?app=partly&amp;id=([\w-]+)", only) == [name]
+        assert f"Not fully judged: <bdi>{said}" in await desk.get(f"/event?app=partly&id={name}")
+    assert "Not fully judged" not in await desk.get("/event?app=partly&id=whole")
     await desk.get("/events?judged=fully", 400)
 
 
-@pytest.mark.parametrize("ago", [0, 1, 3, 30, 48])
-def test_few_bars_stand_where_their_time_is(ago: int) -> None:
-    now = dt.datetime(2026, 1, 31, 12, 17, tzinfo=dt.UTC)
-    step = chart.step_s(24)
-    moment = dt.datetime.fromtimestamp((now.timestamp() // step - ago) * step, dt.UTC)
-    drawn = chart.bars([{"moment": moment, "action": "allow", "events": 1}], 24, "Events", until=now)
-    first = re.findall(r'class="axis"><span>([^<]+)</span>', drawn)[0]
+@pytest.mark.parametrize("ago", [0, 1, 3, 30, 47])
+def test_the_axis_is_all_of_the_time_and_bars_stand_where_theirs_is(ago: int) -> None:
+    end = dt.datetime(2026, 1, 31, 12, 17, tzinfo=dt.UTC)
+    begin = end - dt.timedelta(hours=24)
+    step = chart.step_s(end - begin)
+    moment = dt.datetime.fromtimestamp((end.timestamp() // step - ago) * step, dt.UTC)
+    drawn = chart.bars([{"moment": moment, "action": "allow", "events": 1}], begin, end, "Events")
+    first, middle, last = re.findall(r"<span>([^<]+)</span>", drawn.partition('class="axis"')[2])[:3]
+    assert (first, middle, last) == ("30 Jan 12:00", "31 Jan 00:08", "31 Jan 12:17")
     x = float(re.findall(r'<rect x="([\d.]+)"', drawn)[0])
-    slots = max(chart.MIN_SLOTS, ago + 1)
-    assert x == pytest.approx(chart.WIDTH * (1 - (ago + 1) / slots), abs=0.1), "now is at the right"
-    assert first == f"{moment - dt.timedelta(seconds=(slots - 1 - ago) * step):%d %b %H:%M}"
+    assert x == pytest.approx(chart.WIDTH * (1 - (ago + 1) / 49), abs=0.1), "now is at the right"
+    assert (f"None of these before {moment:%d %b %H:%M}" in drawn) == (ago < 47)
+
+
+async def test_one_window_is_carried_along(desk: OpenDesk) -> None:
+    paths = ("/", "/events", "/compare", "/drift", "/usage", "/review", "/policy")
+    for path in paths:
+        plain = await desk.get(path)
+        assert menu_of(plain) == [*paths[:2], "/review", "/compare", "/drift", "/usage", "/policy"]
+        if path not in ("/review", "/policy"):
+            assert '<a href="' + path + "?since=24h" in plain.replace("&amp;by=", "?"), path
+            assert re.findall(r'aria-current="true">(\w+)', plain) == ["24h"], (
+                "the same where nothing is said"
+            )
+        for window in ("since=7d", "from=2026-01-01&until=2026-01-02+12%3A00"):
+            links = menu_of(await desk.get(f"{path}?{window}"))
+            assert [html.unescape(link).partition("?")[2] for link in links] == [window] * len(paths), path
+    for wrong in ("from=x", "from=2026-01-02&until=2026-01-01"):
+        await desk.get(f"/events?{wrong}", 400)
+
+
+async def test_yesterday_is_a_day(desk: OpenDesk, desk_store: Store) -> None:
+    page = await desk.get("/?since=7d&app=shop")
+    link = html.unescape(re.findall(r'href="([^"]+)"[^>]*>yesterday', page)[0])
+    begin, end = (dt.date.fromisoformat(day) for day in re.findall(r"(?:from|until)=([\d-]+)", link))
+    assert end - begin == dt.timedelta(days=1)
+    [(events,)] = desk_store.query(
+        f"SELECT count() FROM events WHERE app = 'shop' AND toDate(timestamp, 'UTC') = '{begin}'"
+    ).rows
+    shown = await desk.get(link)
+    assert f'<span class="name">Events</span>{events:,}</a>' in shown
+    assert 'aria-current="true">yesterday' in shown
+
+
+def menu_of(page: str) -> list[str]:
+    """Return where the menu of a page leads."""
+    return re.findall(r'href="([^"]+)"', page.partition('aria-label="Pages"')[2].partition("</nav>")[0])
 
 
 async def test_any_metric_filters_between_two_values(desk: OpenDesk) -> None:
     high = await desk.get("/events?since=7d&metric=injection&least=0.95&most=0.98")
-    assert set(re.findall(r"<td>(0\.\d+)</td>", high)) == {"0.97"}
+    assert set(re.findall(r"<td[^>]*>(0\.\d+)</td>", high)) == {"0.97"}
     assert "Events: none" in await desk.get("/events?since=7d&metric=injection&least=0.98")
 
 
@@ -151,12 +210,31 @@ async def test_the_hits_of_one_rule_are_reviewed(desk: OpenDesk, desk_store: Sto
     shown = shown_in(page)
     found = desk_store.query("SELECT rules FROM events WHERE event_id = {id:String}", {"id": shown}).rows
     assert "harm-escalate" in found[0][0]
-    assert '<option value="harm-escalate" selected="">' in page, "the rule is judged, not the decision"
+    chosen = re.findall(r'name="metric" value="([^"]*)"[^>]* checked=""', page)
+    assert chosen == ["harm-escalate"], "the rule is judged, not the decision"
+    assert "counts for each of its rules" not in page, "there is one"
     form = dict(re.findall(r'name="(app|event_id|token|rule)" value="([\w-]+)"', page))
     async with desk.http.post(
         "/review", data=form | {"judgement": "correct"}, allow_redirects=False
     ) as answer:
         assert answer.headers["Location"] == f"{path}&saved=correct", "on with the same rule"
+
+
+async def test_where_several_rules_hit_one_can_be_wrong_alone(desk: OpenDesk, desk_store: Store) -> None:
+    hits = [traffic.rule_hit(rule, "flag", "refusal", 0.9) for rule in ("first-rule", "second-rule")]
+    event = traffic.scored(1, int(time.time() * 1000), hits=(*hits,), scores={}, event_id="both", app="both")
+    desk_store.insert([event], "both")
+    page = await desk.get("/event?app=both&id=both")
+    assert "What is said of the decision counts for each of its rules" in page
+    choices = re.findall(r'type="radio" name="metric" value="([^"]*)" data-key="(\d)"', page)
+    assert choices == [("", "0"), ("first-rule", "1"), ("second-rule", "2")]
+    form = {"app": "both", "event_id": "both", "token": token_of(page), "judgement": "false_positive"}
+    await desk.post("/judge", form | {"metric": choices[2][0]})
+    desk_store.insert(desk.producer.sent, "both-said")
+    rules = (await desk.get("/?since=1h&app=both")).partition("Rules that hit, and what")[2]
+    said = dict(re.findall(r">(\w+-rule)</a></td><td>enforce</td><td>1</td><td>(.*?)</td>", rules))
+    assert said["second-rule"].startswith("0 of 1")
+    assert "not reviewed" in said["first-rule"], "nothing was said of it"
 
 
 async def test_an_event_says_why_and_where(desk: OpenDesk, desk_store: Store) -> None:

@@ -19,6 +19,7 @@ from schemas import codec, topics
 from schemas.events import Alert, Decision, Event, ScoredEvent
 from streams.decisions.in_force import PolicyInForce
 from streams.decisions.scoring import make_runner
+from streams.gate import misspelt
 from streams.gate.batcher import Batcher
 from streams.gate.connections import Runner
 from streams.gate.judging import GateJudge
@@ -400,6 +401,23 @@ async def test_a_misspelt_field_is_named_and_no_other_unknown_one(gate: Running)
     assert "is `text` meant?" in missing["error"]["message"]
     assert "warnings" not in await gate.ask("/v1/check", {"text": HARMLESS})
     assert (await gate.ask("/v1/check", b'{"text": "a", "\xff": 1}'))["action"] == "allow"
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("user_id", "user"), ("userId", "user"), ("user_name", "user"), ("tenant-id", "tenant"),
+        ("conversationId", "conversation_id"), ("conversation", "conversation_id"),
+        ("session_id", "conversation_id"),
+        ("threadId", "conversation_id"), ("model_name", "model"), ("app_id", "app"), ("org_id", "tenant"),
+        ("promptVersion", "prompt_version"), ("input_tokens", "prompt_tokens"), ("env", "environment"),
+        ("priority", None), ("ids", None), ("useful", None), ("stream", None), ("_id", None),
+    ],
+)  # fmt: skip
+def test_a_field_by_the_name_that_others_give_it_is_named(name: str, field: str | None) -> None:
+    for body in ({"text": "a", name: 1}, {"events": [{"text": "a", name: 1}]}):
+        said = misspelt.warnings(json.dumps(body).encode())
+        assert [f"is `{field}` meant?" in each for each in said] == [True] * (field is not None), said
 
 
 async def test_the_values_that_are_allowed_are_named(gate: Running) -> None:
