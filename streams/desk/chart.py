@@ -40,6 +40,7 @@ def bars(
     ]
     box = {
         "viewBox": f"0 0 {WIDTH} {HEIGHT}",
+        "preserveAspectRatio": "none",
         "role": "img",
         "aria-label": f"{what}, at most {most:,} at once",
     }
@@ -102,7 +103,7 @@ def course(rows: Sequence[dict[str, Any]], began: dt.datetime, what: str, *besid
     )
     at = f"{x(began):.1f}"
     box = {
-        "viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img",
+        "viewBox": f"0 0 {WIDTH} {HEIGHT}", "preserveAspectRatio": "none", "role": "img",
         "aria-label": f"{what}: from {low:.3g} to {high:.3g}; the change began at {moment_text(began)} UTC",
     }  # fmt: skip
     lines = (

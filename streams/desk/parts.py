@@ -22,13 +22,14 @@ SELDOM: Final = (
 
 def listed(rows: Found, caption: str, metric: str = "", *, most: int | None = None) -> Html:
     """Return events as a table, with the score by which they were chosen."""
-    head = ("Time", "App", "Kind", "Action", "Rules", "Text", *([metric] if metric else ()))
+    head = ("Time", "App", "User", "Kind", "Action", "Rules", "Text", *([metric] if metric else ()))
     return table(
         head,
         (
             (
                 el("a", {"href": event_path(row)}, when(row["timestamp"])),
                 bdi(row["app"]),
+                bdi(row["user"]),
                 row["kind"],
                 badge(row["action"]),
                 bdi(", ".join(dict.fromkeys(row["rules"]))),

@@ -95,7 +95,7 @@ def _compared(asked: Asked, wanted: Filter, sides: Sides, times: Found, scores: 
     others = [each for each in found if not each.measured.is_rate]
     return [
         comparison.one_sided(mix, measured, names),
-        comparison.warning(mix, found, names),
+        comparison.warning(mix, found),
         comparison.sizes(times, names),
         comparison.latencies(questions.latencies(asked, wanted, sides)),
         comparison.metrics(rates, names, rows.number, "What became of them"),

@@ -99,13 +99,13 @@ def one_sided(mix: Mapping[str, tuple[int, int]], measured: Iterable[Measured], 
     return el("p", {"class": "notice", "role": "note"}, said) if said else None
 
 
-def warning(mix: Mapping[str, tuple[int, int]], found: list[Compared], names: Names) -> Html | None:
+def warning(mix: Mapping[str, tuple[int, int]], found: list[Compared]) -> Html | None:
     """Return that the mixes of apps differ, and what differs for that alone."""
     apart = statistics.mix(mix)
     doubted = [each.measured.name for each in found if each.of_the_mix]
     if apart < MIX and not doubted:
         return None
-    both = f"{names.old} and {names.new} have different mixes of apps: {apart:.0%} of the events differ. "
+    both = f"The two have different mixes of apps: {apart:.0%} of the events differ. "
     of_mix = f"What differs by the mix alone, and not so within the apps: {', '.join(doubted)}. "
     return el(
         "p",

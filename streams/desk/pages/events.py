@@ -53,9 +53,8 @@ def listing(asked: Asked, wanted: Filter) -> str:
 
 def _grouped(wanted: Filter) -> Html:
     """Return links that count the events of the filter by what they have in common."""
-    links = [
-        el("a", {"href": wanted.link("/usage", by=by, order="events")}, by.replace("_", " ")) for by in GROUPS
-    ]
+    paths = {by.replace("_", " "): wanted.link("/usage", by=by, order="events") for by in GROUPS}
+    links = [el("a", {"href": path}, name) for name, path in paths.items()]
     return el("nav", {"class": "times", "aria-label": "Count them"}, "Count all of these by ", links)
 
 
@@ -212,6 +211,7 @@ def _rules(row: Row, conditions: Mapping[str, str]) -> Html:
             for name, action, severity, mode, metric, score, failed in rules
         ),
         "Rules that hit",
+        cards=True,
     )  # fmt: skip
 
 
@@ -264,6 +264,7 @@ def _opinions(asked: Asked, row: Row) -> Html:
         ),
         "Reviews",
         found.number,
+        cards=True,
     )
 
 

@@ -82,6 +82,7 @@ def _in_file(now: Draft, asked: Asked, time: Filter) -> list[Child]:
             (_rule(rule, time, is_demoted=rule.id in demoted) for rule in now.policy.rules),
             "Rules",
             found.number,
+            cards=True,
         ),
         el("details", None, el("summary", None, "The file"), el("pre", {"tabindex": "0"}, now.text)),
     ]
@@ -196,8 +197,8 @@ def _changes(asked: Asked) -> list[Html]:
 
 def _change(row: Row, before: Row | None, *, is_last: bool) -> Html:
     name = " ".join(filter(None, (row["policy_name"], row["policy_version"], row["policy_hash"])))
-    what = row["what"].replace("_", " ")
-    said = f" {what}: {row['rule'] or name}, by {row['by']}"
+    what = ": ".join(filter(None, (row["what"].replace("_", " "), row["rule"] or name)))
+    said = f" {what}, by {row['by']}"
     return el(
         "details",
         {"open": "" if is_last else None},

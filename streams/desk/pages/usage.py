@@ -28,6 +28,7 @@ def usage(asked: Asked, wanted: Filter, by: str, order: str, conditions: Mapping
     named = [row for row in found if not row["is_total"] and row["value"]][: questions.MOST]
     # Those that say no name are no group to look at: they stand last, however many they are.
     groups = named + [row for row in found if not row["is_total"] and not row["value"]]
+    nobody = sum(row["blocked"] for row in groups[len(named) :])
     word = by.replace("_", " ")
     return page(
         "Usage",
@@ -35,18 +36,20 @@ def usage(asked: Asked, wanted: Filter, by: str, order: str, conditions: Mapping
         asked,
         choose_time(wanted, "/usage", by=by, order=order),
         _form(wanted, by, order),
-        _first(named, totals, wanted, by) if order == "blocked" and totals else None,
+        _first(named, nobody, totals, wanted, by) if order == "blocked" and totals else None,
         table(
             _head(by, wanted.metric),
             (_group(row, totals, wanted, by, len(groups)) for row in groups if totals),
             f"By {word}, most {order} first{_left_out(len(named), totals)}",
             found.number,
+            cards=True,
         ),
         _rules(totals, wanted, by, conditions) if totals else None,
         el(
             "p", {"class": "none"},
-            "Gap: how the group's mean differs from that of all others, with an interval; all intervals "
-            "hold together at 95 %, however often one looks. Bold ones exclude that there is none.",
+            f"Gap: how the group's mean, of {wanted.metric or ACTED}, differs from that of all others, "
+            "with an interval; all intervals hold together at 95 %, however often one looks. Bold: "
+            "there is one.",
         ),
         time=wanted,
     )  # fmt: skip
@@ -68,28 +71,30 @@ def _left_out(shown: int, totals: Row | None) -> str:
     return f": {shown} of {totals['groups']:,}" if totals and totals["groups"] > shown else ""
 
 
-def _first(named: list[Row], totals: Row, wanted: Filter, by: str) -> Html:
-    """Return in a sentence whom to look at."""
+def _first(named: list[Row], nobody: int, totals: Row, wanted: Filter, by: str) -> Html:
+    """Return in a sentence whom to look at; of `nobody` are the blocks that name none."""
     if not named or not named[0]["blocked"]:
         return el("p", {"class": "why"}, "Nobody who is named was blocked in this time.")
     top, word = named[0], by.replace("_", " ")
     own, whole = top["blocked"], totals["blocked"]
+    nameless = f" {nobody:,} ({nobody / whole:.0%}) give no {word}." if nobody else ""
     return el(
         "p", {"class": "why"},
         f"Blocked most: {word} ", _events(top, wanted, by, top["value"], action="block"),
         f", {own:,} of {top['events']:,} events: {own / whole:.0%} of all {whole:,} that were blocked, by ",
-        blocked_by(top["blocked_by"], wanted, **_own(by, top)), ".",
+        blocked_by(top["blocked_by"], wanted, **_own(by, top)), ".", nameless,
     )  # fmt: skip
 
 
-def blocked_by(counted: tuple[list[str], list[int]], wanted: Filter, **group: str) -> list[Child]:
+def blocked_by(counted: tuple[list[str], list[int]], wanted: Filter, **group: str) -> Child:
     """Return the rules that blocked, each with how many events, which its link shows."""
     shown: list[Child] = []
     rules = questions.ranked(counted)
     for rule, events in rules[:FEW]:
         path = wanted.link("/events", action="block", rule=rule, **group)
         shown += [", " if shown else "", el("a", {"href": path}, bdi(rule)), f" {events:,}"]
-    return [*shown, f" and {len(rules) - FEW:,} more rules"] if len(rules) > FEW else shown
+    more = f" and {len(rules) - FEW:,} more rules" if len(rules) > FEW else None
+    return el("span", {"class": "rules"}, shown, more) if shown else None
 
 
 def _rules(totals: Row, wanted: Filter, by: str, conditions: Mapping[str, str]) -> Html | None:
@@ -123,13 +128,13 @@ def _events(row: Row, wanted: Filter, by: str, shown: Child, **more: str) -> Chi
 
 def _head(by: str, metric: str) -> Iterable[str]:
     yield by.replace("_", " ").capitalize()
-    yield from ("Blocked", "Of all blocked", "Blocked by", "Acted on", "Events", "Cost $", "Tokens in")
-    yield from ("Tokens out", "Latency ms")
+    yield from ("Blocked", "Of all blocked", "Blocked by", "Acted on", "Events", "Cost $")
+    yield from ("Tokens in, out", "Latency ms")
     if by != "user":
         yield "Users"
     if metric:
         yield f"Mean {metric}"
-    yield f"Gap to the others in {metric or ACTED}"
+    yield "Gap to the others"
 
 
 def _group(row: Row, totals: Row, wanted: Filter, by: str, groups: int) -> Iterable[Child]:
@@ -149,8 +154,8 @@ def _group(row: Row, totals: Row, wanted: Filter, by: str, groups: int) -> Itera
     yield share(row["acted"], row["events"])
     yield share(row["events"], totals["events"])
     yield row["spent"]
-    yield row["tokens_in"]
-    yield row["tokens_out"]
+    counts = [row["tokens_in"] or 0, row["tokens_out"] or 0]
+    yield ", ".join(f"{count:,}" for count in counts) if any(counts) else None
     yield row["median"]
     if by != "user":
         yield row["users"]

@@ -31,7 +31,7 @@ def groups(asked: Asked, wanted: Filter, by: str, order: str) -> Found:
         f"countIf(action = 'block') AS blocked, {BLOCKED_BY}, "
         "countIf(action != 'allow') AS acted, sum(cost) AS spent, sum(prompt_tokens) AS tokens_in, "
         "sum(completion_tokens) AS tokens_out, quantileTDigest(0.5)(latency_ms) AS median, "
-        f"uniq(user) AS users, uniqIf({by}, {by} != '') AS groups, "
+        f"uniq(user) AS users, countIf(value != '' AND is_total = 0) OVER () AS groups, "
         f"count({score}) AS n, sum({score}) AS s, sum({score} * {score}) AS q, "
         f"min({score}) AS low, max({score}) AS high FROM events WHERE {where} "
         f"GROUP BY GROUPING SETS (({by}), ()) "

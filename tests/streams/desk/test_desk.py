@@ -151,7 +151,7 @@ async def test_what_is_filtered_is_counted_by_what_it_has_in_common(desk: OpenDe
     path = html.unescape(re.findall(r'href="(/usage\?[^"]*by=user[^"]*)"', listed)[0])
     page = await desk.get(path)
     assert "with <bdi>rule injection-block, the text &#x27;coupon&#x27;</bdi>" in page
-    users = re.findall(r'<tr><td><a href="([^"]+)"', page)
+    users = re.findall(r'<tr><td[^>]*><a href="([^"]+)"', page)
     assert all("rule=injection-block" in link for link in users), "each leads to its events"
     assert {"rule", "text"} <= set(re.findall(r'type="hidden" name="(\w+)"', page)), "another choice keeps it"
     assert "Count all of these" not in await desk.get("/events?metric=injection&least=0.9&since=7d")
@@ -187,7 +187,7 @@ async def test_the_policy_page_says_which_rules_reviews_demoted(desk_store: Stor
         page = await desk.get("/policy")
     assert page.count("2 of 12 were right") == 2, "above the rules, and in the history"
     assert "<code>weir policy restore rude</code>" in page
-    assert page.count("<td>shadow, by reviews</td>") == 1
+    assert page.count(">shadow, by reviews</td>") == 1
     restored = msgspec.structs.replace(
         demoted, change_id="restored", what="restored", timestamp=1_790_000_000_001
     )

@@ -46,7 +46,7 @@ async def test_whom_to_look_at_is_said_in_one_look(abuse: Store, tmp_path: Path)
     (path := tmp_path / "policy.yaml").write_text(POLICY)
     async with OpenDesk(abuse, policy=path) as desk:
         page = await desk.get("/usage?by=user&app=abuse")
-        rows = re.findall(r"<tr><td>(.*?)</tr>", page)
+        rows = re.findall(r"<tr><td[^>]*>(.*?)</tr>", page)
         named = [re.sub("<[^>]+>", "", row.split("</td>")[0]) for row in rows]
         assert named[:3] == ["mallory", "eve", "(no user given)"], "nobody's are no user to look at"
         first = re.findall(r'<p class="why">(.*?)</p>', page)[0]
@@ -74,4 +74,4 @@ async def test_a_list_that_is_cut_says_so(desk: OpenDesk, monkeypatch: pytest.Mo
     monkeypatch.setattr("streams.desk.questions.usage.MOST", 3)
     page = await desk.get("/usage?by=user&since=7d&order=events&app=shop")
     assert "By user, most events first: 3 of 40" in page
-    assert len(re.findall("<tr><td>", page.partition("</table>")[0])) == 3
+    assert len(re.findall("<tr><td", page.partition("</table>")[0])) == 3
