@@ -48,7 +48,10 @@ class Slices:
         self._slice_s = min(SLICE_S, budget_s / 2)
 
     def take(self, waiting: Sequence[Waiting], start: int, waited_s: float) -> list[tuple[Waiting, Depth]]:
-        """Return the records from `start` on that are judged next, and how closely; none at the end."""
+        """Return the records from `start` on that are judged next, and how closely; none at the end.
+
+        All of them as closely: who is within its share does not wait for those beyond it.
+        """
         coming = waiting[start : start + self._most]
         depths = self._shares.depths(coming, waited_s)
         seconds, size = 0.0, 0
@@ -57,7 +60,7 @@ class Slices:
             depth = depths[each.app]
             seconds += self._shares.expected_s(each, depth)
             size += len(each.record.value or b"")
-            if piece and (seconds > self._slice_s or size > SLICE_BYTES):
+            if piece and (seconds > self._slice_s or size > SLICE_BYTES or depth is not piece[-1][1]):
                 break
             piece.append((each, depth))
         return piece

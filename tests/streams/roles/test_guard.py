@@ -79,6 +79,16 @@ def test_slices_are_as_large_as_texts_are_quick_to_judge() -> None:
     assert slices_of(ordinary, 512, shares)[0] == pytest.approx(SLICE_S / 0.05, abs=1)
 
 
+def test_who_is_within_its_share_is_answered_before_those_beyond_it_are_read() -> None:
+    shares, noisy, quiet = Shares(0.5), waiting(*[500] * 20, app="noisy"), waiting(500, 500, app="quiet")
+    shares.took([(each, Depth.FULL) for each in noisy], {}, 5.0)
+    slices = Slices(shares, 512, 2.0)
+    first = slices.take([*quiet, *noisy], 0, 1.0)
+    assert [each for each, _ in first] == quiet
+    assert {depth for _, depth in first} == {Depth.FULL}
+    assert [each for each, _ in slices.take([*quiet, *noisy], 2, 1.0)][:2] == noisy[:2]
+
+
 def test_a_small_budget_of_the_detectors_makes_small_slices() -> None:
     slices = Slices(Shares(0.5), 512, 0.1)
     count = len(slices.take(waiting(*[500] * 512), 0, 0.0))
