@@ -14,6 +14,8 @@ from streams.local.broker.partition import Partition
 from streams.local.broker.segments import LogSegment
 
 log = logging.getLogger(__name__)
+AHEAD_S = 600.0
+"""So far ahead no clock of files is by itself."""
 
 
 def due(partition: Partition) -> list[Path]:
@@ -23,13 +25,15 @@ def due(partition: Partition) -> list[Path]:
     """
     config, now = partition.config, time.time()
     old = list(
-        itertools.takewhile(lambda each: each.age <= now - config.compaction_lag_s, partition.segments[:-1])
+        itertools.takewhile(
+            lambda each: _written(each, now) <= now - config.compaction_lag_s, partition.segments[:-1]
+        )
     )
     dirty = [segment for segment in old if segment.base >= partition.compacted_to]
     if not config.compacts or not dirty:
         return []
     much = _bytes(dirty) >= config.dirty_ratio * _bytes(old)
-    late = dirty[0].age < now - config.compaction_limit_s
+    late = _written(dirty[0], now) < now - config.compaction_limit_s
     return [segment.path for segment in old] if much or late else []
 
 
@@ -66,6 +70,14 @@ def take_over(partition: Partition, paths: list[Path], target: Path) -> None:
         segment.delete()
     partition.segments[: len(old)] = [LogSegment(paths[0])]
     partition.compacted_to = partition.segments[1].base
+
+
+def _written(segment: LogSegment, now: float) -> float:
+    """Return when a segment was last written; long ago where that is yet to come: a clock was set back.
+
+    Or nothing would be compacted until that time, and the disk would fill.
+    """
+    return segment.age if segment.age <= now + AHEAD_S else 0.0
 
 
 def _bytes(segments: list[LogSegment]) -> int:

@@ -126,7 +126,7 @@ class Partition:
 
     def retain(self) -> None:
         """Delete what the topic's settings no longer keep. Age counts from when a segment was written."""
-        if self.segments[-1].size and self.segments[-1].opened < time.time() - self.config.segment_s:
+        if self.segments[-1].size and self.segments[-1].opened < time.monotonic() - self.config.segment_s:
             self._new_segment()
         if not self.config.deletes:
             return

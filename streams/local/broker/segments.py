@@ -27,7 +27,7 @@ class LogSegment:
         self.size = os.fstat(self._file).st_size
         self._offsets, self._positions = array("q"), array("q")
         self._indexed = 0
-        self.opened = time.time()
+        self.opened = time.monotonic()
 
     @property
     def age(self) -> float:

@@ -204,6 +204,20 @@ def packed(value: bytes, key: bytes, *, damaged: bool = False) -> bytes:
     return bytes(data)
 
 
+def test_compaction_goes_on_when_a_clock_was_set_back(tmp_path: Path) -> None:
+    log = opened(
+        tmp_path, segment_bytes="400", cleanup_policy="compact", min_cleanable_dirty_ratio="0.1",
+        min_compaction_lag_ms="60000",
+    )  # fmt: skip
+    for n in range(40):
+        log.append(batch(b"%d" % n, key=b"%d" % (n % 3)))
+    assert compaction.due(log) == [], "too young"
+    tomorrow = time.time() + 24 * 3600
+    for segment in log.segments:
+        os.utime(segment.path, (tomorrow, tomorrow))
+    assert compaction.due(log) == [segment.path for segment in log.segments[:-1]]
+
+
 def test_compaction_leaves_alone_what_nobody_can_read(tmp_path: Path) -> None:
     """Such as a batch that unpacks to more memory than there is, and one that does not unpack."""
     decompression.install()
@@ -237,7 +251,8 @@ def test_a_compacted_log_that_is_written_for_ever_stays_small(
     )  # fmt: skip
     now, keys, sizes = time.time(), 10, []
     for minute in range(60):
-        monkeypatch.setattr("time.time", lambda at=now + 61 * minute: at)
+        for clock in ("time.time", "time.monotonic"):
+            monkeypatch.setattr(clock, lambda at=now + 61 * minute: at)
         for key in range(keys):
             log.append(batch(b"x" * 1_000 + b"%d" % minute, key=b"%d" % key))
         os.utime(log.segments[-1].path, (now + 61 * minute,) * 2)
