@@ -109,7 +109,8 @@ class LifeCycle:
         for each in list(self._alerts):
             if not each.opened:
                 patience = self._timing.wait * (1 if caught_up else PATIENCE)
-                if now >= each.created_at + patience:
+                # Nor is it waited for a time that is yet to come because a clock was set back.
+                if not 0 <= now - each.created_at < patience:
                     self._publish(each, now)
             elif not each.resolved:
                 self._look(each, now, caught_up)

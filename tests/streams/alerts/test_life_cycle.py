@@ -30,6 +30,12 @@ def test_alerts_of_one_rule_are_one_that_opens_after_the_wait_and_ends_after_qui
     assert [each.version for each in run.said] == [1, 2, 3]
 
 
+def test_an_alert_is_told_though_the_clock_was_set_back() -> None:
+    run = Run()
+    assert run.at(3_600, alert(1, 3_600)) == []
+    assert run.at(5) == ["opened"]
+
+
 def test_a_repeat_counts_once() -> None:
     run = Run()
     run.at(0, alert(1), alert(1), alert(2))
