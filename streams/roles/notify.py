@@ -138,6 +138,12 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
     async def _seek(self, partitions: list[TopicPartition]) -> None:
         assert self._consumer is not None
         now = time.time_ns() // 1_000_000
+        committed = {each: await self._consumer.committed(each) for each in partitions}
+        # What was committed goes with its topic: one without is not the one that the snapshot is of. Where
+        # nothing is committed at all, the broker has forgotten who was away for long.
+        gone = [_name(each) for each, offset in committed.items() if offset is None]
+        if len(gone) < len(committed):
+            self._positions = {name: each for name, each in self._positions.items() if name not in gone}
         new = [each for each in partitions if _name(each) not in self._positions]
         # Of a partition that came later everything counts.
         since = 0 if self._positions else now - FIRST_LOOK_MS

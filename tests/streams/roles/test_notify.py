@@ -1,0 +1,69 @@
+"""Notify on a real broker: where it goes on."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from schemas import codec, topics
+from schemas.alerts import AlertChange
+from schemas.events import Alert
+from streams.kafka.clients import producing, read_to_end
+from streams.kafka.topics import administering, create_topics
+from streams.roles.notify import Notify
+from streams.settings import Settings
+from streams.telemetry.metrics import Telemetry
+from tests.brokers import KafkaBroker
+
+pytestmark = pytest.mark.kafka
+
+
+@contextlib.asynccontextmanager
+async def notifying(settings: Settings) -> AsyncIterator[None]:
+    stopping = asyncio.Event()
+    running = asyncio.create_task(Notify(settings, Telemetry("notify"), []).run(stopping))
+    try:
+        yield
+    finally:
+        stopping.set()
+        await running
+
+
+async def publish(settings: Settings, *rules: str) -> None:
+    alerts = [
+        Alert(
+            alert_id=f"{rule}-1", source="guard", severity="high", rule=rule, title="t", timestamp=1, app="a"
+        )
+        for rule in rules
+    ]
+    async with producing(settings) as producer:
+        await producer.send(topics.ALERTS, [(b"one", codec.encode(alert)) for alert in alerts])
+
+
+async def until_told(settings: Settings, *rules: str) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            found = [record.value async for record in read_to_end(settings, topics.ALERT_STATES)]
+            if {codec.decode(AlertChange, value).rule for value in found} >= set(rules):
+                return
+            await asyncio.sleep(0.1)
+
+
+async def test_alerts_of_a_topic_made_anew_while_it_was_away_are_told(kafka: KafkaBroker) -> None:
+    settings = Settings(
+        kafka=kafka.address, group_prefix="anew", kafka_session_timeout_s=3, alert_wait_s=0.1, _env_file=None
+    )
+    await create_topics(settings)
+    async with notifying(settings):
+        await publish(settings, "first")
+        await until_told(settings, "first")
+    async with administering(settings) as admin:
+        await admin.delete_topics([topics.ALERTS])
+        async with asyncio.timeout(60):
+            while topics.ALERTS in await admin.list_topics():  # noqa: ASYNC110 (deleted in the background)
+                await asyncio.sleep(0.1)
+    await create_topics(settings)
+    await publish(settings, "second", "third")
+    async with notifying(settings):
+        await until_told(settings, "second", "third")
