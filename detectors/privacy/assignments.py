@@ -144,7 +144,7 @@ def _value_span(match: re.Match[str], name: int) -> Span:
         value = _UNSPACED.split(value, maxsplit=1)[0]
     while value and value[-1] in _BRACKETS and value.count(value[-1]) > value.count(_BRACKETS[value[-1]]):
         value = value[:-1].rstrip(".:\\")
-    return start, start + len(value)
+    return start, start + len(value.rstrip("\\"))
 
 
 def _shown(text: str, span: Span) -> str:

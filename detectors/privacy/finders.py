@@ -7,6 +7,8 @@ from typing import Final, Self
 
 from detectors.privacy.credentials import credentials
 from detectors.privacy.findings import PLACEHOLDER, Finding, merge, outside
+from detectors.privacy.json_numbers import BETWEEN, OPENINGS
+from detectors.privacy.json_strings import within_strings
 from detectors.privacy.personal_data import personal_data
 from detectors.privacy.views import Find, Views, found_in, views
 from detectors.steps.lanes import beat
@@ -153,6 +155,8 @@ def _entry(name: str, value: str) -> str:
 def together(text: str, found: Iterable[Iterable[Finding]]) -> list[Finding]:
     """Return the findings of several finders, sorted and free of overlaps, placeholders left out."""
     merged = merge(chain.from_iterable(found))
+    if merged and text.lstrip(BETWEEN)[:1] in OPENINGS:
+        merged = within_strings(text, merged)
     if not merged or "[" not in text:
         return merged
     return list(outside(merged, [match.span() for match in PLACEHOLDER.finditer(text)]))
