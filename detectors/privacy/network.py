@@ -31,7 +31,7 @@ _NUMBERED = re.compile(
     r"|sections?|sect?|§{1,2}|figures?|fig|tables?|chapters?|clauses?|paragraphs?|para|appendix|annex|items?|steps?"
     r"|rules?|articles?|art|requirements?|req|control|sub(?:section|clause|chapter|item)s?|criteri(?:on|a)|goals?|exercises?|problems?"
     r"|lemmas?|theorems?|corollary|propositions?|definitions?|equations?|eqs?|listings?|notes?|tests?|objectives?|spec|drivers?"
-    r"|kernel|iso|rfc|pages?|cases?|examples?|tasks?|questions?|answers?|parts?|phases?|wbs|outline|index|abschnitt|abbildung|abb|kapitel|tabelle|capítulo|sección"
+    r"|kernel|iso|rfc|(?:page|case)(?=\s\Z)|examples?|tasks?|questions?|answers?|parts?|phases?|wbs|outline|index|abschnitt|abbildung|abb|kapitel|tabelle|capítulo|sección"
     r"|seção|figura|tabla|chapitre|figuur|раздел|рис|глава|oid|第|章|节|図|表)|§|#)"
     r"(?:[\s.:=(#*-]{0,5}(?:numbers?|no|nr|from|to|before|after|since|until|through|and|or|than|below|above|up|prior|von|bis|de|à|a"
     r"|[0-9]+(?:\.[0-9]+){0,5}(?:[-+][\w.]{1,12})?)?[\s,.:=(*-]{1,5}){0,4}[\s.:=(]{0,3}\Z",
