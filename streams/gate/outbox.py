@@ -154,7 +154,10 @@ class Outbox:
         packed = [msgspec.msgpack.encode(parcel) for parcel in parcels]
         data = b"".join(_HEAD.pack(len(each), zlib.crc32(each)) + each for each in packed)
         if self.waiting_bytes + len(data) > self._max_bytes:
-            raise OutboxFullError(f"{self.waiting_bytes} bytes wait for Kafka, and no more are kept")
+            raise OutboxFullError(
+                f"{self.waiting_bytes} bytes wait for Kafka, and no more are kept (WEIR_GATE_OUTBOX_BYTES): "
+                "try again when Kafka is back"
+            )
         path, size = self._waiting[-1]
         try:
             written = os.write(self._descriptor, data)
