@@ -21,12 +21,17 @@ KEEP_S: Final = 75.0
 class Connection(web.RequestHandler):
     """A connection; aiohttp's own answer to a malformed head repeats what it holds."""
 
-    __slots__ = ()
+    __slots__ = ("_head",)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, and end where no request comes."""
         super().connection_made(transport)
-        asyncio.get_running_loop().call_later(HEAD_S, self._end_if_idle, transport)
+        self._head = asyncio.get_running_loop().call_later(HEAD_S, self._end_if_idle, transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End; what it held is held no longer."""
+        self._head.cancel()
+        super().connection_lost(exc)
 
     def _end_if_idle(self, transport: asyncio.BaseTransport) -> None:
         if not self._request_count:

@@ -1,6 +1,7 @@
 """What a hostile or a clumsy client sends costs it its answer, and nobody else anything."""
 
 import asyncio
+import gc
 import gzip
 import json
 import logging
@@ -187,6 +188,25 @@ async def test_who_leaves_in_the_middle_of_a_body_is_no_fault_of_ours(
 async def test_who_sends_no_head_is_not_waited_for(gate: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_S", 0.2)
     assert await raw(gate, b"POST /v1/check HTTP/1.1\r\nHost: loc", within_s=5) == b""
+
+
+async def test_nothing_is_kept_of_a_connection_that_is_closed(
+    gate: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 3600.0)
+    for number in range(5):
+        await raw(gate, post("/v1/check", BODY, "Connection: close"))
+        async with gate.http.ws_connect("/v1/stream") as socket:
+            await socket.send_json({"event_id": f"s{number}", "delta": HARMLESS, "done": True})
+            assert [json.loads(each.data) async for each in socket]
+    await gate.http.close()
+
+    def are_gone() -> bool:
+        gc.collect()
+        kept = sum(isinstance(each, connections.Connection) for each in gc.get_objects())
+        return kept <= 1  # of the last one the test itself may hold something
+
+    await asyncio.to_thread(wait_until, are_gone, "what was kept of them is gone", 20)
 
 
 async def test_a_connection_that_is_kept_is_not_kept_for_ever(
