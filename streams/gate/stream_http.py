@@ -207,6 +207,7 @@ async def answer_socket(
     except _GONE:
         _abort(request)
     await socket.close()
+    socket._cancel_heartbeat()  # begun anew by the client's last frame: it would hold all of this for a while
     return socket
 
 
