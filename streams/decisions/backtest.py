@@ -17,7 +17,7 @@ from streams.policy.changes import Demotions
 from streams.policy.conditions import comparisons
 from streams.policy.file import load
 from streams.policy.reviews import Labels
-from streams.policy.rule import Rule
+from streams.policy.rule import Rule, digest
 from streams.policy.rules import CompiledPolicy
 from streams.store.chosen import Chosen
 from streams.store.client import Store
@@ -81,6 +81,7 @@ def _replay(
         Detectors(owners(runner), runner.read_closely, runner.counted),
         baseline.policy.hash,
         partly,
+        _of_usage(baseline, draft),
     )
     test, total, done = Backtest(draft, baseline, asked.samples), sum(each.events for each in replayed), 0
     for block in reader.blocks(chosen):
@@ -107,6 +108,20 @@ def _replay(
     if asked.text:
         report.samples = [_with_text(store, sample) for sample in report.samples]
     return report
+
+
+def _of_usage(baseline: CompiledPolicy, draft: CompiledPolicy) -> list[str]:
+    """Return the rules that ask what users had used, and are the same in both.
+
+    Usage is not kept with the events, so how such a rule judged them is only known from their decisions.
+    """
+    same = {(rule.id, digest(rule)) for rule in draft.rules}
+    asking = [rule for rule in baseline.rules if (rule.id, digest(rule)) in same]
+    return [
+        rule.id
+        for rule in asking
+        if any(each.subject == "usage" for each in comparisons((*rule.when, *rule.unless)))
+    ]
 
 
 def _everywhere(lacking: dict[str, set[str]], replayed: list[Scorer]) -> set[str]:

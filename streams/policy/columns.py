@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,17 @@ class Texts:
         return self.different[int(self.codes[row])]
 
 
+class Recorded(NamedTuple):
+    """What decisions say of a rule that is the same now."""
+
+    known: Bools
+    """(N,): it was in the policy that decided; of other events this says nothing."""
+    hits: Bools
+    """(N,)"""
+    by_failure: Bools
+    """(N,): it hit because a detector failed."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """N events as columns: all that a policy asks of them."""
@@ -64,6 +75,8 @@ class Rows:
     """(N,) by metric or event field: what the event had is not known; what stands there is not looked at."""
     unsaid: Mapping[str, Bools] = field(default_factory=dict)
     """(N,) by event field: the event had what stands there, or nothing."""
+    recorded: Mapping[str, "Recorded"] = field(default_factory=dict)
+    """By rule: whether it hit when the event was decided."""
 
     def column(self, comparison: Comparison) -> Texts | Numbers:
         """Return what a comparison compares."""

@@ -226,6 +226,10 @@ class CompiledPolicy:
             self._close(by_failure, caught, "on_degraded")
         by_failure &= ~hits
         hits |= by_failure
+        for column, rule in enumerate(self.rules):
+            if found := rows.recorded.get(rule.id):
+                hits[found.known, column] = found.hits[found.known]
+                by_failure[found.known, column] = found.by_failure[found.known]
         return self._outcome(hits, by_failure, spared[0], rows)
 
     def _leaning(self, truth: Truth, rows: Rows, *, against: bool) -> tuple[Truth, Truth]:

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.binding import format_str, quote_identifier
 from schemas.events import VERDICTS
 from schemas.fields import LANGUAGE, METADATA
 from streams.policy.backtest import Block
-from streams.policy.columns import Bools, Numbers, Rows, Texts, texts
+from streams.policy.columns import Bools, Numbers, Recorded, Rows, Texts, texts
 from streams.policy.conditions import Comparison
 from streams.store.chosen import Chosen
 from streams.store.client import Store
@@ -83,6 +83,7 @@ class Reader:
         detectors: as they run here.
         baseline: hash of a policy, for `Block.by_baseline`.
         lacking: metrics that detectors, named by their hash, did not give.
+        recorded: rules of `baseline` of which its decisions say whether they hit.
 
     """
 
@@ -93,6 +94,7 @@ class Reader:
         detectors: Detectors,
         baseline: str = "",
         lacking: Mapping[str, Collection[str]] | None = None,
+        recorded: Iterable[str] = (),
     ) -> None:
         self._store = store
         asked = list(asked)
@@ -114,6 +116,7 @@ class Reader:
             self._owners = sorted({*self._owners, LANGUAGE})
         self._lacking = {hash_: frozenset(names) for hash_, names in (lacking or {}).items()}
         self._baseline = baseline
+        self._recorded = list(recorded)
         self._columns = self._selected(
             set(metric_columns(store, (*self._metrics, *detectors.counted.values(), "text_tokens")))
         )
@@ -154,6 +157,9 @@ class Reader:
                     f"storage != 'full' AND match({sql}, {format_str(_REDACTED)})"
                     f" OR has(degraded, 'long_text')"
                 )
+        for rule in map(format_str, self._recorded):
+            columns[f"hit {rule}"] = f"has(rules, {rule})"
+            columns[f"failed hit {rule}"] = f"has(arrayFilter((r, f) -> f, rules, rule_failed), {rule})"
         if self._lacking:
             columns["scorer"] = f"indexOf({_array(self._lacking)}, detectors_hash)"
         return columns
@@ -187,6 +193,7 @@ class Reader:
             | self._never_scored(columns)
             | dict.fromkeys(self._usage, np.ones(count, bool)),
             unsaid=_where_any(_prefixed(columns, "unsaid ")),
+            recorded={rule: self._of_rule(rule, columns) for rule in self._recorded},
         )
         return Block(
             rows=rows,
@@ -197,6 +204,11 @@ class Reader:
             by_baseline=np.asarray(columns["by_baseline"], bool),
             degraded=degraded > 0,
         )
+
+    def _of_rule(self, rule: str, columns: Mapping[str, Sequence[Any]]) -> Recorded:
+        name = format_str(rule)
+        given = (columns["by_baseline"], columns[f"hit {name}"], columns[f"failed hit {name}"])
+        return Recorded(*(np.asarray(column, bool) for column in given))
 
     def _unsure(self, scores: Mapping[str, Numbers], degraded: Any) -> dict[str, Bools]:
         without_transformer, without_rest = (degraded & 1) > 0, (degraded & 2) > 0

@@ -67,10 +67,13 @@ def backtested(found: Given, changes: Sequence[Difference], token: str, draft: s
 
 
 def _summary(found: Given) -> Html:
+    because = ", ".join(found["unknown_because"])
     said = [
         f"Of {found['events']:,} events {found['changed']:,} would be decided otherwise",
         f", {found['new_blocks']:,} of them blocked anew",
-        f"; of {found['unknown']:,} it is not known" if found["unknown"] else "",
+        f"; of {found['unknown']:,} it is not known, for what they had of {because}"
+        if found["unknown"]
+        else "",
         ".",
         f" How {found['alike']:,} are decided is not known, but it is the same." if found["alike"] else "",
     ]

@@ -351,6 +351,30 @@ def test_what_was_used_by_then_is_not_known(store: Store, detectors: str, tmp_pa
     assert [(c["value"], c["holds"]) for c in conditions] == [(None, None), (0.7, True)]
 
 
+def test_what_was_used_by_then_is_known_from_the_decision_of_the_same_rule(
+    store: Store, detectors: str, tmp_path: Path
+) -> None:
+    rule = "  - {id: abuse, when: [user_injections_1h >= 3], action: block}\n"
+    live, draft = LIVE + rule, LIVE.replace("0.9", "0.5") + rule
+    (tmp_path / "live.yaml").write_text(live)
+    (tmp_path / "draft.yaml").write_text(draft)
+    hit = RuleHit(
+        rule="abuse", action="block", severity="medium", mode="enforce", metric="user_injections_1h"
+    )
+    rows = [
+        scored(1, 0.6, detectors, action="block", rules=(hit,)), scored(2, 0.6, detectors),
+        scored(3, 0.1, detectors),
+    ]  # fmt: skip
+    by = parse(live, {"injection": "injection"}).hash
+    decided = [msgspec.structs.replace(each.decision, policy_hash=by) for each in rows[:2]]
+    known = [msgspec.structs.replace(row, decision=made) for row, made in zip(rows, decided, strict=False)]
+    store.insert([*known, rows[2]], "usage")
+    found = report()
+    assert (found["events"], found["replayed"], found["unknown"], found["alike"]) == (3, 2, 0, 1)
+    assert (found["changed"], found["new_blocks"]) == (1, 1), "who was blocked for usage still is"
+    assert found["decided_otherwise"] == 0
+
+
 @pytest.mark.parametrize("command", [("policy", "explain"), ("feedback",)])
 def test_an_event_that_is_not_there_is_refused(
     store: Store, detectors: str, command: tuple[str, ...]

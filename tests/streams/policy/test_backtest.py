@@ -10,7 +10,7 @@ import pytest
 from schemas.events import VERDICTS
 from streams.policy.backtest import Backtest, Block
 from streams.policy.backtest_report import Report
-from streams.policy.columns import Rows, texts
+from streams.policy.columns import Recorded, Rows, texts
 from streams.policy.file import parse
 from streams.policy.reviews import Confusion, Labels, Opinion, labels, share
 from streams.policy.rules import CompiledPolicy
@@ -123,6 +123,22 @@ def test_what_is_not_known_changes_nothing_where_both_have_the_rule_that_asks_fo
             shared.replace("action: block", other), "id: inj, when: [injection >= 0.9], action: flag"
         )
         assert tried(some, old=old, new=edited).alike == 0, "then it is another rule"
+
+
+def test_what_a_rule_made_of_an_event_is_known_from_its_decision() -> None:
+    shared = "id: team, when: [metadata.team == red], action: block"
+    old = policy(shared, "id: inj, when: [injection >= 0.9], action: flag")
+    new = policy(shared, "id: inj, when: [injection >= 0.5], action: flag")
+    known, hits, none = np.array([True, True, False]), np.array([True, False, False]), np.zeros(3, bool)
+    some = block(
+        [0.6, 0.6, 0.6], ["shop"] * 3, unknown={"metadata.team": np.ones(3, bool)},
+        recorded={"team": Recorded(known, hits, none)},
+    )  # fmt: skip
+    report = tried(some, old=old, new=new)
+    assert (report.replayed, report.alike, report.unknown) == (2, 0, 1), "of one nobody says"
+    assert [(change.before, change.after, change.events) for change in report.changes] == [
+        ("allow", "flag", 1)
+    ]
 
 
 def test_a_number_that_may_not_have_been_given_matters_only_where_it_is_compared() -> None:
