@@ -2,6 +2,7 @@
 
 import datetime as dt
 import html
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -76,8 +77,17 @@ def _rendered(child: Child) -> str:
     if isinstance(child, str):
         return html.escape(readable(child))
     if isinstance(child, (int, float)):
-        return html.escape(f"{child:,.0f}" if isinstance(child, int) or abs(child) >= 100 else f"{child:.3g}")
+        return _number(child)
     return "".join(map(_rendered, child))
+
+
+def _number(value: float) -> str:
+    """Return a number with three digits that count, and never as a power of ten."""
+    if isinstance(value, int) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    if 0 < abs(value) < 1e-4:
+        return f"{value:.{min(9, 2 - math.floor(math.log10(abs(value))))}f}"
+    return f"{value:.3g}"
 
 
 def moment_text(moment: dt.datetime, *, seconds: bool = False) -> str:

@@ -86,7 +86,8 @@ def _state(row: Row, token: str | None) -> Iterable[Child]:
     yield when(row["last_at"])
     yield bdi(row["app"])
     title, path = el("bdi", {"class": "long"}, _title(row)), _cause(row)
-    yield el("a", {"href": path}, title) if path else title
+    whose = el("small", {"class": "said"}, bdi(row["subject"])) if row["subject"] else None
+    yield el("a", {"href": path}, title) if path else title, whose
     yield row["alerts"]
     yield _acting(row["alert_id"], token) if token and row["state"] != "resolved" else None
 

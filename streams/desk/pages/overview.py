@@ -116,7 +116,7 @@ def _blocked_users(wanted: Filter, rows: Found, blocked: int) -> Child:
     """Return who was blocked most, so that one sees in whom to look first."""
     if not blocked:
         return None
-    named = [row for row in rows if row["user"]]
+    named = [row for row in rows if row["user"]][: questions.USERS]
     nameless = sum(row["blocked"] for row in rows if not row["user"])
     more = el("a", {"href": wanted.link("/usage", by="user", order="blocked")}, "all users")
     rest = f"Blocked without a user's name: {share(nameless, blocked)}. See "

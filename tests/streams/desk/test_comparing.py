@@ -163,6 +163,7 @@ async def test_an_alert_leads_to_the_events_that_it_is_about(desk: OpenDesk, des
     [link] = re.findall(r'<a href="(/events[^"]+)"><bdi class="long">abusive-user: 5</bdi>', page)
     listed = await desk.get(html.unescape(link))
     assert re.findall(r"id=(al-[\w-]+)", listed) == ["al-5000-mallory", "al-9000-mallory"]
+    assert "<bdi>user mallory</bdi>" in page, "whose it is"
     cells = re.findall(r"<tr><td(.*?)</tr>", page)[0].split("<td")
     names = [re.findall(r'data-name="([^"]*)"', cell)[0] for cell in cells[:-1]]
     assert names == ["State", "Severity", "Since", "Last", "App", "What", "Times"], (

@@ -377,6 +377,7 @@ def test_the_desk_loads_no_models_before_somebody_asks() -> None:
 def test_html_is_escaped_wherever_it_stands() -> None:
     made = el("a", {"href": '"><b>', "title": None}, "<i>", ["&", el("b", None, 1_000)])
     assert made == '<a href="&quot;&gt;&lt;b&gt;">&lt;i&gt;&amp;<b>1,000</b></a>'
+    assert el("b", None, 7.88e-5, " ", 0.2, " ", 123.4) == "<b>0.0000788 0.2 123</b>"
     assert readable("a\u202eb\x07" + "c" * 10, 5) == "a⟨202E⟩b⟨0007⟩c … (9 more characters)"
 
 
