@@ -1,7 +1,8 @@
 """Counts how often the policy stops or flags ordinary prompts, by language and by word.
 
-`python -m bench.ordinary [--policy FILE] [--show]`: 2,000 prompts in sixteen languages, and 2,000 in English
-that use the words of attacks for something harmless. For measuring only: nothing may be trained on them.
+`python -m bench.ordinary [--policy FILE] [--show]`: 2,000 prompts in sixteen languages, 2,000 in English
+that use the words of attacks for something harmless, and 1,200 short notices in 23 languages in which
+somebody comes, waits, or will do something. For measuring only: nothing may be trained on them.
 
 A file of `ordinary_prompts` has a template a line; `{a|b}` stands for one of two texts. A line that begins
 with `~` is a frame, into which texts are put in turn.
@@ -25,10 +26,12 @@ from streams.settings import Settings
 
 FOLDER: Final = Path(__file__).with_name("ordinary_prompts")
 TRIGGERS: Final = "triggers"
-"""The file of English ones with words of attacks; each other file is named for its language."""
+"""The file of English ones with words of attacks."""
+NOTICES: Final = "notices"
+"""The file of short notices in many languages; each other file is named for its language."""
 PROMPTS: Final = 2_000
-MOST_BLOCKED, MOST_FLAGGED = 0.01, 0.04
-"""Shares of prompts that the default policy may block, and do anything at all about."""
+SHORT: Final = 1_200
+"""Notices."""
 SHOWN: Final = 12
 BATCH: Final = 64
 _CHOICE = re.compile(r"\{([^{}]*\|[^{}]*)\}")
@@ -74,9 +77,10 @@ def prompts(name: str, count: int, seed: int = 0) -> list[Prompt]:
 
 def corpus() -> dict[str, list[Prompt]]:
     """Return all prompts by their file's name: `PROMPTS` of the languages together, and of `TRIGGERS`."""
-    languages = sorted(path.stem for path in FOLDER.glob("*.txt") if path.stem != TRIGGERS)
+    languages = sorted({path.stem for path in FOLDER.glob("*.txt")} - {TRIGGERS, NOTICES})
     share = PROMPTS // len(languages)
-    return {name: prompts(name, share) for name in languages} | {TRIGGERS: prompts(TRIGGERS, PROMPTS)}
+    mixed = {TRIGGERS: prompts(TRIGGERS, PROMPTS), NOTICES: prompts(NOTICES, SHORT)}
+    return {name: prompts(name, share) for name in languages} | mixed
 
 
 def judged(found: Sequence[Prompt], settings: Settings) -> list[Judged]:
@@ -134,7 +138,12 @@ def report(done: dict[str, list[Judged]], show: bool) -> None:
     print(f"{'':24} {'n':>5} {'blocked':>8} {'flagged':>8}")
     for name in sorted(done, key=lambda name: -flagged(done[name])):
         print(_line(name, done[name]))
-    print(_line("all languages", [one for name, each in done.items() if name != TRIGGERS for one in each]))
+    print(
+        _line(
+            "all languages",
+            [one for name, each in done.items() if name not in {TRIGGERS, NOTICES} for one in each],
+        )
+    )
     by_word = {
         word: [one for one in done[TRIGGERS] if word in f"{one.prompt.text.lower()} "] for word in WORDS
     }

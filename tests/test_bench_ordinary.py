@@ -5,8 +5,22 @@ from functools import cache
 
 import pytest
 
-from bench.ordinary import PROMPTS, TRIGGERS, WORDS, Judged, Prompt, blocked, corpus, flagged, prompts
+from bench.ordinary import (
+    NOTICES,
+    PROMPTS,
+    SHORT,
+    TRIGGERS,
+    WORDS,
+    Judged,
+    Prompt,
+    blocked,
+    corpus,
+    flagged,
+    judged,
+    prompts,
+)
 from detectors.training import written
+from streams.settings import Settings
 
 WORD = re.compile(r"\w+")
 ROW = 8
@@ -18,11 +32,11 @@ def texts() -> dict[str, list[str]]:
     return {name: [one.text for one in each] for name, each in corpus().items()}
 
 
-def test_it_has_sixteen_languages_and_as_many_prompts_with_words_of_attacks() -> None:
-    languages = {name: each for name, each in texts().items() if name != TRIGGERS}
+def test_it_has_sixteen_languages_prompts_with_words_of_attacks_and_notices() -> None:
+    languages = {name: each for name, each in texts().items() if name not in {TRIGGERS, NOTICES}}
     assert len(languages) == 16
     assert sum(map(len, languages.values())) == PROMPTS
-    assert len(texts()[TRIGGERS]) == PROMPTS
+    assert (len(texts()[TRIGGERS]), len(texts()[NOTICES])) == (PROMPTS, SHORT)
     everything = [text for each in texts().values() for text in each]
     assert len(set(everything)) == len(everything)
     assert not [text for text in everything if "{" in text or "|" in text]
@@ -38,6 +52,13 @@ def test_every_template_has_its_share() -> None:
     for one in prompts(TRIGGERS, PROMPTS):
         counts[one.template] = counts.get(one.template, 0) + 1
     assert max(counts.values()) <= 60
+
+
+def test_hardly_a_notice_is_blocked() -> None:
+    """Somebody comes, waits, or will do something: that alone is no threat."""
+    done = judged(prompts(NOTICES, SHORT // 2), Settings(storage="redacted"))
+    assert blocked(done) <= 0.01, [one.prompt.text for one in done if one.action == "block"]
+    assert flagged(done) <= 0.04
 
 
 def test_training_never_saw_it() -> None:

@@ -2,13 +2,14 @@
 
 A fit to the labels (Platt) would follow the share of attacks in the training data, which no app has. So
 the log-odds of texts whose families were left out are mapped, by a slope and a shift per head, such that in
-no language of `LANGUAGES` more than `FLAGGED` of ordinary texts exceed 0.5, nor `BLOCKED` exceed 0.9.
+no language of `LANGUAGES` more than `FLAGGED` of ordinary texts exceed 0.5, nor `BLOCKED` exceed 0.9; and of
+short notices, many of them written to sound like a threat, `FLAGGED_NOTICES` and `BLOCKED_NOTICES`.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors.training.rotations import LeftOut, languages, ordinary
+from detectors.training.rotations import SHORT, LeftOut, languages, notices, ordinary
 
 LANGUAGES = frozenset(
     [*("ar", "de", "en", "es", "fr", "hi", "it", "ja"), *("ko", "nl", "pl", "pt", "ru", "th", "tr", "zh")]
@@ -17,6 +18,7 @@ LANGUAGES = frozenset(
 FEWEST = 300
 """Texts of a language that has a say: among fewer, one in a thousand cannot be told."""
 FLAGGED, BLOCKED = 0.02, 0.003
+FLAGGED_NOTICES, BLOCKED_NOTICES = 0.1, 0.01
 LOG_ODDS_OF_BLOCKED = float(np.log(9.0))
 """Of a probability of 0.9."""
 STEEPEST = 1.5
@@ -35,15 +37,20 @@ Floats = npt.NDArray[np.float32]
 
 def calibrate(found: LeftOut, log_odds: Floats) -> Floats:
     """Return slope and shift of each head, shape (2, heads), for log-odds of the shape (N, heads)."""
-    mask = ordinary(found.examples)
+    mask = ordinary(found.examples) | notices(found.examples)
     flagged, blocked = [], []
     for lang, rows in languages(found, mask):
-        if lang in LANGUAGES and len(rows) >= FEWEST:
-            kept = log_odds[rows]
-            flagged.append(np.quantile(kept, 1 - FLAGGED, axis=0))
-            blocked.append(np.quantile(kept, 1 - BLOCKED, axis=0))
+        if lang in {*LANGUAGES, SHORT} and len(rows) >= FEWEST:
+            kept, (most_flagged, most_blocked) = log_odds[rows], limits(lang)
+            flagged.append(np.quantile(kept, 1 - most_flagged, axis=0))
+            blocked.append(np.quantile(kept, 1 - most_blocked, axis=0))
     low, high = np.max(flagged, axis=0), np.max(blocked, axis=0)
     return np.array([line(*pair) for pair in zip(low, high, strict=True)], dtype=np.float32).T
+
+
+def limits(lang: str) -> tuple[float, float]:
+    """Return the shares of ordinary texts of a language, or of notices, that may exceed 0.5 and 0.9."""
+    return (FLAGGED_NOTICES, BLOCKED_NOTICES) if lang == SHORT else (FLAGGED, BLOCKED)
 
 
 def screen(found: LeftOut) -> Floats:

@@ -10,6 +10,8 @@ OWN_WORLD = tuple(
     )
 )
 """Our own texts that say the same in many languages, by few hands."""
+NOTICES = ("written_notices_", "written_threats_plain_")
+"""Our own short notices, in which somebody comes, waits, or will do something, and real threats like them."""
 ROTATIONS: tuple[dict[str, tuple[str, ...]], ...] = (
     {
         "templates of jailbreaks, 2023": (
@@ -23,6 +25,7 @@ ROTATIONS: tuple[dict[str, tuple[str, ...]], ...] = (
         "role play": ("awesome_chatgpt", "gpteacher_"),
         "Jigsaw": ("jigsaw_",),
         "Chinese offence": ("cold_",),
+        "our notices and threats, European": ("written_notices_european",),
         "German hate, adversarial": ("gahd",),
         "neutral statements by template": ("holisticbias_",),
         "refusals of legal questions": ("hevs_",),
@@ -39,6 +42,7 @@ ROTATIONS: tuple[dict[str, tuple[str, ...]], ...] = (
         "Davidson's tweets": ("davidson_",),
         "Real toxicity prompts": ("rtp_lx",),
         "Korean comments": ("beep_", "k_mhas", "apeach"),
+        "our threats and their twins": ("written_threats_plain",),
         "Refusals, GPTFuzz": ("gptfuzz_responses",),
         "StereoSet": ("stereoset_",),
         "self-instruct": ("self_instruct", "rulm_", "vigogne_", "certified_safe"),
@@ -70,6 +74,7 @@ ROTATIONS: tuple[dict[str, tuple[str, ...]], ...] = (
         "direct, deepset": ("deepset_",),
         "CyberSecEval": ("cyberseceval_",),
         "Hinglish": ("hinglish_",),
+        "our notices and threats, Asian": ("written_notices_asian",),
         "intents": ("clinc150",),
         "writing tasks": ("writingbench", "dahatake_", "fabric_", "arena_hard"),
         "paraphrases of toxic lines": ("paradetox",),

@@ -1,11 +1,14 @@
-"""Small logistic regressions: of what joins scores, and of what calibrates them."""
+"""Small logistic regressions: of what joins scores, and of what calibrates them; heads put side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
+
+from detectors.models.network import Network
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -51,3 +54,20 @@ def platt(logits: Floats, labels: Floats) -> tuple[float, float]:
 
     found = optimize.minimize(objective, np.array([1.0, 0.0]), jac=True, method="BFGS")
     return float(found.x[0]), float(found.x[1])
+
+
+def beside(judge: Network, head: Network) -> Network:
+    """Return a judge whose output of the name of `head` is that of `head`, by hidden units of its own."""
+    column = judge.names.index(head.names[0])
+    outer = np.vstack([judge.outer, np.zeros((len(head.outer), len(judge.names)), np.float32)])
+    outer[: len(judge.outer), column] = 0.0
+    outer[len(judge.outer) :, column] = head.outer[:, 0]
+    bias = judge.outer_bias.copy()
+    bias[column] = head.outer_bias[0]
+    return replace(
+        judge,
+        inner=np.hstack([judge.inner, head.inner]),
+        inner_bias=np.concatenate([judge.inner_bias, head.inner_bias]),
+        outer=outer,
+        outer_bias=bias,
+    )

@@ -15,11 +15,14 @@ from detectors.training.corpus import Example
 from detectors.training.datasets import HEADS
 from detectors.training.families import OWN_WORLD
 from detectors.training.files import write_arrays, write_json
+from detectors.training.fit import beside
 
 log = logging.getLogger(__name__)
 
 SCREEN = network.Plan(hidden=64, epochs=2, dropout=0.1, whole=False)
 JUDGE = network.Plan(whole=False)
+THREAT = network.Plan(hidden=64, epochs=10, whole=False)
+"""Of the head for threats, whose few positive texts drown among those of the others."""
 OUTPUTS = ("gate", "english")
 """What the screen says beside the heads: could it be anything, and is it English."""
 
@@ -124,7 +127,10 @@ def fit(known: Labelled, rows: Mask, seed: int) -> Tiers:
     near = read.nearest(_suspicion(screen, read, rows & known.plain), MAX_WINDOWS)
     weights = sample.weigh(known.labels, known.sources, known.weak, rows)
     judge = network.fit(near.encoder, near, known.labels, weights, replace(JUDGE, seed=seed), HEADS)
-    return Tiers(screen, judge, read, near)
+    column = [HEADS.index("threat")]
+    plan = replace(THREAT, seed=seed)
+    threat = network.fit(near.encoder, near, known.labels[:, column], weights[:, column], plan, ("threat",))
+    return Tiers(screen, beside(judge, threat), read, near)
 
 
 def _kept(known: Labelled, rows: Mask, seed: int, kept: Path) -> tuple[Floats, Floats]:
@@ -132,7 +138,8 @@ def _kept(known: Labelled, rows: Mask, seed: int, kept: Path) -> tuple[Floats, F
 
     A training that was stopped goes on from what lies in the folder `kept`.
     """
-    digest = hashlib.sha256(f"{SCREEN} {JUDGE} {seed} {MAX_WINDOWS} {sample.POWER} {sample.WEAK}".encode())
+    plan = f"{SCREEN} {JUDGE} {THREAT} {seed} {MAX_WINDOWS} {sample.POWER} {sample.WEAK}"
+    digest = hashlib.sha256(plan.encode())
     digest.update(known.digest)
     for array in (known.targets, known.sources, known.weak, known.read.counts, rows):
         digest.update(np.ascontiguousarray(array).tobytes())

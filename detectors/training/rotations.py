@@ -15,7 +15,7 @@ import numpy.typing as npt
 from detectors.training import evaluate, families
 from detectors.training.corpus import Example
 from detectors.training.datasets import HEADS
-from detectors.training.families import OWN_WORLD
+from detectors.training.families import NOTICES, OWN_WORLD
 from detectors.training.more import ORDINARY
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,8 @@ MOST = 300
 FEWEST = 25
 """Positive and negative texts of a family that is reported by itself."""
 FEWEST_OF_LANGUAGE = 60
+SHORT = "short notices"
+"""Named as if it were a language of ordinary texts."""
 FEWEST_FOUND = 20
 """Positive texts of a language and a head."""
 THRESHOLDS = (0.5, 0.9)
@@ -84,7 +86,9 @@ class LeftOut:
     def measured(self, head: str) -> Mask:
         """Return which examples have a stated label of a head."""
         table = STATED.get(head)
-        stated = np.array([table in e.tables or e.source.startswith(OWN_WORLD) for e in self.examples])
+        stated = np.array(
+            [table in e.tables or e.source.startswith((*OWN_WORLD, *NOTICES)) for e in self.examples]
+        )
         return np.asarray(stated & ~np.isnan(self.labels[:, HEADS.index(head)]) & (self.rotation >= 0))
 
 
@@ -191,10 +195,18 @@ def ordinary(examples: Sequence[Example]) -> Mask:
     )
 
 
+def notices(examples: Sequence[Example]) -> Mask:
+    """Return which examples are harmless notices of ours."""
+    return np.array([e.source.startswith(NOTICES) and not e.labels["threat"] for e in examples])
+
+
 def languages(found: LeftOut, mask: Mask) -> Iterator[tuple[str, Ints]]:
-    """Yield each language with enough ordinary texts that were left out, and their rows."""
+    """Yield each language with enough ordinary texts that were left out, and their rows.
+
+    Notices of all languages come as one, `SHORT`: few ordinary prompts are statements.
+    """
     kept = mask & (found.rotation >= 0)
-    spoken = np.array([example.lang or "en" for example in found.examples])
+    spoken = np.array([SHORT if e.source.startswith(NOTICES) else e.lang or "en" for e in found.examples])
     for lang in np.unique(spoken[kept]).tolist():
         rows = np.flatnonzero(kept & (spoken == lang))
         if len(rows) >= FEWEST_OF_LANGUAGE:
@@ -204,9 +216,9 @@ def languages(found: LeftOut, mask: Mask) -> Iterator[tuple[str, Ints]]:
 def false_alarms(found: LeftOut, probabilities: Floats) -> list[dict[str, Any]]:
     """Return the share of ordinary texts over each threshold, a row per language and a column per head."""
     table = []
-    for lang, rows in languages(found, ordinary(found.examples)):
+    for lang, rows in languages(found, ordinary(found.examples) | notices(found.examples)):
         row: dict[str, Any] = {"language": lang, "texts": len(rows)}
-        for head in ("injection", "harmful_request", "toxicity", "bias_stereotype", "refusal"):
+        for head in ("injection", "harmful_request", "toxicity", "threat", "bias_stereotype", "refusal"):
             scores = probabilities[rows, HEADS.index(head)]
             row |= {f"{head} {at}": round(float((scores >= at).mean()), 4) for at in THRESHOLDS}
         table.append(row)

@@ -1,7 +1,9 @@
 """What one tier of the cascade leaves to the next, and how the log-odds of the last two are joined."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +13,12 @@ from detectors.models.pieces import Pieces
 from detectors.models.tokenizer import Encoder
 from detectors.models.transformer import WINDOW, Transformer
 from detectors.models.windows import highest, windows
-from detectors.training.calibration import BLOCKED, FLAGGED, LOG_ODDS_OF_BLOCKED, UNREAD
+from detectors.training.calibration import BLOCKED, FLAGGED, LOG_ODDS_OF_BLOCKED, UNREAD, limits
 from detectors.training.datasets import HEADS
+from detectors.training.families import NOTICES
 from detectors.training.files import write_arrays
 from detectors.training.fit import bounded
-from detectors.training.rotations import LeftOut, ordinary
+from detectors.training.rotations import SHORT, LeftOut, notices, ordinary
 
 log = logging.getLogger(__name__)
 
@@ -41,17 +44,22 @@ def join(found: LeftOut, log_odds: Floats, screened: Floats, out: Path) -> Float
         out: where the weights go, and the vocabularies and the transformer lie.
 
     """
-    plain = ordinary(found.examples)
-    english = np.array([example.lang == "en" and example.second_pool for example in found.examples])
+    plain, short = ordinary(found.examples), notices(found.examples)
+    english = np.array(
+        [e.lang == "en" and (e.second_pool or e.source.startswith(NOTICES)) for e in found.examples]
+    )
     judged = english & (found.rotation >= 0) & np.isfinite(log_odds).all(axis=1)
     unsure = min(_exceeded(log_odds[plain & judged].max(axis=1), READ), 0.0)
     rows = np.flatnonzero(judged & (log_odds.max(axis=1) >= unsure))
     log.info("the transformer reads %d of %d left-out texts", len(rows), judged.sum())
     transformer = _read(found, rows, out)
-    alone = log_odds[plain & judged]
+    kinds = ((short, limits(SHORT)), (plain, None))
     columns = [
         weights_of(
-            transformer[:, head], log_odds[rows, head], found.labels[rows, head], plain[rows], alone[:, head]
+            transformer[:, head],
+            log_odds[rows, head],
+            found.labels[rows, head],
+            [Plain(kind[rows], allowed(log_odds[kind & judged, head], most)) for kind, most in kinds],
         )
         for head in range(len(HEADS))
     ]
@@ -95,31 +103,51 @@ def _read(found: LeftOut, rows: Rows, folder: Path) -> Floats:
     return highest(logits, spans.texts[near], len(texts))
 
 
-def weights_of(
-    transformer: Floats, encoder: Floats, labels: Floats, plain: npt.NDArray[np.bool_], alone: Floats
-) -> Floats:
+class Plain(NamedTuple):
+    """Ordinary texts of one kind."""
+
+    rows: npt.NDArray[np.bool_]
+    """Shape (n,): which of the texts in doubt."""
+    most: tuple[int, int]
+    """How many of this kind may exceed 0.5 and 0.9."""
+
+
+def allowed(alone: Floats, most: tuple[float, float] | None) -> tuple[int, int]:
+    """Return how many ordinary texts may exceed 0.5 and 0.9, of the encoder's log-odds of all of a kind.
+
+    The shares `most` of them or, without, as many as where the encoder judges alone.
+    """
+    flagged, blocked = most or (FLAGGED, BLOCKED)
+    counts = int(flagged * len(alone)), int(blocked * len(alone))
+    if most:
+        return counts
+    found = int((alone >= 0.0).sum()), int((alone >= LOG_ODDS_OF_BLOCKED).sum())
+    return min(counts[0], found[0]), min(counts[1], found[1])
+
+
+def weights_of(transformer: Floats, encoder: Floats, labels: Floats, plain: Sequence[Plain]) -> Floats:
     """Return the weights of transformer, encoder and intercept of one head, shape (3,).
 
     They are fitted on texts that neither has seen, and then moved so that ordinary texts exceed 0.5 and 0.9
-    no oftener than where the encoder judges alone: a better ranking finds more, and flags no more.
+    no oftener than `plain` says: a better ranking finds more, and flags no more.
 
     Args:
         transformer: its log-odds of the texts in doubt, shape (n,).
         encoder: its own of these.
         labels: of these, NaN where unknown.
-        plain: which of these are ordinary.
-        alone: the encoder's log-odds of all ordinary texts.
+        plain: the ordinary ones, by kind.
 
     """
     known = ~np.isnan(labels)
     inputs = np.stack([transformer, encoder, np.ones(len(labels))], axis=1).astype(np.float64)
     fitted = bounded(inputs[known], labels[known], np.ones(int(known.sum())), PRIOR, STRENGTH, LOWEST)
     fitted[2] = 0.0
-    joined = (inputs @ fitted)[plain]
-    levels = ((0.0, FLAGGED), (LOG_ODDS_OF_BLOCKED, BLOCKED))
+    joined = inputs @ fitted
     shifts = [
-        level - _tail(joined, min(int((alone >= level).sum()), int(most * len(alone))))
-        for level, most in levels
+        level - _tail(joined[kind.rows], count)
+        for kind in plain
+        for level, count in zip((0.0, LOG_ODDS_OF_BLOCKED), kind.most, strict=True)
+        if kind.rows.any()
     ]
     return np.asarray([fitted[0], fitted[1], min(shifts) - 1e-3], dtype=np.float32)
 

@@ -29,7 +29,9 @@ HELD_OUT_TEXTS = 12_000
 SPEED_TEXTS = 2000
 SPEED_BATCH = 200
 ROUNDS = 3
-CHALLENGES = tuple(f"{CHALLENGE}_{name}" for name in ("toxicity", "groups", "injection", "harmful"))
+CHALLENGES = tuple(
+    f"{CHALLENGE}_{name}" for name in ("toxicity", "groups", "injection", "harmful", "everyday")
+)
 FEWEST = 15
 """Texts of a source that is reported by itself."""
 
@@ -87,6 +89,8 @@ def sets(pool: Pool) -> Iterator[tuple[str, str, Mask]]:
     for head in ("toxicity", "bias_identity_attack"):
         yield "challenge: functional tests of hate", head, pool.of(CHALLENGE + "_groups") & ~implicit
         yield "challenge: implicit statements on groups", head, implicit
+    for head in ("threat", "toxicity"):
+        yield "challenge: everyday lines and threats", head, pool.of(CHALLENGE + "_everyday")
     yield "challenge: attacks and benign prompts", "injection", pool.of(CHALLENGE + "_injection")
     yield "challenge: requests", "harmful_request", pool.of(CHALLENGE + "_harmful")
 

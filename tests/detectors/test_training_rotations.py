@@ -124,6 +124,21 @@ def test_thresholds_are_what_ordinary_text_of_the_worst_language_seldom_exceeds(
     assert not (probabilities[:size] >= 0.5).any()
 
 
+def test_notices_have_a_say_as_one_language() -> None:
+    chance = np.random.default_rng(2)
+    texts = [
+        Example(f"{source} {i}", source, dict.fromkeys(HEADS, 0.0), lang=lang)
+        for source, lang in (("xquad_questions", "de"), ("written_notices_european_en_notices_1", "en"))
+        for i in range(2000)
+    ]
+    log_odds = chance.normal(0, 1, (4000, len(HEADS))).astype(np.float32)
+    log_odds[2000:] += 4
+    found = left_out(texts, np.ones(4000, np.int64), log_odds)
+    slope, shift = calibration.calibrate(found, log_odds)
+    over = (log_odds[2000:] * slope + shift >= calibration.LOG_ODDS_OF_BLOCKED).mean(axis=0)
+    assert (over <= calibration.BLOCKED_NOTICES + 0.001).all()
+
+
 def test_the_screen_sends_on_what_few_ordinary_texts_exceed() -> None:
     size = 4000
     chance = np.random.default_rng(3)

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from detectors.models.network import ROWS, Network, by_rows, together
+from detectors.training.fit import beside
 
 
 def network(features: int, seed: int = 0) -> Network:
@@ -33,6 +34,16 @@ def test_no_row_depends_on_the_others_to_the_last_bit() -> None:
         rtol=1e-3,
         atol=1e-3,
     )
+
+
+def test_a_head_beside_a_judge_takes_the_place_of_the_output_of_its_name() -> None:
+    judge, features = network(6), np.random.default_rng(3).normal(size=(4, 6)).astype(np.float32)
+    other = network(6, seed=1)
+    head = Network(("b",), other.inner, other.inner_bias, other.outer[:, [0]], other.outer_bias[[0]])
+    found = beside(judge, head)
+    assert found.names == judge.names
+    assert np.allclose(found.logits(features)[:, [0, 2]], judge.logits(features)[:, [0, 2]], atol=1e-5)
+    assert np.allclose(found.logits(features)[:, [1]], head.logits(features), atol=1e-5)
 
 
 def test_windows_together_are_the_mean_of_their_features() -> None:
