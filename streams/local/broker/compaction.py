@@ -34,7 +34,11 @@ def due(partition: Partition) -> list[Path]:
         return []
     much = _bytes(dirty) >= config.dirty_ratio * _bytes(old)
     late = _written(dirty[0], now) < now - config.compaction_limit_s
-    return [segment.path for segment in old] if much or late else []
+    if not (much or late):
+        return []
+    for segment in old:
+        segment.check()  # here, so that only one thread ever mends a file
+    return [segment.path for segment in old]
 
 
 def compacted(paths: list[Path], tombstones_s: float) -> Path:
@@ -42,7 +46,7 @@ def compacted(paths: list[Path], tombstones_s: float) -> Path:
 
     The files are opened anew: the broker goes on reading through its own.
     """
-    segments = [LogSegment(path) for path in paths]
+    segments = [LogSegment(path, checked=True) for path in paths]
     target = paths[0].with_suffix(".compacted")
     try:
         latest = _latest(segments)
@@ -68,7 +72,7 @@ def take_over(partition: Partition, paths: list[Path], target: Path) -> None:
     target.replace(paths[0])
     for segment in old[1:]:
         segment.delete()
-    partition.segments[: len(old)] = [LogSegment(paths[0])]
+    partition.segments[: len(old)] = [LogSegment(paths[0], checked=True)]
     partition.compacted_to = partition.segments[1].base
 
 

@@ -22,6 +22,11 @@ class Coordinator:
         self.transactions = Transactions(folder / "transactions.json", self.topics, self._offsets)
         self._groups = Groups()
 
+    def close(self) -> None:
+        """Let go of all files."""
+        self.topics.close()
+        self._offsets.close()
+
     # Groups
 
     async def find_coordinator(self, request: Request, client: str) -> Answer:

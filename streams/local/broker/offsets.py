@@ -49,6 +49,10 @@ class Offsets:
             self._groups[name] = {place: each for place, each in offsets.items() if place[0] != topic}
         self._rewrite()
 
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
     def _write(self, group: str, offsets: dict[Place, Committed]) -> None:
         self._file.write(_line(group, offsets.items()))
         self._file.flush()

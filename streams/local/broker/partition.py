@@ -30,10 +30,20 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_bytes()) if path.exists() else None
-    except ValueError:
-        raise OSError(
-            f"{path} is damaged: put back a copy of it, or remove {path.parent} to begin with empty topics"
-        ) from None
+    except (ValueError, RecursionError):
+        raise damaged(path) from None
+
+
+def damaged(path: Path) -> OSError:
+    """Return the error that says what to do about a file beside the topics that cannot be read."""
+    return OSError(
+        f"{path} is damaged: put back a copy of it, or remove {path.parent} to begin with empty topics"
+    )
+
+
+def log_files(folder: Path) -> list[Path]:
+    """Return the segments in a folder in their order; what else lies there is not the broker's."""
+    return sorted(path for path in folder.glob("*.log") if path.stem.isdecimal())
 
 
 class Partition:
@@ -48,9 +58,9 @@ class Partition:
         self.compacted_to = 0
         """The offset below which compaction has been."""
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         self._waiting: set[asyncio.Future[None]] = set()
-        self.segments = [LogSegment(path) for path in sorted(folder.glob("*.log"))]
+        self.segments = [LogSegment(path) for path in log_files(folder)]
         self._drop_compacted()
         if not self.segments:
             self.segments = [LogSegment(self._path(0), new=True)]
@@ -161,6 +171,15 @@ class Partition:
         for segment in self.segments:
             segment.close()
 
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise OSError(
+                f"{self._folder} is a file where the folder of a partition belongs: put back the folder, "
+                "or remove the file to begin with an empty partition"
+            ) from None
+
     def _roll(self, size: int) -> None:
         active = self.segments[-1]
         if active.size and active.size + size > self.config.segment_bytes:
@@ -182,8 +201,9 @@ class Partition:
 
     def _read_producers(self) -> Producers:
         """Return what is known of the producers before the segment that is written to."""
-        with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
-            return Producers(read_json(self._state(self.segments[-1].base)))
+        with contextlib.suppress(OSError, KeyError, TypeError, ValueError, AttributeError):
+            if state := read_json(self._state(self.segments[-1].base)):
+                return Producers(state)
         producers = Producers()
         for segment in self.segments[:-1]:
             for position, batch in segment.headers(0):
@@ -192,9 +212,9 @@ class Partition:
         return producers
 
     def _drop_compacted(self) -> None:
-        """Remove what a compaction that was cut off has left, and segments that are in the first one."""
-        for left in self._folder.glob("*.compacted"):
-            left.unlink()  # of a compaction that was cut off
+        """Remove what was cut off half written, and segments that compaction has put into the first one."""
+        for left in (*self._folder.glob("*.compacted"), *self._folder.glob("*.mended")):
+            left.unlink()
         if not self.config.compacts or len(self.segments) < 2:
             return
         last = max((batch.last for _, batch in self.segments[0].headers(0)), default=-1)

@@ -2,16 +2,21 @@
 
 import bisect
 import contextlib
+import logging
 import os
 import time
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-from streams.local.broker.batches import HEADER, RecordBatch, header, intact
+from streams.local.broker.batches import HEADER, RecordBatch, header
+from streams.local.broker.recovery import File, Hole, intact_batches
 
+log = logging.getLogger(__name__)
 INDEX_BYTES = 4096
 """One entry of the index per so many bytes: what lies between is found by reading headers."""
+KEPT_BYTES = 16 << 20
+"""So much of what is damaged in a segment is kept beside it."""
 
 
 class LogSegment:
@@ -20,8 +25,9 @@ class LogSegment:
     A write reaches the system's cache, as with Kafka: it outlives the process, not a loss of power.
     """
 
-    def __init__(self, path: Path, *, new: bool = False) -> None:
+    def __init__(self, path: Path, *, new: bool = False, checked: bool = False) -> None:
         self.path = path
+        self._checked = new or checked
         self.base = int(path.stem)
         self._file = os.open(path, os.O_RDWR | (os.O_CREAT if new else 0), 0o644)
         self.size = os.fstat(self._file).st_size
@@ -49,21 +55,30 @@ class LogSegment:
         self.size += len(data)
 
     def recover(self) -> Iterator[tuple[RecordBatch, bytes]]:
-        """Yield every batch; cut off what a crash has left half written."""
-        good = 0
-        for position, batch in self.headers(0):
-            data = self.read(position, batch.size)
-            # Where one is damaged, its length says nothing about where the next one begins.
-            if not intact(data, batch):
-                break
-            good = position + batch.size
+        """Yield every intact batch; the file is left without what is damaged. `OSError` of the disk."""
+        holes, end, offset = [], 0, self.base
+        for position, batch, data in intact_batches(File(self.read, self.size), self.base):
+            if position > end:
+                holes.append(Hole(end, position, offset, batch.base))
+            self._note(batch, position)
+            end, offset = position + batch.size, batch.last + 1
             yield batch, data
-        if good != self.size:
-            os.ftruncate(self._file, good)
-            self.size = self._indexed = good
+        if end < self.size:
+            holes.append(Hole(end, self.size, offset, None))
+        if holes:
+            self._leave_out(holes)
+        self._checked = True
+
+    def check(self) -> None:
+        """Recover what an earlier process has written, once. `OSError` of the disk."""
+        # Not at the start, which would take minutes where there is much: when it is first looked into.
+        if not self._checked:
+            for _ in self.recover():
+                pass
 
     def headers(self, position: int) -> Iterator[tuple[int, RecordBatch]]:
         """Yield the headers from a position on, each with its own."""
+        self.check()
         while (batch := header(self.read(position, HEADER.size))) is not None:
             if batch.length <= 0 or position + batch.size > self.size:
                 return
@@ -74,6 +89,7 @@ class LogSegment:
 
     def position(self, offset: int) -> int:
         """Return where the first batch is that ends at an offset or after it; the size where none is."""
+        self.check()
         # The index is sparse: from the entry before it headers are read on.
         entry = bisect.bisect_right(self._offsets, offset) - 1
         start = self._positions[entry] if entry >= 0 else 0
@@ -84,7 +100,7 @@ class LogSegment:
 
     def read(self, position: int, size: int) -> bytes:
         """Return bytes; fewer at the end."""
-        return os.pread(self._file, min(size, self.size - position), position)
+        return os.pread(self._file, max(0, min(size, self.size - position)), position)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -95,6 +111,52 @@ class LogSegment:
         """Remove the file."""
         self.close()
         self.path.unlink(missing_ok=True)
+        self._damaged.unlink(missing_ok=True)
+
+    @property
+    def _damaged(self) -> Path:
+        return self.path.with_suffix(".torn")
+
+    def _leave_out(self, holes: list[Hole]) -> None:
+        self._keep(holes)
+        written = os.fstat(self._file)
+        if holes[0].after is None:
+            os.ftruncate(self._file, holes[0].start)
+        else:
+            self._rewrite(holes)
+        os.utime(self._file, ns=(written.st_atime_ns, written.st_mtime_ns))  # the age of what is in it
+        self.size = os.fstat(self._file).st_size
+
+    def _keep(self, holes: list[Hole]) -> None:
+        with self._damaged.open("ab") as file:
+            for hole in holes:
+                kept = min(hole.size, max(0, KEPT_BYTES - file.tell()))
+                file.write(self.read(hole.start, kept))
+                what = (
+                    "ends in what is no whole batch"
+                    if hole.after is None
+                    else f"is damaged, and intact before offset {hole.first} and from {hole.after} on"
+                )
+                log.warning(
+                    "%s %s: %d bytes at %d, from offset %d on, are left out; %d of them are kept in %s",
+                    *(self.path, what, hole.size, hole.start, hole.first, kept, self._damaged),
+                )
+
+    def _rewrite(self, holes: list[Hole]) -> None:
+        """Replace the file by one without the holes: a crash leaves the old one or the new one."""
+        temporary = self.path.with_suffix(".mended")
+        with temporary.open("wb") as file:
+            begin = 0
+            for hole in holes:
+                file.write(self.read(begin, hole.start - begin))
+                begin = hole.end
+            file.write(self.read(begin, self.size - begin))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path)
+        os.close(self._file)
+        self._file = os.open(self.path, os.O_RDWR)
+        self._offsets, self._positions, self._indexed = array("q"), array("q"), 0
 
     def _note(self, batch: RecordBatch, position: int) -> None:
         if not self._positions or position >= self._positions[-1] + INDEX_BYTES:

@@ -139,7 +139,7 @@ async def serve(answers: Answers, host: str, port: int, stop: asyncio.Event) -> 
         server.close()
         for connection in list(connections):
             connection.close()
-        answers.topics.close()
+        answers.close()
 
 
 async def _tidy(answers: Answers) -> None:

@@ -7,15 +7,18 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from streams.local.broker import compaction
 from streams.local.broker.apis import Code, Fault
 from streams.local.broker.config import Config
-from streams.local.broker.partition import Partition, read_json, write_atomically
+from streams.local.broker.partition import Partition, damaged, log_files, read_json, write_atomically
 
 MOST_PARTITIONS = 1_000
 """Of a topic: each holds a file open, and a client can ask for any number."""
+ID_BYTES = 16
 _NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,200}")
+_PARTITION = re.compile(r"(?!deleted-).+-[0-9]+")
 _DELETED = "deleted-"
 """A folder that is being deleted; what a crash has left of it goes at the next start."""
 
@@ -32,9 +35,13 @@ class Topics:
         self._topics: dict[str, list[Partition]] = {}
         self._configs: dict[str, Config] = {}
         self._ids: dict[str, bytes] = {}
-        for name, (count, config, topic_id) in (read_json(self._file) or {}).items():
-            self._ids[name] = bytes.fromhex(topic_id)
-            self._open(name, count, Config(config))
+        found = self._read()
+        self._refuse_unknown(
+            {self._path(name, n) for name, (count, *_) in found.items() for n in range(count)}
+        )
+        for name, (count, config, topic_id) in found.items():
+            self._ids[name] = topic_id
+            self._open(name, count, config)
 
     def __contains__(self, name: object) -> bool:
         return name in self._topics
@@ -89,8 +96,8 @@ class Topics:
         self.check(name, count, config)
         for left in self._folder.glob(f"{name}-*"):
             if left.is_dir() and left.name.removeprefix(f"{name}-").isdecimal():
-                self._bury(left)  # of a deletion that a crash has cut off
-        self._ids[name] = secrets.token_bytes(16)
+                shutil.rmtree(self._bury(left), ignore_errors=True)  # of a creation that a crash has cut off
+        self._ids[name] = secrets.token_bytes(ID_BYTES)
         self._open(name, count, Config(config))
         self._save()
 
@@ -110,13 +117,16 @@ class Topics:
     def delete(self, name: str) -> None:
         """Delete a topic with its records; raises `Fault`."""
         logs = self.partitions(name)
-        # Forgotten first: a crash in between leaves files without a topic, not a topic without files.
         del self._topics[name], self._configs[name], self._ids[name]
-        self._save()
+        graves = []
         for index, log in enumerate(logs):
             log.close()
             log.wake()
-            self._bury(self._path(name, index))
+            graves.append(self._bury(self._path(name, index)))
+        # Forgotten last: after a crash in between it is empty, and records without a topic are no deletion.
+        self._save()
+        for grave in graves:
+            shutil.rmtree(grave, ignore_errors=True)
 
     async def tidy(self) -> None:
         """Delete what is past its retention, and compact."""
@@ -136,10 +146,34 @@ class Topics:
         self._configs[name] = config
         logs.extend(Partition(self._path(name, index), config) for index in range(len(logs), count))
 
-    def _bury(self, path: Path) -> None:
-        grave = self._folder / f"{_DELETED}{secrets.token_hex(8)}"  # the name is free at once
+    def _read(self) -> dict[str, tuple[int, Config, bytes]]:
+        """Return partitions, settings and id of each topic; `OSError` where the file cannot be right."""
+        found = read_json(self._file) if self._file.exists() else {}
+        try:
+            return {name: _topic(name, *each) for name, each in found.items()}
+        except (AttributeError, TypeError, ValueError, Fault):
+            raise damaged(self._file) from None
+
+    def _refuse_unknown(self, known: set[Path]) -> None:
+        """Raise `OSError` where records lie that belong to no topic: one made anew would remove them."""
+        lost = sorted(
+            path.name
+            for path in self._folder.iterdir()
+            if _PARTITION.fullmatch(path.name) and path not in known
+            if any(file.stat().st_size for file in log_files(path))
+        )
+        if lost:
+            raise OSError(
+                f"{self._file} is missing or incomplete: {len(lost)} folders hold records of topics that it "
+                f"does not name ({', '.join(lost[:3])}{', and others' if len(lost) > 3 else ''}): put back a "
+                f"copy that names them, or move these folders out of {self._folder} to begin without them"
+            )
+
+    def _bury(self, path: Path) -> Path:
+        """Free a partition's name at once; return the folder that is to be removed."""
+        grave = self._folder / f"{_DELETED}{secrets.token_hex(8)}"
         path.rename(grave)
-        shutil.rmtree(grave, ignore_errors=True)
+        return grave
 
     def _path(self, name: str, index: int) -> Path:
         return self._folder / f"{name}-{index}"
@@ -150,3 +184,13 @@ class Topics:
             for name, logs in self._topics.items()
         }
         write_atomically(self._file, json.dumps(found, indent=1))
+
+
+def _topic(name: str, count: Any, config: Any, topic_id: Any) -> tuple[int, Config, bytes]:
+    """Return what the file says of a topic; `TypeError`, `ValueError` or `Fault` where it says it wrongly."""
+    if not (_NAME.fullmatch(name) and isinstance(count, int) and 1 <= count <= MOST_PARTITIONS):
+        raise ValueError
+    known = bytes.fromhex(topic_id)
+    if len(known) != ID_BYTES:
+        raise ValueError
+    return count, Config(config), known

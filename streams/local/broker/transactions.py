@@ -8,7 +8,7 @@ from typing import Any
 from streams.local.broker import batches
 from streams.local.broker.apis import Code, Fault
 from streams.local.broker.offsets import Committed, Offsets, Place
-from streams.local.broker.partition import read_json, write_atomically
+from streams.local.broker.partition import damaged, read_json, write_atomically
 from streams.local.broker.topics import Topics
 
 _LAST_EPOCH = 32_767
@@ -22,10 +22,10 @@ class Transactions:
         self._path = path
         self._topics = topics
         self._offsets = offsets
-        state = read_json(path) or {}
-        self._next: int = state.get("next", 1)
-        self._ids: dict[str, list[int]] = state.get("ids", {})  # producer, epoch, time-out in ms
-        self._pending: dict[str, dict[str, list[list[Any]]]] = state.get("pending", {})  # by id and group
+        state = _state(path)
+        self._next: int = state["next"]
+        self._ids: dict[str, list[int]] = state["ids"]  # producer, epoch, time-out in ms
+        self._pending: dict[str, dict[str, list[list[Any]]]] = state["pending"]  # by id and group
         # When they began is not kept: after a restart each has its whole time-out again.
         now = time.monotonic()
         self._begun = {name: now for name, (producer, *_) in self._ids.items() if self._open(producer)}
@@ -99,3 +99,24 @@ class Transactions:
     def _save(self) -> None:
         state = {"next": self._next, "ids": self._ids, "pending": self._pending}
         write_atomically(self._path, json.dumps(state))
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """Return what was saved; `OSError` where the file cannot be right."""
+    state = read_json(path) if path.exists() else {"next": 1, "ids": {}, "pending": {}}
+    match state:
+        case {"next": int(), "ids": dict(ids), "pending": dict(pending)} if (
+            all(_fits(each, int, int, int) for each in ids.values())
+            and all(isinstance(groups, dict) for groups in pending.values())
+            and all(_held(each) for groups in pending.values() for each in groups.values())
+        ):
+            return {"next": state["next"], "ids": ids, "pending": pending}
+    raise damaged(path)
+
+
+def _held(offsets: Any) -> bool:
+    return isinstance(offsets, list) and all(_fits(each, str, int, int, str | None) for each in offsets)
+
+
+def _fits(values: Any, *types: Any) -> bool:
+    return isinstance(values, list) and len(values) == len(types) and all(map(isinstance, values, types))

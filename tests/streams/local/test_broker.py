@@ -49,7 +49,7 @@ def test_a_broker_that_dies_at_its_start_shows_its_log(tmp_path: Path) -> None:
 async def test_a_topic_that_cannot_be_made_says_what_the_system_says(tmp_path: Path) -> None:
     (tmp_path / "broker").mkdir()
     (tmp_path / "broker" / "llm.state-0").touch()
-    refused = pytest.raises(BrokerError, match=r"llm\.state: KafkaStorageError: .*File exists")
+    refused = pytest.raises(BrokerError, match=r"llm\.state: KafkaStorageError: .*is a file where the folder")
     with Broker(free_port(), tmp_path) as running, refused:
         await create_topics(Settings(_env_file=None, kafka=running.address))
 

@@ -271,11 +271,10 @@ def test_what_a_compaction_left_that_was_cut_off_is_removed(tmp_path: Path) -> N
     assert not left.exists()
 
 
-def test_what_a_deletion_has_left_is_not_in_the_topic_made_anew(tmp_path: Path) -> None:
-    log = opened(tmp_path / "a-1")
-    log.append(batch(b"of the topic that is gone"))
-    log.close()
+def test_what_a_creation_has_left_is_not_in_the_topic_made_anew(tmp_path: Path) -> None:
+    opened(tmp_path / "a-1").close()
+    (tmp_path / "a-1" / "start").write_text("7")
     topics = Topics(tmp_path)
     topics.create("a", 2, {})
-    assert [each.end for each in topics.partitions("a")] == [0, 0]
+    assert [each.start for each in topics.partitions("a")] == [0, 0]
     topics.close()
