@@ -18,8 +18,9 @@ MOST_PARTITIONS = 1_000
 """Of a topic: each holds a file open, and a client can ask for any number."""
 ID_BYTES = 16
 _NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,200}")
-_PARTITION = re.compile(r"(?!deleted-).+-[0-9]+")
+_PARTITION = re.compile(r".+-[0-9]{1,3}")
 _DELETED = "deleted-"
+_GRAVE = re.compile(rf"{_DELETED}[0-9a-f]{{16}}")
 """A folder that is being deleted; what a crash has left of it goes at the next start."""
 
 
@@ -31,7 +32,8 @@ class Topics:
         self._file = folder / "topics.json"
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"{_DELETED}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            if _GRAVE.fullmatch(left.name):  # a topic may have such a name, too
+                shutil.rmtree(left, ignore_errors=True)
         self._topics: dict[str, list[Partition]] = {}
         self._configs: dict[str, Config] = {}
         self._ids: dict[str, bytes] = {}

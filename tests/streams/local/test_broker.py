@@ -61,3 +61,19 @@ def test_a_file_that_was_torn_is_named_with_what_to_do(tmp_path: Path, name: str
     with pytest.raises(LocalServiceError, match=f"{name} is damaged: put back a copy") as refused:
         Broker(free_port(), tmp_path).start()
     assert "Traceback" not in str(refused.value)
+
+
+async def test_a_client_reads_on_behind_what_is_damaged(tmp_path: Path) -> None:
+    with Broker(free_port(), tmp_path, create_topics=True) as running:
+        async with AIOKafkaProducer(bootstrap_servers=running.address) as producer:
+            for n in range(5):
+                await producer.send_and_wait("t", b"value %d" % n, partition=0)
+        running.stop()
+        path = running.data / "t-0" / f"{0:020}.log"
+        path.write_bytes(path.read_bytes().replace(b"value 2", b"value X"))
+        running.start()
+        assert f"{path} is damaged" in (tmp_path / "broker.log").read_text()
+        consumer = AIOKafkaConsumer("t", bootstrap_servers=running.address, auto_offset_reset="earliest")
+        async with consumer:
+            found = [await consumer.getone() for _ in range(4)]
+    assert [(each.offset, each.value) for each in found] == [(n, b"value %d" % n) for n in (0, 1, 3, 4)]

@@ -318,3 +318,18 @@ def test_files_that_are_not_the_brokers_are_left_alone(topics: Path) -> None:
     (topics / "c-1" / "notes.log").write_text("x")
     Coordinator(topics, "127.0.0.1", 0).close()
     assert (topics / "c-1" / "notes.log").read_text() == "x"
+
+
+def test_a_topic_may_be_called_deleted_and_a_deletion_that_was_cut_off_ends(tmp_path: Path) -> None:
+    topics = Topics(tmp_path)
+    topics.create("deleted-a", 1, {})
+    topics.partition("deleted-a", 0).append(batch(b"value"))
+    topics.close()
+    left = tmp_path / "deleted-0123456789abcdef"
+    shutil.copytree(tmp_path / "deleted-a-0", left)
+    again = Topics(tmp_path)
+    assert values(again.partition("deleted-a", 0)) == [b"value"]
+    assert not left.exists()
+    again.delete("deleted-a")
+    assert not list(tmp_path.glob("deleted*"))
+    again.close()
