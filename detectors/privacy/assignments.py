@@ -4,16 +4,21 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from detectors.privacy.extents import ENDS, UNSPACED, whole
 from detectors.privacy.findings import Finding, Span, verified
 from detectors.privacy.labels import ENGLISH, PASSWORDS, PINS, Label, labels
+from detectors.privacy.pins import said_pin
 from detectors.privacy.secret_values import (
+    SHORTEST_PASSWORD,
     is_mixed,
     is_name,
     is_password,
     is_placeholder,
+    is_scribbled,
     is_uuid,
     looks_random,
 )
+from detectors.privacy.signs import LOCAL_SIGNS, OF, OPENED, SIGN, TAG, WHOSE
 
 VALUE: Final = (
     # In a string of JSON the quotes are escaped, both in the same way.
@@ -23,29 +28,10 @@ VALUE: Final = (
 )
 # The rest of a word, in scripts that have blanks between words.
 _REST: Final = r"(?P<rest>[A-Za-z0-9_\u00b7-\u0dff\u1000-\u1cff\u200c\u200d-]{0,24}+)"
-# Between the name and the sign: whose it is, and of what.
-_WHOSE: Final = (
-    r"(?:(?<= )(?:api|saya|anda|kamu|kami|langu|yangu|lako|mitt|ditt|mea|mia|mio|meu|minha|moj[ae]|mening"
-    r"|μου|σου|σας|من"
-    r"|شما|ما|الخاصة بي|الخاص بي|שלי|שלך|שלנו|πρόσβασης|προσβασης|d['’]accès|accesso|acceso)(?!\w)\s?)"
-)
-_OF: Final = (
-    r"(?:(?:for|of|to|de|do|del|della|di|du|für|для|от|к|од|od|dla|pro|till|van|voor|za|pentru)\s(?:[\w.@-]{1,24}\s?){1,4}?"
-    r"(?=\s?[:=]|\s?\bis\b|\sto\b))"
-)
-# Each of one language, where it says "is": in others it says something else.
-_LOCAL_SIGNS: Final = frozenset({"on", "ir", "ni", "este"})
-_SIGN: Final = (
-    r"(?P<sign>:=|=>|==?|:|(?<!\w)(?:is|was|ist|lautet|est|es|és|é|è|jest|je|är|er|to|la|là|такой|такая|είναι|yra|ir|on"
-    r"|este|adalah|ialah|ni|הוא|היא|הינה|هي|هو|है|हैं|ہے|হল|হলো|হচ্ছে|est)(?=[\s:=])(?:\s?:)?"
-    r"|คือ|是|为|為|は|는|은"
-    r"|—|\u2013|-{1,2}>|-(?=\s)|>(?=[^<\n]{4,64}</)|\|(?=\s)|)"
-)
-# In YAML a tag, an anchor or the sign of a block may stand before the value.
-_TAG: Final = r"(?:(?:!!?(?:str|binary|vault|unsafe)|&\w{1,32}|[|>][+-]?[0-9]?(?=\s*\n))\s{1,40}+)*"
 _ASSIGNMENT = re.compile(
-    rf"{_REST}(?P<close>\\*[\"'`]?)\]?[*_]{{0,2}}\s{{0,3}}+(?:\([^()\n]{{1,32}}\)\s?)?{_WHOSE}{{0,2}}{_OF}?"
-    rf"\s?{_SIGN}[*_]{{0,2}}\s{{0,3}}+(?:\\+(?=[\"'`](?!\\)))??(?:(?:bearer|basic)\s{{1,3}}+)?{_TAG}{VALUE}",
+    rf"{_REST}(?P<close>\\*[\"'`]?)\]?[*_]{{0,2}}\s{{0,3}}+(?:\([^()\n]{{1,32}}\)\s?)?{WHOSE}{{0,2}}{OF}?"
+    rf"\s?{SIGN}[*_]{{0,2}}\s{{0,3}}+(?:\\+(?=[\"'`](?!\\)))??(?:(?:bearer|basic)\s{{1,3}}+)?{TAG}{OPENED}"
+    rf"(?:{VALUE}|(?P<odd>[,;\"'`]\S{{7,255}}))",
     re.IGNORECASE,
 )
 # Where the verb comes last, it says that a value stood before it.
@@ -85,7 +71,6 @@ _CONNECTION = re.compile(
     r"[\w ]=[^;=\n\"]{1,80};\s*[A-Za-z][\w ]{1,20}=|(?:host|user|dbname|port|server)=\S{1,80}\s"
     r"|[?&]\w{1,20}=[^\s&]{1,80}&"
 )
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3000-\u9fff\uac00-\ud7a3]")
 _BRACKETS: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
 _BACKSLASHES = re.compile(r"\\{2,}")
 _DIGITS = re.compile(r"[0-9]{4,32}")
@@ -102,10 +87,12 @@ def assigned(text: str, lowered: str) -> Iterator[Finding]:
     read: dict[str, int] = {}
     for label in labels(lowered):
         if match := _ASSIGNMENT.match(text, label.end):
-            span = _value_span(match, label.start)
+            span = _whole_span(text, label, match)
             # A word that merely follows is no candidate: of those only so many are looked at.
             if _sign(label, match, span) or is_mixed(text[slice(*span)]):
                 matches.setdefault(span, (label, match))
+        if label.name in PINS and (pin := said_pin(text, label)):
+            yield Finding("PASSWORD", *pin)
         # What lies in a block has been read with it.
         if label.start >= read.get(label.name, 0) and (opening := _OPENING.match(text, label.end)):
             for item in _items(text, opening):
@@ -126,7 +113,7 @@ def _sign(label: Label, match: re.Match[str], span: Span) -> str:
     if not sign:
         verb = _VERB.match(match.string, span[1])
         return verb[0] if verb else ""
-    return "" if sign in _LOCAL_SIGNS and label.name in ENGLISH else sign
+    return "" if sign in LOCAL_SIGNS and label.name in ENGLISH else sign
 
 
 def _value_span(match: re.Match[str], name: int) -> Span:
@@ -140,11 +127,35 @@ def _value_span(match: re.Match[str], name: int) -> Span:
         value = value.partition("<")[0]
     if value.isascii() or not value[0].isascii():
         value = value.rstrip(".:\\")
-    else:  # the sentence goes on without a blank, in a script that has none
-        value = _UNSPACED.split(value, maxsplit=1)[0]
+    else:
+        value = UNSPACED.split(value, maxsplit=1)[0]
+        without = value.rstrip(ENDS)  # one that is short without what closes the quote is kept with it
+        value = without if len(without) >= SHORTEST_PASSWORD else value
     while value and value[-1] in _BRACKETS and value.count(value[-1]) > value.count(_BRACKETS[value[-1]]):
         value = value[:-1].rstrip(".:\\")
     return start, start + len(value.rstrip("\\"))
+
+
+def _whole_span(text: str, label: Label, match: re.Match[str]) -> Span:
+    """Return where the value stands, also one with signs in it that commonly end a value."""
+    start = match.start("quote") if _goes_on_behind_quote(match) else match.start("odd")
+    if start >= 0:
+        behind = whole(text, (start, start + 1), has_sign=False)
+        if match["odd"] is not None or behind[1] > match.end():
+            return behind
+    span = _value_span(match, label.start)
+    if match["bare"] is None or label.name not in PASSWORDS or label.name in PINS or match["sign"] == ">":
+        return span
+    has_sign = label.name != "pass" and bool(_sign(label, match, span))
+    if text[match.end() : match.end() + 1] in {",", ";", '"', "'", "`"}:
+        return whole(text, span, has_sign=has_sign)
+    return span
+
+
+def _goes_on_behind_quote(match: re.Match[str]) -> bool:
+    """Say whether what seems to be a value in quotes is one with quotes in it: 'Qr7'dke39."""
+    behind = match.string[match.end() : match.end() + 1]
+    return match["quoted"] is not None and " " not in match["quoted"] and behind.isalnum()
 
 
 def _shown(text: str, span: Span) -> str:
@@ -153,7 +164,10 @@ def _shown(text: str, span: Span) -> str:
 
 
 def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> bool:
-    value, rest, quoted = _shown(text, span), match["rest"], match["bare"] is None
+    value, rest = _shown(text, span), match["rest"]
+    quoted = match["bare"] is None and match["odd"] is None
+    if match["odd"] is not None and not (label.name in PASSWORDS and is_scribbled(value)):
+        return False
     if _NOT_A_VALUE.search(rest) and label.name not in PINS:
         return False
     if label.name in PINS:

@@ -33,6 +33,14 @@ _DIGIT: Final = re.compile(r"\d")
 _BETWEEN: Final = re.compile(r"\W+\Z|(?:x|ext(?:ension)?\.?)\Z", re.IGNORECASE)
 _SHORT: Final = 5
 """Letters that stand before a number and belong to it, at most, with a blank between."""
+# A number of which the sentence goes on to say whose it is.
+_OWN: Final = re.compile(
+    r"[+(]{0,2}[0-9](?:[ ()./-]{0,3}[0-9]){6,16}\s"
+    r"(?:(?:i|is|ist|es|est|é|è)|(?:is|ist|est|es|é|è)\s[^\W\d]{0,5}"
+    r"(?:\s[^\W\d]{0,14}){0,2})?\Z",
+    re.IGNORECASE,
+)
+_OWN_LONGEST: Final = 104
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){0,32}[ -]?\Z")
 _IBAN_LONGEST: Final = 72
 _KEY_LABEL = r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?"
@@ -169,6 +177,8 @@ def open_from(text: str) -> int:
     iban = _IBAN.search(twin, max(0, len(twin) - _IBAN_LONGEST))
     if iban:
         cut = min(cut, iban.start())
+    if own := _OWN.search(twin, max(0, len(twin) - _OWN_LONGEST)):
+        cut = min(cut, own.start())
     if spelt := _SPELT.search(twin, max(0, len(twin) - _SPELT_LONGEST)):
         cut = min(cut, spelt.start())
     if "-----BEGIN " in twin and (key := _KEY_BEGIN.search(twin)):

@@ -9,7 +9,8 @@ from detectors.privacy.commands import command_passwords
 from detectors.privacy.findings import Finding, Span, lower
 from detectors.privacy.headers import header_credentials
 from detectors.privacy.providers import TOKEN_KINDS, provider_tokens
-from detectors.privacy.secret_values import is_placeholder
+from detectors.privacy.secret_values import has_letters_and_digits, is_placeholder
+from detectors.privacy.vendor_keys import vendor_keys
 
 CREDENTIAL_KINDS: Final = tuple(
     sorted({"PASSWORD", "SECRET", "BEARER_TOKEN", "CONNECTION_STRING", "PRIVATE_KEY", "JWT", *TOKEN_KINDS})
@@ -24,11 +25,19 @@ _KEY_BODY = re.compile(
     r"(?:(?:\s|\\[nr])*[A-Za-z0-9+/=]{1,64}(?=\s*\Z|\\n|\"))?"
 )
 
+_AFTER_NAME: Final = (
+    r"[\"']?[\s,;]{1,40}(?:[A-Za-z-]{1,20}=[\"'][^\"'<>\n]{0,40}[\"']\s{1,9}){0,4}[\"']?value[\"']?\s{0,2}[:=]\s{0,2}"
+    r"(?:[\"'](?P<a>[^\"'\n\\]{4,255})[\"']|(?P<b>[^\s\"',;}{\\]{4,255}))"
+)
 # {"name": "password", "value": "..."}, and the same in YAML.
 _NAMED = re.compile(
     r"name[\"']?\s{0,2}[:=]\s{0,2}[\"']?[A-Za-z0-9_-]{0,24}(?:passw(?:or)?d|secret|token|api[_-]?key|pwd)"
-    r"[\"']?[\s,;]{1,40}[\"']?value[\"']?\s{0,2}[:=]\s{0,2}"
-    r"(?:[\"'](?P<a>[^\"'\n\\]{4,255})[\"']|(?P<b>[^\s\"',;}{\\]{4,255}))",
+    rf"{_AFTER_NAME}",
+    re.IGNORECASE,
+)
+# {"key": "password", "value": "..."}, <input type="password" value="...">: of these the value must look it.
+_TYPED = re.compile(
+    rf"(?:key|type|id|field)[\"']?\s{{0,2}}[:=]\s{{0,2}}[\"']?[A-Za-z0-9_-]{{0,24}}(?:passw(?:or)?d|pwd){_AFTER_NAME}",
     re.IGNORECASE,
 )
 
@@ -40,12 +49,27 @@ def credentials(text: str) -> list[Finding]:
         found += [Finding("PRIVATE_KEY", *span) for span in _private_keys(text)]
     lowered = lower(text)
     found += assigned(text, lowered)
+    if "key" in lowered:
+        found += (Finding("SECRET", *span) for span in vendor_keys(text))
     found += header_credentials(text, lowered)
-    if "value" in lowered and "name" in lowered:
-        named = (match.span(match.lastgroup or 0) for match in _NAMED.finditer(text))
-        found += [Finding("SECRET", *span) for span in named if not is_placeholder(text[slice(*span)])]
+    if "value" in lowered:
+        found += _with_values(text, lowered)
     found += command_passwords(text, lowered)
     return found
+
+
+def _with_values(text: str, lowered: str) -> Iterator[Finding]:
+    """Yield the values that stand beside a name, in another field than it."""
+    if "name" in lowered:
+        for match in _NAMED.finditer(text):
+            span = match.span(match.lastgroup or 0)
+            if not is_placeholder(text[slice(*span)]):
+                yield Finding("SECRET", *span)
+    if "passw" in lowered or "pwd" in lowered:
+        for match in _TYPED.finditer(text):
+            value = text[slice(*match.span(match.lastgroup or 0))]
+            if not is_placeholder(value) and has_letters_and_digits(value):
+                yield Finding("PASSWORD", *match.span(match.lastgroup or 0))
 
 
 def _private_keys(text: str) -> Iterator[Span]:

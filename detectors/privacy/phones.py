@@ -33,27 +33,49 @@ _LONGEST_BEFORE: Final = 2
 _EXTENSION = re.compile(rf"{_EXTENSION_FORM}\Z")
 _LOCAL = re.compile(
     r"(?!(?:1[ .-])?\d{3}(?:\.\d{3}-|-\d{3}\.))"  # 252.227-7013 is a clause
-    r"(?:1[ .-])?\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(?0\d{2,4}\)?[ -]\d{3,4}[ -]?\d{3,6}",
+    r"(?:1[ .-])?\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(\d{3}\)\d{3}-\d{4}"
+    r"|\(?0\d{2,4}\)?[ -]\d{3,4}[ -]?\d{3,6}",
     re.ASCII,
 )
+# (0171) 1234567: nothing else has a prefix in brackets.
+_PREFIXED = re.compile(r"\(0\d{2,4}\)[ /-]{0,2}\d{3,8}(?:[ -]\d{2,5}){0,2}", re.ASCII)
+_PREFIXED_REGIONS: Final = ("DE", "AT", "GB", "IN", "ID", "ZA")
 _STRICT = re.compile(r"(?:1[.-])?\d{3}[.-]\d{3}[.-]\d{4}|\+\d.*", re.ASCII)
 _SEPARATED = re.compile(rf"{_LOCAL.pattern}|\(?\+\d.*", re.ASCII)
 # As people write them down, by country; digits alone, or in groups like these, are no size or amount.
 _GROUPED = re.compile(
     r"\d{3}[ .-]\d{4}|\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(\d{3}\)\d{3}-\d{4}"  # 123 4567, 259.735.7502
     r"|\(?0\d{1,5}\)?(?:[ ./-]{1,2}\d{2,8}){1,4}|0\d{8,11}"  # (0)20 7946 0958, 0171 1234567
+    r"|\(0\d{1,4}\) ?\d{5,8}|\d{3}[ .-]\d{7}"  # 415-5552671
     r"|\d{2}(?:[ .-]\d{2}){3,4}|\d{3}(?:[ .-]\d{3}){2}"  # France, Spain
     r"|\d{3}(?:[ .-]\d{2}){3}|\d{2}[ .-]\d{3}[ .-]\d{2}[ .-]\d{2}"  # Spain, Poland
     r"|\d{3}[ -]\d{4}[ -]\d{4}|\d{5}[ -]\d{5}|3\d\d[ -]\d{6,7}"  # China, India, Italy
     r"|\(?\d{2}\)? ?9?\d{4}-\d{4}|8[ -]?\(?\d{3}\)?[ -]?\d{3}[ -]?\d{2}[ -]?\d{2}",  # Brazil, Russia
     re.ASCII,
 )
+# What is counted in words of its own is none: my number of users, мой номер заказа.
+_MINE: Final = (
+    r"(?:(?<![A-Za-z])(?:my|our|meine|unsere|mon|notre|mi|mio|meu|nuestro|mijn|mitt|mój)\s"
+    r"(?:(?:new|neue|nouveau|nuevo)\s)?(?:number|nummer|num[eé]ro|número|numer)(?![A-Za-z]|\s(?:of|one|de|da|di|der|des|for)\b)"
+    r"|(?:мой|наш)\sномер(?!\w|\s[а-я]{3,})|(?:내|제|저희)\s?(?:번호|연락처)|我的(?:号码|號碼)|私の番号)"
+)
 _WORD = re.compile(
     r"(?<![A-Za-z])(?:(?:tele)?phones?|t[eé]l|(?<!tool )(?<!function )(?<!system )call(?:ing)?"
     r"|mobile|cell|fax|whatsapp|sms|dial"
     r"|telefon[aeo]?|telefono|tel[eé]fono|t[eé]l[eé]phone|handy|m[oó]vil|celular|cellulare|portable|telefoon"
     r"|mobil|mobiel|mobilnummer|puhelin|telemóvel)(?![A-Za-z])"
+    r"|(?<![A-Za-z])(?:ph(?:one)?[ .]{0,2}(?:no|num|nr)?[.:#]|mob(?:[.:]| ?no\b)"
+    r"|contact (?:me|no|nr|num(?:ber)?)(?![A-Za-z])"
+    r"|(?:text|txt|ring|reach|ping) me(?: (?:on|at))?(?![A-Za-z])|handynummer|telefonnummer)"
+    rf"|{_MINE}"
     r"|телефон\w{0,3}|тел\.|моб\.|电话|手机|電話|手機|携帯|전화|휴대폰|연락처|โทร|เบอร์|फ़ोन|फोन|मोबाइल|هاتف|جوال|טלפון",
+    re.IGNORECASE,
+)
+# 01711234567 ist meine Handynummer
+_SAID_AFTER = re.compile(
+    r"\s(?:is|ist|est|es|é|è)\s(?:my|meine?|mon|mi|mio|meu|o meu|il mio)\s"
+    r"(?:(?:new|cell|mobile|phone|neue)\s)?(?:number|phone|cell|mobile|(?:handy|telefon|mobil)?nummer|handy|num[eé]ro|número|portable|m[oó]vil|celular"
+    r"|cellulare|tel[eé]fono|t[eé]l[eé]phone|telefone)(?![A-Za-z])",
     re.IGNORECASE,
 )
 # A label of a form says it all.
@@ -118,7 +140,9 @@ def _may_be_phone(text: str, start: int, end: int) -> bool:
     return (
         candidate.startswith(("+", "(+", "00"))
         or _LOCAL.fullmatch(_EXTENSION.sub("", candidate)) is not None
+        or _PREFIXED.fullmatch(candidate) is not None
         or _WORD.search(text, max(0, start - _REACH), start) is not None
+        or _SAID_AFTER.match(text, end) is not None
     )
 
 
@@ -153,6 +177,10 @@ def _is_phone(text: str, span: Span) -> bool:
         return True
     number = _EXTENSION.sub("", candidate)
     if _LOCAL.fullmatch(number) and _is_valid(number, REGIONS) and not _is_in_row(text, start, candidate):
+        return True
+    if _PREFIXED.fullmatch(number) and _is_valid(number, _PREFIXED_REGIONS):
+        return True
+    if _SAID_AFTER.match(text, end) and (_GROUPED.fullmatch(number) or _is_valid(number, ANNOUNCED_REGIONS)):
         return True
     return _is_announced(text, start, candidate)
 

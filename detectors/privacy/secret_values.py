@@ -41,7 +41,7 @@ _WORDS = re.compile(r"[^\W\d_]?[a-z\u00df-\uffff. _-]+(?:[A-Z][a-z]+)*[A-Z]{0,3}
 # Letters, digits and a sign that no word has.
 _MIXED = re.compile(r"(?!\S*(?:://|\]\()|\w+==?)(?=\S*[A-Za-z])(?=\S*[0-9])(?=\S*[!@#$%^&*?+=])\S{8,}\Z")
 _PATH = re.compile(r"[~.]?(?:/[\w.~-]+){2,}/?|[A-Za-z]:(?:\\{1,2}[\w.~ -]+){2,}")
-_RULE = re.compile(r"[a-z_]+:\S+|\^.*\$|.*\(\?[=!:].*")  # min:12, a regular expression
+_RULE = re.compile(r"[a-z_]{2,}:\S+|\^.*\$|.*\(\?[=!:].*")  # min:12, a regular expression
 _JOINED = re.compile(r"\s*\+\s")  # what follows a string to which another is added
 _CASES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 # Two letters that follow each other in hardly any language that is written in Latin letters.
@@ -49,6 +49,15 @@ _RARE_PAIR = re.compile(
     r"(?=q[^u]|[jvx][b-df-hj-np-tvwxz]|[b-df-hj-np-tvwxz][jqx]|[bfghkmpvw]z|z[bcdfghjkmnpqrstvx])",
     re.IGNORECASE,
 )
+# Runs of one kind; a capital belongs to the word that it begins.
+_RUNS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^A-Za-z0-9]+")
+_ALPHANUMERIC = re.compile(r"[A-Za-z0-9]{4,}")
+_ODD = re.compile(r"[!@#$%^&*?~+]")
+# Of a template: it is closed, and has a name in it.
+_FIELD = re.compile(r"\{\{|\{%|\{[\w.!:-]*\}|<[\w .:/|-]+>|\[[\w .-]+\]")
+_LONGEST_SCRIBBLE: Final = 64
+SHORTEST_PASSWORD: Final = 6
+"""Characters of one without quotes."""
 _SHORTEST_LETTERS: Final = 16
 _SHORTEST_SCRAMBLED: Final = 10
 
@@ -58,10 +67,30 @@ def is_mixed(value: str) -> bool:
     return _MIXED.match(value) is not None
 
 
+def has_letters_and_digits(value: str) -> bool:
+    """Say whether a value without a blank is of letters and digits, as more than a word is."""
+    return re.fullmatch(r"(?=.*[^\W\d])(?=.*\d)\S{6,}", value) is not None
+
+
 def is_placeholder(value: str) -> bool:
     """Say whether a value stands for one that is not there, or names the place where it is."""
+    if value[:1] in "<[{(`" and is_scribbled(value):
+        return False
     value = value.rstrip(".!?:,")
     return any(pattern.fullmatch(value) for pattern in (_PLACEHOLDER, _REFERENCE, _VERSION))
+
+
+def is_scribbled(value: str) -> bool:
+    """Say whether letters, digits and signs change places as in nothing that means something."""
+    if not 8 <= len(value) <= _LONGEST_SCRIBBLE or not value.isascii() or _FIELD.match(value):
+        return False
+    runs = _RUNS.findall(value)
+    letters = sum(map(str.isalpha, value))
+    if len(runs) < len(value) / 2.2 or letters < 2 or not (re.search("[0-9]", value) or len(set(value)) > 9):
+        return False
+    return _ODD.search(value) is not None or any(
+        len(_RUNS.findall(part)) >= max(4, len(part) / 2.5) for part in _ALPHANUMERIC.findall(value)
+    )
 
 
 def is_code(value: str) -> bool:
@@ -85,11 +114,11 @@ def is_password(value: str, *, quoted: bool, connection: bool) -> bool:
     People choose short ones, digits alone, words alone: those only where nothing else can be meant, as in
     a connection string.
     """
-    if not quoted and is_code(value):
+    if not quoted and is_code(value) and not is_scribbled(value):
         return False
     if _RULE.fullmatch(value) or _JOINED.match(value) or _PATH.fullmatch(value):
         return False
-    if len(value) < (4 if quoted else 6) or _entropy(value) < 1.5:
+    if len(value) < (4 if quoted else SHORTEST_PASSWORD) or _entropy(value) < 1.5:
         return False
     word = value.strip("()").rstrip(".!?:")
     if any(not character.isalpha() and character not in "_-. " for character in word):

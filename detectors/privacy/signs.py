@@ -1,0 +1,32 @@
+"""What stands between the name of a secret and its value, in the languages of the traffic."""
+
+from typing import Final
+
+# Between the name and the sign: whose it is, and of what.
+WHOSE: Final = (
+    r"(?:(?<= )(?:api|saya|anda|kamu|kami|langu|yangu|lako|mitt|ditt|mea|mia|mio|meu|minha|moj[ae]|mening"
+    r"|μου|σου|σας|من"
+    r"|شما|ما|الخاصة بي|الخاص بي|שלי|שלך|שלנו|πρόσβασης|προσβασης|d['’]accès|accesso|acceso)(?!\w)\s?)"
+)
+OF: Final = (
+    r"(?:(?:for|of|to|de|do|del|della|di|du|für|для|от|к|од|od|dla|pro|till|van|voor|za|pentru)\s(?:[\w.@-]{1,24}\s?){1,4}?"
+    r"(?=\s?[:=]|\s?\bis\b|\sto\b))"
+)
+# Each of one language, where it says "is": in others it says something else.
+LOCAL_SIGNS: Final = frozenset({"on", "ir", "ni", "este"})
+# It is now another one.
+_SET: Final = r"(?:(?:was|is|has been|got|been)\s)?(?:changed|set|reset|updated|switched)\sto"
+_BY_NOW: Final = (
+    "now|still|currently|just|simply|jetzt|nun|noch|einfach|maintenant|ahora|agora|adesso|ora|теперь|сейчас"
+)
+SIGN: Final = (
+    rf"(?P<sign>:=|=>|==?|:|[→⇒➜➔]|(?<!\w){_SET}(?!\w)(?:\s?:)?|(?<!\w)(?:is|was|ist|lautet|est|es|és|é|è|jest|je|är|er|to|la|là|такой|такая|είναι|yra|ir|on"
+    r"|este|adalah|ialah|ni|הוא|היא|הינה|هي|هو|है|हैं|ہے|হল|হলো|হচ্ছে|est)(?=[\s:=])"
+    rf"(?:\s?:|\s(?:{_BY_NOW})(?=[\s:])(?:\s?:)?)?"
+    r"|คือ|是|为|為|は|는|은"
+    r"|—|\u2013|-{1,2}>|-(?=\s)|>(?=[^<\n]{4,64}</)|\|(?=\s)|)"
+)
+# Quotes that programs do not know.
+OPENED: Final = r"(?:[«„“‘‹]\s?)?"
+# In YAML a tag, an anchor or the sign of a block may stand before the value.
+TAG: Final = r"(?:(?:!!?(?:str|binary|vault|unsafe)|&\w{1,32}|[|>][+-]?[0-9]?(?=\s*\n))\s{1,40}+)*"
