@@ -189,11 +189,22 @@ class Tail:
             return text[start:end], end - start
         rest = self._redactor.replace(text, later, self._salt)[end:]
         piece = self._piece(text, own, end)[start:]
+        if over := self._over(piece, rest[:CONTEXT]):
+            # As far as the piece is the text itself, less of it can be given.
+            is_plain = end - over > start and text[:end].endswith(piece[len(piece) - over :])
+            return self._redacted(end - over - start) if is_plain else ("", 0)
         return self._uncovered(piece, rest[:CONTEXT]), end - start
 
     def _piece(self, text: str, own: list[Finding], end: int) -> str:
         replaced = self._redactor.replace(text, own, self._salt)
         return replaced[: len(replaced) - (len(text) - end)]
+
+    def _over(self, piece: str, rest: str) -> int:
+        """Return how many characters of a redacted piece belong to what only the redaction uncovers, and
+        goes on behind it: an address before a number that is replaced."""
+        border = len(self._given_end) + len(piece)
+        found = self._find(self._given_end + piece + rest) or ()
+        return max((border - each.start for each in found if each.start < border < each.end), default=0)
 
     def _uncovered(self, piece: str, rest: str) -> str:
         """Return a redacted piece without what only its redaction has uncovered, as `redact` does."""
