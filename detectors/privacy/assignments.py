@@ -4,9 +4,19 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from detectors.privacy.code import (
+    is_argument,
+    is_field,
+    is_loop,
+    is_operand,
+    is_statement,
+    is_variable,
+    items,
+)
 from detectors.privacy.extents import ENDS, UNSPACED, whole
 from detectors.privacy.findings import Finding, Span, verified
 from detectors.privacy.labels import ENGLISH, PASSWORDS, PINS, Label, labels
+from detectors.privacy.meanings import is_count, is_figure_of_speech, is_message, is_paper, is_verb
 from detectors.privacy.pins import said_pin
 from detectors.privacy.secret_values import (
     SHORTEST_PASSWORD,
@@ -38,12 +48,11 @@ _ASSIGNMENT = re.compile(
 _VERB = re.compile(r"[\"'`]?\s(?:है|हैं|ہے|است|هست|হয়|da|dir)(?!\w)")
 
 _OPENING = re.compile(
-    rf"{_REST}\\*[\"'`]?\]?\s?(?::=|=>|:|=)(?:\s{{0,3}}+(?P<bracket>[\[({{])"
+    rf"{_REST}\\*[\"'`]?\]?(?P<sign>\s?(?::=|=>|:|=))(?:\s{{0,3}}+(?P<bracket>[\[({{])"
     r"|[ \t]{0,3}+\r?\n(?=[ \t]*(?:-\s|[ \t][\w.-]+:)))"
 )
-_CLOSING: Final = {"[": "]", "(": ")", "{": "}"}
 _ITEM = re.compile(
-    rf"(?P<sign>)[\[({{,]\s*(?:[\"']?(?P<key>[\w.-]{{1,40}})[\"']?\s{{0,2}}(?::|=>?)\s{{0,3}})?{VALUE}"
+    rf"(?P<sign>)[\[({{,]\s*(?:\[\s*){{0,8}}+(?:[\"']?(?P<key>[\w.-]{{1,40}})[\"']?\s{{0,2}}(?::|=>?)\s{{0,3}})?{VALUE}"
 )
 _LINE = re.compile(
     rf"(?P<sign>)[ \t]*(?:-\s{{1,4}}|[ \t](?P<key>[\w.-]{{1,40}}):\s{{1,3}}){VALUE}[ \t]*\r?(?:\n|\Z)"
@@ -97,7 +106,7 @@ def assigned(text: str, lowered: str) -> Iterator[Finding]:
         if label.start >= read.get(label.name, 0) and (opening := _OPENING.match(text, label.end)):
             for item in _items(text, opening):
                 read[label.name] = item.end()
-                if _is_item(text, label, opening["rest"], item):
+                if _is_item(text, label, opening, item):
                     yield Finding(_kind(label), *_value_span(item, 0))
     for span in verified(matches, lambda span: _is_secret(text, *matches[span], span)):
         yield Finding(_kind(matches[span][0]), *span)
@@ -174,6 +183,8 @@ def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> boo
         return _is_pin(value, match)
     if is_placeholder(value) or _is_of_other_name(text, label) or (match["quote"] == "`" and " " in value):
         return False
+    if _means_other(text, label, match, span) or (is_message(value) if quoted else is_field(value)):
+        return False
     if match["close"] and not quoted and not _DIGITS.fullmatch(value):
         return False  # after a key in quotes a value has quotes, too, or is a variable or another object
     sign = _sign(label, match, span)
@@ -184,7 +195,26 @@ def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> boo
         return apart and not rest and is_mixed(value)
     if label.name == "pass" and (" " in value or not _is_whole(text, label, rest) or sign == "-"):
         return False
-    return is_password(value, quoted=quoted, connection=bool(_CONNECTION.search(_line(text, span))))
+    connection = _CONNECTION.search(_line(text, span)) and (quoted or not is_argument(text, label.start))
+    return is_password(value, quoted=quoted, connection=bool(connection))
+
+
+def _means_other(text: str, label: Label, match: re.Match[str], span: Span) -> bool:
+    """Say whether the name is a part of a program or of a sentence, where it is no secret's."""
+    start, value, before = label.start, text[slice(*span)], text[max(0, label.start - 100) : label.start]
+    between = text[label.end : max(label.end, match.start("sign"))]
+    if is_figure_of_speech(before.lower(), label.name, len(before), between):
+        return True
+    if match["bare"] and is_variable(value, label, text, match["rest"], match["sign"]):
+        return True
+    if match["bare"] and match["sign"] == "=" and is_operand(text, value, span[1]):
+        return True
+    if label.name != "pass":
+        return False
+    if match["sign"].lower() in {"", "to"} and is_verb(before.lower(), len(before)):
+        return True
+    statement = not match["sign"] and is_statement(text, start, label.end, value)
+    return statement or is_paper(before.lower(), len(before)) or is_count(_line(text, span), value)
 
 
 def _is_of_session(text: str, label: Label, value: str) -> bool:
@@ -225,13 +255,13 @@ def _items(text: str, opening: re.Match[str]) -> Iterator[re.Match[str]]:
 
 
 def _in_brackets(text: str, opening: re.Match[str]) -> Iterator[re.Match[str]]:
-    start = opening.start("bracket")
-    end = text.find(_CLOSING[opening["bracket"]], start, start + _BLOCK)
-    end = end if end >= 0 else start + _BLOCK
-    while 0 <= start < end:
-        if match := _ITEM.match(text, start):
+    first, end = opening.start("bracket"), 0
+    loop = is_loop(text, first)
+    for start in items(text, first, _BLOCK):
+        match = _ITEM.match(text, start) if start >= end else None
+        if match and not (loop and match["bare"]):
+            end = match.end()
             yield match
-        start = text.find(",", match.end() if match else start + 1, end)
 
 
 def _in_lines(text: str, start: int) -> Iterator[re.Match[str]]:
@@ -242,8 +272,12 @@ def _in_lines(text: str, start: int) -> Iterator[re.Match[str]]:
         start = match.end()
 
 
-def _is_item(text: str, label: Label, rest: str, item: re.Match[str]) -> bool:
-    value = _shown(text, _value_span(item, 0))
+def _is_item(text: str, label: Label, opening: re.Match[str], item: re.Match[str]) -> bool:
+    value, rest = _shown(text, _value_span(item, 0)), opening["rest"]
+    if item["bare"] and (is_field(value) or (opening["sign"] == " =" and value.strip("()[*").isidentifier())):
+        return False
+    if label.name in PINS:
+        return len(value) == 4 and _PIN.fullmatch(value) is not None and opening["sign"] == ":"
     if _NOT_A_VALUE.search(rest) or (label.name == "pass" and not _is_whole(text, label, rest)):
         return False
     # Of one secret more may be said: its value alone is meant. What has a name is one of several.

@@ -55,12 +55,22 @@ _WIDEST: Final = 19
 _MOST_GROUPS: Final = 7
 """Groups of digits in a run, at most, where some are a card, its date and its code: more are a table."""
 _BEFORE = re.compile(r"[A-Za-z0-9_]*\Z")
+_FRACTION = re.compile(r"(?<![0-9.])[0-9]+\.[0-9]+(?!\.?[0-9])")
+_OF_VERSION = re.compile(r"(?<![A-Za-z])v\.?\Z", re.IGNORECASE)
 _HEX = re.compile(r"[0-9A-Fa-f_]+")
 _ID = re.compile(r"(?:[a-z](?:Id|ID)|_id|\bid)[\"']?\s{0,2}[:=]\s{0,2}[\"']?\Z")
 _CARD_CODE = re.compile(
     rf"(?<![A-Za-z0-9_])(?:{CARD_CODE_NAMES})"
     r"(?:[ -]?(?:codes?|numbers?|no|nr|value|kod|код))?[\"'`)]{0,3}(?:\s{1,3}(?:is|was|ist|es|est|è|é|to))?"
     r"[\s:=#是は는-]{1,4}[\"'`]?([0-9]{3,4})(?![A-Za-z0-9_%]|[.,-][0-9])",
+    re.IGNORECASE,
+)
+# Of a door or a server: "security code 404: not found", "security code 403 Forbidden".
+_STATUS = re.compile(
+    r"(?::\s?(?!exp|valid|card|visa|master|amex|and\b|for\b)"
+    r"|\s(?:- )?(?=(?:not|no|forbidden|unauthori[sz]ed|bad|error|denied|access|invalid|failed|gone"
+    r"|too|timeout)\b))"
+    r"[A-Za-z]{2}",
     re.IGNORECASE,
 )
 
@@ -88,14 +98,13 @@ def _is_card(text: str, span: Span) -> bool:
         return False
     if _CARD_WORD.search(text, max(0, span[0] - _WORD_REACH), span[0]):
         return True
+    # A point between some groups only: a row of decimals.
+    if is_of_record(text, span[0]) or _FRACTION.search(text, *span):
+        return False
     # Printed in groups, a card; of digits in a row one number in thirty is like one by chance.
     if len(groups) > 1:
         return _ISSUER.fullmatch(digits) is not None or all(len(group) == 4 for group in groups)
-    return (
-        _ISSUER.fullmatch(digits) is not None
-        and not is_of_record(text, span[0])
-        and not _in_column(text, span)
-    )
+    return _ISSUER.fullmatch(digits) is not None and not _in_column(text, span)
 
 
 def _in_column(text: str, span: Span) -> bool:
@@ -164,6 +173,8 @@ def _is_other_number(text: str, start: int, end: int) -> bool:
     point = before[-1:] == "." and (before[:-1].isdecimal() or before[:-1] in _BEFORE_POINT)
     if point or (after[:1] == "." and after[1:].isdecimal()):
         return True
+    if _FRACTION.fullmatch(text, start, end) or _OF_VERSION.search(text, max(0, start - 3), start):
+        return True
     # A comma may stand between two values of a list as well, which then has one on both sides.
     left = before[1:] == "," and before[0].isdecimal()
     right = after[:1] == "," and after[1:].isdecimal()
@@ -180,7 +191,11 @@ def card_codes(text: str) -> Iterator[Span]:
     """Yield the spans of card security codes, which a word announces."""
     lowered = text.lower()
     if any(map(lowered.__contains__, CARD_CODE_SIGNS)):
-        yield from (match.span(1) for match in _CARD_CODE.finditer(text))
+        yield from (match.span(1) for match in _CARD_CODE.finditer(text) if not _is_status(text, match))
+
+
+def _is_status(text: str, match: re.Match[str]) -> bool:
+    return match[0].lower().startswith("security") and _STATUS.match(text, match.end()) is not None
 
 
 def ibans(text: str) -> Iterator[Span]:

@@ -8,6 +8,7 @@ from typing import Final
 import phonenumbers
 
 from detectors.privacy.findings import Span, verified
+from detectors.privacy.things import is_of_stock
 
 REGIONS: Final = ("US", "GB")
 """Numbering plans in which a number without a country code is looked up, where no word announces it."""
@@ -95,10 +96,18 @@ _SMALL_GROUPS = re.compile(
     r"(?=(?:\D?\d){7,11}\Z)\(?\d{2,4}\)?(?:[ .-]\d{2,4}){1,3}|\d{2}[ .-]\d{6}", re.ASCII
 )
 _UNIT = re.compile(
-    r"\s?(?:px|pixels?|dpi|mm|cm|km|kg|[kmgt]i?b|bytes?|tokens?|rows?|items?|times|users?|people|units?|wide|high|%|€|\$|usd|eur)"
-    r"(?![A-Za-z])",
+    r"\s?(?:px|pixels?|dpi|mm|cm|km|kg|[kmgt]i?b|bytes?|tokens?|rows?|items?|times|users?|people|units?|wide|high|%|€|\$|usd|eur"
+    r"|rup(?:ien|ees?|ias)|points?|punkte|puntos|punti|pontos|dollars?|euros?|pesos|r(?:o|u)u?bles?|rubel|yen|yuan|won|reais"
+    r"|kronor|kroner|złotych|forint|lei|lira|toman)(?!\w)",
     re.IGNORECASE,
 )
+_PRICE = re.compile(
+    r"(?<!\w)(?:kostete?n?|coûte\w{0,3}|cuestan?|custam?|costa|costs?|kosztuje|kost|priced?|worth|prix|preis|precio|preço"
+    r"|prezzo|cena|стоит|sold|verkauft\w?|vendus?|vendidos?)(?!\w)",
+    re.IGNORECASE,
+)
+_REVISION = re.compile(r"-[A-Z]{1,3}(?![A-Za-z])")  # 800-555-0199-A
+_DECIMAL = re.compile(r"\+(?:\d{4,}\.\d+|\d{1,3}\.\d{13,})", re.ASCII)  # no country's code and number
 _DATE = re.compile(r"(?:19|20)\d\d[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d")
 _CALL = re.compile(r"[A-Za-z0-9_\]]\(\s?\Z")
 _ROW = re.compile(r"[0-9][ \t]{1,2}\Z")
@@ -160,7 +169,7 @@ def _is_letter(character: str) -> bool:
 def _is_phone(text: str, span: Span) -> bool:
     start, end = span
     candidate = text[start:end]
-    if _is_code(text, start, end) or _DATE.match(candidate):
+    if _is_code(text, start, end) or _DATE.match(candidate) or _DECIMAL.fullmatch(candidate):
         return False
     if form := _form_in_word(text, start, end):
         # Only what cannot be part of a name: office630-555-0142, +49 30 1234567x.
@@ -175,6 +184,8 @@ def _is_phone(text: str, span: Span) -> bool:
         return _parses(candidate, None, phonenumbers.is_possible_number)
     if candidate.startswith("00") and _parses("+" + candidate[2:], None, phonenumbers.is_valid_number):
         return True
+    if is_of_stock(text, start) or _REVISION.match(text, end):
+        return False
     number = _EXTENSION.sub("", candidate)
     if _LOCAL.fullmatch(number) and _is_valid(number, REGIONS) and not _is_in_row(text, start, candidate):
         return True
@@ -201,7 +212,7 @@ def _is_announced(text: str, start: int, candidate: str) -> bool:
     if not words:
         return False
     number = _EXTENSION.sub("", candidate)
-    if _UNIT.match(text, start + len(candidate)):
+    if _UNIT.match(text, start + len(candidate)) or _PRICE.search(before, words[-1].end()):
         return False
     if not 7 <= sum(map(str.isdigit, number)) <= 15:  # E.164
         return False

@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from typing import Final
 
+from detectors.privacy.code import is_chain
+
 _STOP: Final = (
     r"your|my|the|a|an|some|example|sample|dummy|fake|test|placeholder|changeme|change|me|redacted|secret|password|passwd|pass|pwd"
     r"|key|token|api|user|username|here|value|string|text|enter|insert|none|null|nil|true|false|undefined|empty|todo|tbd"
@@ -95,7 +97,7 @@ def is_scribbled(value: str) -> bool:
 
 def is_code(value: str) -> bool:
     """Say whether a value is an expression that yields the secret."""
-    return _CODE.fullmatch(value) is not None or _ATTRIBUTE.fullmatch(value) is not None
+    return any(pattern.fullmatch(value) for pattern in (_CODE, _ATTRIBUTE)) or is_chain(value)
 
 
 def is_name(value: str) -> bool:

@@ -32,6 +32,17 @@ _OF_GOODS = re.compile(rf"(?<![A-Za-z])(?:{_GOODS}){_NUMBERED}", re.IGNORECASE)
 _OF_RECORD = re.compile(
     rf"(?<![A-Za-z])(?:{_GOODS}|{_RECORDS}){_NUMBERED}|{_FOREIGN}|(?<!\w)#\Z", re.IGNORECASE
 )
+# A phone's number, too, follows "Parts:", "to order" or "Bill": goods say that theirs is one.
+_OF_STOCK = re.compile(
+    r"(?<![A-Za-z])(?:(?:sku|p/n|s/n|isbn|upc|ean|serial|model|invoice|docket|batch|catalog(?:ue)?|teile?nr)"
+    rf"{_NUMBERED}|(?:{_GOODS})(?:nummer|nr|[\s_-]?(?:no|nr|num|number|id|code)(?![A-Za-z])|\s?#){_NUMBERED})",
+    re.IGNORECASE,
+)
+
+
+def is_of_stock(text: str, start: int) -> bool:
+    """Say whether the number at `start` is said to be that of goods or of a paper, and not a phone's."""
+    return _OF_STOCK.search(text, max(0, start - _REACH), start) is not None
 
 
 def is_of_goods(text: str, start: int) -> bool:
