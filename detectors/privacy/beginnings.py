@@ -54,11 +54,12 @@ _SPACED_REVERSED: Final = re.compile(
     r"[A-Za-z]?(?:[ \t\n.\-_*/|~+\u00b7\u2022]{1,3}[A-Za-z](?![A-Za-z0-9])){3,}"
 )
 # Letter by letter, whatever it is: also a single letter may be the first of a value.
-_APART_REVERSED: Final = re.compile(
-    r"(?:[ \t\n.,\-_/*|~\u00b7\u2022]{0,2}?"
-    r"[^\n](?P<sign>[ \t\n.\-_/*|~\u00b7\u2022]|  | ,)(?:[^\n](?P=sign)){0,255}[A-Za-z0-9+(]"
-    r"|[ \t\n.,\-_/*|~\u00b7\u2022]{0,2}[A-Za-z0-9+(])(?![A-Za-z0-9])"
+_APART_REVERSED: Final = tuple(
+    re.compile(rf"(?:[^\n](?P<sign>{signs})(?:[^\n](?P=sign)){{0,255}})?[A-Za-z0-9+(](?![A-Za-z0-9])")
+    for signs in (r"[ \t\n.\-_/*|~\u00b7\u2022]", "  | ,")
 )
+_PLACES: Final = 3
+"""From where the last of these letters is looked for: so much of what stands between two may have come."""
 _LINES: Final = {
     "echo": 400, "printf": 400, "net use": 400, "net1 use": 400, "net user": 400, "net1 user": 400,
     "identified": 400, "wifi:": 600, "authorization": 1_200, "cookie": 8_448, " -b ": 8_448,
@@ -184,10 +185,24 @@ def open_from(text: str) -> int:
     if "-----BEGIN " in twin and (key := _KEY_BEGIN.search(twin)):
         cut = min(cut, key.start())
     backwards = twin[::-1]
-    for pattern in (_CODES_REVERSED, _BASE64_REVERSED, _SPACED_REVERSED, _APART_REVERSED):
+    for pattern in (_CODES_REVERSED, _BASE64_REVERSED, _SPACED_REVERSED):
         if match := pattern.match(backwards):
             cut = min(cut, len(text) - match.end())
-    return cut
+    return min(cut, len(text) - _apart(backwards))
+
+
+def _apart(backwards: str) -> int:
+    """Return how many characters at the end may be the beginning of what is written letter by letter.
+
+    A blank may be what stands between two letters, or a part of that: the longest way to read it counts.
+    """
+    ends = (
+        match.end()
+        for pattern in _APART_REVERSED
+        for skipped in range(_PLACES)
+        if (match := pattern.match(backwards, skipped)) and not any(map(str.isalnum, backwards[:skipped]))
+    )
+    return max(ends, default=0)
 
 
 def _numbers_from(text: str) -> int:

@@ -174,6 +174,8 @@ class Tail:
 
     def _redacted(self, cut: int) -> tuple[str, int]:
         """Return the first characters of what is held, redacted, and how many of them these are."""
+        if cut <= 0:
+            return "", 0
         before = self._before[-(CONTEXT if self._names else _NEAR) :]
         text, start, end = before + self._held, len(before), len(before) + cut
         found = self._find(text)
@@ -188,34 +190,34 @@ class Tail:
         if not own and not later and "[" not in self._given_end:
             return text[start:end], end - start
         rest = self._redactor.replace(text, later, self._salt)[end:]
-        piece = self._piece(text, own, end)[start:]
-        if over := self._over(piece, rest[:CONTEXT]):
-            # As far as the piece is the text itself, less of it can be given.
-            is_plain = end - over > start and text[:end].endswith(piece[len(piece) - over :])
-            return self._redacted(end - over - start) if is_plain else ("", 0)
-        return self._uncovered(piece, rest[:CONTEXT]), end - start
+        piece, over = self._uncovered(self._piece(text, own, end)[start:], rest)
+        return self._redacted(end - start - over) if over else (piece, end - start)
 
     def _piece(self, text: str, own: list[Finding], end: int) -> str:
         replaced = self._redactor.replace(text, own, self._salt)
         return replaced[: len(replaced) - (len(text) - end)]
 
-    def _over(self, piece: str, rest: str) -> int:
-        """Return how many characters of a redacted piece belong to what only the redaction uncovers, and
-        goes on behind it: an address before a number that is replaced."""
-        border = len(self._given_end) + len(piece)
-        found = self._find(self._given_end + piece + rest) or ()
-        return max((border - each.start for each in found if each.start < border < each.end), default=0)
+    def _uncovered(self, piece: str, rest: str) -> tuple[str, int]:
+        """Return a redacted piece without what only redaction uncovers, of it or of what stands around it.
 
-    def _uncovered(self, piece: str, rest: str) -> str:
-        """Return a redacted piece without what only its redaction has uncovered, as `redact` does."""
+        And how many of its last characters are to wait: they begin such a value, which goes on in the `rest`.
+        """
         before = self._given_end
         for _ in range(_PASSES):
             text, start = before + piece + rest, len(before)
-            own = _within(self._find(text) or (), start, start + len(piece))
-            if not own:
+            end = start + len(piece)
+            found = self._find(text)
+            if found is None:
                 break
-            piece = self._piece(text, own, start + len(piece))[start:]
-        return piece
+            if not found:
+                return piece, 0
+            if over := [each.start for each in found if each.start < end < each.end]:
+                return "", end - max(start, over[0])
+            rest = self._redactor.replace(text, _within(found, end, len(text)), self._salt)[end:]
+            piece = self._piece(text, _within(found, start, end), end)[start:]
+            before = self._piece(text, _within(found, 0, start), start)
+        self._stuck = True  # what redaction makes of that is known at the end of the text
+        return "", SCAN_LIMIT
 
     def _whole(self, text: str, found: Sequence[Finding], start: int, end: int) -> int:
         """Return where to end so that no finding is cut, and none given that the whole text may undo."""

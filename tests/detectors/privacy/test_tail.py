@@ -31,6 +31,18 @@ PROSE = (
 )
 
 
+IN_TWO_FORMS = (
+    "To j-a-n-e-@-e-x-a-m-p-l-e-.-c-o-m or to jane@example.com today, whichever you like best.",
+    "Send j a n e @ e x a m p l e . c o m and jane@example.com today",
+    "It is j  a  n  e  @  e  x  a  m  p  l  e  .  c  o  m and nothing else",
+    "It is j, a, n, e, @, e, x, a, m, p, l, e, ., c, o, m and nothing else",
+    "6a616e65406578616d706c652e636f6d ja\u200bne@exa\u00admple.com, jane@example.com and so on",
+    "6a616e65406578616d706c652e636f6d j a n e @ e x a m p l e . c o m 1234 5678; jane&#64;example.com, ",
+    "amFuZUBleGFtcGxlLmNvbQ== and j.a.n.e.@.e.x.a.m.p.l.e...c.o.m; jane%40example.com\n",
+)
+"""One value in plain and in disguise: only where the one is redacted, the other is found."""
+
+
 def redaction(text: str) -> str:
     return REDACTOR.redact(text, find_all(text), "conversation")
 
@@ -72,6 +84,24 @@ def test_no_value_goes_out_at_any_two_way_split(part: int) -> None:
             first = tail.feed(text[:place])
             assert whole.startswith(first)
             assert whole.startswith(first + tail.feed(text[place:]))
+
+
+@pytest.mark.parametrize("text", IN_TWO_FORMS)
+def test_no_part_of_a_value_in_disguise_is_left_where_it_is_in_plain_too(text: str) -> None:
+    whole = redaction(text)
+    for length in range(1, 40):
+        increments = given(text[place : place + length] for place in range(0, len(text), length))
+        assert "".join(increments) == whole
+    for place in range(len(text)):
+        assert "".join(given((text[:place], text[place:]))) == whole
+
+
+def test_a_finder_that_fails_over_what_is_redacted_lets_nothing_more_out() -> None:
+    def failing(text: str) -> Sequence[Finding] | None:
+        return None if "[EMAIL_" in text else find_all(text)
+
+    tail = Tail(REDACTOR, "conversation", failing)
+    assert tail.feed("Write to jane@example.com and then wait for an answer of hers. ") == ""
 
 
 @pytest.mark.parametrize("text", PROSE)

@@ -104,6 +104,14 @@ async def test_what_goes_out_is_redacted_and_the_whole_is_recorded_once(gate: Ru
     assert scored.event.kind == "completion"
 
 
+@pytest.mark.parametrize("length", [4, 200])
+async def test_a_value_spelt_out_and_in_plain_is_redacted_twice(gate: Running, length: int) -> None:
+    text = "To j-a-n-e-@-e-x-a-m-p-l-e-.-c-o-m or to jane@example.com today, whichever you like best."
+    messages = await streamed(gate.http, lines(text[at : at + length] for at in range(0, len(text), length)))
+    assert joined(messages) == redaction(text) == messages[-1]["decision"]["text"]
+    assert joined(messages).count("[EMAIL_") == 2
+
+
 async def test_over_a_websocket_the_same_goes_out(gate: Running) -> None:
     async with gate.http.ws_connect("/v1/stream") as socket:
         for line in lines([ANSWER[place : place + 7] for place in range(0, len(ANSWER), 7)]):
