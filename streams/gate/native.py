@@ -13,6 +13,10 @@ from streams.gate.reading import json_of
 MOST_EVENTS: Final = 256
 
 
+Deadline = Annotated[float, msgspec.Meta(gt=0, le=600_000)]
+"""Milliseconds."""
+
+
 class Check(msgspec.Struct, omit_defaults=True):
     """An event to judge. Only `text` is required: an id is made, and the key may say the app."""
 
@@ -58,7 +62,7 @@ class Request(Check, omit_defaults=True, kw_only=True):
     events: Annotated[list[Check], msgspec.Meta(min_length=1, max_length=MOST_EVENTS)] | None = None
     scores: bool = False
     evidence: bool = False
-    deadline_ms: Annotated[float, msgspec.Meta(gt=0, le=600_000)] | None = None
+    deadline_ms: Deadline | None = None
     review_within_ms: Annotated[float, msgspec.Meta(ge=0, le=600_000)] = 0
 
 

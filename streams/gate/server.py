@@ -131,16 +131,11 @@ class Gate:
         given = request.headers.get(DEADLINE)
         if given is not None:
             try:
-                wanted_ms = float(given)
-            except ValueError:
-                wanted_ms = -1.0
-        if wanted_ms is None:
-            return most / 1000
-        if not 0 < wanted_ms <= 600_000:
-            raise RefusedError(
-                UNPROCESSABLE, "bad_deadline", f"{DEADLINE}: a number of milliseconds, at most 600000"
-            )
-        return min(wanted_ms, most) / 1000
+                wanted_ms = msgspec.convert(given, native.Deadline, strict=False)
+            except msgspec.ValidationError:
+                said = f"{DEADLINE}: a number of milliseconds over 0, at most 600000"
+                raise RefusedError(UNPROCESSABLE, "bad_deadline", said) from None
+        return most / 1000 if wanted_ms is None else min(wanted_ms, most) / 1000
 
     async def _judged(
         self,

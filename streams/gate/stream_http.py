@@ -150,14 +150,17 @@ class Conversation:
                 coming.exception()  # or asyncio says that nobody asked
 
     def _read(self, raw: list[bytes]) -> list[Line]:
-        """Return the lines up to the first that cannot be read, which ends the stream after them."""
+        """Return the lines up to the one that ends the stream, as one does that cannot be read."""
         lines: list[Line] = []
         for each in raw:
             self._number += 1
             try:
-                lines.append(read(each, self._number))
+                line = read(each, self._number)
             except LineError as error:
                 self._error = error
+                break
+            lines.append(line)
+            if line.done or line.aborted:
                 break
         return lines
 

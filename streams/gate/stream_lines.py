@@ -43,7 +43,7 @@ class Line(native.Check, omit_defaults=True, kw_only=True):
     """The model failed: it breaks off here."""
     redact: bool = True
     scores: bool = False
-    deadline_ms: float | None = None
+    deadline_ms: native.Deadline | None = None
 
 
 def event_of(line: Line, app: str) -> Event:
@@ -57,7 +57,7 @@ def event_of(line: Line, app: str) -> Event:
 def read(raw: bytes, number: int) -> Line:
     """Return a line, whose `delta` may begin and end with half of a surrogate pair; raise `LineError`."""
     try:
-        line = json_of(raw, Line)
+        line = _line(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = unreadable(error, raw, Line)
     else:
@@ -65,6 +65,17 @@ def read(raw: bytes, number: int) -> Line:
             raise LineError(f"line {number}: `text` is not for streams: send it as `delta`")
         return msgspec.structs.replace(line, delta=_halved(raw)) if _REPLACED in line.delta else line
     raise LineError(f"line {number}: {detail}")
+
+
+def _line(raw: bytes) -> Line:
+    """Return a line, where null says nothing: chunks of models have it in place of what they lack."""
+    try:
+        return json_of(raw, Line)
+    except msgspec.ValidationError:
+        if b"null" not in raw:
+            raise
+        given = json_of(raw, dict[str, Any])
+    return msgspec.convert({name: value for name, value in given.items() if value is not None}, Line)
 
 
 def _halved(raw: bytes) -> str:

@@ -254,6 +254,38 @@ async def test_a_first_line_that_is_wrong_is_refused(gate: Running, first: bytes
     assert not [m for m in messages if m.get("delta")]
 
 
+async def test_null_says_nothing_as_in_the_chunks_of_models(gate: Running) -> None:
+    given = [{"app": "shop", "user": None}, {"delta": None, "finish_reason": None}, {"delta": CALM}]
+    ended = [{"delta": "\ud83d", "tool_calls": None}, {"delta": "\ude00", "done": None}, {"done": True}]
+    messages = await streamed(gate.http, [json.dumps(each).encode() + b"\n" for each in (*given, *ended)])
+    assert joined(messages) == CALM + "\U0001f600"
+    assert messages[-1]["complete"]
+
+
+@pytest.mark.parametrize("end", ["done", "aborted"])
+@pytest.mark.parametrize("later", [b'{"delta": "and more", "finish_reason": "x"}', b"no JSON"])
+async def test_nothing_is_read_after_the_line_that_ends_it(gate: Running, end: str, later: bytes) -> None:
+    last = json.dumps({"delta": "So", end: True, "finish_reason": "stop"}).encode()
+    messages = await streamed(gate.http, [b"".join([*lines([CALM]), last, b"\n", later, b"\n"])])
+    assert [each["error"]["message"] for each in messages if "error" in each] == (
+        [] if end == "done" else ["it was aborted"]
+    )
+    _, scored = await recorded(gate)
+    assert (scored.event.text, scored.event.finish_reason) == (CALM + "So", "stop")
+
+
+async def test_a_deadline_that_is_none_is_refused_where_it_stands(gate: Running) -> None:
+    async with gate.http.post("/v1/stream", data=b'{"deadline_ms": 0}\n') as response:
+        message = (await response.json())["error"]["message"]
+    assert "deadline_ms" in message
+    assert "X-Weir" not in message
+    for given in ("0", "nan", "soon", "1e9", ""):
+        headers = {"X-Weir-Deadline-Ms": given}
+        async with gate.http.post("/v1/stream", data=b"{}\n", headers=headers) as response:
+            assert response.status == 400
+            assert "X-Weir-Deadline-Ms" in (await response.json())["error"]["message"]
+
+
 async def test_pieces_of_a_megabyte(tmp_path: Path) -> None:
     large = (CALM * 9_000)[:700_000] + ANSWER
     async with Running(tmp_path, Keys(None)) as gate:
