@@ -34,6 +34,8 @@ def _patterns() -> tuple[str, str]:
 
 _CONTROL, _MARK = _patterns()
 _CONTROLS: Final = re.compile(f"[{_CONTROL}]")
+_REFERENCES: Final = re.compile(rf"[{_CONTROL}{_MARK}](?<![\x80-\x9f])")
+"""What stands in a value by its number. By the numbers of the others HTML means something else."""
 _MARKS: Final = re.compile(f"([{_MARK}]{{4}})[{_MARK}]+")
 _VOID: Final = frozenset({"input", "link", "meta", "br"})
 
@@ -57,16 +59,23 @@ def readable(text: str, most: int = LONG) -> str:
     return shown if len(text) <= most else f"{shown} … ({len(text) - most:,} more characters)"
 
 
+def exact(text: str) -> Html:
+    """Return a text that a form gives back as it is: what would steer the page stands there by its number."""
+    return Html(_REFERENCES.sub(lambda found: f"&#{ord(found[0])};", html.escape(text)))
+
+
 def el(name: str, attributes: Mapping[str, str | None] | None = None, *children: Child) -> Html:
-    """Return an element; an attribute that is None is left out."""
+    """Return an element; an attribute that is None is left out, and only a `value` is not made readable."""
     given = "".join(
-        f' {key}="{html.escape(readable(value), quote=True)}"'
-        for key, value in (attributes or {}).items()
-        if value is not None
+        f' {key}="{_value(key, value)}"' for key, value in (attributes or {}).items() if value is not None
     )
     if name in _VOID:
         return Html(f"<{name}{given}>")
     return Html(f"<{name}{given}>{''.join(map(_rendered, children))}</{name}>")
+
+
+def _value(key: str, value: str) -> str:
+    return exact(value) if key == "value" else html.escape(readable(value))
 
 
 def _rendered(child: Child) -> str:

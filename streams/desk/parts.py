@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from schemas.events import KINDS, VERDICTS
 from streams.desk.asked import Found
 from streams.desk.filters import EQUAL, SPANS, Filter, written
+from streams.desk.forms import hidden, is_kept
 from streams.desk.html import Child, Html, el, moment_text, table
 from streams.desk.languages import NAMES
 from streams.desk.statistics import Change, Moments, Sort, interval
@@ -128,16 +129,16 @@ def _choice(link: str, name: str, *, chosen: bool) -> Html:
 
 def filter_form(wanted: Filter, known: Mapping[str, Iterable[str]]) -> Html:
     """Return the filter as a form that makes an address; of each field it offers what is `known`."""
-    fields = {name: _asked_for(name, wanted.values.get(name, ""), known) for name in EQUAL}
+    fields = {name: _asked_for(wanted, name, known) for name in EQUAL}
     seldom = [fields.pop(name) for name in SELDOM]
     open_ = "" if any(wanted.values.get(name) for name in SELDOM) else None
     return el(
         "form",
         {"class": "filter", "method": "get", "action": "/events"},
         _time_fields(wanted),
-        labelled("Text has", field("text", wanted.text)),
+        entered("Text has", "text", wanted.text, wanted.link("/events", text="")),
         fields.values(),
-        _asked_for("rule", wanted.rule, known),
+        _asked_for(wanted, "rule", known),
         select("judged", ("", *JUDGED), wanted.judged),
         select("metric", ("", *sorted(wanted.columns)), wanted.metric),
         labelled("At least", field("least", f"{wanted.least:g}", inputmode="decimal")),
@@ -146,6 +147,7 @@ def filter_form(wanted: Filter, known: Mapping[str, Iterable[str]]) -> Html:
         ),
         el("details", {"class": "more", "open": open_}, el("summary", None, "More"), seldom),
         (_offered(name, values) for name, values in known.items()),
+        hidden({name: value for name, value in wanted.given().items() if not is_kept(value)}),
         el("button", {"type": "submit"}, "Show"),
     )
 
@@ -161,12 +163,20 @@ def _time_fields(wanted: Filter) -> list[Html]:
     ]
 
 
-def _asked_for(name: str, value: str, known: Mapping[str, Iterable[str]]) -> Html:
+def _asked_for(wanted: Filter, name: str, known: Mapping[str, Iterable[str]]) -> Html:
+    value = wanted.given().get(name, "")
     words = {"kind": KINDS, "action": VERDICTS}.get(name)
     if words and value in ("", *words):
         return select(name, ("", *words), value)
     more = {"list": f"known-{name}"} if name in known else {}
-    return labelled(_worded(name), field(name, value, **more))
+    return entered(_worded(name), name, value, wanted.link("/events", **{name: ""}), **more)
+
+
+def entered(label: str, name: str, value: str, without: str, **more: str) -> Html:
+    """Return a field for a line of text; what no field can hold is shown, with the address `without` it."""
+    if is_kept(value):
+        return labelled(label, field(name, value, **more))
+    return el("span", None, f"{label} ", bdi(value), " ", el("a", {"href": without}, "any"))
 
 
 def _offered(name: str, values: Iterable[str]) -> Html:
@@ -174,14 +184,15 @@ def _offered(name: str, values: Iterable[str]) -> Html:
     options = [
         el("option", {"value": value, "label": NAMES.get(value) if name == "language" else None})
         for value in sorted(filter(None, values), key=str.casefold)
+        if is_kept(value)
     ]
     return el("datalist", {"id": f"known-{name}"}, options)
 
 
-def kept(wanted: Filter, *but: str) -> list[Html]:
-    """Return a filter as hidden fields of a form, but for those that the form itself asks for."""
-    given = {name: value for name, value in wanted.given().items() if name not in but}
-    return [el("input", {"type": "hidden", "name": name, "value": value}) for name, value in given.items()]
+def kept(wanted: Filter, *but: str, **more: str) -> list[Html]:
+    """Return a filter, and `more`, as hidden fields of a form, but for what the form itself asks for."""
+    given = wanted.given() | more
+    return hidden({name: value for name, value in given.items() if name not in but or not is_kept(value)})
 
 
 def labelled(name: str, control: Html) -> Html:

@@ -17,6 +17,7 @@ from streams.desk.access import Access, Visitor, audit, audit_read
 from streams.desk.asked import Asked
 from streams.desk.conditions import conditions, in_file, text_of
 from streams.desk.filters import Filter
+from streams.desk.forms import values_of
 from streams.desk.live import Live
 from streams.desk.pages import compare, drift, events, judging, overview, usage
 from streams.desk.questions import compare as sides
@@ -162,7 +163,7 @@ class Desk:
 
     async def _compare(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
-            query = request.query
+            query = values_of(request.query)
             by = one_of("by", query.get("by", sides.BY[0]), sides.BY)
             # Values of what was compared before say nothing of something else.
             named = query if query.get("was", by) == by else {}
@@ -282,7 +283,7 @@ class Desk:
         except ValueError:
             raise UserError("the form is not UTF-8") from None
         self._access.require(request[VISITOR], form.get("token", ""))
-        return form
+        return values_of(form)
 
     def _token(self, request: web.Request) -> str | None:
         """Return what a form of ours carries; None for who may only look."""
@@ -292,4 +293,4 @@ class Desk:
 
 def _wanted(request: web.Request, asked: Asked) -> Filter:
     """Return the filter of an address, over the metrics that there are."""
-    return Filter.of(request.query, questions.metrics(asked))
+    return Filter.of(values_of(request.query), questions.metrics(asked))

@@ -4,11 +4,12 @@ import datetime as dt
 
 from streams.desk.asked import Asked, Found
 from streams.desk.filters import Filter
+from streams.desk.forms import is_kept
 from streams.desk.html import Child, Html, el, moment_text
 from streams.desk.layout import page
 from streams.desk.pages import comparison
 from streams.desk.pages.comparison import Names
-from streams.desk.parts import bdi, choose_time, field, kept, labelled, select
+from streams.desk.parts import bdi, choose_time, entered, field, kept, labelled, select
 from streams.desk.questions import compare as questions
 from streams.desk.questions.compare import PERIOD, Sides
 from streams.desk.questions.events import FIXED
@@ -60,22 +61,23 @@ def _links(wanted: Filter, sides: Sides) -> Html:
 
 
 def _form(wanted: Filter, sides: Sides, choices: Found) -> Html:
-    known = [el("option", {"value": row["value"]}) for row in choices]
+    known = [el("option", {"value": row["value"]}) for row in choices if is_kept(row["value"])]
+    asked = {"by": sides.by, "old": sides.old, "new": sides.new}
     both = [
-        labelled(name, field(key, value, list="choices"))
-        for name, key, value in (("Before", "old", sides.old), ("After", "new", sides.new))
+        entered(name, key, asked[key], wanted.link("/compare", **asked | {key: ""}), list="choices")
+        for name, key in (("Before", "old"), ("After", "new"))
     ]
+    app = wanted.values.get("app", "")
     usual = f"{wanted.since} ago" if wanted.begin is None else "2026-01-31 12:00"
     begins = labelled("Second begins (UTC)", field("new", sides.new, placeholder=usual))
     return el(
         "form",
         {"method": "get", "action": "/compare", "class": "filter"},
-        kept(wanted, "app", "kind"),
-        el("input", {"type": "hidden", "name": "was", "value": sides.by}),
+        kept(wanted, "app", "kind", "old", "new", was=sides.by, old=sides.old, new=sides.new),
         select("by", questions.BY, sides.by, "What differs"),
         both if sides.by != PERIOD else begins,
         el("datalist", {"id": "choices"}, known),
-        labelled("Only app", field("app", wanted.values.get("app", ""))),
+        entered("Only app", "app", app, wanted.link("/compare", **asked | {"app": ""})),
         select("kind", ("", "prompt", "completion"), wanted.values.get("kind", "")),
         el("button", {"type": "submit"}, "Compare"),
     )

@@ -9,6 +9,7 @@ from streams.alerts.signals import DRIFT, POLICY, levels
 from streams.desk import chart, statistics
 from streams.desk.asked import Asked, Found, Row
 from streams.desk.filters import Filter, reaching, spanning, written
+from streams.desk.forms import hidden
 from streams.desk.html import Child, Html, behind, el, moment_text, table
 from streams.desk.layout import page
 from streams.desk.pages.overview import alerts_table
@@ -118,11 +119,10 @@ def _cause(row: Row) -> str | None:
 
 def _acting(alert_id: str, token: str) -> Html:
     """Return the buttons that say what somebody does about an alert."""
-    hidden = {"alert_id": alert_id, "token": token}
     return el(
         "form",
         {"method": "post", "action": "/alert", "class": "row"},
-        (el("input", {"type": "hidden", "name": name, "value": value}) for name, value in hidden.items()),
+        hidden({"alert_id": alert_id, "token": token}),
         (el("button", {"name": "do", "value": value}, name) for value, name in DOINGS),
     )
 

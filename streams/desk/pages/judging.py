@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from streams.desk.access import NAME_LENGTH, Visitor
 from streams.desk.asked import Asked, Row
 from streams.desk.filters import Filter
+from streams.desk.forms import hidden
 from streams.desk.html import Child, Html, behind, el
 from streams.desk.layout import page
 from streams.desk.parts import bdi, field, labelled, reviewed
@@ -41,12 +42,12 @@ def judging_form(row: Row, token: str, path: str, queue: Queue = ALL) -> Html:
         )
         for value, key, name in JUDGEMENTS
     ]
-    hidden = {"app": row["app"], "event_id": row["event_id"], "token": token, "rule": queue.rule}
+    about = {"app": row["app"], "event_id": row["event_id"], "token": token, "rule": queue.rule}
     later = el("a", {"href": queue.path(skip="1"), "data-key": "n", "class": "button"}, "Later (n)")
     return el(
         "form",
         {"method": "post", "action": path, "class": "judge", "aria-label": "Judge this event"},
-        (el("input", {"type": "hidden", "name": name, "value": value}) for name, value in hidden.items()),
+        hidden(about),
         _what(row, queue),
         labelled("Comment", field("comment", "", maxlength="1000")),
         buttons,

@@ -11,7 +11,7 @@ from schemas.policy import PolicyChange
 from streams.desk.asked import Asked, Row
 from streams.desk.filters import Filter
 from streams.desk.health import RoleHealth
-from streams.desk.html import Child, Html, behind, el, table
+from streams.desk.html import Child, Html, behind, el, exact, table
 from streams.desk.layout import page
 from streams.desk.parts import badge, bdi, field, labelled, select, share, when
 from streams.desk.questions import policy as questions
@@ -115,7 +115,7 @@ def _conditions(conditions: Iterable[Any]) -> Html | None:
 
 def try_form(token: str, text: str = "", kind: str = "prompt") -> Html:
     """Return the form that has a text judged, and kept nowhere."""
-    area = el("textarea", {"name": "text", "rows": "3", "required": ""}, f"\n{text}")
+    area = el("textarea", {"name": "text", "rows": "3", "required": ""}, Html("\n"), exact(text))
     return el(
         "form",
         {"method": "post", "action": "/policy/try", "class": "tall", "aria-labelledby": "try"},
@@ -132,7 +132,7 @@ def backtest_form(token: str, draft: str, since: str = "7d") -> Html:
     """Return the form that replays a draft on what is stored."""
     box = {"name": "draft", "rows": "12", "spellcheck": "false", "required": ""}
     # HTML drops the first line break of an area.
-    area = el("textarea", box, f"\n{draft}")
+    area = el("textarea", box, Html("\n"), exact(draft))
     return el(
         "form",
         {"method": "post", "action": "/policy/backtest", "class": "tall", "aria-labelledby": "backtest"},
