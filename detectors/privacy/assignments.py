@@ -16,7 +16,15 @@ from detectors.privacy.code import (
 from detectors.privacy.extents import ENDS, UNSPACED, whole
 from detectors.privacy.findings import Finding, Span, verified
 from detectors.privacy.labels import ENGLISH, PASSWORDS, PINS, Label, labels
-from detectors.privacy.meanings import is_count, is_figure_of_speech, is_message, is_paper, is_verb
+from detectors.privacy.meanings import (
+    is_count,
+    is_figure_of_speech,
+    is_message,
+    is_of_other_name,
+    is_paper,
+    is_said_of,
+    is_verb,
+)
 from detectors.privacy.pins import said_pin
 from detectors.privacy.secret_values import (
     SHORTEST_PASSWORD,
@@ -66,16 +74,6 @@ _VALUE_KEYS: Final = frozenset({
     "prod", "production", "dev", "test", "staging", "root", "admin", "user", "secret", "password", "key",
 })  # fmt: skip
 
-# What names a secret or says something of it, but is none: secretName, token_endpoint, private_key_algorithm.
-_NOT_A_VALUE = re.compile(
-    r"(?:name|names|id|ids|ref|refs|reference|algorithm|alg|type|types|kind|method|methods|url|uri|endpoint|path|file"
-    r"|filename|dir|folder|count|counts|limit|limits|length|len|size|max|min|ttl|expiry|expires|expiration|age|policy"
-    r"|format|hash|hint|field|column|label|prompt|reset|manager|store|provider|version|index|usage|used|budget|number|arn"
-    r"|encoder|decoder|izer|ization|ized|izationid|ring|board|word|words|space|code|pair|set|map|expires?_?in|regexp?"
-    r"|_?at|_on|date|time|timestamp|pattern|rule|rules|validator|backend|hasher|strength|commit|sha|error|message|status|class|issuer|audience|scope|scopes|header|lambda|mount|alias|source|location|env"
-    r"|stage|flow|stats|owner|prefix|suffix|lifetime|rotation|handler|helper|util|utils|service|client|model|template)s?\Z",
-    re.IGNORECASE,
-)
 _CONNECTION = re.compile(
     r"[\w ]=[^;=\n\"]{1,80};\s*[A-Za-z][\w ]{1,20}=|(?:host|user|dbname|port|server)=\S{1,80}\s"
     r"|[?&]\w{1,20}=[^\s&]{1,80}&"
@@ -85,7 +83,6 @@ _BACKSLASHES = re.compile(r"\\{2,}")
 _DIGITS = re.compile(r"[0-9]{4,32}")
 # Where to go on reading is nobody's secret: nextPageToken.
 _PLACE = re.compile(r"(?:page|next|continuation|sync|cursor|resume|pagination)[_ -]?\Z", re.IGNORECASE)
-_OTHER_NAME = re.compile(r"arn:aws\S{0,70}:\Z|[A-Za-z]::[A-Za-z:]{0,40}\Z")
 _AMOUNT = re.compile(r"-?[0-9_]+\.[0-9_]+")
 _PIN = re.compile(r"[0-9]{4,8}")
 
@@ -177,11 +174,11 @@ def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> boo
     quoted = match["bare"] is None and match["odd"] is None
     if match["odd"] is not None and not (label.name in PASSWORDS and is_scribbled(value)):
         return False
-    if _NOT_A_VALUE.search(rest) and label.name not in PINS:
+    if is_said_of(rest) and label.name not in PINS:
         return False
     if label.name in PINS:
         return _is_pin(value, match)
-    if is_placeholder(value) or _is_of_other_name(text, label) or (match["quote"] == "`" and " " in value):
+    if is_placeholder(value) or is_of_other_name(text, label) or (match["quote"] == "`" and " " in value):
         return False
     if _means_other(text, label, match, span) or (is_message(value) if quoted else is_field(value)):
         return False
@@ -239,11 +236,6 @@ def _is_pin(value: str, match: re.Match[str]) -> bool:
     )
 
 
-def _is_of_other_name(text: str, label: Label) -> bool:
-    """Say whether it is a part of another: arn:aws:secretsmanager:...:secret:..., AWS::IAM::AccessKey."""
-    return bool(_OTHER_NAME.search(text, max(0, label.start - 80), label.start))
-
-
 def _line(text: str, span: Span) -> str:
     start = text.rfind("\n", 0, span[0]) + 1
     return text[max(start, span[0] - 200) : span[1] + 32]
@@ -278,7 +270,7 @@ def _is_item(text: str, label: Label, opening: re.Match[str], item: re.Match[str
         return False
     if label.name in PINS:
         return len(value) == 4 and _PIN.fullmatch(value) is not None and opening["sign"] == ":"
-    if _NOT_A_VALUE.search(rest) or (label.name == "pass" and not _is_whole(text, label, rest)):
+    if is_said_of(rest) or (label.name == "pass" and not _is_whole(text, label, rest)):
         return False
     # Of one secret more may be said: its value alone is meant. What has a name is one of several.
     if item["key"] is not None and not rest.lower().endswith("s") and item["key"].lower() not in _VALUE_KEYS:

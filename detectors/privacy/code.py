@@ -12,6 +12,11 @@ _SLICE: Final = r"\[(?:[\w\"'.\[\]()+*/:=~-]*\]|:{0,2}[\w\"'.\[\]()-]*)"
 _CHAIN = re.compile(
     rf"[-!&*~(\[]*(?:[A-Za-z_$][\w$]*|[\[(]\)?)(?:{_CALL}|(?<![(\[]){_SLICE}|[?!]?\.#?[A-Za-z_][\w$]*|!(?=[.\[(]))++[\])]*"
 )
+_CALLED = re.compile(
+    r"[-~(\[]*(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w+|[A-Za-z_]\w{2,}(?=\((?:[rfb]{0,2}[\"']|\))))\("
+    r"|[a-z_]{3,}\w*\([-(*]*[A-Za-z_]\w*(?:=|\.[a-z])|f[\"'][^\"']*\{"
+    r"|[A-Za-z_][\w.]*\[~?[A-Za-z_][\w.]*(?:\]\Z|\[[\w\"'])"
+)
 # The last argument of a call, and what is done with what it returns: kernel).fit(X
 _LAST = re.compile(r"[\w.]+(?:\[[\w.:-]*\])?\)+(?:\[-?[\w:]*\])?(?:\.[A-Za-z_]\w*(?:\(.*)?)+")
 _NUMBER = re.compile(
@@ -33,6 +38,11 @@ _LOOP = re.compile(r"[^\n\"'`\])}]{1,200}\sfor\s[^\n\"'`]{1,80}\sin\s")
 # In JSON within a string every quote is escaped: those open nothing here.
 _BRACKET = re.compile(r"(?<!\\)\"(?:\\.|[^\"\\\n])*\"|(?<![\\\w])'(?:\\.|[^'\\\n])*'|[\[\](){},]")
 _CLOSING: Final = {"[": "]", "(": ")", "{": "}"}
+
+
+def is_call(value: str) -> bool:
+    """Say whether a value calls by a name with points, or with a string, as no password does: re.sub(x."""
+    return _CALLED.match(value) is not None
 
 
 def is_chain(value: str) -> bool:

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from detectors.privacy.labels import PASSWORDS, labels
+from detectors.privacy.labels import PASSWORDS, Label, labels
 
 _REACH: Final = 24
 # A guest's or a visitor's may be that of a network.
@@ -40,6 +40,28 @@ _MESSAGE = re.compile(
     re.IGNORECASE,
 )
 _UNSPACED_MESSAGE = re.compile(r"至少|必须|必須|不能|错误|錯誤|请|請|文字以上|ください|入力|입력|이상")
+
+# What names a secret or says something of it, but is none: secretName, token_endpoint, private_key_algorithm.
+_NOT_A_VALUE = re.compile(
+    r"(?:name|names|id|ids|ref|refs|reference|algorithm|alg|type|types|kind|method|methods|url|uri|endpoint|path|file"
+    r"|filename|dir|folder|count|counts|limit|limits|length|len|size|max|min|ttl|expiry|expires|expiration|age|policy"
+    r"|format|hash|hint|field|column|label|prompt|reset|manager|store|provider|version|index|usage|used|budget|number|arn"
+    r"|encoder|decoder|izer|ization|ized|izationid|ring|board|word|words|space|code|pair|set|map|expires?_?in|regexp?"
+    r"|_?at|_on|date|time|timestamp|pattern|rule|rules|validator|backend|hasher|strength|commit|sha|error|message|status|class|issuer|audience|scope|scopes|header|lambda|mount|alias|source|location|env"
+    r"|stage|flow|stats|owner|prefix|suffix|lifetime|rotation|handler|helper|util|utils|service|client|model|template)s?\Z",
+    re.IGNORECASE,
+)
+_OTHER_NAME = re.compile(r"arn:aws\S{0,70}:\Z|[A-Za-z]::[A-Za-z:]{0,40}\Z")
+
+
+def is_said_of(rest: str) -> bool:
+    """Say whether the name, as it goes on, is that of something said of a secret: its age, its policy."""
+    return _NOT_A_VALUE.search(rest) is not None
+
+
+def is_of_other_name(text: str, label: Label) -> bool:
+    """Say whether it is a part of another: arn:aws:secretsmanager:...:secret:..., AWS::IAM::AccessKey."""
+    return _OTHER_NAME.search(text, max(0, label.start - 80), label.start) is not None
 
 
 def is_paper(lowered: str, start: int) -> bool:

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from typing import Final
 
-from detectors.privacy.code import is_chain
+from detectors.privacy.code import is_call, is_chain
 
 _STOP: Final = (
     r"your|my|the|a|an|some|example|sample|dummy|fake|test|placeholder|changeme|change|me|redacted|secret|password|passwd|pass|pwd"
@@ -56,7 +56,9 @@ _RUNS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^A-Za-z0-9]+")
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]{4,}")
 _ODD = re.compile(r"[!@#$%^&*?~+]")
 # Of a template: it is closed, and has a name in it.
-_FIELD = re.compile(r"\{\{|\{%|\{[\w.!:-]*\}|<[\w .:/|-]+>|\[[\w .-]+\]")
+_FIELD = re.compile(
+    r"\{\{|\{%|\{[\w.!:-]*\}|\{[A-Za-z_][\w.]*=?![rsa](?::[^{}\s]*)?\}|<[\w .:/|-]+>|\[[\w .-]+\]"
+)
 _LONGEST_SCRIBBLE: Final = 64
 SHORTEST_PASSWORD: Final = 6
 """Characters of one without quotes."""
@@ -116,7 +118,7 @@ def is_password(value: str, *, quoted: bool, connection: bool) -> bool:
     People choose short ones, digits alone, words alone: those only where nothing else can be meant, as in
     a connection string.
     """
-    if not quoted and is_code(value) and not is_scribbled(value):
+    if not quoted and (is_call(value) or (is_code(value) and not is_scribbled(value))):
         return False
     if _RULE.fullmatch(value) or _JOINED.match(value) or _PATH.fullmatch(value):
         return False
