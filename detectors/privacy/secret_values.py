@@ -56,9 +56,7 @@ _RUNS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^A-Za-z0-9]+")
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]{4,}")
 _ODD = re.compile(r"[!@#$%^&*?~+]")
 # Of a template: it is closed, and has a name in it.
-_FIELD = re.compile(
-    r"\{\{|\{%|\{[\w.!:-]*\}|\{[A-Za-z_][\w.]*=?![rsa](?::[^{}\s]*)?\}|<[\w .:/|-]+>|\[[\w .-]+\]"
-)
+_FIELD = re.compile(r"\{\{|\{%|\{[\w.\[\]!:-]*=?(?:![rsa])?(?::[^{}]{0,24})?\}|<[\w .:/|-]+>|\[[\w .-]+\]")
 _LONGEST_SCRIBBLE: Final = 64
 SHORTEST_PASSWORD: Final = 6
 """Characters of one without quotes."""

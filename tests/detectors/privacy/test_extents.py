@@ -83,6 +83,7 @@ def test_what_follows_a_password_stays(text: str, shown: str) -> None:
         "password: <your password 1>",
         "password: <YOUR_PASSWORD_1>",
         "password: {user.password1}",
+        "pw={self.password1!s:>20}",
         "password: [enter-password-1]",
         "password:string,email:string,created:datetime1",
         'password: {"type":"string","minLength":8}',
