@@ -174,8 +174,6 @@ class Tail:
 
     def _redacted(self, cut: int) -> tuple[str, int]:
         """Return the first characters of what is held, redacted, and how many of them these are."""
-        if cut <= 0:
-            return "", 0
         before = self._before[-(CONTEXT if self._names else _NEAR) :]
         text, start, end = before + self._held, len(before), len(before) + cut
         found = self._find(text)
@@ -191,7 +189,11 @@ class Tail:
             return text[start:end], end - start
         rest = self._redactor.replace(text, later, self._salt)[end:]
         piece, over = self._uncovered(self._piece(text, own, end)[start:], rest)
-        return self._redacted(end - start - over) if over else (piece, end - start)
+        if not over:
+            return piece, end - start
+        # As far as the piece is the text itself, less of it can be given.
+        is_plain = end - over > start and text[:end].endswith(piece[len(piece) - over :])
+        return self._redacted(end - over - start) if is_plain else ("", 0)
 
     def _piece(self, text: str, own: list[Finding], end: int) -> str:
         replaced = self._redactor.replace(text, own, self._salt)
@@ -212,7 +214,7 @@ class Tail:
             if not found:
                 return piece, 0
             if over := [each.start for each in found if each.start < end < each.end]:
-                return "", end - max(start, over[0])
+                return piece, end - max(start, over[0])
             rest = self._redactor.replace(text, _within(found, end, len(text)), self._salt)[end:]
             piece = self._piece(text, _within(found, start, end), end)[start:]
             before = self._piece(text, _within(found, 0, start), start)

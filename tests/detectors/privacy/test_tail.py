@@ -89,7 +89,7 @@ def test_no_value_goes_out_at_any_two_way_split(part: int) -> None:
 @pytest.mark.parametrize("text", IN_TWO_FORMS)
 def test_no_part_of_a_value_in_disguise_is_left_where_it_is_in_plain_too(text: str) -> None:
     whole = redaction(text)
-    for length in range(1, 40):
+    for length in (1, 4, 17):
         increments = given(text[place : place + length] for place in range(0, len(text), length))
         assert "".join(increments) == whole
     for place in range(len(text)):

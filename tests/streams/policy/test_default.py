@@ -60,7 +60,12 @@ def decide(kind: Any = "prompt", **scores: float) -> tuple[str, str, set[str]]:
         ("prompt", {"harmful_request": 0.85}, ("flag", "flag", {"harmful-request-flag"})),
         ("completion", {"ungrounded": 0.95}, ("flag", "allow", {"ungrounded-shadow"})),
         ("prompt", {"text_unjudged": 1}, ("flag", "flag", {"unjudged-text-flag"})),
-        ("completion", {"threat": 0.95}, ("block", "block", {"severe-toxicity-block", "toxicity-flag"})),
+        (
+            "completion",
+            {"threat": 0.95, "toxicity": 0.6},
+            ("block", "block", {"severe-toxicity-block", "toxicity-flag"}),
+        ),
+        ("completion", {"threat": 0.95, "toxicity": 0.4}, ("flag", "flag", {"toxicity-flag"})),
         ("prompt", {"threat": 0.75}, ("flag", "flag", {"toxicity-flag"})),
         ("prompt", {"toxicity": 0.75}, ("flag", "flag", {"toxicity-flag"})),
         ("prompt", {"pii": 2}, ("redact", "redact", {"pii-redact"})),
