@@ -10,7 +10,7 @@ _CALL: Final = r"\((?:[^()]++|\((?:[^()]++|\((?:[^()]++|\([^()]*+\)?+)*+\)?+)*+\
 _SLICE: Final = r"\[(?:[\w\"'.\[\]()+*/:=~-]*\]|:{0,2}[\w\"'.\[\]()-]*)"
 # A value ends at a blank: so may what is in the last of its brackets.
 _CHAIN = re.compile(
-    rf"[-!&*~(\[]*(?:[A-Za-z_$][\w$]*|[\[(]\)?)(?:{_CALL}|(?<![(\[]){_SLICE}|[?!]?\.#?[A-Za-z_][\w$]*|!(?=[.\[(]))++[\])]*"
+    rf"[-!&*~(\[]*(?:\$?[A-Za-z_]\w*|[\[(]\)?)(?:{_CALL}|(?<![(\[]){_SLICE}|[?!]?\.#?[A-Za-z_]\w*|!(?=[.\[(]))++[\])]*"
 )
 _CALLED = re.compile(
     r"[-~(\[]*(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w+|[A-Za-z_]\w{2,}(?=\((?:[rfb]{0,2}[\"']|\))))\("
@@ -24,7 +24,7 @@ _NUMBER = re.compile(
 )
 _OPERATOR = re.compile(r" (?:\+ [\"'(]|>> |<< |\*\* |& 0x|if [^\n]{1,80} else )")
 _CONVERTED = re.compile(r"[A-Za-z_][\w.\[\]()]*=?![rsa](?::[^{}\s]*)?")
-_NAME = re.compile(r"[A-Za-z_$][\w$]*")
+_NAME = re.compile(r"\$?[A-Za-z_]\w*")
 _FIRST = re.compile(r"[\[({]+\*{0,2}[A-Za-z_]+")
 _NUMBERED = re.compile(r"_?[0-9]{1,2}")
 _OWNED = re.compile(r"(?<![\w.])(?:(?:self|this|cls)\.|(?:const|let|var)\s{1,4})[\w$]{0,24}\Z")

@@ -68,6 +68,8 @@ def test_a_name_or_a_statement_is_no_secret(code: str) -> None:
         ("user: bob\npass\nHunter2!x", "Hunter2!x"),
         ("password: Qr7!dke[39", "Qr7!dke[39"),
         ("password: (Qr7!dke", "(Qr7!dke"),
+        ("password = Dragon$1202[", "Dragon$1202["),
+        ("password = Hunter$3400(", "Hunter$3400("),
         ("set the pass to hunter2x", "hunter2x"),
     ],
 )
