@@ -32,6 +32,8 @@ NOTICES: Final = "notices"
 PROMPTS: Final = 2_000
 SHORT: Final = 1_200
 """Notices."""
+MIXED: Final = {TRIGGERS: PROMPTS, NOTICES: SHORT}
+"""Prompts of each file that is not of a language."""
 SHOWN: Final = 12
 BATCH: Final = 64
 _CHOICE = re.compile(r"\{([^{}]*\|[^{}]*)\}")
@@ -76,11 +78,10 @@ def prompts(name: str, count: int, seed: int = 0) -> list[Prompt]:
 
 
 def corpus() -> dict[str, list[Prompt]]:
-    """Return all prompts by their file's name: `PROMPTS` of the languages together, and of `TRIGGERS`."""
-    languages = sorted({path.stem for path in FOLDER.glob("*.txt")} - {TRIGGERS, NOTICES})
-    share = PROMPTS // len(languages)
-    mixed = {TRIGGERS: prompts(TRIGGERS, PROMPTS), NOTICES: prompts(NOTICES, SHORT)}
-    return {name: prompts(name, share) for name in languages} | mixed
+    """Return all prompts by their file's name: `PROMPTS` of the languages together, and those of `MIXED`."""
+    languages = sorted({path.stem for path in FOLDER.glob("*.txt")} - MIXED.keys())
+    counts = dict.fromkeys(languages, PROMPTS // len(languages)) | MIXED
+    return {name: prompts(name, count) for name, count in counts.items()}
 
 
 def judged(found: Sequence[Prompt], settings: Settings) -> list[Judged]:
@@ -138,12 +139,7 @@ def report(done: dict[str, list[Judged]], show: bool) -> None:
     print(f"{'':24} {'n':>5} {'blocked':>8} {'flagged':>8}")
     for name in sorted(done, key=lambda name: -flagged(done[name])):
         print(_line(name, done[name]))
-    print(
-        _line(
-            "all languages",
-            [one for name, each in done.items() if name not in {TRIGGERS, NOTICES} for one in each],
-        )
-    )
+    print(_line("all languages", [one for name, each in done.items() if name not in MIXED for one in each]))
     by_word = {
         word: [one for one in done[TRIGGERS] if word in f"{one.prompt.text.lower()} "] for word in WORDS
     }

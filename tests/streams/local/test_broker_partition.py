@@ -33,6 +33,16 @@ def opened(folder: Path, **config: str) -> Partition:
     return Partition(folder, Config({name.replace("_", "."): value for name, value in config.items()}))
 
 
+def written(folder: Path) -> list[bytes]:
+    """Return four batches of one producer that were appended, each to a segment of its own."""
+    log = opened(folder, segment_bytes="100")
+    sent = [batch(b"%d" % n, producer=7, sequence=n) for n in range(4)]
+    for data in sent:
+        log.append(data)
+    log.close()
+    return sent
+
+
 def values(log: Partition, offset: int = 0) -> list[bytes]:
     found: list[bytes] = []
     while data := log.read(offset, EVERYTHING, committed=False, whole=True):
@@ -139,11 +149,7 @@ def test_retention_by_size_and_by_age(tmp_path: Path) -> None:
 
 
 def test_a_repeat_is_known_after_a_restart_too(tmp_path: Path) -> None:
-    log = opened(tmp_path, segment_bytes="100")
-    sent = [batch(b"%d" % n, producer=7, sequence=n) for n in range(4)]
-    for data in sent:
-        log.append(data)
-    log.close()
+    sent = written(tmp_path)
     again = opened(tmp_path, segment_bytes="100")
     assert [again.append(data) for data in sent] == [0, 1, 2, 3]
     assert again.end == 4
@@ -154,11 +160,7 @@ def test_a_repeat_is_known_after_a_restart_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [b"", b'{"producers": {'])
 def test_what_is_beside_the_log_may_be_torn(tmp_path: Path, left: bytes) -> None:
-    log = opened(tmp_path, segment_bytes="100")
-    sent = [batch(b"%d" % n, producer=7, sequence=n) for n in range(4)]
-    for data in sent:
-        log.append(data)
-    log.close()
+    sent = written(tmp_path)
     (state,) = tmp_path.glob("*.json")
     state.write_bytes(left)
     (tmp_path / "start").write_bytes(b"")

@@ -15,7 +15,7 @@ from streams.local.broker.recovery import _WINDOW
 from streams.local.broker.segments import KEPT_BYTES
 from streams.local.broker.topics import Topics
 from streams.local.broker.transactions import Transactions
-from tests.streams.local.test_broker_partition import batch, opened, values
+from tests.streams.local.test_broker_partition import batch, opened, values, written
 
 RECORDS = 60
 Change = Callable[[bytearray, int, int], None]
@@ -206,11 +206,7 @@ def test_compaction_loses_nothing_behind_damage(tmp_path: Path) -> None:
 def test_repeats_are_known_whatever_became_of_the_file_beside_the_log(
     tmp_path: Path, left: str | None
 ) -> None:
-    log = opened(tmp_path, segment_bytes="100")
-    sent = [batch(b"%d" % n, producer=7, sequence=n) for n in range(4)]
-    for data in sent:
-        log.append(data)
-    log.close()
+    sent = written(tmp_path)
     (state,) = tmp_path.glob("*.json")
     state.unlink() if left is None else state.write_text(left)
     again = opened(tmp_path, segment_bytes="100")
