@@ -12,8 +12,9 @@ import msgspec
 _HALF: Final = rb"u[dD][89a-fA-F][0-9a-fA-F]{2}"
 _WHOLE: Final = rb"(?:[^u]|u(?![dD][89a-fA-F])|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
 # Walks from escape to escape, so that the second half of `\\` begins none, over as many as are whole at once:
-# a call for each would take a tenth of a second per megabyte. Group 1 is half of a pair.
-_ESCAPE: Final = re.compile(rb"\\(?:%b(?:[^\\]*+\\%b)*+|(%b))" % (_WHOLE, _WHOLE, _HALF))
+# a call for each would take a tenth of a second per megabyte. A thousand at most: each is remembered for
+# going back, and without a bound a megabyte takes 60. Group 1 is half of a pair.
+_ESCAPE: Final = re.compile(rb"\\(?:%b(?:[^\\]*+\\%b){0,1000}|(%b))" % (_WHOLE, _WHOLE, _HALF))
 # Surrogates in the three bytes that UTF-8 has for them (CESU-8, WTF-8): a pair, or half of one. 0xED begins a
 # character and is never in the middle of one.
 _RAW: Final = re.compile(
