@@ -6,11 +6,12 @@ from typing import Final
 
 from detectors.privacy.labels import Label
 
-_CALL: Final = r"\((?:[^()]++|\((?:[^()]++|\((?:[^()]++|\([^()]*+\)?+)*+\)?+)*+\)?+)*+\)?+"
+_CALL: Final = r"\((?>(?:[^()]++|\((?>(?:[^()]++|\((?>(?:[^()]++|\([^()]*+\)?+)*)\)?+)*)\)?+)*)\)?+"
 _SLICE: Final = r"\[(?:[\w\"'.\[\]()+*/:=~-]*\]|:{0,2}[\w\"'.\[\]()-]*)"
 # A value ends at a blank: so may what is in the last of its brackets.
 _CHAIN = re.compile(
-    rf"[-!&*~(\[]*(?:\$?[A-Za-z_]\w*|[\[(]\)?)(?:{_CALL}|(?<![(\[]){_SLICE}|[?!]?\.#?[A-Za-z_]\w*|!(?=[.\[(]))++[\])]*"
+    rf"[-!&*~(\[]*(?:\$?[A-Za-z_]\w*|[\[(]\)?)"
+    rf"(?>(?:{_CALL}|(?<![(\[]){_SLICE}|[?!]?\.#?[A-Za-z_]\w*|!(?=[.\[(]))+)[\])]*"
 )
 _CALLED = re.compile(
     r"[-~(\[]*(?:(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w+|[A-Za-z_]\w{2,}(?=\((?:[rfb]{0,2}[\"']|\))))\("
@@ -30,7 +31,7 @@ _NUMBERED = re.compile(r"_?[0-9]{1,2}")
 _OWNED = re.compile(r"(?<![\w.])(?:(?:self|this|cls)\.|(?:const|let|var)\s{1,4})[\w$]{0,24}\Z")
 # Two blanks stand for the underscores of __init__, where those are read as emphasis.
 _ARGUMENT = re.compile(
-    r"[A-Za-z_]\w*(?:  )?\((?:[^()\n\"']|\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\))*+(?<=[(,\s])\Z"
+    r"[A-Za-z_]\w*(?:  )?\((?>(?:[^()\n\"']|\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\))*)(?<=[(,\s])\Z"
 )
 _STATEMENT = re.compile(r"(?:\A|\n)(?P<indent>[ \t]*)(?P<head>[^\n]{1,200}:[ \t]*)?\Z")
 _INDENT = re.compile(r"(?:[ \t]*\r?\n)+(?P<indent>[ \t]*)")

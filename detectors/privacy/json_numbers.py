@@ -20,7 +20,7 @@ OPENINGS: Final = frozenset('[{"')
 _NUMERIC: Final = frozenset("+-.0123456789eE")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
 _BLANKS: Final = " \t\r\n"
-_AFTER = re.compile(r"(?:[ \t\r\n]|\\++[nrt])*+(?:[,}\]]|\\*+\Z)")
+_AFTER = re.compile(r"(?>[ \t\r\n]*+(?:\\++[nrt][ \t\r\n]*+)*)(?:[,}\]]|\\*+\Z)")
 _QUOTE = re.compile(r'\\*+"')
 _DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)
 

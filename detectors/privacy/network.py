@@ -12,7 +12,7 @@ _IPV4 = re.compile(
     r"[0-9](?<![A-Za-z0-9_.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![A-Za-z0-9_]|\.[0-9])", re.DOTALL
 )
 _IPV6 = re.compile(
-    r"(?:(?<![A-Za-z0-9_:.])|(?<=[G-Zg-z]:))[0-9A-Fa-f]{3,4}(?::[0-9A-Fa-f]{0,4}){2,7}+(?![A-Za-z0-9_:])"
+    r"(?:(?<![A-Za-z0-9_:.])|(?<=[G-Zg-z]:))[0-9A-Fa-f]{3,4}(?::[0-9A-Fa-f]{0,4}+){2,7}(?![A-Za-z0-9_:])"
 )
 _GROUP = re.compile(r":[0-9A-Fa-f]{0,4}:")
 # From the first separator on: re skips to it faster than to a digit.

@@ -11,12 +11,14 @@ from detectors.privacy.findings import Span, verified
 from detectors.privacy.labels import CARD_CODE_NAMES, CARD_CODE_SIGNS
 from detectors.privacy.things import is_of_record
 
-_RUN = re.compile(r"[0-9](?:[ .*_/-]{0,3}+[0-9]){11,}+")
+_RUN = re.compile(r"[0-9](?=(?:[ .*_/-]{0,3}+[0-9]){11})[0-9]*+(?:[ .*_/-]{1,3}+[0-9]++)*")
 # A number that a line ends within. Columns of numbers look alike: it must be the whole of its run.
 _BREAK = re.compile(r"[0-9][ *-]{0,2}+\r?\n[ \t>]{0,8}+[0-9]")
 _HEAD = re.compile(r"(?:[0-9][ *-]{0,2}+){1,18}\Z")
 _BEFORE_WRAPPED = re.compile(r"(?:[A-Za-z_]|[0-9][ \t.,*-]{0,3}(?:\r?\n[ \t>]{0,8})?)\Z")
-_TAIL = re.compile(r"[0-9](?:[ *-]{0,2}+[0-9]){0,17}+(?![A-Za-z_]|[ \t.,*-]{0,3}(?:\r?\n[ \t>]{0,8})?[0-9])")
+_TAIL = re.compile(
+    r"[0-9](?>(?:[ *-]{0,2}+[0-9]){0,17})(?![A-Za-z_]|[ \t.,*-]{0,3}(?:\r?\n[ \t>]{0,8})?[0-9])"
+)
 _GROUP = re.compile(r"[0-9]+")
 # Issuer ranges and lengths: https://en.wikipedia.org/wiki/Payment_card_number
 _ISSUER = re.compile(
@@ -74,7 +76,7 @@ _STATUS = re.compile(
     re.IGNORECASE,
 )
 
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}+")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}")
 _IBAN_PART = re.compile(r"(\d+)!")
 
 

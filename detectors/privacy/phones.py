@@ -23,7 +23,7 @@ _REACH: Final = 40
 _EXTENSION_FORM: Final = r"[ ,;]{0,2}(?:x|ext(?:ension)?\.?|#) ?[0-9]{1,5}"
 # From the first digit on: re skips to it fast. What stands before it is looked at for the few that fit.
 _NUMBER = re.compile(
-    r"[0-9](?<![0-9.,@#/_-].)(?:[ ()./-]{0,3}+[0-9]){6,16}+"
+    r"[0-9](?<![0-9.,@#/_-].)(?>(?:[ ()./-]{0,3}+[0-9]){6,16})"
     rf"(?:{_EXTENSION_FORM}(?![0-9]))?(?![0-9_]|[A-Za-z]+[0-9_])"
 )
 _BEFORE = re.compile(

@@ -187,7 +187,7 @@ FORMS: Final = (
     _token("MAPBOX_TOKEN", "sk.eyJ", r"sk\.eyJ[\w-]{20,255}\.[\w-]{20,64}"),
     _token("ONEPASSWORD_TOKEN", "ops_eyJ A3-", r"ops_eyJ[A-Za-z0-9+/=_-]{100,2000}|A3-[A-Z0-9]{6}-[A-Z0-9]{6}(?:-?[A-Z0-9]{5}){4}"),
     _token("DOPPLER_TOKEN", "dp.", r"dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{40,64}"),
-    _form("ANSIBLE_VAULT", "$ANSIBLE_VAULT;", r"\$ANSIBLE_VAULT;[\w.;-]{1,64}+(?:\s{1,40}+[0-9a-f]{16,80}+)++"),
+    _form("ANSIBLE_VAULT", "$ANSIBLE_VAULT;", r"\$ANSIBLE_VAULT;[\w.;-]{1,64}+(?:\s{1,40}+[0-9a-f]{16,80}+)+"),
     _token("AGE_KEY", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[0-9A-Z]{58}"),
     _form("JWT", "eyJ", r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+(?:\.[\w-]*)?"),
     _form(

@@ -9,7 +9,8 @@ _TOKEN = re.compile(
     rb"""\#[!\ ][^\n]*|/\*.*?\*/|[A-Za-z_]\w*|[()]""",
     re.DOTALL,
 )
-_SEMICOLON = re.compile(rb"(?:[^';]++|'(?:[^'\\]|\\.)*+')*+;", re.DOTALL)
+# As many values at once as memory is no matter of, or what ends them: a quote that none closes, too.
+_VALUES = re.compile(rb"(?:[^';]++|'[^'\\]*+(?:\\.[^'\\]*+)*'){1,1000}|(?P<end>[';])", re.DOTALL)
 _FORMAT_NAME = re.compile(rb"\s+(\w+)[ \t\f]*(?:\r?\n)?")
 _TRAILING_FORMAT = re.compile(r"\sFORMAT\s+(\w+)\s*(?:SETTINGS\s[^;]*)?\Z")
 _SETTINGS_OF_INSERT = re.compile(r"\s(SETTINGS\s.*)\Z", re.DOTALL)
@@ -94,8 +95,9 @@ def _with_rows(text: bytes, canonical: Canonical) -> Insert | None:
         if depth:
             continue
         if word == b"VALUES":
-            if end := _SEMICOLON.match(text, token.end()):
-                canonical(b"SELECT 1" + text[end.end() - 1 :])  # refuses a second statement, takes a comment
+            end = next((m.start() for m in _VALUES.finditer(text, token.end()) if m["end"]), len(text))
+            if text[end : end + 1] == b";":
+                canonical(b"SELECT 1" + text[end:])  # refuses a second statement, takes a comment
             return _insert(text[: token.start()], "Values", memoryview(text)[token.end() :], canonical)
         if word == b"FORMAT" and (name := _FORMAT_NAME.match(text, token.end())):
             data = memoryview(text)[name.end() :]
