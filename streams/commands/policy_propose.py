@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def propose(rule: str, precision: float, app: str, policy: Path | None, as_json: bool) -> None:
     """Propose a threshold for RULE from reviews: the lowest with which it would be right that often.
 
-    The interval is where the threshold would lie had other events of the kind been reviewed. Nothing is
+    Where it asks for several scores there is one for each, from the events on which it alone decides. The
+    interval is where the threshold would lie had other events of the kind been reviewed. Nothing is
     changed: write it into a draft, and try that with `weir backtest`.
     """
     import msgspec
@@ -44,13 +45,17 @@ def propose(rule: str, precision: float, app: str, policy: Path | None, as_json:
         store.close()
     if as_json:
         click.echo(json_text(msgspec.json.format(msgspec.json.encode(found)).decode()))
-    else:
-        _print(found)
+        return
+    for each in found:
+        _print(each)
 
 
 def _print(found: "Proposal") -> None:
-    say(f"{found.rule}: {counted(found.reviewed, 'reviewed event')}, {found.right:,} to be hit")
-    say(f"now: {found.metric} >= {found.now:g}: precision {_said(found.precision_now)}")
+    decided = counted(found.reviewed, "reviewed event")
+    say(f"{found.rule}, by {found.metric}: {decided}, {found.right:,} to be hit")
+    if not found.reviewed:
+        return
+    say(f"now: {found.metric} {found.operator} {found.now:g}: precision {_said(found.precision_now)}")
     if found.threshold is None:
         say(f"no threshold has a precision of {found.wanted:.0%} on them")
         return

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -252,6 +252,14 @@ def comparisons(conditions: Iterable[Condition]) -> Iterator[Comparison]:
             yield condition
         else:
             yield from comparisons(condition.parts)
+
+
+def replaced(condition: Condition, made: Callable[[Comparison], Comparison]) -> Condition:
+    """Return a condition with what is made of each of its comparisons in its place."""
+    if isinstance(condition, Comparison):
+        return made(condition)
+    key = "any" if isinstance(condition, AnyOf) else "all"
+    return condition.model_copy(update={key: tuple(replaced(part, made) for part in condition.parts)})
 
 
 AnyOf.model_rebuild()

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import methodcaller
 
 from detectors.base import Range
 from streams.errors import did_you_mean
-from streams.policy.conditions import AnyOf, Comparison, Condition, ConditionError, comparisons
+from streams.policy.conditions import Comparison, Condition, ConditionError, comparisons, replaced
 from streams.policy.conditions import parse_condition as parse
 from streams.policy.contradictions import contradiction
 from streams.policy.rule import Rule
@@ -33,7 +34,7 @@ def bound(
                 others.setdefault(which, {})[app] = other.value
     if problems:
         return problems
-    when = tuple(_with(each, others) for each in rule.when)
+    when = tuple(replaced(each, lambda own: _with(own, others)) for each in rule.when)
     return list(_unmet(rule, when, ranges)) or rule.model_copy(update={"when": when})
 
 
@@ -53,23 +54,15 @@ def _compared(name: str, numbers: Sequence[Comparison]) -> Comparison:
     return found[0]
 
 
-def _with(condition: Condition, others: Mapping[Comparison, Mapping[str, float]]) -> Condition:
-    if isinstance(condition, Comparison):
-        return replace(condition, by_app=tuple(sorted(others.get(condition, {}).items())))
-    key = "any" if isinstance(condition, AnyOf) else "all"
-    return condition.model_copy(update={key: tuple(_with(part, others) for part in condition.parts)})
-
-
-def _of(condition: Condition, app: str) -> Condition:
-    if isinstance(condition, Comparison):
-        return condition.of(app)
-    key = "any" if isinstance(condition, AnyOf) else "all"
-    return condition.model_copy(update={key: tuple(_of(part, app) for part in condition.parts)})
+def _with(comparison: Comparison, others: Mapping[Comparison, Mapping[str, float]]) -> Comparison:
+    return replace(comparison, by_app=tuple(sorted(others.get(comparison, {}).items())))
 
 
 def _unmet(rule: Rule, when: Sequence[Condition], ranges: Mapping[str, Range]) -> Iterator[tuple[Place, str]]:
     """Yield the apps whose events the rule never hits, so that their thresholds say nothing."""
     for app in rule.thresholds:
-        of_app = Comparison("text", "app", "==", app)
-        if excluding := contradiction([of_app, *(_of(each, app) for each in when)], ranges, rule.unless):
+        of_app, its_own = Comparison("text", "app", "==", app), methodcaller("of", app)
+        if excluding := contradiction(
+            [of_app, *(replaced(each, its_own) for each in when)], ranges, rule.unless
+        ):
             yield ("thresholds", app), f"the rule cannot hit in this app: {excluding}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -27,7 +28,8 @@ POLICY = """version: "1"
 name: shop
 rules:
   - {id: inj, when: [kind == prompt, injection >= 0.9], thresholds: {game: {injection: 0.7}}, action: block}
-  - {id: tox, when: [any: [toxicity >= 0.5]], action: flag}
+  - {id: tox, when: [any: [toxicity >= 0.5, all: [kind == prompt, injection > 0.9]]], action: flag}
+  - {id: short, when: [injection < 0.1], action: flag}
 """
 
 
@@ -118,6 +120,16 @@ def test_precision_agreement_and_misses(store: Store) -> None:
     assert "1 wait for a person" in told
 
 
+def test_of_what_nobody_reviewed_nothing_is_said(store: Store) -> None:
+    put(store, row("silent", "s1", 0.95, "block", "inj"))
+    told = run("reviews", "--app", "silent", "--since", "2026-01-01T00:00:00Z").out
+    assert told.splitlines()[1:] == [
+        "precision  not known: no decision that acted is reviewed",
+        "agreement  not known: no event has two reviewers",
+        "missed     not known: no allowed event that was picked at random is reviewed",
+    ]
+
+
 def test_alpha_is_krippendorffs() -> None:
     """The four-observer example has more values; for two, three items by hand."""
     assert alpha([[True, True], [False, False]]) == 1.0
@@ -185,7 +197,7 @@ def test_a_threshold_is_proposed_with_its_interval(store: Store) -> None:
         opinions.append(said(app, f"p{number}", word))
     put(store, *rows, *opinions)
     outcome = run("policy", "propose", "inj", "--precision", "0.8", "--app", app, "--json")
-    found = json.loads(outcome.out)
+    [found] = json.loads(outcome.out)
     assert found["now"] == pytest.approx(0.7), "the threshold of the app"
     assert found["reviewed"] == 400
     assert 0.5 < found["low"] <= found["threshold"] <= found["high"] <= 1
@@ -195,13 +207,35 @@ def test_a_threshold_is_proposed_with_its_interval(store: Store) -> None:
     told = run("policy", "propose", "inj", "--precision", "0.8", "--app", app).out
     assert "proposed: injection >= 0." in told
     for rule, why in (
-        ("tox", "has no conditions `metric >= number` of its own"),
+        ("short", "has no condition `metric >= number`"),
         ("imj", "no rule 'imj' (did you mean 'inj'?)"),
     ):
         refused = run("policy", "propose", rule, "--app", app)
         assert (refused.code, why in refused.err) == (2, True), refused.err
     nobody = run("policy", "propose", "inj", "--app", "nowhere")
     assert "nobody has reviewed" in nobody.err
+
+
+def test_of_a_rule_that_asks_for_one_of_several_scores_each_has_a_threshold(store: Store) -> None:
+    app, rows, opinions = "either", [], []
+    for number in range(40):
+        for name, injection, toxicity in ((f"i{number}", number / 40, 0.1), (f"t{number}", 0.1, number / 40)):
+            made = row(app, name, injection, "allow")
+            rows.append(msgspec.structs.replace(made, scores={"injection": injection, "toxicity": toxicity}))
+            should = number >= (30 if name[0] == "i" else 20)
+            opinions.append(said(app, name, "false_negative" if should else "correct"))
+    # Both are high: whatever the one threshold is, the other hits, and so it says nothing of either.
+    both = row(app, "both", 0.99, "allow")
+    rows.append(msgspec.structs.replace(both, scores={"injection": 0.99, "toxicity": 0.99}))
+    put(store, *rows, *opinions, said(app, "both", "correct"))
+    asked = ("policy", "propose", "tox", "--precision", "0.99", "--app", app)
+    toxicity, injection = json.loads(run(*asked, "--json").out)
+    assert [toxicity[key] for key in ("metric", "reviewed", "threshold")] == ["toxicity", 77, 0.5]
+    assert [injection[key] for key in ("metric", "operator", "reviewed")] == ["injection", ">", 60]
+    assert injection["threshold"] == 0.75
+    told = run(*asked).out
+    assert "proposed: toxicity >= 0.5" in told
+    assert "proposed: injection >= 0.75" in told
 
 
 def test_the_lowest_threshold_holds_for_all_that_pass_it() -> None:
