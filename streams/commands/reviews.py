@@ -7,6 +7,9 @@ import click
 from streams.terminal.command import Command, columns, json_text, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streams.decisions.review_report import ReviewReport
     from streams.policy.reviews import Share
 
 
@@ -51,23 +54,33 @@ def command(since: str, app: str, as_json: bool) -> None:
         return
     waiting = f"{found.waiting:,} wait for a person"
     say(f"events     {found.events:,}, of which {found.reviewed:,} reviewed; {waiting}")
-    say(f"precision  {_said(found.precision)} of the decisions that acted were right")
-    alpha = "" if found.alpha is None else f"; Krippendorff's alpha {found.alpha:.2f}"
-    say(f"agreement  {_said(found.agreement)} of the events with two reviewers have one answer{alpha}")
-    if found.misses:
-        misses = found.misses
-        say(
-            f"missed     {_said(misses.share)} of the allowed events that were picked at random:"
-            f" about {misses.estimate:,} ({misses.low:,} to {misses.high:,}) of {misses.allowed:,}"
-        )
-    else:
-        say("missed     not known: no allowed event that was picked at random is reviewed")
-    rows = [(each.rule, each.hits, _said(each.precision)) for each in found.rules]
+    for name, line in _lines(found):
+        say(f"{name:10} {line}")
+    rows = [
+        (each.rule, each.hits, _said(each.precision) if each.precision else "not reviewed")
+        for each in found.rules
+    ]
     if rows:
         click.echo("".join(render("table", ("rule", "hits", "precision, as reviewed"), rows, columns())))
 
 
-def _said(found: "Share | None") -> str:
-    if found is None:
-        return "not known: none"
+def _lines(found: "ReviewReport") -> "Iterator[tuple[str, str]]":
+    """Yield what is known of the decisions, and of the rest why it is not."""
+    if found.precision:
+        yield "precision", f"{_said(found.precision)} of the decisions that acted were right"
+    else:
+        yield "precision", "not known: no decision that acted is reviewed"
+    alpha = "" if found.alpha is None else f"; Krippendorff's alpha {found.alpha:.2f}"
+    if found.agreement:
+        yield "agreement", f"{_said(found.agreement)} of the events with two reviewers have one answer{alpha}"
+    else:
+        yield "agreement", "not known: no event has two reviewers"
+    if misses := found.misses:
+        about = f"about {misses.estimate:,} ({misses.low:,} to {misses.high:,}) of {misses.allowed:,}"
+        yield "missed", f"{_said(misses.share)} of the allowed events that were picked at random: {about}"
+    else:
+        yield "missed", "not known: no allowed event that was picked at random is reviewed"
+
+
+def _said(found: "Share") -> str:
     return f"{found.share:.0%} ({found.low:.0%} to {found.high:.0%}, {found.right:,} of {found.of:,})"
