@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from schemas.fields import USAGE, USAGE_OF
+from schemas.fields import AMOUNTS, USAGE, USAGE_OF
 from streams.kafka.records import Record
 from streams.monitors import snapshots, usage_table
 from streams.monitors.snapshots import Newest, SnapshotError, UsageGroup
@@ -20,6 +20,7 @@ STEPS: Final = np.array([8.0, 8_192.0, 0.1])
 """Events, tokens and US dollars by which readers may be behind. Or by an eighth of the last minute, if that
 is more: who uses much is not published with every event."""
 SHARE: Final = 1 / 8
+_BLOCKS: Final = AMOUNTS.index("blocks")
 MOST_ADDED: Final = MOST_AMOUNT / 1e6
 """By one event: whatever somebody writes into `llm.scores`, sums stay numbers."""
 
@@ -80,16 +81,21 @@ class UsageMonitor:
     def _count(self, items: Sequence[Counted], partitions: int) -> dict[bytes, Keyed]:
         entities: list[int] = []
         numbers: list[int] = []
+        answered: list[bool] = []
         for number, (item, _) in enumerate(items):
-            of = [found for each in USAGE_OF if (found := entity_of(each, item.event))]
-            entities += of
-            numbers += [number] * len(of)
-        amounts = np.clip([self._amounts(item) for item, _ in items], 0.0, MOST_ADDED)
+            for of in USAGE_OF:
+                if found := entity_of(of, item.event):
+                    entities.append(found)
+                    numbers.append(number)
+                    answered.append(of == "user" and item.event.kind == "completion")
+        amounts = np.clip([self._amounts(item) for item, _ in items], 0.0, MOST_ADDED)[numbers]
+        # What an app answers is no doing of its user's: nobody is locked out for it.
+        amounts[answered, _BLOCKS] = 0.0
         times = np.array([happened(item, record) for item, record in items], np.int64)
         offsets = np.array([record.offset for _, record in items], np.int64)
         partition = items[0][1].partition
-        rows = self._table.add(partition, entities, times[numbers], amounts[numbers], offsets[numbers])
-        grave = {entities[n] for n in np.flatnonzero(amounts[numbers, 3:].any(axis=1)).tolist()}
+        rows = self._table.add(partition, entities, times[numbers], amounts, offsets[numbers])
+        grave = {entities[n] for n in np.flatnonzero(amounts[:, _BLOCKS:].any(axis=1)).tolist()}
         due = self._due(partition, rows, sorted(grave), int(times.max()))
         return self._messages(due, partitions)
 

@@ -111,6 +111,12 @@ def test_each_kind_of_entity_has_its_own_and_none_where_nobody_is_named() -> Non
     assert asked(view, user="w")["user_injections_1h"] == 0
 
 
+def test_what_an_app_answers_is_no_doing_of_its_user() -> None:
+    view = published([counted(0, hits=(BLOCKED,), kind="completion"), counted(1, hits=(BLOCKED,))])
+    blocks = [asked(view)[f"{of}_blocks_1h"] for of in ("user", "conversation", "app", "tenant")]
+    assert blocks == [1, 2, 2, 2]
+
+
 def test_who_is_blocked_for_what_was_used_is_not_counted_as_blocked_again() -> None:
     for_usage = WatchedHit("block", "enforce", "user_injections_1h")
     shadow = WatchedHit("block", "shadow", "injection")
