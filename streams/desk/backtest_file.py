@@ -17,6 +17,7 @@ table{border-collapse:collapse;min-width:30rem}
 caption{font-weight:600;text-align:left;padding:.3rem 0}
 th,td{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0}
 th,td{border-bottom:1px solid #8886;overflow-wrap:anywhere}
+.n{text-align:right}
 .over{border:2px solid #c33;padding:.5rem 1rem}
 """
 

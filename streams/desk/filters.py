@@ -17,7 +17,7 @@ SINCE: Final = "24h"
 """What every page looks back where nothing else is said."""
 EQUAL: Final = (
     "app", "kind", "language", "model", "prompt_version", "user", "conversation_id", "tenant", "environment",
-    "action", "event_id", "request_id", "trace_id", "policy_version", "policy_hash",
+    "action", "event_id", "request_id", "trace_id", "text_hash", "policy_version", "policy_hash",
 )  # fmt: skip
 _METRIC: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TIME: Final = "%Y-%m-%d %H:%M:%S.%f"

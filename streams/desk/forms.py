@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from streams.desk.html import Html, el
 
@@ -16,6 +16,11 @@ _CHANGED: Final = re.compile("[\0-\x08\n-\x1f\x7f-\x9f]")
 def is_kept(value: str) -> bool:
     """Say whether a field gives a value back as it was."""
     return not _CHANGED.search(value)
+
+
+def chosen(value: str) -> str:
+    """Return a value as a choice of a form has it, whatever its characters; `unquote` gives it back."""
+    return quote(value, safe="", errors="replace")
 
 
 def hidden(values: Mapping[str, str]) -> list[Html]:

@@ -33,4 +33,4 @@ async def _ask(http: ClientSession, name: str, address: str) -> RoleHealth:
             why = "; ".join(filter(None, (*health.get("degraded", ()), *problems)))
             return RoleHealth(name, str(health["status"]), int(health["lag_messages"]), why)
     except (ClientError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        return RoleHealth(name, "not reached")
+        return RoleHealth(name, "not reached", why=f"nothing answers at {address}")

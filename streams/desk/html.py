@@ -37,6 +37,8 @@ _CONTROLS: Final = re.compile(f"[{_CONTROL}]")
 _REFERENCES: Final = re.compile(rf"[{_CONTROL}{_MARK}](?<![\x80-\x9f])")
 """What stands in a value by its number. By the numbers of the others HTML means something else."""
 _MARKS: Final = re.compile(f"([{_MARK}]{{4}})[{_MARK}]+")
+_AMOUNT: Final = re.compile(r"[-+]?[\d,]*\.?\d+%?")
+_TAG: Final = re.compile("<[^>]*>")
 _VOID: Final = frozenset({"input", "link", "meta", "br"})
 
 
@@ -105,35 +107,47 @@ def moment_text(moment: dt.datetime, *, seconds: bool = False) -> str:
     return f"{moment:%d %b}{year} {moment:{'%H:%M:%S' if seconds else '%H:%M'}}"
 
 
-def table(
-    head: Iterable[Child],
-    rows: Iterable[Iterable[Child]],
-    caption: str,
-    sql: int = 0,
-    *,
-    cards: bool = False,
-) -> Html:
-    """Return a table that scrolls by itself where it is too wide.
-
-    `sql` is the number of its statement; with `cards` its rows become cards on a phone.
-    """
-    head = [*head]
+def table(head: Iterable[str], rows: Iterable[Iterable[Child]], caption: str, sql: int = 0) -> Html:
+    """Return a table whose rows become cards on a phone; `sql` is the number of its statement."""
+    head, cells = [*head], [[*row] for row in rows]
+    sorts = ["n" if _are_numbers(column) else None for column in zip(*cells, strict=True)]
     # A card has no line of names above it: each of its cells says its own.
-    names = [{"data-name": name if cards and isinstance(name, str) else None} for name in head]
+    names = [
+        {"data-name": _plain(name) or None, "class": sort} for name, sort in zip(head, sorts, strict=False)
+    ]
     body = [
-        el("tr", None, *(el("td", name, cell) for name, cell in zip(names, row, strict=True))) for row in rows
+        el("tr", None, *(el("td", name, cell) for name, cell in zip(names, row, strict=True)))
+        for row in cells
     ]
     if not body:
         return el("p", {"class": "none"}, f"{caption}: none.", behind(sql))
-    line = el("tr", None, *(el("th", {"scope": "col"}, name) for name in head))
+    line = el(
+        "tr", None,
+        *(el("th", {"scope": "col", "class": sort}, name) for name, sort in zip(head, sorts, strict=True)),
+    )  # fmt: skip
     whole = el(
         "table",
-        {"class": "cards" if cards else None},
+        None,
         el("caption", None, caption, behind(sql)),
         el("thead", None, line),
         el("tbody", None, body),
     )
     return el("div", {"class": "wide", "tabindex": "0", "role": "region", "aria-label": caption}, whole)
+
+
+def _are_numbers(cells: Iterable[Child]) -> bool:
+    """Say whether a column has numbers alone, which stand below each other by their ends."""
+    there = [cell for cell in cells if cell not in (None, "")]
+    return bool(there) and all(
+        isinstance(cell, (int, float))
+        or (isinstance(cell, str) and not isinstance(cell, Html) and _AMOUNT.fullmatch(cell))
+        for cell in there
+    )
+
+
+def _plain(name: str) -> str:
+    """Return a name without the elements that it may be made of."""
+    return html.unescape(_TAG.sub("", name)) if isinstance(name, Html) else name
 
 
 def behind(sql: int) -> Html | None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -15,8 +16,10 @@ from streams.desk.statistics import Change, Moments, Sort, interval
 from streams.desk.unjudged import JUDGED
 
 SNIPPET: Final = 160
+UNCHANGED: Final[Mapping[str, str]] = MappingProxyType({})
 SELDOM: Final = (
-    "tenant", "environment", "event_id", "request_id", "trace_id", "policy_version", "policy_hash",
+    "tenant", "environment", "event_id", "request_id", "trace_id", "text_hash", "policy_version",
+    "policy_hash",
 )  # fmt: skip
 """Fields of the filter that are folded."""
 
@@ -41,7 +44,6 @@ def listed(rows: Found, caption: str, metric: str = "", *, most: int | None = No
         ),
         caption,
         rows.number,
-        cards=True,
     )
 
 
@@ -76,6 +78,30 @@ def share(part: int, whole: int) -> str:
     return f"{part:,} ({part / whole:.1%})" if whole and part else f"{part:,}"
 
 
+def dollars(amount: float | None) -> Child:
+    """Return what something cost, with cents from a dollar on."""
+    return amount if amount is None or 0 < amount < 1 else f"{amount:,.2f}"
+
+
+def nothing(wanted: Filter, path: str) -> Html:
+    """Return what to do where no event is found."""
+    more = el("a", {"href": wanted.time.link(path, since="all")}, "all time")
+    return el(
+        "p", {"class": "notice", "role": "note"}, "No event in ", bdi(wanted.named_time),
+        " with all that is asked for. Look in ", more, "; where there should be events, ",
+        el("code", None, "weir doctor"), " says what is wrong, and ", el("code", None, "weir publish"),
+        " sends some.",
+    )  # fmt: skip
+
+
+def same_text(row: dict[str, Any]) -> Html | None:
+    """Return the link to where the text of an event occurs, of whatever app and time."""
+    if not row["text_hash"]:
+        return None
+    wanted = Filter("all", {"text_hash": row["text_hash"]})
+    return el("p", None, el("a", {"href": wanted.link("/events")}, "All events with this text"))
+
+
 def reviewed(right: int, of: int, rule: str = "") -> Child:
     """Return what reviewers say as a share, with its interval where there are enough of them.
 
@@ -93,16 +119,23 @@ def reviewed(right: int, of: int, rule: str = "") -> Child:
     return f"{right:,} of {of:,}, {right / of:.0%}", el("small", None, said)
 
 
-def changed(change: Change | None, sort: Sort, missing: str = "too few") -> Child:
-    """Return a change and the interval around it, or why it is `missing`."""
+def changed(change: Change | None, sort: Sort, missing: str = "too few", *, points: bool = False) -> Child:
+    """Return a change, of shares in percentage `points`, and its interval; or why it is `missing`."""
     if change is None:
         return el("span", {"class": "none"}, missing)
     if sort == "amount":
         value, low, high = (f"{min(each, 99):+.1%}" for each in change)
+    elif points:
+        value, low, high = (f"{rounded(100 * each, 1):+.1f}" for each in change)
     else:
-        value, low, high = (f"{each:+.3f}" for each in change)
-    name = "sure" if change.sure else "unsure"
-    return el("span", {"class": name}, f"{value} ", el("small", None, f"[{low}, {high}]"))
+        value, low, high = (f"{rounded(each, 3):+.3f}" for each in change)
+    name, unit = "sure" if change.sure else "unsure", " points" if points else ""
+    return el("span", {"class": name}, f"{value}{unit} ", el("small", None, f"[{low}, {high}]"))
+
+
+def rounded(value: float, digits: int) -> float:
+    """Return a number that is not the zero below zero."""
+    return round(value, digits) + 0.0
 
 
 def choose_time(wanted: Filter, path: str, **more: str) -> Html:
@@ -209,10 +242,15 @@ def _worded(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def select(name: str, choices: Iterable[str], chosen: str, label: str = "") -> Html:
-    """Return a choice with its name."""
+def select(
+    name: str, choices: Iterable[str], chosen: str, label: str = "", words: Mapping[str, str] = UNCHANGED
+) -> Html:
+    """Return a choice with its name; `words` are what choices are called, where that is something else."""
     options = [
-        el("option", {"value": choice, "selected": "" if choice == chosen else None}, choice or "any")
+        el(
+            "option", {"value": choice, "selected": "" if choice == chosen else None},
+            words.get(choice, choice) or "any",
+        )
         for choice in choices
-    ]
+    ]  # fmt: skip
     return labelled(label or _worded(name), el("select", {"name": name}, options))

@@ -1,6 +1,6 @@
 """How the desk answers: pages, and what a browser may do with them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Final
 
 from aiohttp import web
@@ -22,7 +22,7 @@ def page(text: str, status: int = 200) -> web.Response:
     return web.Response(body=body, content_type="text/html", charset="utf-8", status=status)
 
 
-def one_of(name: str, value: str, allowed: Sequence[str]) -> str:
+def one_of(name: str, value: str, allowed: Collection[str]) -> str:
     """Return a value of an address or a form; `UserError` says what is allowed."""
     if value not in allowed:
         raise UserError(f"{name}: one of {', '.join(allowed)}")

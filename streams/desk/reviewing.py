@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
+from urllib.parse import unquote
 
 import structlog
 
@@ -54,10 +55,10 @@ class Reviewing:
 
     async def publish(self, row: Row, reviewer: str, form: Mapping[str, str]) -> Feedback:
         """Send a review. One reviewer on one event and rule has one id: a second click adds nothing."""
-        metric = form.get("metric", "")
-        if metric and metric not in row["rules"]:
+        rule = unquote(form.get("metric", ""))
+        if rule and rule not in row["rules"]:
             raise UserError("the event did not trip that rule")
-        feedback = await asyncio.to_thread(self._made, row, reviewer, form)
+        feedback = await asyncio.to_thread(self._made, row, rule, reviewer, form)
         await self._producer.send(topics.FEEDBACK, [(feedback.event_id.encode(), codec.encode(feedback))])
         try:
             await self._claims.done(row["decision_id"], reviewer)
@@ -65,7 +66,7 @@ class Reviewing:
             log.warning("the event may be shown again", problem=str(error))
         return feedback
 
-    def _made(self, row: Row, reviewer: str, form: Mapping[str, str]) -> Feedback:
+    def _made(self, row: Row, rule: str, reviewer: str, form: Mapping[str, str]) -> Feedback:
         # Not before somebody judges: what comments are cleaned with takes 40 MB and a second.
         from streams.decisions.feedback import make_feedback
 
@@ -73,7 +74,7 @@ class Reviewing:
             row,
             self._decisions,
             form.get("judgement", ""),
-            rule=form.get("metric", ""),
+            rule=rule,
             reviewer=reviewer,
             comment=form.get("comment", "")[:COMMENT_LENGTH],
             now_ms=time.time_ns() // 1_000_000,

@@ -191,7 +191,7 @@ class Desk:
     async def _usage(self, request: web.Request) -> web.Response:
         def make(asked: Asked) -> str:
             by = one_of("by", request.query.get("by", groups.BY[0]), groups.BY)
-            usual = "blocked" if by == "user" else groups.ORDERS[0]
+            usual = "blocked" if by == "user" else "spent"
             order = one_of("order", request.query.get("order", usual), groups.ORDERS)
             return usage.usage(asked, _wanted(request, asked), by, order, in_file(self._policy))
 

@@ -100,6 +100,15 @@ class Tab:
         wide: bool = self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
         return wide
 
+    @property
+    def scrolled_sideways(self) -> list[str]:
+        """What has to be moved sideways to be read."""
+        found: list[str] = self.page.evaluate(
+            "[...document.querySelectorAll('main *')].filter(e => e.scrollWidth > e.clientWidth + 1 &&"
+            " ['auto', 'scroll'].includes(getComputedStyle(e).overflowX)).map(e => e.outerHTML.slice(0, 120))"
+        )
+        return found
+
 
 @pytest.fixture
 def tab(request: pytest.FixtureRequest, chromium: Any, served: Served) -> Iterator[Tab]:

@@ -11,7 +11,7 @@ from tests.pages.hostile import HOSTILE
 
 PAGES = (
     "/?since=7d", "/events?since=7d", "/review", "/compare", "/compare?by=period&since=24h", "/drift",
-    "/drift?id=dr-1", "/usage?by=tenant&metric=refusal", "/policy",
+    "/drift?id=dr-1", "/usage?by=tenant&metric=refusal", "/policy", "/event?app=shop&id=e-12",
 )  # fmt: skip
 REVIEWS = 10
 
@@ -38,6 +38,7 @@ def test_a_page_fits_and_has_no_serious_fault(tab: Tab, path: str) -> None:
         tab.page.set_viewport_size(size["viewport"])
         tab.page.emulate_media(color_scheme=size["color_scheme"])
         assert not tab.wider_than_the_screen, size
+        assert tab.scrolled_sideways == [], size
         assert faults(tab) == [], size
 
 
@@ -47,6 +48,7 @@ def test_hostile_text_breaks_no_layout_and_runs_nothing(tab: Tab) -> None:
     for path in ["/?since=1h", "/events?app=hostile", "/drift?since=1h", "/usage?by=model&since=1h", *paths]:
         tab.open(path)
         assert not tab.wider_than_the_screen, path
+        assert tab.scrolled_sideways == [], path
         assert tab.page.locator("header nav a").first.is_visible()
         assert tab.page.locator("img, iframe").count() == 0
     assert tab.wrong == []

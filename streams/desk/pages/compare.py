@@ -105,7 +105,8 @@ def _compared(asked: Asked, wanted: Filter, sides: Sides, times: Found, scores: 
         el("p", {"class": "none"}, f"Metrics and mix are of one event in {every}.") if every > 1 else None,
         el(
             "p", {"class": "none"},
-            "Of latency, tokens, cost and other amounts the change is a ratio, of all else a difference. "
+            "Of latency, tokens, cost and other amounts the change is a ratio, of what became of the events "
+            "percentage points, of all else a difference. "
             "The intervals of a page hold together at 95 %, however often one looks. Adjusted: as if both "
             "sides had the same mix of apps and kinds. Effect: the difference in standard deviations; 0.2 is "
             "small, 0.8 large.",

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from streams.desk import statistics
 from streams.desk.asked import Found, Row
 from streams.desk.html import Child, Html, el, table
-from streams.desk.parts import bdi, changed, share, when
+from streams.desk.parts import bdi, changed, dollars, rounded, share, when
 from streams.desk.questions.compare import Measured
 from streams.desk.statistics import Change, Moments, Sort
 
@@ -127,7 +127,7 @@ def sizes(times: Found, names: Names) -> Html:
         (
             (
                 (el("b", None, bdi(name)), el("small", {"class": "said"}, bdi(of)) if of else None),
-                row["events"], when(row["first"]), when(row["last"]), row["cost"],
+                row["events"], when(row["first"]), when(row["last"]), dollars(row["cost"]),
                 (row["cost"] or 0) / row["events"] * 1000, row["median"], row["slow"],
             )
             for side, (name, of) in enumerate(zip((names.old, names.new), names.asked, strict=True))
@@ -194,9 +194,9 @@ def metrics(found: Iterable[Compared], names: Names, sql: int, caption: str) -> 
                 each.measured.name,
                 _level(each, each.before.mean),
                 _level(each, each.after.mean),
-                changed(each.crude, each.measured.sort, each.missing),
-                changed(each.adjusted, each.measured.sort, each.unadjusted),
-                "" if each.effect is None else f"{each.effect:+.2f}",
+                changed(each.crude, each.measured.sort, each.missing, points=each.measured.is_rate),
+                changed(each.adjusted, each.measured.sort, each.unadjusted, points=each.measured.is_rate),
+                "" if each.effect is None else f"{rounded(each.effect, 2):+.2f}",
                 _said(each),
             )
             for each in found

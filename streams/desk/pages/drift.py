@@ -28,8 +28,11 @@ DOINGS: Final = (("acknowledge", "Acknowledge"), ("silence", "Silence 4 h"), ("r
 NOT_FOLLOWED: Final = el(
     "p",
     {"class": "notice"},
-    "No alert was followed in this time: `weir notify`, which `weir up` runs, makes one alert of all that "
-    "has one cause, and says when it is over.",
+    "No alert was followed in this time: ",
+    el("code", None, "weir notify"),
+    ", which ",
+    el("code", None, "weir up"),
+    " runs, makes one alert of all that has one cause, and says when it is over.",
 )
 """In place of the alerts and their states."""
 
@@ -70,11 +73,10 @@ def alert(asked: Asked, found: Found, token: str | None) -> str:
 
 def _states(found: Found, token: str | None, caption: str) -> Html:
     return table(
-        ("State", "Severity", "Since", "Last", "App", "What", "Times", "" if token else None),
+        ("State", "Severity", "Since", "Last", "App", "What", "Times", ""),
         (_state(row, token) for row in found),
         caption,
         found.number,
-        cards=True,
     )
 
 
@@ -133,7 +135,6 @@ def _drifts(found: Found, caption: str) -> Html:
         (_moved(row) for row in found),
         caption,
         found.number,
-        cards=True,
     )
 
 

@@ -10,7 +10,7 @@ from streams.desk.highlight import highlighted
 from streams.desk.html import Child, Html, behind, el, table
 from streams.desk.layout import page
 from streams.desk.pages.judging import judging_form
-from streams.desk.parts import badge, bdi, choose_time, filter_form, listed, when
+from streams.desk.parts import badge, bdi, choose_time, filter_form, listed, nothing, same_text, when
 from streams.desk.questions import events as questions
 
 KNOWN: Final = (
@@ -45,7 +45,7 @@ def listing(asked: Asked, wanted: Filter) -> str:
         choose_time(wanted, "/events"),
         filter_form(wanted, known[0]),
         _grouped(wanted) if found and not wanted.metric else None,
-        listed(found, "Events", wanted.metric, most=questions.PAGE),
+        listed(found, "Events", wanted.metric, most=questions.PAGE) if found else nothing(wanted, "/events"),
         older,
         time=wanted,
     )
@@ -102,6 +102,7 @@ def told(asked: Asked, row: Row, conditions: Mapping[str, str]) -> list[Child]:
         _answer(asked, row),
         el("h2", None, "Text", behind(evidence.number)),
         _text(row, evidence),
+        same_text(row),
         *_rest(row),
         _rules(row, conditions),
         _evidence(evidence),
@@ -211,7 +212,6 @@ def _rules(row: Row, conditions: Mapping[str, str]) -> Html:
             for name, action, severity, mode, metric, score, failed in rules
         ),
         "Rules that hit",
-        cards=True,
     )  # fmt: skip
 
 
@@ -264,7 +264,6 @@ def _opinions(asked: Asked, row: Row) -> Html:
         ),
         "Reviews",
         found.number,
-        cards=True,
     )
 
 

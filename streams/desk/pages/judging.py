@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from streams.desk.access import NAME_LENGTH, Visitor
 from streams.desk.asked import Asked, Row
 from streams.desk.filters import Filter
-from streams.desk.forms import hidden
+from streams.desk.forms import chosen, hidden
 from streams.desk.html import Child, Html, behind, el
 from streams.desk.layout import page
 from streams.desk.parts import bdi, field, labelled, reviewed
@@ -66,7 +66,8 @@ def _what(row: Row, queue: Queue) -> Html | None:
         "fieldset", {"class": "what"}, el("legend", None, "Judge"),
         (
             el("label", None, el("input", {
-                "type": "radio", "name": "metric", "value": value, "data-key": key if len(key) == 1 else None,
+                "type": "radio", "name": "metric", "value": chosen(value),
+                "data-key": key if len(key) == 1 else None,
                 "checked": "" if value == (queue.rule if queue.rule in rules else "") else None,
             }), bdi(name), f" ({key})" if len(key) == 1 else "")
             for value, name, key in choices

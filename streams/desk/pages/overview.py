@@ -9,7 +9,17 @@ from streams.desk.health import RoleHealth
 from streams.desk.html import Child, Html, behind, el, table
 from streams.desk.layout import page, statements
 from streams.desk.pages.usage import blocked_by
-from streams.desk.parts import badge, bdi, choose_time, event_path, reviewed, share, when
+from streams.desk.parts import (
+    badge,
+    bdi,
+    choose_time,
+    dollars,
+    event_path,
+    nothing,
+    reviewed,
+    share,
+    when,
+)  # fmt: skip
 from streams.desk.questions import drift
 from streams.desk.questions import overview as questions
 from streams.desk.questions.compare import PERIOD
@@ -43,6 +53,8 @@ def live(asked: Asked, wanted: Filter, roles: list[RoleHealth], source: str) -> 
         "div",
         {"id": "live", "data-source": source},
         _tiles(wanted, totals, unresolved),
+        _health(roles),
+        None if totals[0]["events"] else nothing(wanted, "/"),
         chart.bars(by_time, begin, end, "Events by action", behind(by_time.number)),
         el("div", {"class": "two"}, alerts_table(last, "Last alerts"), _rules(wanted, rules)),
         _blocked_users(wanted, users, next(row["blocked"] for row in totals if row["is_total"])),
@@ -102,7 +114,7 @@ def _rules(wanted: Filter, rows: Found) -> Html:
         ("Rule", "Mode", "Hits", "Right, of those reviewed"),
         (
             (
-                el("a", {"href": wanted.link("/events", rule=row["rule"])}, row["rule"]),
+                el("a", {"href": wanted.link("/events", rule=row["rule"])}, bdi(row["rule"])),
                 row["mode"], row["hits"], reviewed(row["agreed"], row["agreed"] + row["wrong"], row["rule"]),
             )
             for row in rows
@@ -147,7 +159,8 @@ def _apps(wanted: Filter, rows: Found) -> Html:
         (
             (
                 el("a", {"href": wanted.link("/", app=row["app"])}, bdi(row["app"])),
-                bdi(row["model"]), row["events"], share(row["blocked"], row["events"]), row["spent"],
+                bdi(row["model"]), row["events"], share(row["blocked"], row["events"]),
+                dollars(row["spent"]),
                 row["median"],
             )
             for row in rows
@@ -174,8 +187,24 @@ def alerts_table(rows: Found, caption: str) -> Html:
         ),
         caption,
         rows.number,
-        cards=True,
     )
+
+
+def _health(roles: list[RoleHealth]) -> Html | None:
+    """Return in a sentence whether something is late or broken; None where no role is asked."""
+    if not roles:
+        return None
+    wrong = [role for role in roles if role.state != "ok"]
+    if not wrong:
+        late = max(role.lag or 0 for role in roles)
+        return el("p", {"class": "none"}, f"All {len(roles)} roles are well; {late:,} messages wait at most.")
+    return el(
+        "ul", {"class": "notice warning plain"},
+        (
+            el("li", None, f"{role.name}: ", badge(role.state), bdi(f": {role.why}" if role.why else ""))
+            for role in wrong
+        ),
+    )  # fmt: skip
 
 
 def _roles(roles: list[RoleHealth]) -> Html | None:

@@ -59,13 +59,21 @@ def policy(asked: Asked, now: Draft, token: str | None, roles: Iterable[RoleHeal
         "Policy",
         "/policy",
         asked,
+        el("nav", {"class": "times", "aria-label": "On this page"}, _contents(is_reviewer=bool(token))),
         [el("p", WARNING, f"The {each.name} refuses it: ", bdi(each.why)) for each in refused],
         _in_file(now, asked, time),
         (try_form(token), backtest_form(token, now.text)) if token else None,
-        _decided(asked),
-        _changes(asked),
+        el("div", {"id": "decided"}, _decided(asked)),
+        el("div", {"id": "history"}, _changes(asked)),
         time=time,
     )
+
+
+def _contents(*, is_reviewer: bool) -> Iterator[Html]:
+    """Yield links to what stands below the rules."""
+    own = (("try", "Try a text"), ("backtest", "Try a draft on what was")) if is_reviewer else ()
+    for anchor, name in (*own, ("decided", "Policies that decided"), ("history", "History")):
+        yield el("a", {"href": f"#{anchor}"}, name)
 
 
 def _in_file(now: Draft, asked: Asked, time: Filter) -> list[Child]:
@@ -82,7 +90,6 @@ def _in_file(now: Draft, asked: Asked, time: Filter) -> list[Child]:
             (_rule(rule, time, is_demoted=rule.id in demoted) for rule in now.policy.rules),
             "Rules",
             found.number,
-            cards=True,
         ),
         el("details", None, el("summary", None, "The file"), el("pre", {"tabindex": "0"}, now.text)),
     ]

@@ -8,7 +8,7 @@ from streams.desk.asked import Asked, Row
 from streams.desk.filters import EQUAL, Filter
 from streams.desk.html import Child, Html, el, table
 from streams.desk.layout import page
-from streams.desk.parts import bdi, changed, choose_time, kept, select, share
+from streams.desk.parts import bdi, changed, choose_time, dollars, kept, select, share
 from streams.desk.questions import usage as questions
 from streams.desk.questions.events import sort_of
 from streams.desk.statistics import Moments
@@ -16,6 +16,15 @@ from streams.desk.statistics import Moments
 ACTED: Final = "any action"
 FEW: Final = 3
 """Rules that are named of a group."""
+ASKED: Final = (
+    ("Which app costs most", "app", "spent"),
+    ("Which model is slowest", "model", "median"),
+    ("Who uses most", "user", "events"),
+    ("Who costs most", "user", "spent"),
+    ("Who was blocked most", "user", "blocked"),
+    ("Which tenant was blocked most", "tenant", "blocked"),
+)
+"""What is often asked: by what the events are grouped then, and sorted."""
 
 
 def usage(asked: Asked, wanted: Filter, by: str, order: str, conditions: Mapping[str, str]) -> str:
@@ -35,14 +44,14 @@ def usage(asked: Asked, wanted: Filter, by: str, order: str, conditions: Mapping
         "/usage",
         asked,
         choose_time(wanted, "/usage", by=by, order=order),
+        _questions(wanted, by, order),
         _form(wanted, by, order),
         _first(named, nobody, totals, wanted, by) if order == "blocked" and totals else None,
         table(
             _head(by, wanted.metric),
             (_group(row, totals, wanted, by, len(groups)) for row in groups if totals),
-            f"By {word}, most {order} first{_left_out(len(named), totals)}",
+            f"By {word}, {_ordered(order, totals)}{_left_out(len(named), totals)}",
             found.number,
-            cards=True,
         ),
         _rules(totals, wanted, by, conditions) if totals else None,
         el(
@@ -55,13 +64,37 @@ def usage(asked: Asked, wanted: Filter, by: str, order: str, conditions: Mapping
     )  # fmt: skip
 
 
+def _questions(wanted: Filter, by: str, order: str) -> Html:
+    """Return what is often asked, each a link to its answer."""
+    links = [
+        el(
+            "a",
+            {
+                "href": wanted.link("/usage", by=of, order=most),
+                "aria-current": "true" if (of, most) == (by, order) else None,
+            },
+            said,
+        )
+        for said, of, most in ASKED
+    ]
+    return el("nav", {"class": "times", "aria-label": "Often asked"}, links)
+
+
+def _ordered(order: str, totals: Row | None) -> str:
+    if order == "spent" and totals and totals["events"] and not totals["spent"]:
+        return "most events first, since none says what it cost"
+    return {"spent": "the dearest first", "median": "the slowest first"}.get(
+        order, f"most {questions.ORDERS[order]} first"
+    )
+
+
 def _form(wanted: Filter, by: str, order: str) -> Html:
     return el(
         "form",
         {"method": "get", "action": "/usage", "class": "filter"},
         kept(wanted, "metric", "least", "most"),
         select("by", questions.BY, by, "For each"),
-        select("order", questions.ORDERS, order, "Most"),
+        select("order", questions.ORDERS, order, "Highest first", questions.ORDERS),
         select("metric", ("", *sorted(wanted.columns)), wanted.metric, "Gap in (any: acted on)"),
         el("button", {"type": "submit"}, "Show"),
     )
@@ -153,7 +186,7 @@ def _group(row: Row, totals: Row, wanted: Filter, by: str, groups: int) -> Itera
     yield blocked_by(row["blocked_by"], wanted, **_own(by, row))
     yield share(row["acted"], row["events"])
     yield share(row["events"], totals["events"])
-    yield row["spent"]
+    yield dollars(row["spent"])
     counts = [row["tokens_in"] or 0, row["tokens_out"] or 0]
     yield ", ".join(f"{count:,}" for count in counts) if any(counts) else None
     yield row["median"]
@@ -161,7 +194,7 @@ def _group(row: Row, totals: Row, wanted: Filter, by: str, groups: int) -> Itera
         yield row["users"]
     if wanted.metric:
         yield own.mean if own.size else None
-    yield changed(gap, sort) if groups > 1 else None
+    yield changed(gap, sort, points=not wanted.metric) if groups > 1 else None
 
 
 def _moments(row: Row) -> Moments:

@@ -9,8 +9,10 @@ BY: Final = (
     "app", "tenant", "user", "model", "prompt_version", "environment", "language", "provider", "kind",
 )  # fmt: skip
 MOST: Final = 50
-ORDERS: Final = ("spent", "events", "acted", "blocked", "median")
-"""What the groups are sorted by, the highest first."""
+ORDERS: Final = {
+    "spent": "cost", "events": "events", "acted": "acted on", "blocked": "blocked", "median": "latency",
+}  # fmt: skip
+"""What the groups are sorted by, the highest first, and how a person calls it."""
 _BLOCKING: Final = (
     "arrayFilter((rule, done, mode) -> done = 'block' AND mode = 'enforce', rules, rule_actions, rule_modes)"
 )
@@ -31,7 +33,7 @@ def groups(asked: Asked, wanted: Filter, by: str, order: str) -> Found:
         f"countIf(action = 'block') AS blocked, {BLOCKED_BY}, "
         "countIf(action != 'allow') AS acted, sum(cost) AS spent, sum(prompt_tokens) AS tokens_in, "
         "sum(completion_tokens) AS tokens_out, quantileTDigest(0.5)(latency_ms) AS median, "
-        f"uniq(user) AS users, countIf(value != '' AND is_total = 0) OVER () AS groups, "
+        f"uniqIf(user, user != '') AS users, countIf(value != '' AND is_total = 0) OVER () AS groups, "
         f"count({score}) AS n, sum({score}) AS s, sum({score} * {score}) AS q, "
         f"min({score}) AS low, max({score}) AS high FROM events WHERE {where} "
         f"GROUP BY GROUPING SETS (({by}), ()) "

@@ -100,7 +100,8 @@ async def test_one_window_is_carried_along(desk: OpenDesk) -> None:
         assert menu_of(plain) == [*paths[:2], "/review", "/compare", "/drift", "/usage", "/policy"]
         if path not in ("/review", "/policy"):
             assert '<a href="' + path + "?since=24h" in plain.replace("&amp;by=", "?"), path
-            assert re.findall(r'aria-current="true">(\w+)', plain) == ["24h"], (
+            times = plain.partition('aria-label="Time"')[2].partition("</nav>")[0]
+            assert re.findall(r'aria-current="true">(\w+)', times) == ["24h"], (
                 "the same where nothing is said"
             )
         for window in ("since=7d", "from=2026-01-01&until=2026-01-02+12%3A00"):
@@ -131,7 +132,7 @@ def menu_of(page: str) -> list[str]:
 async def test_any_metric_filters_between_two_values(desk: OpenDesk) -> None:
     high = await desk.get("/events?since=7d&metric=injection&least=0.95&most=0.98")
     assert set(re.findall(r"<td[^>]*>(0\.\d+)</td>", high)) == {"0.97"}
-    assert "Events: none" in await desk.get("/events?since=7d&metric=injection&least=0.98")
+    assert "No event in" in await desk.get("/events?since=7d&metric=injection&least=0.98")
 
 
 async def test_a_language_is_asked_for_by_its_name(desk: OpenDesk) -> None:
@@ -232,9 +233,28 @@ async def test_where_several_rules_hit_one_can_be_wrong_alone(desk: OpenDesk, de
     await desk.post("/judge", form | {"metric": choices[2][0]})
     desk_store.insert(desk.producer.sent, "both-said")
     rules = (await desk.get("/?since=1h&app=both")).partition("Rules that hit, and what")[2]
-    said = dict(re.findall(r">(\w+-rule)</a></td><td>enforce</td><td>1</td><td>(.*?)</td>", rules))
+    said = dict(
+        re.findall(r">(\w+-rule)</bdi></a></td><td[^>]*>enforce</td><td[^>]*>1</td><td[^>]*>(.*?)</td>", rules)
+    )
     assert said["second-rule"].startswith("0 of 1")
     assert "not reviewed" in said["first-rule"], "nothing was said of it"
+
+
+@pytest.mark.parametrize("rule", ["a\nb", "a\rb", "a\r\nb", "a\x1b\u202eb", "100%0A", "über <b>"])
+async def test_a_rule_is_judged_whatever_its_name(desk: OpenDesk, desk_store: Store, rule: str) -> None:
+    name = rule.encode().hex()
+    event = traffic.scored(
+        1, int(time.time() * 1000), hits=(traffic.rule_hit(rule, "flag", "refusal", 0.9),), scores={},
+        event_id=name, app="names",
+    )  # fmt: skip
+    desk_store.insert([event], name)
+    page = await desk.get(f"/event?app=names&id={name}")
+    value = html.unescape(re.findall(r'name="metric" value="([^"]+)"', page)[0])
+    # What a browser makes of line ends when it sends a form.
+    sent = re.sub("\r\n|\r|\n", "\r\n", value)
+    form = {"app": "names", "event_id": name, "token": token_of(page), "judgement": "correct", "metric": sent}
+    await desk.post("/judge", form)
+    assert [each.metric for each in desk.producer.sent] == [rule]
 
 
 async def test_an_event_says_why_and_where(desk: OpenDesk, desk_store: Store) -> None:
@@ -250,6 +270,10 @@ async def test_an_event_says_why_and_where(desk: OpenDesk, desk_store: Store) ->
     )
     assert "<code>kind == prompt and injection &gt;= 0.9</code>" in page, "what the rule asks"
     assert "the same text" in page, "another attack of these words"
+    again = html.unescape(re.findall(r'href="([^"]+)">All events with this text', page)[0])
+    found = await desk.get(again)
+    assert len(re.findall(r'href="/event\?', found)) > 20, "also of another app"
+    assert set(re.findall(r'<bdi class="long">([^<]+)', found)) == {traffic.ATTACK}
     assert "The conversation" in page
 
 
@@ -274,9 +298,9 @@ async def test_words_and_ids_are_found(desk: OpenDesk) -> None:
 
 async def test_what_reviewers_say_of_a_rule_is_counted(desk: OpenDesk) -> None:
     page = await desk.get("/?since=7d")
-    row = re.findall(r"<tr><td><a[^>]*>injection-block</a></td>(.*?)</tr>", page)[0]
+    row = re.findall(r"<tr><td[^>]*><a[^>]*><bdi>injection-block</bdi></a></td>(.*?)</tr>", page)[0]
     assert "4 of 6, 67%" in row
-    assert "not reviewed" in re.findall(r"<tr><td><a[^>]*>pii-redact</a></td>(.*?)</tr>", page)[0]
+    assert "not reviewed" in re.findall(r"<tr><td[^>]*><a[^>]*><bdi>pii-redact</bdi></a></td>(.*?)</tr>", page)[0]
     assert "Missed, of the allowed events" in await desk.get("/review")
 
 

@@ -60,6 +60,13 @@ async def test_whom_to_look_at_is_said_in_one_look(abuse: Store, tmp_path: Path)
         assert "user mallory, 6 of" in re.sub("<[^>]+>", "", await desk.get(rule))
 
 
+async def test_who_gives_no_name_is_no_user_and_no_cost_orders_nothing(abuse: Store) -> None:
+    async with OpenDesk(abuse) as desk:
+        page = await desk.get("/usage?app=abuse")
+    assert re.findall('data-name="Users"[^>]*>([^<]*)<', page) == ["2"], "mallory and eve"
+    assert "By app, most events first, since none says what it cost" in page
+
+
 async def test_the_overview_names_who_was_blocked_most(abuse: Store) -> None:
     async with OpenDesk(abuse) as desk:
         page = await desk.get("/?since=1h&app=abuse")
