@@ -26,11 +26,13 @@ PAGES = (
     ("events", "/events?since=7d"),
     ("events of a rule", "/events?since=7d&rule=injection-block"),
     ("events by a metric", "/events?since=7d&metric=refusal&least=0.9"),
+    ("events with one text", "/events?since=all&text_hash={text}"),
     ("an event", "/event?app=shop&id=e{half}"),
     ("review", "/review"),
     ("compare", "/compare?since=7d"),
     ("usage by user", "/usage?since=7d&by=user"),
     ("drift and alerts", "/drift"),
+    ("policy", "/policy"),
 )
 REPEATS = 5
 DAYS_MS = 7 * 86_400_000
@@ -75,12 +77,13 @@ async def measure(settings: Settings, store: Store, events: int) -> None:
     await runner.setup()
     port = free_port()
     await web.TCPSite(runner, HOST, port).start()
+    given = {"half": events // 8 * 4, "text": store.query("SELECT any(text_hash) FROM events_log").rows[0][0]}
     print("| page | first | median of five |\n|---|---:|---:|")
     counted = statistics.median([count_seconds(store) for _ in range(REPEATS)])
     print(f"| (the events of a week, counted by `weir sql`) | | {counted:.2f} s |", flush=True)
     async with ClientSession(f"http://{HOST}:{port}") as http:
         for name, path in PAGES:
-            took = [await seconds(http, path.format(half=events // 8 * 4)) for _ in range(1 + REPEATS)]
+            took = [await seconds(http, path.format_map(given)) for _ in range(1 + REPEATS)]
             print(f"| {name} | {took[0]:.2f} s | {statistics.median(took[1:]):.2f} s |", flush=True)
     await runner.cleanup()
 

@@ -23,7 +23,11 @@ BLOCKS = re.findall(r"```sql\n(.*?)```", OPERATIONS, re.DOTALL)
 DASHBOARD: dict[str, Any] = json.loads(
     (ROOT / "deploy" / "grafana" / "dashboards" / "analytics.json").read_text()
 )
-QUERIES = {panel["title"]: panel["targets"][0]["rawSql"] for panel in DASHBOARD["panels"]}
+QUERIES = {
+    f"{panel['title']} {target['refId']}".removesuffix(" A"): target["rawSql"]
+    for panel in DASHBOARD["panels"]
+    for target in panel["targets"]
+}
 
 EVENTS = """
 INSERT INTO events_log (
@@ -100,6 +104,10 @@ def _expanded(query: str) -> str:
     )
     query = re.sub(r"\$__conditionalAll\((.*?), \$app\)", r"\1", query)
     return query.replace("${app:singlequote}", "'shop','bank'")
+
+
+def test_every_query_has_a_name_of_its_own() -> None:
+    assert len(QUERIES) == sum(len(panel["targets"]) for panel in DASHBOARD["panels"])
 
 
 @pytest.mark.parametrize("title", QUERIES)

@@ -1,6 +1,7 @@
 """Dashboards, alerts and the operations page speak of the metrics and exit codes that there are."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from streams.roles import PROCESSES
 from streams.settings import Settings
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
+from tests import grafana_types
 
 ROOT = Path(__file__).parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -110,6 +112,33 @@ def test_a_dashboard_is_sound(name: str) -> None:
         taken |= cells
     others = {other["uid"] for other in DASHBOARDS.values()}
     assert {link["url"].removeprefix("/d/") for link in dashboard["links"]} <= others
+
+
+OPTIONS = {
+    "stat": {"reduceOptions", "colorMode", "graphMode"},
+    "timeseries": {"legend", "tooltip"},
+    "table": {"showHeader"},
+}
+"""Of each panel what it says, as `tests.grafana_types` has found it to be in the types of Grafana."""
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_panel_says_what_grafana_knows(name: str) -> None:
+    for panel in DASHBOARDS[name]["panels"]:
+        assert panel["options"].keys() <= OPTIONS[panel["type"]], panel["title"]
+        legend = panel["options"].get("legend", {"calcs": []})
+        assert "calcs" in legend, panel["title"]
+
+
+@pytest.mark.skipif("WEIR_TEST_GRAFANA" not in os.environ, reason="WEIR_TEST_GRAFANA names no folder")
+def test_the_dashboards_keep_the_types_of_grafana() -> None:
+    """In the folder: `npm install typescript@5 @grafana/schema`."""
+    folder = Path(os.environ["WEIR_TEST_GRAFANA"])
+    (folder / "dashboards.ts").write_text("\n".join(grafana_types.lines()))
+    strict = ("--noEmit", "--strict", "--skipLibCheck", "--module", "esnext", "--moduleResolution", "bundler")
+    compiler = (str(folder / "node_modules" / ".bin" / "tsc"), *strict, "dashboards.ts")
+    result = subprocess.run(compiler, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
 
 
 def test_compose_starts_grafana_with_these_dashboards() -> None:

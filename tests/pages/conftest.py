@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from schemas.policy import PolicyChange
+from streams.policy import DEFAULT_POLICY
+from streams.policy.file import parse
+from streams.policy.rule import digest
 from streams.store.client import Store
 from tests.models import MODELS
 from tests.pages import hostile, traffic
@@ -42,6 +46,17 @@ class Served:
         self._loop.close()
 
 
+def demoted() -> PolicyChange:
+    """Return that reviews sent a rule of the shipped policy to shadow."""
+    metrics = dict.fromkeys(traffic.all_metrics(MODELS), "")
+    rules = parse(DEFAULT_POLICY.read_text("utf-8"), metrics).rules
+    (rule,) = [each for each in rules if each.id == "repetition-flag"]
+    return PolicyChange(
+        change_id="demoted", what="demoted", timestamp=1, by="reviews", rule=rule.id, rule_hash=digest(rule),
+        reason="2 of 12 reviewed hits were right",
+    )  # fmt: skip
+
+
 # Of a module: Playwright leaves its event loop running in this thread until it ends.
 @pytest.fixture(scope="module")
 def served(clickhouse: str) -> Iterator[Served]:
@@ -55,7 +70,8 @@ def served(clickhouse: str) -> Iterator[Served]:
         traffic.fill(store, traffic.all_metrics(MODELS))
         for batch in (hostile.rows(), *hostile.around()):
             store.insert(batch, uuid.uuid4().hex)
-        with Served(OpenDesk(store)) as running:
+        store.insert([demoted()], uuid.uuid4().hex)
+        with Served(OpenDesk(store, roles=[("guard", "127.0.0.1:1")])) as running:
             yield running
         store.client.command(f"DROP DATABASE {database}")
         store.close()

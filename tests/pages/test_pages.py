@@ -11,7 +11,7 @@ from tests.pages.hostile import HOSTILE
 
 PAGES = (
     "/?since=7d", "/events?since=7d", "/review", "/compare", "/compare?by=period&since=24h", "/drift",
-    "/drift?id=dr-1", "/usage?by=tenant&metric=refusal", "/policy", "/event?app=shop&id=e-12",
+    "/drift?id=dr-1", "/usage?by=tenant&metric=refusal", "/policy", "/event?app=shop&id=e-46",
 )  # fmt: skip
 REVIEWS = 10
 
@@ -63,6 +63,48 @@ def test_an_event_is_found_opened_and_explained(tab: Tab) -> None:
     assert tab.page.locator("pre.text mark").first.inner_text() == "Ignore all previous instructions"
     tab.page.locator("a.sql").first.click()
     assert tab.page.locator("#sql").get_attribute("open") is not None
+
+
+FIRST_EVENT = "td a[href^='/event?app=']:not([href*=hostile])"
+QUESTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    (
+        "why was this blocked",
+        ("a:has-text('Blocked')", FIRST_EVENT),
+        "Why block: injection-block (injection 0.97)",
+    ),
+    ("which app costs most", ("header a:has-text('Usage')",), "By app, the dearest first SQL\n"),
+    ("did v8 refuse more than v7", ("header a:has-text('Compare')",), " points [+"),
+    ("was injection-block right", (), "4 of 6, 67%"),
+    (
+        "what would my new rule do",
+        ("header a:has-text('Policy')", "a:has-text('Try a draft')"),
+        "see what it would have",
+    ),
+    ("who attacks us", ("a:has-text('all users')",), "Blocked most: user "),
+    ("is anything broken", (), "guard: not reached: nothing answers at 127.0.0.1:1"),
+    ("what changed since yesterday", ("a:has-text('What changed')",), "Latency: what got slower, first"),
+    (
+        "where does this text occur again",
+        ("a:has-text('Blocked')", FIRST_EVENT, "a:has-text('All events with this text')"),
+        "text hash ",
+    ),
+    (
+        "how do I undo a demotion",
+        ("header a:has-text('Policy')",),
+        "weir policy restore repetition-flag",
+    ),
+)
+"""Each with what is clicked for it, from the overview on, and what answers it."""
+
+
+@pytest.mark.parametrize(("question", "clicks", "answer"), QUESTIONS)
+def test_what_a_newcomer_asks_is_some_clicks_away(
+    tab: Tab, question: str, clicks: tuple[str, ...], answer: str
+) -> None:
+    tab.open("/?since=7d")
+    for click in clicks:
+        tab.page.locator(click).first.click()
+    assert answer in tab.page.locator("main").inner_text(), question
 
 
 def test_ten_events_are_reviewed_by_keyboard(tab: Tab, served: Served) -> None:
