@@ -27,7 +27,7 @@ from streams.local.process import Child
 from streams.monitors.drift import DriftMonitor
 from streams.monitors.watched import WatchedScores
 from streams.roles import ROLES
-from tests.brokers import ApacheKafka, KafkaBroker, new_broker
+from tests.brokers import KafkaBroker, new_broker
 from tests.harness import Role, Weir, make_events, wait_until
 from tests.malformed import malformed_payloads
 from tests.streams.records import FakeRecord
@@ -99,7 +99,7 @@ class Faults:
 
     def broker(self) -> str:
         """The broker crashes, and starts on what it had written; or it stands still."""
-        if isinstance(self._broker, ApacheKafka) and self._rng.random() < 0.5:
+        if self._rng.random() < 0.5:
             self._broker.kill()
             self._sleep(0.5, 2.0)
             self._broker.start()

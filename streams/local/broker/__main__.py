@@ -36,15 +36,15 @@ def main() -> int:
     parser.add_argument("--create-topics", action="store_true", help="make a topic when a client asks for it")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    options.data.mkdir(parents=True, exist_ok=True)
-    with (options.data / "lock").open("w") as lock:
-        try:
+    try:
+        options.data.mkdir(parents=True, exist_ok=True)
+        with (options.data / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             asyncio.run(_main(options.data, options.port, create_topics=options.create_topics))
-        except BlockingIOError:
-            sys.exit(f"another broker runs on {options.data}")
-        except OSError as error:
-            sys.exit(f"the broker cannot run on port {options.port}, {options.data}: {error}")
+    except BlockingIOError:
+        sys.exit(f"another broker runs on {options.data}")
+    except OSError as error:
+        sys.exit(f"the broker cannot run on port {options.port}, {options.data}: {error}")
     return 0
 
 

@@ -127,6 +127,8 @@ class Answers(Coordinator):
         except Fault as fault:
             code = fault.code if name else Code.UNKNOWN_TOPIC_ID
             return {"error": code, "name": name, "id": topic.get("id", bytes(16))}
+        except OSError:
+            return {"error": Code.STORAGE, "name": name}
         mine = {"leader": NODE, "replicas": [NODE], "in_sync": [NODE]}
         parts = [{"index": index, **mine} for index in range(count)]
         return {

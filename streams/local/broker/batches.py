@@ -17,6 +17,8 @@ _CHECKED_FROM = 21  # the checksum covers what follows it, so that a broker can 
 _EPOCH_AT, _CRC_AT, _ATTRIBUTES_AT, _MAX_TIME_AT = 12, 17, 21, 35
 _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x08, 0x10, 0x20
 NO_PRODUCER = -1
+_SPAN = 1 << 31
+"""Offsets of one batch: the last one is told in 32 bits."""
 
 
 class RecordBatch(NamedTuple):
@@ -106,6 +108,15 @@ def marker(producer: int, epoch: int, *, commit: bool) -> bytes:
     fields = (_TRANSACTIONAL | _CONTROL, 0, now, now, producer, epoch, -1, 1)
     rest = struct.pack(">hiqqqhii", *fields) + record
     return struct.pack(">qiibI", 0, len(rest) + 9, 0, 2, calc_crc32c(rest)) + rest
+
+
+def gap(first: int, after: int) -> Iterator[bytes]:
+    """Yield batches without records in the place of offsets that are lost: clients read on behind them."""
+    while first < after:
+        last_delta = min(after - first, _SPAN) - 1
+        rest = struct.pack(">hiqqqhii", 0, last_delta, -1, -1, NO_PRODUCER, -1, -1, 0)
+        yield struct.pack(">qiibI", first, len(rest) + 9, 0, 2, calc_crc32c(rest)) + rest
+        first += last_delta + 1
 
 
 def is_commit(data: bytes) -> bool:

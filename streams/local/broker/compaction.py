@@ -1,6 +1,7 @@
 """Compaction: of the records with one key in a log only the last is kept."""
 
 import itertools
+import json
 import logging
 import shutil
 import time
@@ -10,8 +11,9 @@ from typing import Any
 
 from streams.local.broker import batches
 from streams.local.broker.batches import RecordBatch
-from streams.local.broker.partition import Partition
+from streams.local.broker.partition import COMPACTION, Partition
 from streams.local.broker.segments import LogSegment
+from streams.local.broker.state_files import write_atomically
 
 log = logging.getLogger(__name__)
 AHEAD_S = 600.0
@@ -68,10 +70,14 @@ def take_over(partition: Partition, paths: list[Path], target: Path) -> None:
     if partition.closed or [segment.path for segment in old] != paths:
         target.unlink(missing_ok=True)
         return
+    # Whether the others are in the first one must not be told by its offsets, which may be damaged.
+    listed = paths[0].parent / COMPACTION
+    write_atomically(listed, json.dumps([path.name for path in paths[1:]]))
     old[0].close()
     target.replace(paths[0])
     for segment in old[1:]:
         segment.delete()
+    listed.unlink()
     partition.segments[: len(old)] = [LogSegment(paths[0], checked=True)]
     partition.compacted_to = partition.segments[1].base
 

@@ -1,5 +1,6 @@
 """What the coordinator of groups and transactions answers: a method per request, named as in `apis`."""
 
+import logging
 from pathlib import Path
 
 from streams.local.broker.apis import Code, Fault
@@ -9,6 +10,7 @@ from streams.local.broker.offsets import Offsets
 from streams.local.broker.topics import Topics
 from streams.local.broker.transactions import Transactions
 
+log = logging.getLogger(__name__)
 NODE = 1
 
 
@@ -18,7 +20,12 @@ class Coordinator:
     def __init__(self, folder: Path, host: str, port: int) -> None:
         self._address = {"node": NODE, "host": host, "port": port}
         self.topics = Topics(folder)
-        self._offsets = Offsets(folder / "offsets.jsonl")
+        path = folder / "offsets.jsonl"
+        if self.topics.names() and not path.exists():
+            log.warning(
+                "%s is missing: every group begins where its client is set to, and may read again", path
+            )
+        self._offsets = Offsets(path)
         self.transactions = Transactions(folder / "transactions.json", self.topics, self._offsets)
         self._groups = Groups()
 
@@ -129,7 +136,10 @@ class Coordinator:
 
     async def init_producer_id(self, request: Request, client: str) -> Answer:
         """Give out a producer id."""
-        producer, epoch = self.transactions.new_producer(request["transactional_id"], request["timeout"])
+        try:
+            producer, epoch = self.transactions.new_producer(request["transactional_id"], request["timeout"])
+        except OSError:
+            return {"error": Code.COORDINATOR_NOT_AVAILABLE, "producer": -1, "epoch": -1}  # clients ask again
         return {"producer": producer, "epoch": epoch}
 
     async def add_partitions_to_txn(self, request: Request, client: str) -> Answer:

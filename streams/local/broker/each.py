@@ -1,10 +1,15 @@
 """Answers to a request that names many things: each has its own, or its own fault."""
 
+import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from streams.local.broker.apis import Code, Fault
 
+log = logging.getLogger(__name__)
+TOLD_S = 60.0
+"""Between two lines about a disk that is full: clients try again many times a second."""
 Request = dict[str, Any]
 Answer = dict[str, Any]
 UNKNOWN = -1
@@ -21,7 +26,8 @@ def each_partition(
             return {"index": part["index"], "error": Code.NONE, **answer(topic, part)}
         except Fault as fault:
             code = fault.code
-        except OSError:
+        except OSError as error:
+            _tell(error)
             code = Code.STORAGE
         return {**refused, "index": part["index"], "error": code}
 
@@ -51,4 +57,17 @@ def answered(act: Callable[[], None]) -> Answer:
         act()
     except Fault as fault:
         return {"error": fault.code}
+    except OSError as error:
+        _tell(error)
+        return {"error": Code.STORAGE}
     return {"error": Code.NONE}
+
+
+_told: dict[int | None, float] = {}
+
+
+def _tell(error: OSError) -> None:
+    now = time.monotonic()
+    if now >= _told.get(error.errno, now):
+        _told[error.errno] = now + TOLD_S
+        log.warning("not written: %s; whoever sent it is told so, and may try again", error)

@@ -3,42 +3,23 @@
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from pathlib import Path
-from typing import Any
 
 from streams.local.broker import batches
 from streams.local.broker.apis import Code, Fault
+from streams.local.broker.batches import RecordBatch
 from streams.local.broker.config import Config
+from streams.local.broker.given import GivenOffsets
 from streams.local.broker.producers import Producers
 from streams.local.broker.segments import LogSegment
+from streams.local.broker.state_files import read_json, write_atomically
 
+log = logging.getLogger(__name__)
+COMPACTION = "compaction.json"
+"""In the folder of a partition while compaction puts one file in the place of several: which of them go."""
 _LATEST, _EARLIEST = -1, -2
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file as a whole: a crash leaves the old one or the new one."""
-    temporary = path.with_suffix(".new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def read_json(path: Path) -> Any:
-    """Return what was written; None where there is no such file. `OSError` says what to do about a torn one.
-
-    A loss of power may leave a file that is empty, or half of one.
-    """
-    try:
-        return json.loads(path.read_bytes()) if path.exists() else None
-    except (ValueError, RecursionError):
-        raise damaged(path) from None
-
-
-def damaged(path: Path) -> OSError:
-    """Return the error that says what to do about a file beside the topics that cannot be read."""
-    return OSError(
-        f"{path} is damaged: put back a copy of it, or remove {path.parent} to begin with empty topics"
-    )
 
 
 def log_files(folder: Path) -> list[Path]:
@@ -59,13 +40,14 @@ class Partition:
         """The offset below which compaction has been."""
         self._folder = folder
         self._make_folder()
+        self._given = GivenOffsets(folder)
         self._waiting: set[asyncio.Future[None]] = set()
+        self._drop_unfinished()
         self.segments = [LogSegment(path) for path in log_files(folder)]
-        self._drop_compacted()
         if not self.segments:
             self.segments = [LogSegment(self._path(0), new=True)]
-        self._recover()
         self.start = max(self._read_start(), self.segments[0].base)
+        self._recover()
 
     def append(self, data: bytes, *, control: bool = False) -> int:
         """Append one batch and return its offset; raises `Fault` for a bad one, `OSError` of the disk."""
@@ -77,6 +59,7 @@ class Partition:
         data = batches.placed(data, self.end, append_time=self.config.append_time and not control)
         placed = batches.header(data)
         assert placed is not None
+        self._given.reserve(self.end, placed.last + 1)
         self.segments[-1].append(data, placed)
         self.producers.note(placed, commit=control and batches.is_commit(data))
         self.end = placed.last + 1
@@ -120,7 +103,7 @@ class Partition:
         for segment in self.segments:
             for position, batch in segment.headers(0):
                 if batch.max_time >= timestamp and batch.last >= self.start:
-                    return self._first(segment.read(position, batch.size), timestamp)
+                    return self._first(batch, segment.read(position, batch.size), timestamp)
         return -1, -1
 
     def delete_before(self, offset: int) -> None:
@@ -167,6 +150,9 @@ class Partition:
 
     def close(self) -> None:
         """Let go of the files, for good."""
+        if not self.closed:
+            with contextlib.suppress(OSError):  # what was reserved stays so
+                self._given.settle(self.end)
         self.closed = True
         for segment in self.segments:
             segment.close()
@@ -193,11 +179,36 @@ class Partition:
 
     def _recover(self) -> None:
         active = self.segments[-1]
+        for segment in self.segments[:-1]:
+            segment.below = active.base
+        active.below = self._given.below
         self.producers = self._read_producers()
         self.end = active.base
-        for batch, data in active.recover():
+        for batch, data in active.recover(contiguous=True):
             self.producers.note(batch, commit=batch.control and batches.is_commit(data))
             self.end = batch.last + 1
+        # All is gone where offsets were reserved, and retention has not deleted what had them.
+        torn = active.torn or (active.base == 0 and not active.size)
+        self._skip_lost(self._given.resumed(self.end, self.start, torn=torn))
+
+    def _skip_lost(self, end: int) -> None:
+        """Go on at an offset behind those that lost records may have had.
+
+        Given again, they would name other records: for a group that has committed them, and for who keeps
+        state by offset, the new records would be old ones.
+        """
+        if end > self.end:
+            log.warning(
+                "%s ends at offset %d, and offsets to before %d may have been given: it goes on there, and "
+                "what was between is gone",
+                *(self._folder, self.end, end),
+            )
+            for data in batches.gap(self.end, end):
+                batch = batches.header(data)
+                assert batch is not None
+                self._given.reserve(self.end, batch.last + 1)
+                self.segments[-1].append(data, batch)
+                self.end = batch.last + 1
 
     def _read_producers(self) -> Producers:
         """Return what is known of the producers before the segment that is written to."""
@@ -211,24 +222,21 @@ class Partition:
                 producers.note(batch, commit=batch.control and batches.is_commit(data))
         return producers
 
-    def _drop_compacted(self) -> None:
+    def _drop_unfinished(self) -> None:
         """Remove what was cut off half written, and segments that compaction has put into the first one."""
-        for left in (*self._folder.glob("*.compacted"), *self._folder.glob("*.mended")):
-            left.unlink()
-        if not self.config.compacts or len(self.segments) < 2:
-            return
-        last = max((batch.last for _, batch in self.segments[0].headers(0)), default=-1)
-        for segment in [each for each in self.segments[1:-1] if each.base <= last]:
-            self.segments.remove(segment)
-            segment.delete()
+        unfinished = list(self._folder.glob("*.compacted"))
+        with contextlib.suppress(OSError, TypeError):  # a torn list: these segments are merely kept
+            for name in () if unfinished else read_json(self._folder / COMPACTION) or ():
+                (self._folder / name).unlink(missing_ok=True)
+        for left in (*unfinished, *self._folder.glob("*.mended"), self._folder / COMPACTION):
+            left.unlink(missing_ok=True)
 
-    def _first(self, data: bytes, timestamp: int) -> tuple[int, int]:
-        found: Any = next(
-            each
-            for each in batches.records(data)
-            if each.timestamp >= timestamp and each.offset >= self.start
-        )
-        return found.timestamp, found.offset
+    def _first(self, batch: RecordBatch, data: bytes, timestamp: int) -> tuple[int, int]:
+        with contextlib.suppress(Exception):  # a batch that nobody can read is found as a whole
+            for each in batches.records(data):
+                if each.timestamp >= timestamp and each.offset >= self.start:
+                    return each.timestamp, each.offset
+        return batch.max_time, max(batch.base, self.start)
 
     def _index(self, offset: int) -> int:
         return max(i for i, segment in enumerate(self.segments) if segment.base <= offset or i == 0)

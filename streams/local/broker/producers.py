@@ -37,6 +37,10 @@ class Producers:
         known = {producer: [each.epoch, each.batches] for producer, each in self._known.items()}
         return {"producers": known, "open": self.open, "aborted": self._aborted}
 
+    def epochs(self) -> dict[int, int]:
+        """Return the epoch of each producer."""
+        return {producer: each.epoch for producer, each in self._known.items()}
+
     def repeated(self, batch: RecordBatch) -> int | None:
         """Return the offset at which a batch is already; raises `Fault` where it must not be appended."""
         known = self._known.get(batch.producer)

@@ -15,12 +15,21 @@ _MARK, _MARK_AT = b"\0\0\0\0\2", 12
 
 
 class File:
-    """What is looked through, `size` bytes of it; read in windows, since most batches are small."""
+    """What is looked through, `size` bytes of it; read in windows, since most batches are small.
 
-    def __init__(self, read: Read, size: int) -> None:
+    Args:
+        below: no record has this offset or a higher one; None where that is not known.
+        contiguous: each offset was written, one after the other.
+
+    """
+
+    def __init__(self, read: Read, size: int, *, below: int | None = None, contiguous: bool = False) -> None:
         self._read = read
         self.size = size
+        self.below = below
+        self.contiguous = contiguous
         self._begin, self._window = 0, b""
+        self._checked: tuple[int, Found | None] = (-1, None)
 
     def read(self, position: int, size: int) -> bytes:
         """Return bytes; fewer at the end."""
@@ -29,6 +38,13 @@ class File:
             self._begin, self._window = position, self._read(position, max(size, _WINDOW))
             at = 0
         return self._window[at : at + size]
+
+    def intact(self, position: int, batch: RecordBatch) -> Found | None:
+        """Return the batch of a header at a position if it is whole; asked twice, it is checked once."""
+        if self._checked[0] != position:
+            data = self.read(position, batch.size)
+            self._checked = position, (position, batch, data) if intact(data, batch) else None
+        return self._checked[1]
 
 
 class Hole(NamedTuple):
@@ -48,14 +64,15 @@ class Hole(NamedTuple):
 
 def intact_batches(file: File, base: int) -> Iterator[Found]:
     """Yield the batches of a file that are whole and in order; `base` is the lowest offset in it."""
-    position = 0
+    position = end = 0
     while position < file.size:
         found = _batch(file, position, base)
-        if found is None or _misplaced(file, found, base):
+        if found is None or _misplaced(file, found, base, follows=position == end):
             position = _resumed(file, position, base)
             continue
         yield found
-        position, base = position + found[1].size, found[1].last + 1
+        position = end = position + found[1].size
+        base = found[1].last + 1
 
 
 def _batch(file: File, position: int, base: int) -> Found | None:
@@ -63,17 +80,24 @@ def _batch(file: File, position: int, base: int) -> Found | None:
     batch = header(file.read(position, HEADER.size))
     if batch is None or batch.base < base or not HEADER.size <= batch.size <= file.size - position:
         return None
-    data = file.read(position, batch.size)
-    return (position, batch, data) if intact(data, batch) else None
+    if file.below is not None and batch.last >= file.below:
+        return None
+    return file.intact(position, batch)
 
 
-def _misplaced(file: File, found: Found, base: int) -> bool:
-    """Whether the offset, which no checksum covers, is wrong: it leaves a gap, and the next one is lower."""
+def _misplaced(file: File, found: Found, base: int, *, follows: bool) -> bool:
+    """Whether the offset, which no checksum covers, is wrong: it leaves a gap, and the next one is lower.
+
+    The last one, of which nothing says so, must leave no gap where there is none: `follows` says that no
+    damage is before it.
+    """
     position, batch, _ = found
     if batch.base == base:
         return False
     following = _batch(file, position + batch.size, base)
-    return following is not None and following[1].base <= batch.last
+    if following is None:
+        return file.contiguous and follows
+    return following[1].base <= batch.last
 
 
 def _resumed(file: File, position: int, base: int) -> int:

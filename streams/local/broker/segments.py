@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
-from streams.local.broker.batches import HEADER, RecordBatch, header
+from streams.local.broker.batches import HEADER, RecordBatch, gap, header
 from streams.local.broker.recovery import File, Hole, intact_batches
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,10 @@ class LogSegment:
         self.path = path
         self._checked = new or checked
         self.base = int(path.stem)
+        self.below: int | None = None
+        """No record has this offset or a higher one; None where that is not known."""
+        self.torn = False
+        """Whether it was found to end in what is no whole batch."""
         self._file = os.open(path, os.O_RDWR | (os.O_CREAT if new else 0), 0o644)
         self.size = os.fstat(self._file).st_size
         self._offsets, self._positions = array("q"), array("q")
@@ -54,16 +58,21 @@ class LogSegment:
         self._note(batch, self.size)
         self.size += len(data)
 
-    def recover(self) -> Iterator[tuple[RecordBatch, bytes]]:
-        """Yield every intact batch; the file is left without what is damaged. `OSError` of the disk."""
+    def recover(self, *, contiguous: bool = False) -> Iterator[tuple[RecordBatch, bytes]]:
+        """Yield every intact batch; the file is left without what is damaged. `OSError` of the disk.
+
+        `contiguous` says that no compaction has left gaps in it.
+        """
         holes, end, offset = [], 0, self.base
-        for position, batch, data in intact_batches(File(self.read, self.size), self.base):
+        file = File(self.read, self.size, below=self.below, contiguous=contiguous)
+        for position, batch, data in intact_batches(file, self.base):
             if position > end:
                 holes.append(Hole(end, position, offset, batch.base))
             self._note(batch, position)
             end, offset = position + batch.size, batch.last + 1
             yield batch, data
-        if end < self.size:
+        self.torn = end < self.size
+        if self.torn:
             holes.append(Hole(end, self.size, offset, None))
         if holes:
             self._leave_out(holes)
@@ -149,6 +158,8 @@ class LogSegment:
             begin = 0
             for hole in holes:
                 file.write(self.read(begin, hole.start - begin))
+                for data in gap(hole.first, hole.first if hole.after is None else hole.after):
+                    file.write(data)
                 begin = hole.end
             file.write(self.read(begin, self.size - begin))
             file.flush()

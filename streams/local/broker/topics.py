@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import re
 import secrets
 import shutil
@@ -12,8 +13,11 @@ from typing import Any
 from streams.local.broker import compaction
 from streams.local.broker.apis import Code, Fault
 from streams.local.broker.config import Config
-from streams.local.broker.partition import Partition, damaged, log_files, read_json, write_atomically
+from streams.local.broker.given import GivenOffsets
+from streams.local.broker.partition import Partition, log_files
+from streams.local.broker.state_files import damaged, read_json, write_atomically
 
+log = logging.getLogger(__name__)
 MOST_PARTITIONS = 1_000
 """Of a topic: each holds a file open, and a client can ask for any number."""
 ID_BYTES = 16
@@ -37,6 +41,7 @@ class Topics:
         self._topics: dict[str, list[Partition]] = {}
         self._configs: dict[str, Config] = {}
         self._ids: dict[str, bytes] = {}
+        self._told: dict[Partition, str] = {}
         found = self._read()
         self._refuse_unknown(
             {self._path(name, n) for name, (count, *_) in found.items() for n in range(count)}
@@ -100,16 +105,14 @@ class Topics:
             if left.is_dir() and left.name.removeprefix(f"{name}-").isdecimal():
                 shutil.rmtree(self._bury(left), ignore_errors=True)  # of a creation that a crash has cut off
         self._ids[name] = secrets.token_bytes(ID_BYTES)
-        self._open(name, count, Config(config))
-        self._save()
+        self._add(name, count, Config(config))
 
     def grow(self, name: str, count: int) -> None:
         """Add partitions up to a number; raises `Fault`."""
         logs = self.partitions(name)
         if not len(logs) < count <= MOST_PARTITIONS:
             raise Fault(Code.INVALID_PARTITIONS, f"{name} has {len(logs)} partitions")
-        self._open(name, count, self._configs[name])
-        self._save()
+        self._add(name, count, self._configs[name])
 
     def configure(self, name: str, config: Mapping[str, str]) -> None:
         """Replace a topic's own settings; raises `Fault`."""
@@ -132,21 +135,52 @@ class Topics:
 
     async def tidy(self) -> None:
         """Delete what is past its retention, and compact."""
-        for log in self.every():
-            log.retain()
-            if paths := compaction.due(log):
-                target = await asyncio.to_thread(compaction.compacted, paths, log.config.tombstones_s)
-                compaction.take_over(log, paths, target)
+        for partition in self.every():
+            try:
+                partition.retain()
+                if paths := compaction.due(partition):
+                    target = await asyncio.to_thread(
+                        compaction.compacted, paths, partition.config.tombstones_s
+                    )
+                    compaction.take_over(partition, paths, target)
+            except OSError as error:  # one that cannot be tidied must not keep the others
+                self._tell(partition, str(error))
+            else:
+                self._told.pop(partition, None)
 
     def close(self) -> None:
         """Let go of all files."""
         for log in self.every():
             log.close()
 
+    def _tell(self, partition: Partition, problem: str) -> None:
+        """Log a problem once, and not every second for as long as it stays."""
+        if not partition.closed and self._told.get(partition) != problem:
+            self._told[partition] = problem
+            log.warning("what is past its time cannot be deleted: %s", problem)
+
     def _open(self, name: str, count: int, config: Config) -> None:
         logs = self._topics.setdefault(name, [])
         self._configs[name] = config
         logs.extend(Partition(self._path(name, index), config) for index in range(len(logs), count))
+
+    def _add(self, name: str, count: int, config: Config) -> None:
+        """Make partitions that are not there, all or none; `OSError` where the system has no more."""
+        before = len(self._topics.setdefault(name, []))
+        try:
+            for index in range(before, count):
+                GivenOffsets(self._path(name, index)).forget()
+            self._open(name, count, config)
+            self._save()
+        except OSError:
+            for index, partition in enumerate(self._topics[name][before:], before):
+                partition.close()
+                shutil.rmtree(self._path(name, index), ignore_errors=True)
+            del self._topics[name][before:]
+            if not before:
+                del self._topics[name], self._ids[name]
+                self._configs.pop(name, None)
+            raise
 
     def _read(self) -> dict[str, tuple[int, Config, bytes]]:
         """Return partitions, settings and id of each topic; `OSError` where the file cannot be right."""
@@ -173,6 +207,7 @@ class Topics:
 
     def _bury(self, path: Path) -> Path:
         """Free a partition's name at once; return the folder that is to be removed."""
+        GivenOffsets(path).forget()
         grave = self._folder / f"{_DELETED}{secrets.token_hex(8)}"
         path.rename(grave)
         return grave

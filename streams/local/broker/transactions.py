@@ -8,7 +8,7 @@ from typing import Any
 from streams.local.broker import batches
 from streams.local.broker.apis import Code, Fault
 from streams.local.broker.offsets import Committed, Offsets, Place
-from streams.local.broker.partition import damaged, read_json, write_atomically
+from streams.local.broker.state_files import damaged, read_json, write_atomically
 from streams.local.broker.topics import Topics
 
 _LAST_EPOCH = 32_767
@@ -26,6 +26,7 @@ class Transactions:
         self._next: int = state["next"]
         self._ids: dict[str, list[int]] = state["ids"]  # producer, epoch, time-out in ms
         self._pending: dict[str, dict[str, list[list[Any]]]] = state["pending"]  # by id and group
+        self._go_beyond_what_is_in_the_logs()
         # When they began is not kept: after a restart each has its whole time-out again.
         now = time.monotonic()
         self._begun = {name: now for name, (producer, *_) in self._ids.items() if self._open(producer)}
@@ -91,6 +92,19 @@ class Transactions:
             raise Fault(Code.INVALID_PRODUCER_ID_MAPPING)
         if epoch != request["epoch"]:
             raise Fault(Code.INVALID_PRODUCER_EPOCH)
+
+    def _go_beyond_what_is_in_the_logs(self) -> None:
+        """Give no id and no epoch twice where the file is missing, or an old copy.
+
+        What a new producer sends would be taken for a repeat, and dropped.
+        """
+        epochs: dict[int, int] = {}
+        for log in self._topics.every():
+            for producer, epoch in log.producers.epochs().items():
+                epochs[producer] = max(epoch, epochs.get(producer, -1))
+        self._next = max(self._next, *epochs, 0)
+        for each in self._ids.values():
+            each[1] = max(each[1], epochs.get(each[0], -1))
 
     def _new_id(self) -> int:
         self._next += 1

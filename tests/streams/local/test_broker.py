@@ -46,6 +46,15 @@ def test_a_broker_that_dies_at_its_start_shows_its_log(tmp_path: Path) -> None:
         Broker(free_port(), tmp_path).start()
 
 
+@pytest.mark.parametrize(("name", "folder"), [("", False), ("lock", True), ("offsets.jsonl", True)])
+def test_what_lies_in_the_way_is_named(tmp_path: Path, name: str, folder: bool) -> None:
+    left = tmp_path / "broker" / name
+    left.mkdir(parents=True) if folder else left.touch()
+    with pytest.raises(LocalServiceError, match=f"the broker cannot run on .*: .*'{left}'") as refused:
+        Broker(free_port(), tmp_path).start()
+    assert "Traceback" not in str(refused.value)
+
+
 async def test_a_topic_that_cannot_be_made_says_what_the_system_says(tmp_path: Path) -> None:
     (tmp_path / "broker").mkdir()
     (tmp_path / "broker" / "llm.state-0").touch()
