@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from streams.errors import WeirError
 from streams.local.process import HOST, Child, LocalServiceError, require_port
 from streams.local.sandbox import confine
 from streams.store.token import FILE_NAME, make_token
@@ -108,7 +109,10 @@ async def serve(path: Path, port: int, memory: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    engine = Engine(path, memory)
+    try:
+        engine = Engine(path, memory)
+    except Exception as error:  # ClickHouse's own, of many classes
+        raise WeirError(f"{error}".strip().split("\n")[0]) from None
     runner = web.AppRunner(
         application(engine, token, path / FILE_NAME),
         access_log=None,
@@ -141,6 +145,9 @@ def main(argv: list[str] | None = None) -> int:
     except LocalServiceError as error:
         print(error, file=sys.stderr)
         return 2
+    except (WeirError, OSError) as error:  # of its files: it says which
+        print(f"{_NAME} cannot run on {path}: {error}", file=sys.stderr)
+        return 1
     except ImportError as error:
         advice = "`pip install '.[local]'` in the checkout of weir"
         print(f"{_NAME} is not installed ({error}): {advice}", file=sys.stderr)

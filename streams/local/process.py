@@ -146,8 +146,15 @@ class Child:
             self._process.kill()
             self._process.wait()
 
+    def last_error(self) -> str:
+        """Return what the process said last of why it cannot go on; empty where it said nothing."""
+        errors = [line for line in self.log_tail().splitlines() if line.startswith("Error: ")]
+        return errors[-1] if errors else ""
+
     def log_tail(self, lines: int = 15) -> str:
-        """Return the last `lines` of the log."""
+        """Return the last `lines` of the log; nothing where it is gone."""
+        if not self.log.exists():
+            return ""
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - 64 * 1024))
             return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])

@@ -1,7 +1,6 @@
 """Everything on one machine: embedded broker and store, and the three roles, supervised."""
 
 import asyncio
-import fcntl
 import json
 import os
 import signal
@@ -11,13 +10,14 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from streams.errors import DEAD_LETTERS, USAGE
 from streams.kafka.topics import create_topics
 from streams.local.broker import Broker
 from streams.local.clickhouse import start_clickhouse
 from streams.local.files import require_files
+from streams.local.folder import DataFolder
 from streams.local.ports import NeededPort, await_ports, local_port
 from streams.local.process import HOST, Child, LocalServiceError
 from streams.roles import PROCESSES
@@ -66,7 +66,7 @@ class Stack:
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self._degraded: dict[str, dict[str, str]] = {}
-        self._lock: IO[bytes] | None = None
+        self._folder = DataFolder(directory)
 
     def start(self, metrics: list[str]) -> None:
         """Start all and return when every role is ready; `LocalServiceError` says what to do if not."""
@@ -94,11 +94,13 @@ class Stack:
             self._say(f"{name:9} http://{self._settings.http_host}:{self._role_port(name)}/metrics")
         self._say(f"          http://{self._settings.gate_listen}/v1/check judges what an app sends it")
         self._say(f"          http://{self._settings.desk_listen}/ is the desk: open it in a browser")
+        self._folder.note()
 
     def run(self) -> None:
         """Supervise until `request_stop`; raise `LocalServiceError` when something cannot go on."""
         looked = 0.0
         while not self._stop.wait(0.3):
+            self._folder.require()
             if time.monotonic() - looked > LOOK_S:
                 looked = time.monotonic()
                 self._tell_degraded()
@@ -120,7 +122,7 @@ class Stack:
         """Let the roles finish what was published, then stop everything; safe to call at any stage."""
         running = bool(self._roles) and all(child.running for child in self._roles.values())
         self._stop_role("gate")  # first: what it has answered goes on to Kafka
-        if running:
+        if running and not self._folder.lost:
             left = self._drain("guard")
             self._stop_role("guard")
             left |= self._drain(*(name for name in PROCESSES if name not in ("guard", "gate")))
@@ -132,22 +134,13 @@ class Stack:
             self._store.stop()
         if self._broker is not None:
             self._broker.stop()
-        if self._lock is not None:
-            self._lock.close()
+        self._folder.release()
 
     def _prepare(self) -> None:
         if self._broker is not None or self._own_store:
             require_files(self._settings.partitions)
         os.environ.setdefault("WEIR_GATE_OUTBOX", str(self._directory.absolute() / "outbox"))
-        if not self._directory.parent.is_dir():
-            raise LocalServiceError(
-                f"no such folder: {self._directory.parent}; create it or choose another --data"
-            )
-        try:
-            (self._directory / "logs").mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self._directory)
-        except OSError as error:
-            raise LocalServiceError(f"cannot write to {self._directory}: {error.strerror}") from None
+        self._folder.hold()
         # Longer than the roles of a `weir up` that was killed may take to finish.
         await_ports(self._ports(), self._say, self._settings.drain_timeout_s + ENDING_S, host=self._host)
 
@@ -199,6 +192,8 @@ class Stack:
                 f"Its log, {child.log}, ends with:\n{child.log_tail()}"
             )
         self._say(f"{name} ended (exit status {child.returncode}); starting it again")
+        if problem := child.last_error():
+            self._say(problem)
         start()
 
     def _stop_role(self, name: str) -> None:
@@ -272,24 +267,3 @@ def export_addresses(settings: Settings) -> None:
     """Hand the addresses down to the processes of the roles."""
     os.environ["WEIR_KAFKA"] = settings.kafka
     os.environ["WEIR_CLICKHOUSE"] = settings.clickhouse
-
-
-def _lock(directory: Path) -> IO[bytes]:
-    """Hold the folder until the process ends; `LocalServiceError` names the process that holds it."""
-    lock = (directory / "weir.lock").open("ab+", buffering=0)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        holder = lock.read().decode().strip() or "unknown"
-        raise LocalServiceError(
-            f"`weir up` is running in {directory} already (process {holder}): "
-            "stop it, or choose another folder with --data"
-        ) from None
-    try:
-        lock.truncate(0)
-        lock.write(str(os.getpid()).encode())
-    except OSError:
-        lock.close()
-        raise
-    return lock

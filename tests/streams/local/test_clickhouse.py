@@ -260,3 +260,14 @@ def test_its_command_line_explains_itself(
     assert "cannot use the data directory" in capsys.readouterr().err
     run = [sys.executable, "-m", "streams.local.clickhouse", "--help"]
     assert "--path" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("left", ["token", "access", "metadata/weir.sql"])
+def test_files_that_cannot_be_used_are_named_without_a_traceback(tmp_path: Path, left: str) -> None:
+    file = tmp_path / left
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("garbage")
+    with pytest.raises(LocalServiceError, match=r"The embedded store cannot run on .*:") as refused:
+        start_clickhouse(tmp_path, free_port()).stop()
+    assert left.partition("/")[0] in str(refused.value)
+    assert "Traceback" not in str(refused.value)

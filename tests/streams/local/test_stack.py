@@ -1,6 +1,7 @@
 """`weir up` goes on without a role that stopped because it was asked to."""
 
 import resource
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from streams.errors import DEAD_LETTERS, USAGE
 from streams.local.files import require_files
+from streams.local.folder import DataFolder
 from streams.local.process import Child, LocalServiceError
 from streams.local.stack import Stack
 from streams.settings import Settings
@@ -55,3 +57,28 @@ def test_too_few_open_files_are_said_before_anything_starts(
         require_files(4)
     with pytest.raises(LocalServiceError, match="256 files"):
         require_files(64)
+
+
+@pytest.mark.parametrize("lost", ["weir.lock", "broker/lock", "clickhouse"])
+@pytest.mark.parametrize("made_anew", [True, False])
+def test_a_folder_that_goes_while_weir_runs_ends_it(tmp_path: Path, lost: str, made_anew: bool) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.hold()
+    for name in ("broker/lock", "clickhouse/weir.lock"):
+        (folder.path / name).parent.mkdir()
+        (folder.path / name).touch()
+    folder.note()
+    folder.require()
+    gone = folder.path / lost
+    gone.rename(tmp_path / "moved")
+    if made_anew:
+        shutil.copytree(tmp_path / "moved", gone) if lost == "clickhouse" else gone.touch()
+    with pytest.raises(LocalServiceError, match=r"was removed or moved .*Put the folder back"):
+        folder.require()
+    folder.release()
+
+
+def test_a_log_that_is_gone_has_no_end(tmp_path: Path) -> None:
+    child = ended(1, tmp_path)
+    child.log.unlink()
+    assert child.log_tail() == ""
