@@ -22,7 +22,7 @@ from streams.alerts.routes import load as load_routes
 from streams.decisions.policy_changes import demotions
 from streams.decisions.scoring import make_runner, owners
 from streams.errors import WeirError, did_you_mean, user_error
-from streams.kafka.topics import administering
+from streams.kafka.topics import administering, unfit_topics
 from streams.monitors.settings import unknown_watched
 from streams.policy.changes import Demotions
 from streams.policy.file import load as load_policy
@@ -180,7 +180,7 @@ def codecs() -> Diagnosis:
 async def broker(settings: Settings) -> list[Diagnosis]:
     """Connect to Kafka and look for the topics."""
     try:
-        described = await _describe_topics(settings)
+        described, unfit = await _describe_topics(settings)
     except Exception as error:
         return [_failure("broker", error)]
     found = [Diagnosis("broker", "ok", f"{settings.kafka} answers")]
@@ -190,13 +190,18 @@ async def broker(settings: Settings) -> list[Diagnosis]:
     present = [f"{name} {described[name]}" for name in topics.ALL if name in described]
     if present:
         found.append(Diagnosis("topics", "ok", f"partitions: {', '.join(present)}"))
+    advice = (
+        "a message that is refused stops its role, and one that is compacted is lost: `kafka-configs --alter`"
+    )
+    found += [Diagnosis("topics", "warn", each, advice) for each in unfit]
     return found
 
 
-async def _describe_topics(settings: Settings) -> dict[str, int]:
+async def _describe_topics(settings: Settings) -> tuple[dict[str, int], list[str]]:
+    """Return partitions by topic, and what topics of weir should not be set to."""
     async with administering(settings, min(TIMEOUT_S, settings.kafka_start_timeout_s)) as admin:
-        described = await admin.describe_topics()
-    return {each["topic"]: len(each["partitions"]) for each in described}
+        described = {each["topic"]: len(each["partitions"]) for each in await admin.describe_topics()}
+        return described, await unfit_topics(admin, [name for name in topics.ALL if name in described])
 
 
 def store(settings: Settings) -> Iterator[Diagnosis]:

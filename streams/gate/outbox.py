@@ -197,7 +197,8 @@ class Outbox:
                 await act(*arguments)
             except (KafkaError, WeirError) as error:
                 if self._succeeded:
-                    log.warning("messages wait in the outbox", problem=type(error).__name__)
+                    problem = str(error) if isinstance(error, WeirError) else type(error).__name__
+                    log.warning("messages wait in the outbox", problem=problem)
                 self._succeeded = False
                 await asyncio.sleep(RETRY_S)
             else:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord
 
@@ -35,6 +35,16 @@ RETRY_S = 0.5
 
 class BrokerError(ServerError):
     """The broker cannot be used; the message says what to do."""
+
+
+class TooLargeForTopicError(ServerError, MessageSizeTooLargeError):  # type: ignore[misc]
+    """A topic does not take a message that weir has to write; the message says which, and what to do."""
+
+    def __init__(self, topic: str, size: int) -> None:
+        super().__init__(
+            f"{topic} does not take a message of {size:,} bytes: raise its max.message.bytes (`weir topics` "
+            f"makes a topic with enough; `weir doctor` names those with less)"
+        )
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -131,13 +141,16 @@ class BatchProducer:
         The partition is Kafka's default: murmur2 of the key; the first one without a key.
         """
         if messages:
-            await self._until_sent(topic, len(messages), lambda: self._send(topic, messages))
+            await self._until_sent(topic, len(messages), lambda: self._send_fitting(topic, messages))
 
     async def send_to(self, topic: str, partition: int, message: Message) -> None:
         """Send one message to a partition, as `send` does."""
 
         async def once() -> None:
-            await asyncio.gather(*await self._send_group(topic, partition, [message]))
+            try:
+                await asyncio.gather(*await self._send_group(topic, partition, [message]))
+            except MessageSizeTooLargeError:
+                raise TooLargeForTopicError(topic, _size(message)) from None
 
         await self._until_sent(topic, 1, once)
 
@@ -153,6 +166,18 @@ class BatchProducer:
                 await asyncio.sleep(RETRY_S)
             else:
                 return
+
+    async def _send_fitting(self, topic: str, messages: Sequence[Message]) -> None:
+        """Send all at once, or in halves where that is too large at once: a topic limits its batches."""
+        try:
+            await self._send(topic, messages)
+        except MessageSizeTooLargeError:
+            if len(messages) == 1:
+                raise TooLargeForTopicError(topic, _size(messages[0])) from None
+            half = len(messages) // 2
+            # The first half again, too, of which some may have been taken: in order, and repeats have ids.
+            for part in (messages[:half], messages[half:]):
+                await self._send_fitting(topic, part)
 
     async def _send(self, topic: str, messages: Sequence[Message]) -> None:
         assert self._producer is not None, "start() first"
@@ -182,6 +207,10 @@ class BatchProducer:
                 batch.append(key=key, value=value, timestamp=None)
         futures.append(await self._producer.send_batch(batch, topic, partition=partition))
         return futures
+
+
+def _size(message: Message) -> int:
+    return sum(len(each) for each in message if each is not None)
 
 
 @contextlib.asynccontextmanager

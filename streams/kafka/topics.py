@@ -1,10 +1,11 @@
 """The topics of weir on a broker: how they are made, and which are missing."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import partial
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from schemas import topics
@@ -70,6 +71,27 @@ async def missing_topics(settings: KafkaSettings, within_s: float | None = None)
     async with administering(settings, within_s) as admin:
         present = set(await admin.list_topics())
     return [name for name in topics.ALL if name not in present]
+
+
+async def unfit_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> list[str]:
+    """Return what topics of these are set to, by somebody else, that refuses or loses messages of weir."""
+    wanted = {"cleanup.policy": "", "max.message.bytes": ""}
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name, wanted) for name in names]
+    found: list[str] = []
+    for answer in await admin.describe_configs(asked) if asked else ():
+        for code, _, _, name, entries in answer.resources:
+            if not code:  # else who asks may not know
+                found += _unfit(name, {entry[0]: entry[1] for entry in entries})
+    return found
+
+
+def _unfit(name: str, config: dict[str, str]) -> Iterator[str]:
+    size, policy = TOPIC_CONFIG[name].get("max.message.bytes", "0"), config.get("cleanup.policy", "")
+    if int(config.get("max.message.bytes", size)) < int(size):
+        yield f"{name}: max.message.bytes={config['max.message.bytes']}, not {size}"
+    expected = TOPIC_CONFIG[name].get("cleanup.policy", "delete")
+    if policy and ("compact" in policy) != ("compact" in expected):
+        yield f"{name}: cleanup.policy={policy}, not {expected}"
 
 
 async def create_topics(settings: KafkaSettings) -> list[str]:

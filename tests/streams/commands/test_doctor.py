@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.admin import NewTopic
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ from detectors.runner import Runner
 from schemas.events import Evidence
 from streams import doctor as checks
 from streams.doctor import Diagnosis, variables
+from streams.kafka.topics import administering, create_topics
+from streams.local.broker import Broker
 from streams.local.process import free_port
 from streams.settings import Settings, load
 from streams.telemetry import catalogue
@@ -62,10 +65,17 @@ def test_with_nothing_running_it_says_what_to_do_and_is_quick() -> None:
         )
 
 
+@pytest.fixture
+def own_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
+    """One on which nobody else has made topics."""
+    with Broker(free_port(), tmp_path) as running:
+        monkeypatch.setenv("WEIR_KAFKA", running.address)
+        yield running
+
+
 def test_with_everything_there_nothing_fails(
-    broker: str, clickhouse: str, monkeypatch: pytest.MonkeyPatch
+    own_broker: Broker, clickhouse: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WEIR_KAFKA", broker)
     monkeypatch.setenv("WEIR_CLICKHOUSE", clickhouse)
     monkeypatch.setenv("WEIR_CLICKHOUSE_DATABASE", "doctor")
     monkeypatch.setenv("WEIR_REDACTION_KEY", "geheim-geheim-geheim")
@@ -79,6 +89,22 @@ def test_with_everything_there_nothing_fails(
     assert "llm.events 4" in outcome.out
     assert "the tables of doctor are up to date" in outcome.out
     assert "geheim" not in outcome.out
+
+
+async def test_topics_that_refuse_or_lose_messages_are_named(own_broker: Broker) -> None:
+    """Such as those that somebody made beforehand, with a broker's own limits."""
+    settings = Settings(_env_file=None, kafka=own_broker.address)
+    made = {"llm.scores": {}, "llm.alerts": {"cleanup.policy": "compact"}, "llm.state": {}}
+    async with administering(settings) as admin:
+        await admin.create_topics([NewTopic(name, 1, 1, topic_configs=each) for name, each in made.items()])
+    await create_topics(settings)
+    warned = [each.detail for each in await checks.broker(settings) if each.status == "warn"]
+    assert sorted(warned) == [
+        "llm.alerts: cleanup.policy=compact, not delete",
+        "llm.scores: max.message.bytes=1048588, not 4194304",
+        "llm.state: cleanup.policy=delete, not compact",
+        "llm.state: max.message.bytes=1048588, not 8388608",
+    ]
 
 
 def test_what_was_dropped_is_named_and_made_again(clickhouse: str, monkeypatch: pytest.MonkeyPatch) -> None:

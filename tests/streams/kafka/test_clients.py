@@ -12,7 +12,7 @@ from aiokafka.errors import (
 )
 
 from streams.kafka import clients
-from streams.kafka.clients import BatchProducer
+from streams.kafka.clients import BatchProducer, TooLargeForTopicError
 from streams.settings import Settings
 
 MESSAGES = [(b"a", b"1"), (b"b", b"2"), (None, b"3")]
@@ -77,10 +77,33 @@ async def test_an_impatient_producer_says_that_it_could_not() -> None:
         await producer(broker, patient=False).send("topic", MESSAGES)
 
 
-async def test_no_patience_helps_against_an_error_that_stays() -> None:
-    broker = Broker(MessageSizeTooLargeError())
-    with pytest.raises(MessageSizeTooLargeError):
-        await producer(broker, patient=True).send("topic", MESSAGES)
+class Narrow(Broker):
+    """Takes batches of so many bytes at most."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    async def send_batch(self, batch: RoomyBatch, topic: str, *, partition: int) -> asyncio.Future[None]:
+        if sum(map(len, batch.values)) > self.size:
+            self.errors = [MessageSizeTooLargeError()]
+        return await super().send_batch(batch, topic, partition=partition)
+
+
+async def test_what_is_too_large_at_once_is_sent_in_parts() -> None:
+    """A topic that somebody made with other limits must not stop a role for good."""
+    broker = Narrow(3)
+    messages = [(b"a", b"%d" % n) for n in range(10)]
+    await producer(broker, patient=True).send("topic", messages)
+    assert list(dict.fromkeys(broker.taken)) == [value for _, value in messages]
+
+
+async def test_a_message_that_its_topic_never_takes_is_told_with_what_to_do() -> None:
+    refused = pytest.raises(TooLargeForTopicError, match=r"llm\.scores .* 1,001 bytes: raise its max\.mess")
+    with refused:
+        await producer(Narrow(3), patient=True).send("llm.scores", [*MESSAGES, (b"a", b"x" * 1_000)])
+    with refused:
+        await producer(Narrow(3), patient=True).send_to("llm.scores", 0, (b"a", b"x" * 1_000))
 
 
 class Starved:
