@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +18,7 @@ from streams.policy.file import parse
 from streams.policy.rule import digest
 from streams.settings import load
 from streams.store.chosen import Chosen
-from streams.store.client import Store, make_store
+from streams.store.client import Store
 from streams.store.scored import Detectors, Reader
 from tests.streams.weir import forget_settings, run
 
@@ -44,17 +43,14 @@ def detectors() -> str:
 
 
 @pytest.fixture
-def store(clickhouse: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
+def store(emptied: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
     forget_settings(monkeypatch, tmp_path)
-    monkeypatch.setenv("WEIR_CLICKHOUSE", clickhouse)
-    monkeypatch.setenv("WEIR_CLICKHOUSE_DATABASE", f"back_{uuid.uuid4().hex[:8]}")
+    monkeypatch.setenv("WEIR_CLICKHOUSE", emptied.url)
+    monkeypatch.setenv("WEIR_CLICKHOUSE_DATABASE", emptied.database)
     monkeypatch.setenv("WEIR_POLICY", "live.yaml")
     (tmp_path / "live.yaml").write_text(LIVE)
     (tmp_path / "draft.yaml").write_text(DRAFT)
-    store = make_store(load())
-    store.migrate(["injection", "toxicity", "text_tokens"])
-    yield store
-    store.close()
+    return emptied
 
 
 def scored(

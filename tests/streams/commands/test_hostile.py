@@ -21,7 +21,7 @@ from streams.kafka.clients import producing
 from streams.kafka.topics import create_topics
 from streams.local.process import free_port
 from streams.settings import load
-from streams.store.client import make_store
+from streams.store.client import Store
 from tests.brokers import new_broker
 from tests.streams.weir import forget_settings
 
@@ -146,13 +146,19 @@ def stored() -> ScoredEvent:
     return ScoredEvent(event=event, scores={"injection": 0.5}, decision=decision, timestamp=1_700_000_000_000)
 
 
+@pytest.fixture(scope="module")
+def filled(migrated: Store) -> Store:
+    migrated.insert([stored()], "hostile")
+    return migrated
+
+
 @pytest.fixture
-def files(stream: str, clickhouse: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def files(stream: str, filled: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder with hostile files, and settings that a user may have typed."""
     forget_settings(monkeypatch, tmp_path)
     monkeypatch.setenv("WEIR_KAFKA", stream)
-    monkeypatch.setenv("WEIR_CLICKHOUSE", clickhouse)
-    monkeypatch.setenv("WEIR_CLICKHOUSE_DATABASE", "default")
+    monkeypatch.setenv("WEIR_CLICKHOUSE", filled.url)
+    monkeypatch.setenv("WEIR_CLICKHOUSE_DATABASE", filled.database)
     for role in ("GUARD", "WATCH", "ARCHIVE"):
         monkeypatch.setenv(f"WEIR_{role}_PORT", str(free_port()))
     rule = {"id": HOSTILE, "when": [f"{HOSTILE} >= 1", f"app = {HOSTILE}"], HOSTILE: "1", "action": HOSTILE}
@@ -175,10 +181,6 @@ def files(stream: str, clickhouse: str, monkeypatch: pytest.MonkeyPatch, tmp_pat
         }
         content = {"version": VISIBLE[:60], "name": VISIBLE[:60], "rules": [hostile]}
         (tmp_path / f"{name}.yaml").write_text(json.dumps(content))
-    store = make_store(load())
-    store.migrate(["injection", "text_tokens"])
-    store.insert([stored()], "hostile")
-    store.close()
     (tmp_path / "table.csv").write_text(f'"{HOSTILE}",text\n"{HOSTILE}","{HOSTILE}"\n')
     return tmp_path
 

@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,9 +14,8 @@ from schemas import codec
 from schemas.events import Decision, Event, Feedback, RuleHit, ScoredEvent
 from streams.decisions.propose import lowest
 from streams.decisions.review_report import alpha
-from streams.settings import load
 from streams.store.chosen import Chosen
-from streams.store.client import Store, make_store
+from streams.store.client import Store
 from streams.store.reviews import SAMPLED, reviewed, reviews
 from tests.streams.weir import forget_settings, run
 
@@ -33,26 +31,15 @@ rules:
 """
 
 
-@pytest.fixture(scope="module")
-def made(clickhouse: str) -> Iterator[Store]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WEIR_CLICKHOUSE", clickhouse)
-        patch.setenv("WEIR_CLICKHOUSE_DATABASE", f"reviews_{uuid.uuid4().hex[:8]}")
-        store = make_store(load())
-    store.migrate(["injection", "toxicity"])
-    yield store
-    store.close()
-
-
 @pytest.fixture
-def store(made: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
+def store(migrated: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
     forget_settings(monkeypatch, tmp_path)
-    monkeypatch.setenv("WEIR_CLICKHOUSE", made.url)
-    monkeypatch.setenv("WEIR_CLICKHOUSE_DATABASE", made.database)
+    monkeypatch.setenv("WEIR_CLICKHOUSE", migrated.url)
+    monkeypatch.setenv("WEIR_CLICKHOUSE_DATABASE", migrated.database)
     (tmp_path / "policy.yaml").write_text(POLICY)
     monkeypatch.setenv("WEIR_POLICY", "policy.yaml")
     monkeypatch.setenv("WEIR_DETECTORS", "injection,toxicity")
-    return made
+    return migrated
 
 
 def row(app: str, name: str, injection: float, action: str, *rules: str, **fields: Any) -> ScoredEvent:

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import Sequence
 from decimal import Decimal
 from ipaddress import IPv4Address
@@ -18,9 +17,8 @@ from clickhouse_connect.driver.summary import QuerySummary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.settings import load
 from streams.store import sql_text
-from streams.store.client import make_store
+from streams.store.client import Store
 from streams.store.queries import Result, of_command
 from streams.store.sql_text import has_format
 from streams.terminal.results import ResultFormat
@@ -94,15 +92,11 @@ def test_tsv_has_one_line_per_row_and_one_tab_per_gap(rows: list[tuple[str, str 
 
 
 @pytest.fixture
-def database(clickhouse: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    name = f"cli_{uuid.uuid4().hex[:8]}"
+def database(migrated: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     forget_settings(monkeypatch, tmp_path)
-    monkeypatch.setenv("WEIR_CLICKHOUSE", clickhouse)
-    monkeypatch.setenv("WEIR_CLICKHOUSE_DATABASE", name)
-    store = make_store(load())
-    store.migrate()
-    store.close()
-    return name
+    monkeypatch.setenv("WEIR_CLICKHOUSE", migrated.url)
+    monkeypatch.setenv("WEIR_CLICKHOUSE_DATABASE", migrated.database)
+    return migrated.database
 
 
 def test_queries_run_in_weirs_database(database: str) -> None:

@@ -29,7 +29,7 @@ from streams.policy.file import parse
 from streams.policy.reviews import is_below
 from streams.policy.rules import Policy
 from streams.settings import Settings
-from streams.store.client import Store, make_store
+from streams.store.client import Store
 from streams.store.policy_changes import changes, refused
 from streams.telemetry.metrics import Telemetry
 from tests.harness import everything, wait_until
@@ -53,21 +53,18 @@ def kafka_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(kafka_address: str, clickhouse: str, tmp_path: Path) -> Settings:
+def settings(kafka_address: str, migrated: Store, tmp_path: Path) -> Settings:
     (tmp_path / "policy.yaml").write_text(HEAD + INJ + OTHER)
     return Settings(
-        kafka=kafka_address, clickhouse=clickhouse, clickhouse_database=f"rev_{uuid.uuid4().hex[:8]}",
+        kafka=kafka_address, clickhouse=migrated.url, clickhouse_database=migrated.database,
         policy=tmp_path / "policy.yaml", policy_reload_s=0.1, detectors=("injection", "toxicity"),
         _env_file=None,
     )  # fmt: skip
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    store = make_store(settings)
-    store.migrate(["injection", "toxicity"])
-    yield store
-    store.close()
+def store(emptied: Store) -> Store:
+    return emptied
 
 
 @pytest_asyncio.fixture

@@ -43,6 +43,7 @@ def store(clickhouse: str, runner: Runner) -> Iterator[Store]:
     store = Store(clickhouse, database=f"language_{uuid.uuid4().hex[:8]}")
     store.migrate(list(runner.metrics))
     yield store
+    store.client.command(f"DROP DATABASE {store.database}")
     store.close()
 
 
