@@ -3,6 +3,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Of the tests: one more than the cores of a small machine, since half of their time they wait for brokers.
+WORKERS ?= 3
 export PYTHONUNBUFFERED := 1
 # As `weir` sets it for itself: small products are not worth the threads of a BLAS.
 export OPENBLAS_NUM_THREADS ?= 1
@@ -17,7 +19,8 @@ $(READY): requirements-dev.txt pyproject.toml
 	@echo "setting up $(VENV) with $(PYTHON) (about 1.4 GB on disk, once; it takes one to three minutes)"
 	@$(PYTHON) -m venv $(VENV) || { echo "venv is missing: apt-get install python3-venv" >&2; exit 2; }
 	@echo "installing packages; pip says which, and the large ones take a while"
-	@$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check -r requirements-dev.txt
+	@# Python compiles what it imports when it does: a quarter of what is installed.
+	@$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --no-compile -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -27,7 +30,7 @@ demo: $(READY)  ## run the whole of weir on this machine for a minute and a half
 	@$(BIN)/python examples/demo.py
 
 test: $(READY)  ## run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-failed: $(READY)  ## run the tests that failed last once more, one after the other
 	@$(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail 1

@@ -13,6 +13,7 @@ from streams.local.process import free_port
 from streams.policy import DEFAULT_POLICY
 from tests.brokers import KafkaBroker, apache_missing, new_broker
 from tests.harness import Weir
+from tests.models import MODELS
 
 # In the background of a shell SIGINT is ignored, and would be by the processes that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -56,6 +57,14 @@ def _stack(item: pytest.Item | None) -> str:
     """Return what a test runs on: `weir`, `kafka` alone, or neither."""
     used = getattr(item, "fixturenames", ())
     return next((name for name in ("weir", "kafka") if name in used and "kafka" in used), "")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_models() -> Iterator[None]:
+    """Let `make_runner` take the models that are there: loading them anew takes a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streams.decisions.scoring.Models", lambda folder, threads: MODELS)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,8 @@ from streams.local.process import HOST, Child, free_port
 from streams.roles import ROLES
 from streams.settings import Settings
 from streams.store.client import make_store
+from streams.store.errors import StoreError
+from tests.topic_reader import TopicReader
 from tests.waiting import wait_until as wait_until
 
 EVENTS = int(os.environ.get("WEIR_TEST_EVENTS", "2000"))
@@ -169,6 +171,7 @@ class Weir:
             **options,
         }
         self.roles: dict[str, Role] = {}
+        self._topics, self._store = TopicReader(self.settings), make_store(self.settings)
 
     def environment(self, **options: str) -> dict[str, str]:
         """Return the environment of a role, with options on top."""
@@ -211,6 +214,7 @@ class Weir:
 
     def stop_store(self) -> None:
         assert self.store_child is not None
+        self._store.close()
         self.store_child.stop()
 
     def stop(self) -> dict[str, int]:
@@ -223,6 +227,7 @@ class Weir:
         finally:
             for role in self.roles.values():
                 role.kill()
+            self._store.close()
             if self.store_child is not None:
                 self.store_child.stop()
 
@@ -253,20 +258,22 @@ class Weir:
 
     def read(self, topic: str) -> list[Any]:
         """Return all records of a topic."""
-        return asyncio.run(everything(self.settings, topic))
+        return asyncio.run(self._topics.read(topic))
 
     def decisions(self, app: str) -> list[Decision]:
         """Return all decisions for an app, repeats included."""
-        found = [codec.decode(Decision, record.value) for record in self.read(topics.DECISIONS)]
+        written = json.dumps(app).encode()
+        values = [record.value for record in self.read(topics.DECISIONS) if written in record.value]
+        found = [codec.decode(Decision, value) for value in values]
         return [decision for decision in found if decision.app == app]
 
     def query(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
-        store = make_store(self.settings)
         try:
-            return store.query(sql, parameters).rows
-        finally:
-            store.close()
+            return self._store.query(sql, parameters).rows
+        except StoreError:  # the connection may be one to a store that was killed since
+            self._store.close()
+            return self._store.query(sql, parameters).rows
 
     def rows(self, app: str) -> int:
         """Return the rows of an app in `events`."""

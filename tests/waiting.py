@@ -9,11 +9,15 @@ LONG_S = 90.0
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout: float = LONG_S) -> Any:
-    """Return the condition's first true value; AssertionError after `timeout` seconds."""
+    """Return the condition's first true value; AssertionError after `timeout` seconds.
+
+    It looks for half of the time at most: what is waited for needs the CPU, too.
+    """
     deadline = time.monotonic() + timeout
     while True:
-        value = condition()
-        if value:
+        began = time.monotonic()
+        if value := condition():
             return value
-        assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
-        time.sleep(0.05)
+        ended = time.monotonic()
+        assert ended < deadline, f"not within {timeout:.0f} s: {what}"
+        time.sleep(max(0.05, ended - began))

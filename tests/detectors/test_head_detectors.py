@@ -3,7 +3,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.base import Detector
@@ -42,6 +42,7 @@ def test_the_protocol_is_kept(detector: HeadDetector) -> None:
 
 
 @every
+@settings(max_examples=40)
 @given(data=st.lists(st.tuples(anything, kinds), max_size=8), cut=st.integers(0, 8))
 def test_scores_do_not_depend_on_the_batch(
     detector: HeadDetector, data: list[tuple[str, Kind]], cut: int
@@ -76,6 +77,7 @@ def test_scoring_twice_leaves_the_shared_scores_as_they_were(detector: HeadDetec
 
 
 @every
+@settings(max_examples=40)
 @given(text=anything)
 def test_evidence_lies_inside_the_text(detector: HeadDetector, text: str) -> None:
     kind: Kind = detector.only or "prompt"

@@ -1,4 +1,4 @@
-"""What is made once for many tests: the models of a process, the tables of a module."""
+"""What is made once for many tests: the tables of a module."""
 
 import uuid
 from collections.abc import Iterator
@@ -7,15 +7,6 @@ import pytest
 
 from streams.store import tables
 from streams.store.client import Store
-from tests.models import MODELS
-
-
-@pytest.fixture(scope="session", autouse=True)
-def loaded_models() -> Iterator[None]:
-    """Let `make_runner` take the models that are there: loading them anew takes a second."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("streams.decisions.scoring.Models", lambda folder, threads: MODELS)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def test_findings_are_sorted_and_within_the_text(find: Find, alphabet: str, data
 
 @pytest.mark.parametrize(("find", "unit"), [(find, unit) for find, units in HOSTILE for unit in units])
 def test_a_hostile_text_ends_in_bounded_time(find: Find, unit: str) -> None:
-    text = unit * (1_000_000 // len(unit))
+    text = unit * (60_000 // len(unit))
     started = time.thread_time()
     find(text)
-    assert time.thread_time() - started < 3.0
+    assert time.thread_time() - started < 1.0

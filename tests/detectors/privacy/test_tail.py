@@ -14,7 +14,7 @@ from detectors.privacy.tail import Tail
 from tests.detectors.privacy.corpus import texts, values
 
 REDACTOR = Redactor(b"0123456789abcdef")
-SPLIT = int(os.environ.get("WEIR_TEST_SPLIT", "10"))
+SPLIT = int(os.environ.get("WEIR_TEST_SPLIT", "20"))
 """One text in so many, of 500 and all values, is cut at every place: 1 takes some minutes."""
 PROSE = (
     "The report shows that sales grew by 12.5% in 2024: mostly in Europe, where 3 new shops opened. Our team "
