@@ -72,7 +72,7 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         ("a:has-text('Blocked')", FIRST_EVENT),
         "Why block: injection-block (injection 0.97)",
     ),
-    ("which app costs most", ("header a:has-text('Usage')",), "By app, the dearest first SQL\n"),
+    ("which app costs most", ("header a:has-text('Usage')",), "Gap to the others bank"),
     ("did v8 refuse more than v7", ("header a:has-text('Compare')",), " points [+"),
     ("was injection-block right", (), "4 of 6, 67%"),
     (
@@ -91,20 +91,19 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "how do I undo a demotion",
         ("header a:has-text('Policy')",),
-        "weir policy restore repetition-flag",
+        "weir policy restore repetition-flag puts it back",
     ),
 )
 """Each with what is clicked for it, from the overview on, and what answers it."""
 
 
-@pytest.mark.parametrize(("question", "clicks", "answer"), QUESTIONS)
-def test_what_a_newcomer_asks_is_some_clicks_away(
-    tab: Tab, question: str, clicks: tuple[str, ...], answer: str
-) -> None:
-    tab.open("/?since=7d")
-    for click in clicks:
-        tab.page.locator(click).first.click()
-    assert answer in tab.page.locator("main").inner_text(), question
+@pytest.mark.timeout(300)
+def test_what_a_newcomer_asks_is_some_clicks_away(tab: Tab) -> None:
+    for question, clicks, answer in QUESTIONS:
+        tab.open("/?since=7d")
+        for click in clicks:
+            tab.page.locator(click).first.click()
+        assert answer in " ".join(tab.page.locator("main").inner_text().split()), question
 
 
 def test_ten_events_are_reviewed_by_keyboard(tab: Tab, served: Served) -> None:
