@@ -97,7 +97,6 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 """Each with what is clicked for it, from the overview on, and what answers it."""
 
 
-@pytest.mark.timeout(300)
 def test_what_a_newcomer_asks_is_some_clicks_away(tab: Tab) -> None:
     for question, clicks, answer in QUESTIONS:
         tab.open("/?since=7d")
