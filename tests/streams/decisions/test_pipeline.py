@@ -1,14 +1,17 @@
 """The pipeline is pure: records in, messages out; texts leave only as the storage policy says."""
 
+import gc
+import tracemalloc
 from typing import Any
 
 import msgspec
 import pytest
 
+from detectors.models import tokenizer
 from detectors.runner import Runner
 from schemas import codec
 from schemas.events import Decision, ScoredEvent
-from streams.decisions.pipeline import Output
+from streams.decisions.pipeline import Output, Pipeline
 from streams.decisions.scoring import owners
 from streams.kafka.records import RefusedBatch
 from streams.policy.file import parse as parse_policy
@@ -122,3 +125,40 @@ def test_bad_payloads_become_dead_letters_in_order(runner: Runner, policy: Compi
     assert [(each.record.offset, each.reason) for each in output.refused] == expected
     assert output.accepted == [False] * 90 + [True]
     assert len(output.decisions) == 1
+
+
+BATCHES, EVENTS = 2, 32
+
+
+def numbered(n: int) -> FakeRecord:
+    """Return an event in which everything that a publisher chooses is new."""
+    (record,) = records_of(
+        event(
+            f"{TEXTS[n % len(TEXTS)]} {n}", n, app=f"app-{n}", conversation_id=f"c-{n}", user_id=f"u-{n}",
+            model=f"m-{n}", prompt_version=f"v-{n}",
+        )
+    )  # fmt: skip
+    return record
+
+
+def held(guard: Pipeline, policy: CompiledPolicy, first: int) -> int:
+    """Judge batches and return the bytes that are held afterwards."""
+    for start in range(first, first + BATCHES * EVENTS, EVENTS):
+        guard.process([numbered(n) for n in range(start, start + EVENTS)], policy)
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def test_memory_does_not_grow_with_the_events(
+    runner: Runner, policy: CompiledPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizer, "KNOWN_WORDS", 64)  # it is full at once, and begins anew
+    guard = pipeline(runner)
+    tracemalloc.start(1)
+    try:
+        before = held(guard, policy, 0)
+        growth = held(guard, policy, BATCHES * EVENTS) - before
+    finally:
+        tracemalloc.stop()
+    # What other caches keep of the numbers is 220 an event. Without a limit to the words it is 590.
+    assert growth < 500 * BATCHES * EVENTS
