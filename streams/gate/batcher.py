@@ -18,14 +18,16 @@ UNKNOWN_PACE: Final = 2e-6
 """Seconds per character until the first batches have told: ordinary texts on one core."""
 BATCH_BYTES: Final = (16 << 10, 256 << 10)
 """Of text in one batch, at least and at most, whatever `BATCH_S` says."""
+LARGE_BYTES: Final = 8 << 10
+"""From which on the time of a batch is that of its texts."""
 BATCH_S: Final = 0.1
 """Of judging in one batch, about: a long request must not hold up many short ones, nor they each other."""
 ADMITTED: Final = 0.5
 """Of its time a request may wait, as far as can be foreseen; the rest is for what cannot. Whoever is answered
 without having been judged costs time too, and under load that would make others late."""
 
-LOOPS: Final = 2
-"""How often a request waits for the event loop unseen: before that looks at it, and at its end."""
+LOOPS: Final = 3
+"""How often a request waits for the event loop: before that looks at it, at its end, and for its answer."""
 ANSWERING: Final = 0.2
 """Of its time, what is kept for giving the answer, at least: also while nothing was late yet."""
 TOGETHER_S: Final = 0.01
@@ -79,6 +81,8 @@ class Batcher(Generic[T]):
         self._bytes = 0
         """Of all that waits or is being judged."""
         self._s_per_byte = UNKNOWN_PACE
+        self._last_s_per_byte = 0.0
+        """Of the last large batch."""
         self._judged_bytes, self._judged_s = float(BATCH_BYTES[0]), BATCH_BYTES[0] * UNKNOWN_PACE
         self._began, self._predicted_s = 0.0, 0.0
         """Of the batch that is being judged."""
@@ -189,7 +193,10 @@ class Batcher(Generic[T]):
         """Learn from a batch; a small one, most of whose time is not its size, tells little of large ones."""
         self._judged_bytes += size - SMOOTHING * self._judged_bytes
         self._judged_s += seconds - SMOOTHING * self._judged_s
-        self._s_per_byte = self._judged_s / self._judged_bytes
+        if size >= LARGE_BYTES:
+            self._last_s_per_byte = seconds / size
+        # A machine that has become slower is slower with the next batch, not in the average of ten.
+        self._s_per_byte = max(self._judged_s / self._judged_bytes, self._last_s_per_byte)
 
     def _take(self) -> list[_Waiting[T]]:
         """Take what fits into one batch and is still waited for; the first one in any case."""

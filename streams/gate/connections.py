@@ -3,25 +3,47 @@
 import asyncio
 import json
 import traceback
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http_parser import RawRequestMessage
+
+from streams.gate.turns import came_at
 
 log = structlog.get_logger(__name__)
 LINGER_S: Final = 1.0
 """For so long the rest of a body is read that is refused, so that its sender sees why."""
 HEAD_S: Final = 30.0
 """Who has not sent the head of a request by then only holds a connection."""
+TAKE_S: Final = 60.0
+"""Who takes nothing of an answer for so long has left; what waits for it would be kept for ever."""
 KEEP_S: Final = 75.0
 """So long a connection is kept for another request: load balancers keep theirs shorter, and close first."""
+
+
+Refuse = Callable[[RawRequestMessage], bytes | None]
+"""Returns the whole answer to a request that is hopeless, from its head; None for all others."""
+
+
+def _refuse_none(_: RawRequestMessage) -> None:
+    """Let all requests be handled."""
 
 
 class Connection(web.RequestHandler):
     """A connection; aiohttp's own answer to a malformed head repeats what it holds."""
 
-    __slots__ = ("_head",)
+    __slots__ = ("_head", "_is_half_closed", "_refuse", "_stuck", "came_at")
+
+    def __init__(self, manager: web.Server, refuse: Refuse, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._refuse = refuse
+        self._stuck: asyncio.TimerHandle | None = None
+        self._is_half_closed = False
+        self.came_at = 0.0
+        """When at the earliest the last bytes of a request came, by `time.monotonic`."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, and end where no request comes."""
@@ -31,7 +53,52 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """End; what it held is held no longer."""
         self._head.cancel()
+        if self._stuck is not None:
+            self._stuck.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Note that the client takes nothing: what it should take is not kept for ever."""
+        super().pause_writing()
+        assert self.transport is not None
+        self._stuck = asyncio.get_running_loop().call_later(TAKE_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Note that it does again."""
+        if self._stuck is not None:
+            self._stuck.cancel()
+        super().resume_writing()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; refuse at once, and for next to nothing, what is hopeless."""
+        self.came_at = came_at()
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._paused:
+            super().data_received(data)
+            return
+        self._waiter = None  # or it would be handled already
+        super().data_received(data)
+        self._waiter = waiter
+        if self._messages and not waiter.done() and not self._is_refused():
+            waiter.set_result(None)
+
+    def _is_refused(self) -> bool:
+        """Answer the one request that has come in whole, where it is refused."""
+        message, payload = self._messages[0]
+        if len(self._messages) > 1 or not isinstance(message, RawRequestMessage) or self._reading_paused:
+            return False
+        is_whole = payload.is_eof() and payload.exception() is None
+        if message.upgrade or message.should_close or not is_whole:
+            return False
+        if (answer := self._refuse(message)) is None:
+            return False
+        assert self._parser is not None
+        assert self.transport is not None
+        self._messages.clear()
+        self._parser.message_consumed()
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        self.transport.write(answer)
+        return True
 
     def _end_if_idle(self, transport: asyncio.BaseTransport) -> None:
         if not self._request_count:
@@ -80,14 +147,26 @@ class _Server(web.Server):
 class Runner(web.AppRunner):
     """Runs an application over such connections."""
 
+    def __init__(self, application: web.Application, refuse: Refuse = _refuse_none, **options: Any) -> None:
+        super().__init__(application, **options)
+        self._refuse = refuse
+
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        options = made._kwargs | {"lingering_time": LINGER_S, "keepalive_timeout": KEEP_S}
+        options = made._kwargs | {
+            "lingering_time": LINGER_S,
+            "keepalive_timeout": KEEP_S,
+            "refuse": self._refuse,
+        }
         return _Server(made.request_handler, request_factory=made.request_factory, **options)
 
 
 def failure(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
     """Return an error in the one form of the gate."""
-    error = {"message": message, "type": kind, "param": None, "code": kind}
-    body = json.dumps({"error": error})
-    return web.Response(text=body, content_type="application/json", status=status, headers=headers)
+    text = failure_text(kind, message)
+    return web.Response(text=text, content_type="application/json", status=status, headers=headers)
+
+
+def failure_text(kind: str, message: str) -> str:
+    """Return the body of one."""
+    return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": kind}})

@@ -37,10 +37,14 @@ class Caller(NamedTuple):
     def warnings(self, events: Sequence[Event]) -> list[str]:
         """Return what is said to whoever sends events of another app or tenant than the key's."""
         return [
-            f"`{name}` is that of the key, and not the one that was sent"
+            _overruled(name)
             for name in ("app", "tenant")
             if (own := getattr(self, name)) and any(getattr(event, name) not in ("", own) for event in events)
         ]
+
+    def warnings_of(self, app: str) -> list[str]:
+        """Return the same for whoever names an app beside the events."""
+        return [_overruled("app")] if self.app and app not in ("", self.app) else []
 
 
 class Keys:
@@ -83,6 +87,10 @@ class Keys:
         if self._callers is None:
             return Caller()
         return self._callers.get(hash_of(key))
+
+
+def _overruled(name: str) -> str:
+    return f"`{name}` is that of the key, and not the one that was sent"
 
 
 def _own(tenant: str, event_id: str) -> str:

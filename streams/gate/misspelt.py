@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -16,7 +16,8 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
 _ELSEWHERE: Final = {
     "session": "conversation_id", "thread": "conversation_id", "chat": "conversation_id", "id": "event_id",
     "org": "tenant", "organization": "tenant", "customer": "tenant", "account": "tenant", "uid": "user",
-    "content": "text", "message": "text", "duration_ms": "latency_ms", "input_tokens": "prompt_tokens",
+    "content": "text", "message": "text", "messages": "text", "choices": "text", "candidates": "text",
+    "chunk": "text", "token": "text", "duration_ms": "latency_ms", "input_tokens": "prompt_tokens",
     "output_tokens": "completion_tokens", "documents": "contexts", "application": "app",
     "env": "environment",
 }  # fmt: skip
@@ -32,14 +33,23 @@ def warnings(raw: bytes) -> list[str]:
 
     Only names that resemble one are repeated: any other may be a text.
     """
+    return _of(_unknown(raw))
+
+
+def of_lines(lines: Sequence[bytes], known: Sequence[str]) -> list[str]:
+    """Return the same of lines that are objects with such fields; of many the first ones are looked at."""
+    return _of((name, known) for line in lines[:MOST] for name in _names(line) if name not in known)
+
+
+def _of(names: Iterator[tuple[str, Sequence[str]]]) -> list[str]:
     try:
-        names = set(_unknown(raw))
+        found = set(names)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []  # in what a request may hold beside its fields there may be anything
-    return list(_said(sorted(names)[:MOST]))
+    return list(_said(sorted(found)[:MOST]))
 
 
-def _unknown(raw: bytes) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _unknown(raw: bytes) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield names that are no fields, and the fields that there are in their place."""
     given = json_of(raw, dict[str, msgspec.Raw])
     yield from ((name, _OF_REQUEST) for name in given.keys() - set(_OF_REQUEST))
@@ -48,17 +58,25 @@ def _unknown(raw: bytes) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield from ((name, _OF_EVENT) for name in set().union(*events) - set(_OF_EVENT))
 
 
-def _said(names: list[tuple[str, tuple[str, ...]]]) -> Iterator[str]:
+def _names(line: bytes) -> Collection[str]:
+    try:
+        return json_of(line, dict[str, msgspec.Raw]).keys()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()  # what is no object is refused as that
+
+
+def _said(names: list[tuple[str, Sequence[str]]]) -> Iterator[str]:
     for name, known in names:
         if _NAME.fullmatch(name) and (meant := _meant(name, known)):
             yield f"`{name}` is no field and was left out: is `{meant}` meant?"
 
 
-def _meant(name: str, known: tuple[str, ...]) -> str | None:
+def _meant(name: str, known: Sequence[str]) -> str | None:
     """Return the field that a name stands for: as others write it, as others call it, or misspelt."""
+    text = "delta" if "delta" in known else "text"
     snake = _HUMP.sub("_", name).lower().replace("-", "_")
     bare = _ENDING.sub("", snake)
     for each in (snake, bare, f"{bare}_id", _ELSEWHERE.get(snake), _ELSEWHERE.get(bare)):
-        if each in known:
-            return each
+        if each == "text" or each in known:
+            return text if each == "text" else each
     return next(iter(difflib.get_close_matches(snake, known, 1, 0.75)), None)

@@ -49,7 +49,7 @@ class CheckAnswers(msgspec.Struct):
 
     results: list[CheckAnswer]  # type: ignore[valid-type]
     warnings: list[str] = []
-    """Names that look like misspelt fields."""
+    """Names that look like misspelt fields; an app or a tenant that is not the key's."""
 
 
 class ModerationResult(msgspec.Struct):
@@ -108,6 +108,8 @@ class EventsAnswer(msgspec.Struct):
 
     accepted: int
     rejected: list[Rejection]
+    warnings: list[str] = []
+    """Names that look like misspelt fields; an app or a tenant that is not the key's."""
 
 
 class StreamError(msgspec.Struct):
@@ -123,6 +125,8 @@ class StreamMessage(msgspec.Struct):
     delta: str = ""
     decision: CheckAnswer | None = None  # type: ignore[valid-type]
     complete: bool | None = None
+    warnings: list[str] = []
+    """With the decision: what the client said that counts for nothing."""
     error: StreamError | None = None
 
 

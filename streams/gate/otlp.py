@@ -36,6 +36,9 @@ PATHS: Final = {
     "/api/public/otel/v1/traces": Signal.TRACES,
 }
 """The last one is where Langfuse's SDKs send to."""
+_ENDINGS: Final = ("/v1/traces", "/v1/logs", "/v1/metrics")
+_AGENTS: Final = ("otel-otlp-exporter", "opentelemetry")
+"""How the names of exporters and of the Collector begin, as they send them."""
 MOST_WAITING: Final = 32
 """Exports that wait to be read; each may be as large as a body may be."""
 MOST_SPANS: Final = 50_000
@@ -156,6 +159,23 @@ def readable(media_type: str) -> None:
     """Raise `Rejected` for the media type of no export."""
     if media_type not in (PROTOBUF, JSON):
         raise Rejected(Reason.INVALID_VALUE, f"Content-Type: expected {PROTOBUF} or {JSON}")
+
+
+def of_exporter(path: str, headers: Mapping[str, str]) -> bool:
+    """Return whether an exporter asks, by the path it was given or by what it says of itself."""
+    media_type, agent = headers.get("Content-Type", ""), headers.get("User-Agent", "").lower()
+    return path.rstrip("/").endswith(_ENDINGS) or media_type == PROTOBUF or agent.startswith(_AGENTS)
+
+
+def where_to(path: str) -> str:
+    """Return what an exporter is told that asks at a path that is none."""
+    if path.rstrip("/").endswith("/v1/metrics"):
+        return "weir takes traces and logs, and no metrics: set OTEL_METRICS_EXPORTER=none"
+    return (
+        "no such path: traces go to /v1/traces and logs to /v1/logs. OTEL_EXPORTER_OTLP_ENDPOINT and "
+        "LANGFUSE_BASE_URL are the address alone, without a path; OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, "
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT and the `endpoint` of an exporter made in code have it, once"
+    )
 
 
 def failure(status: int, message: str, media_type: str, headers: Mapping[str, str]) -> web.Response:

@@ -9,22 +9,32 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 import structlog
 from aiohttp import web
+from aiohttp.http_parser import RawRequestMessage
 
 from schemas import codec
 from schemas.events import Event
 from streams.decisions.judge import wall_clock_ms
-from streams.gate import litellm, misspelt, moderations, native, otlp, stream_http, stream_lines, webhooks
-from streams.gate.access import key_in, of_a_page
+from streams.gate import (
+    failures,
+    heads,
+    litellm,
+    misspelt,
+    moderations,
+    native,
+    otlp,
+    stream_http,
+    stream_lines,
+    webhooks,
+)
 from streams.gate.answers import Answer, UnreadableRequestError
 from streams.gate.batcher import BusyError
-from streams.gate.connections import failure
 from streams.gate.holdback import AT_ONCE, Holdbacks
 from streams.gate.keys import Caller, Keys
-from streams.gate.outbox import OutboxFullError
-from streams.gate.reading import TOO_LARGE, TOO_SLOW, UNPROCESSABLE, Bodies, RefusedError, decoded, off_loop
+from streams.gate.reading import TOO_LARGE, UNPROCESSABLE, Bodies, RefusedError, decoded, off_loop
 from streams.gate.service import Service
 from streams.gate.settings import GateSettings
 from streams.gate.stream import Stream
+from streams.gate.turns import came_at
 from streams.ingest.otlp import Signal
 from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
@@ -32,15 +42,12 @@ from streams.telemetry.metrics import Telemetry
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-DEADLINE: Final = "X-Weir-Deadline-Ms"
-APP: Final = "X-Weir-App"
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BUSY, UNAVAILABLE = 401, 403, 404, 429, 503
 MOST_TEXTS: Final = 1024
 """Of one request, whatever the contract: a conversation, not a data set."""
 MOST_LINES: Final = 20_000
 """Of one body of `/v1/events`: reading more of them would hold up the others."""
-CALLER: Final = web.RequestKey("caller", Caller)
-UNREADABLE: Final = "the body is not what its Content-Encoding says, or its end is missing"
+JUDGED: Final = frozenset({"/v1/check", "/v1/moderations", litellm.PATH, "/request", "/response", "/portkey"})
+"""Where answers are waited for."""
 
 
 class Gate:
@@ -78,64 +85,42 @@ class Gate:
         route = request.match_info.route.resource
         endpoint = route.canonical if route is not None else "other"
         try:
-            request[CALLER] = self._caller(request)
+            request[heads.CALLER] = heads.caller_of(request, self._keys, self._settings)
+            request[heads.WARNINGS] = heads.warnings_of(request)
             response = await handler(request)
-        except RefusedError as refused:
-            response = _failure(request, refused)
-        except UnreadableRequestError as unreadable:
-            said = RefusedError(UNPROCESSABLE, "invalid_request_error", str(unreadable))
-            response = _failure(request, said)
-        except web.RequestPayloadError:
-            response = _failure(request, RefusedError(UNPROCESSABLE, "unreadable_body", UNREADABLE))
-        except web.HTTPException as error:
-            said = RefusedError(error.status, "http_error", _reason(error, request.app), _allow(error))
-            response = _failure(request, said)
-        except BusyError as busy:
-            # To LiteLLM `unreachable_fallback` is for 503: that weir is away, for whatever reason.
-            status = UNAVAILABLE if request.path == litellm.PATH else BUSY
-            retry = {"Retry-After": str(max(1, round(busy.retry_after_s)))}
-            response = _failure(request, RefusedError(status, "busy", str(busy), retry))
-        except OutboxFullError as full:
-            said = RefusedError(UNAVAILABLE, "outbox_full", str(full), {"Retry-After": "5"})
-            response = _failure(request, said)
+        except failures.EXPECTED as error:
+            response = failures.answer(request, error)
+        if (warnings := request.get(heads.WARNINGS)) and not response.prepared:
+            response.headers[heads.WARNING] = "; ".join(warnings)
         if request.content.exception() is not None:
             request.content.feed_eof()  # or aiohttp reads on, and logs what it finds as a fault of ours
             response.force_close()
-        self._telemetry.count(catalogue.GATE_REQUESTS, 1, endpoint, str(response.status))
-        self._telemetry.observe(catalogue.GATE_REQUEST_SECONDS, time.perf_counter() - began, endpoint)
+        self._count(endpoint, response.status, time.perf_counter() - began)
         return response
 
-    def _caller(self, request: web.Request) -> Caller:
-        if not self._keys.needed and of_a_page(request.headers, local=self._settings.is_local):
-            raise RefusedError(
-                FORBIDDEN, "web_page", "a web page may call with a key only: set WEIR_GATE_KEYS"
-            )
-        caller = self._keys.caller(key_in(request.headers, basic=request.path in otlp.PATHS))
-        if caller is None:
-            raise RefusedError(
-                UNAUTHORIZED,
-                "no_key",
-                "a key is needed: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`",
-                {"WWW-Authenticate": "Bearer"},
-            )
-        return caller
+    def _count(self, endpoint: str, status: int, seconds: float) -> None:
+        self._telemetry.count(catalogue.GATE_REQUESTS, 1, endpoint, str(status))
+        self._telemetry.observe(catalogue.GATE_REQUEST_SECONDS, seconds, endpoint)
 
-    def _app(self, request: web.Request, default: str) -> str:
-        caller: Caller = request[CALLER]
-        # Bytes that are not UTF-8 come as half surrogates, which have no place in an event.
-        given = request.headers.get(APP, "").encode("utf-8", "replace").decode()
-        return caller.app or given or default
+    def refuse(self, message: RawRequestMessage) -> bytes | None:
+        """Return the answer to a request for which there will be no time, from its head alone; else None."""
+        if message.path not in JUDGED or message.method != "POST":
+            return None
+        came = came_at()
+        try:
+            self._service.admit(
+                heads.allowed_s(message.headers, self._settings.gate_deadline_ms) - (time.monotonic() - came)
+            )
+        except RefusedError:
+            return None  # of whom the handler says why
+        except BusyError as error:
+            refused = failures.busy(message.path, error)
+            self._count(message.path, refused.status, time.monotonic() - came)
+            return failures.whole(refused)
+        return None
 
     def _within_s(self, request: web.Request, wanted_ms: float | None = None) -> float:
-        most = self._settings.gate_deadline_ms
-        given = request.headers.get(DEADLINE)
-        if given is not None:
-            try:
-                wanted_ms = msgspec.convert(given, native.Deadline, strict=False)
-            except msgspec.ValidationError:
-                said = f"{DEADLINE}: a number of milliseconds over 0, at most 600000"
-                raise RefusedError(UNPROCESSABLE, "bad_deadline", said) from None
-        return most / 1000 if wanted_ms is None else min(wanted_ms, most) / 1000
+        return heads.within_s(request, self._settings.gate_deadline_ms, wanted_ms)
 
     async def _judged(
         self,
@@ -147,7 +132,8 @@ class Gate:
     ) -> list[Answer]:
         if len(events) > MOST_TEXTS:
             raise RefusedError(TOO_LARGE, "too_many", f"{len(events)} texts, where {MOST_TEXTS} are allowed")
-        caller: Caller = request[CALLER]
+        caller: Caller = request[heads.CALLER]
+        request[heads.WARNINGS] = heads.warnings_of(request, events)
         checked = [self._checked(event, caller, number) for number, event in enumerate(events)]
         return await self._service.answers(checked, self._within_s(request, within_ms), explain=explain)
 
@@ -166,7 +152,9 @@ class Gate:
     async def _body(self, request: web.Request) -> bytes:
         """Return the body of a request that is to be judged; when that is hopeless nothing of it is read."""
         self._service.admit(self._within_s(request))
-        return await self._bodies.read(request)
+        body = await self._bodies.read(request)
+        heads.came(request)
+        return body
 
     async def _asked(self, request: web.Request, kind: type[T]) -> T:
         return await decoded(await self._body(request), kind)
@@ -176,23 +164,23 @@ class Gate:
         asked = await decoded(raw, native.Request)
         unknown = misspelt.warnings(raw)
         try:
-            events = native.events(asked, self._app(request, ""))
+            events = native.events(asked, heads.app_of(request, ""))
         except UnreadableRequestError as unreadable:
             raise UnreadableRequestError("; ".join((str(unreadable), *unknown))) from None
         answers = await self._judged(request, events, within_ms=asked.deadline_ms, explain=asked.evidence)
         if asked.review_within_ms:
             answers = await self._service.reviewed(answers, asked.review_within_ms / 1000)
-        warnings = unknown + request[CALLER].warnings(events)
+        warnings = unknown + request[heads.WARNINGS]
         return _answer(native.body(asked, answers) | ({"warnings": warnings} if warnings else {}))
 
     async def _moderations(self, request: web.Request) -> web.Response:
         asked = await self._asked(request, moderations.Request)
-        events = moderations.events(asked, self._app(request, "moderations"))
+        events = moderations.events(asked, heads.app_of(request, "moderations"))
         return _answer(moderations.body(asked, await self._judged(request, events)))
 
     async def _litellm(self, request: web.Request) -> web.Response:
         asked = await self._asked(request, litellm.Request)
-        events = litellm.events(asked, self._app(request, "litellm"))
+        events = litellm.events(asked, heads.app_of(request, "litellm"))
         answers = await self._judged(request, events)
         body = partial(litellm.body, asked, events, answers, self._holdbacks)
         is_long = asked.input_type == "response" and sum(map(len, asked.texts or ())) > AT_ONCE
@@ -202,7 +190,7 @@ class Gate:
         async def handle(request: web.Request) -> web.Response:
             asked = await self._asked(request, webhooks.AgentRequest)
             texts = webhooks.texts_in(asked.body)
-            events = webhooks.events(texts, kind, self._app(request, "agentgateway"))
+            events = webhooks.events(texts, kind, heads.app_of(request, "agentgateway"))
             return _answer(webhooks.agent_body(asked, texts, await self._judged(request, events)))
 
         return handle
@@ -211,7 +199,7 @@ class Gate:
         asked = await self._asked(request, webhooks.PortkeyRequest)
         texts, in_json = webhooks.texts_of_side(asked.side)
         kind: Literal["prompt", "completion"] = "prompt" if asked.place == "request" else "completion"
-        events = webhooks.events(texts, kind, self._app(request, "portkey"), provider=asked.provider or "")
+        events = webhooks.events(texts, kind, heads.app_of(request, "portkey"), provider=asked.provider or "")
         answers = await self._judged(request, events)
         return _answer(webhooks.portkey_body(asked, texts, answers, in_json=in_json))
 
@@ -234,9 +222,9 @@ class Gate:
         self, request: web.Request, lines: AsyncIterator[list[bytes]]
     ) -> stream_http.Conversation:
         def open_stream(line: stream_lines.Line) -> Stream:
-            event = stream_lines.event_of(line, self._app(request, ""))
+            event = stream_lines.event_of(line, heads.app_of(request, ""))
             try:
-                checked = self._checked(event, request[CALLER], 0)
+                checked = self._checked(event, request[heads.CALLER], 0)
                 within_s = self._within_s(request, line.deadline_ms)
             except RefusedError as refused:
                 raise stream_lines.LineError(str(refused)) from None
@@ -245,22 +233,27 @@ class Gate:
                 self._service, checked, self._telemetry, within_s=within_s, drop=drop, redact=line.redact
             )
 
-        return stream_http.Conversation(lines, open_stream, self._settings)
+        def warn(line: stream_lines.Line) -> list[str]:
+            return heads.warnings_of(request, [stream_lines.event_of(line, heads.app_of(request, ""))])
+
+        return stream_http.Conversation(lines, open_stream, self._settings, warn)
 
     async def _events(self, request: web.Request) -> web.Response:
         lines = await off_loop(native.lines, await self._bodies.read(request))
         if len(lines) > MOST_LINES:
             raise RefusedError(TOO_LARGE, "too_many", f"{len(lines)} events, where {MOST_LINES} are allowed")
-        taken = await self._service.publish(lines, request[CALLER], self._app(request, ""))
-        return _answer(taken, status=202)
+        taken = await self._service.publish(lines, request[heads.CALLER], heads.app_of(request, ""))
+        request[heads.WARNINGS] = list(dict.fromkeys((*taken.pop("warnings"), *heads.warnings_of(request))))
+        warnings = [*misspelt.of_lines(lines, Event.__struct_fields__), *request[heads.WARNINGS]]
+        return _answer(taken | {"warnings": warnings} if warnings else taken, status=202)
 
     def _otlp(self, signal: Signal) -> Handler:
         async def handle(request: web.Request) -> web.Response:
-            media_type, caller = request.content_type, request[CALLER]
+            media_type, caller = request.content_type, request[heads.CALLER]
             try:
                 otlp.readable(media_type)
                 raw = await self._bodies.read(request)
-                return await self._intake.take(signal, media_type, raw, caller, self._app(request, ""))
+                return await self._intake.take(signal, media_type, raw, caller, heads.app_of(request, ""))
             except codec.Rejected as rejected:
                 status = TOO_LARGE if rejected.reason is codec.Reason.TOO_LARGE else UNPROCESSABLE
                 raise RefusedError(status, str(rejected.reason), rejected.detail) from None
@@ -270,24 +263,3 @@ class Gate:
 
 def _answer(body: dict[str, Any], status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(body), content_type="application/json", status=status)
-
-
-def _failure(request: web.Request, refused: RefusedError) -> web.Response:
-    if request.path in otlp.PATHS:
-        response = otlp.failure(refused.status, str(refused), request.content_type, refused.headers)
-    else:
-        response = failure(refused.status, refused.kind, str(refused), refused.headers)
-    if refused.status in (TOO_SLOW, TOO_LARGE):
-        response.force_close()  # or the rest of the body would be waited for
-    return response
-
-
-def _reason(error: web.HTTPException, app: web.Application) -> str:
-    """Return what is wrong; where no such path is, with the paths that there are."""
-    if error.status != NOT_FOUND:
-        return error.reason
-    return f"no such path; there are {', '.join(each.canonical for each in app.router.resources())}"
-
-
-def _allow(error: web.HTTPException) -> dict[str, str]:
-    return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}

@@ -175,41 +175,50 @@ class Service:
             await asyncio.wait_for(self._alerting.join(), within_s)
 
     async def publish(self, lines: Sequence[bytes], caller: Caller, app: str = "") -> dict[str, Any]:
-        """Take events for the guard; return how many, and what is wrong with the others.
+        """Take events for the guard; return how many, what is wrong with the others, and warnings.
 
         Those without an app are of `app`, or of that of the key. Many are read in a thread, for one request
         at a time: they must not hold up those who wait for an answer.
         """
         if sum(map(len, lines)) <= AT_ONCE:
-            parcels, rejected = self._parcels(lines, caller, app)
+            parcels, taken = self._parcels(lines, caller, app)
         else:
             async with self._turn:
-                parcels, rejected = await asyncio.to_thread(self._parcels, lines, caller, app)
+                parcels, taken = await asyncio.to_thread(self._parcels, lines, caller, app)
         self.send(parcels)
-        return {"accepted": len(parcels), "rejected": rejected}
+        return taken
 
     def _parcels(
         self, lines: Sequence[bytes], caller: Caller, app: str
-    ) -> tuple[list[Parcel], list[dict[str, Any]]]:
-        parcels, rejected = [], []
+    ) -> tuple[list[Parcel], dict[str, Any]]:
+        parcels, rejected, warnings = [], [], set[str]()
         for number, line in enumerate(lines):
             try:
-                parcels.append(self.parcel(native.with_app(line, app), caller))
+                event = self._event(native.with_app(line, app))
             except codec.Rejected as problem:
                 rejected.append({"index": number, "reason": str(problem.reason), "detail": problem.detail})
-        return parcels, rejected
+                continue
+            warnings.update(caller.warnings([event]))
+            parcels.append(_parcel(event, caller))
+        return parcels, {"accepted": len(parcels), "rejected": rejected, "warnings": sorted(warnings)}
 
     def parcel(self, payload: bytes, caller: Caller) -> Parcel:
         """Return the message of an event for the guard, as its key allows it; raise `Rejected`."""
+        return _parcel(self._event(payload), caller)
+
+    def _event(self, payload: bytes) -> Event:
         now = wall_clock_ms()
-        event, _ = self.decoder.decode_event(payload, now, now)
-        event = caller.binds(event)
-        return Parcel(topics.EVENTS, codec.partition_key(event), codec.encode(event))
+        return self.decoder.decode_event(payload, now, now)[0]
 
     def send(self, parcels: Sequence[Parcel]) -> None:
         """Keep messages until they are delivered: all, or none and `OutboxFullError`."""
         self._outbox.append(parcels)
         self._telemetry.gauge(catalogue.OUTBOX_BYTES, self._outbox.waiting_bytes)
+
+
+def _parcel(event: Event, caller: Caller) -> Parcel:
+    event = caller.binds(event)
+    return Parcel(topics.EVENTS, codec.partition_key(event), codec.encode(event))
 
 
 def _fingerprint(event: Event) -> Fingerprint:

@@ -92,6 +92,11 @@ class Stream:
         self._room -= sum(len(msgspec.json.encode(each)) - 2 for each in more)
         return self._room >= 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no text has come."""
+        return self._length == 0
+
     async def feed(self, delta: str) -> str:
         """Take what comes next; return what can go out."""
         if self.blocked:

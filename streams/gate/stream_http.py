@@ -6,7 +6,7 @@ server-sent events.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,11 +15,11 @@ from aiohttp.client_exceptions import ClientError
 
 from schemas.mending import mended_text
 from streams.errors import WeirError
-from streams.gate import native
+from streams.gate import misspelt, native
 from streams.gate.outbox import OutboxFullError
 from streams.gate.settings import GateSettings
 from streams.gate.stream import Stream
-from streams.gate.stream_lines import BrokenOffError, Line, LineError, read, socket_lines
+from streams.gate.stream_lines import KNOWN, BrokenOffError, Line, LineError, left_out, read, socket_lines
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _LATE: Final = (
@@ -37,13 +37,17 @@ class Conversation:
         source: AsyncIterator[list[bytes]],
         open_stream: Callable[[Line], Stream],
         settings: GateSettings,
+        warn: Callable[[Line], Sequence[str]] = lambda _: (),
     ) -> None:
         self._source = source
         self._open = open_stream
+        self._warn = warn
         self._idle_s = settings.gate_stream_idle_s
         self._number = 0
+        self._first: Line | None = None
+        self._late_names: set[str] = set()
+        self._misspelt: set[str] = set()
         self._late: dict[str, Any] = {}
-        self._scores = False
         self._half = ""
         """Of a surrogate pair: what cuts texts into UTF-16 units may send the other half next."""
         self._error: WeirError | None = None
@@ -59,7 +63,6 @@ class Conversation:
         lines = self._read(raw)
         if not lines:
             raise self._error or LineError("the first line is missing")
-        self._scores = lines[0].scores
         return self._open(lines[0]), lines
 
     async def run(self, stream: Stream, lines: list[Line], send: Send) -> None:
@@ -86,6 +89,8 @@ class Conversation:
             # What has come was written, and may have been read: it is recorded, whoever is left to be told.
             await asyncio.shield(asyncio.ensure_future(stream.end(clean=False, late=self._late)))
             raise
+        if self._error is None and self._misspelt and stream.is_empty and "tool_calls" not in self._late:
+            self._error = LineError(f"no line has a `delta`: {'; '.join(sorted(self._misspelt))}")
         try:
             ending = await stream.end(clean=self._error is None, late=self._late)
         except OutboxFullError as full:
@@ -95,8 +100,18 @@ class Conversation:
             await send({"error": {"message": str(self._error), "type": "broken_off"}})
         if ending.rest:
             await send({"delta": ending.rest})
-        request = native.Request(text="", scores=self._scores)
-        await send({"decision": native.body(request, [ending.answer]), "complete": self._error is None})
+        request = native.Request(text="", scores=self._first is not None and self._first.scores)
+        message = {"decision": native.body(request, [ending.answer]), "complete": self._error is None}
+        warnings = self._warnings()
+        await send(message | ({"warnings": warnings} if warnings else {}))
+
+    def _warnings(self) -> list[str]:
+        """Return what the client said that counts for nothing."""
+        found = [*(self._warn(self._first) if self._first else ()), *sorted(self._misspelt)]
+        if self._late_names:
+            names = ", ".join(f"`{name}`" for name in sorted(self._late_names))
+            found.append(f"{names}: left out, since it did not come with the first line")
+        return found
 
     async def _pass(self, stream: Stream, lines: list[Line], send: Send) -> None:
         while True:
@@ -155,7 +170,7 @@ class Conversation:
         for each in raw:
             self._number += 1
             try:
-                line = read(each, self._number)
+                line = self._line(each)
             except LineError as error:
                 self._error = error
                 break
@@ -163,6 +178,16 @@ class Conversation:
             if line.done or line.aborted:
                 break
         return lines
+
+    def _line(self, raw: bytes) -> Line:
+        line = read(raw, self._number)
+        if self._number <= misspelt.MOST:
+            self._misspelt.update(misspelt.of_lines([raw], KNOWN))
+        if self._first is None:
+            self._first = line
+        else:
+            self._late_names |= left_out(self._first, line, self._number)
+        return line
 
 
 async def answer_request(request: web.Request, conversation: Conversation) -> web.StreamResponse:

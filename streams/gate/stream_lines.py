@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -44,6 +44,30 @@ class Line(native.Check, omit_defaults=True, kw_only=True):
     redact: bool = True
     scores: bool = False
     deadline_ms: native.Deadline | None = None
+
+
+_OPENING: Final = ("app", "tenant", "event_id", "conversation_id", "kind", "redact")
+"""What says which completion it is, and how it is let out."""
+_LATER: Final = frozenset({
+    *_OPENING, "delta", "done", "aborted", "tool_calls", "finish_reason", "timestamp",
+    "prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost",
+})  # fmt: skip
+"""What a later line may say, or repeat."""
+KNOWN: Final = tuple(name for name in Line.__struct_fields__ if name != "text")
+
+
+def left_out(first: Line, line: Line, number: int) -> set[str]:
+    """Return the names of what a later line says too late.
+
+    Raises `LineError` where it is of another completion than the first one.
+    """
+    given: dict[str, Any] = msgspec.to_builtins(line)
+    for name in _OPENING:
+        if name in given and getattr(line, name) != getattr(first, name):
+            raise LineError(
+                f"line {number}: `{name}` is not that of the first line: a stream is one completion"
+            )
+    return {name for name in given.keys() - _LATER if getattr(line, name) != getattr(first, name)}
 
 
 def event_of(line: Line, app: str) -> Event:
@@ -97,9 +121,8 @@ async def body_lines(content: Any, most_bytes: int) -> AsyncIterator[list[bytes]
         if others:
             whole, parts = [b"".join(parts), *others[:-1]], [others[-1]]
             size = len(parts[0])
-            found = [line for line in whole if line.strip()]
-            for place in range(0, len(found), _TOGETHER):
-                yield found[place : place + _TOGETHER]
+            for together in _together(whole):
+                yield together
         if size > most_bytes:
             raise LineError(
                 f"a line has more than {most_bytes} bytes (WEIR_MAX_EVENT_BYTES): send it in pieces"
@@ -108,11 +131,18 @@ async def body_lines(content: Any, most_bytes: int) -> AsyncIterator[list[bytes]
         yield [rest]
 
 
+def _together(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Yield the lines that are not empty, not too many at once."""
+    found = [line for line in lines if line.strip()]
+    for place in range(0, len(found), _TOGETHER):
+        yield found[place : place + _TOGETHER]
+
+
 async def socket_lines(socket: web.WebSocketResponse) -> AsyncIterator[list[bytes]]:
     """Yield the messages of a WebSocket."""
     async for message in socket:
         if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             data = message.data.encode() if isinstance(message.data, str) else message.data
-            if found := [line for line in data.split(b"\n") if line.strip()]:
-                yield found
+            for together in _together(data.split(b"\n")):
+                yield together
     raise BrokenOffError("the connection was closed before `done`")

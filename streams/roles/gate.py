@@ -25,6 +25,7 @@ from streams.gate.outbox import Outbox, Parcel
 from streams.gate.reviews import Reviews
 from streams.gate.server import Gate
 from streams.gate.service import Service
+from streams.gate.turns import Loop
 from streams.kafka.clients import BatchProducer
 from streams.kafka.records import Message
 from streams.monitors.usage_topic import UsageReader
@@ -64,7 +65,7 @@ class GateRole:
         self._batcher = Batcher(judge.judge, judge.unjudged, settings.batch_events)
         self._reviews = Reviews(settings)
         self._service = Service(settings, judge, self._batcher, self._outbox, telemetry, self._reviews)
-        self._application = Gate(settings, self._service, keys, telemetry).application()
+        self._gate = Gate(settings, self._service, keys, telemetry)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; then answer what was asked and deliver what is recorded."""
@@ -82,7 +83,12 @@ class GateRole:
         )
         await telemetry.start()
         producer = BatchProducer(self._settings)
-        runner = Runner(self._application, access_log=None, shutdown_timeout=self._settings.drain_timeout_s)
+        runner = Runner(
+            self._gate.application(),
+            self._gate.refuse,
+            access_log=None,
+            shutdown_timeout=self._settings.drain_timeout_s,
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 work = [
@@ -164,6 +170,7 @@ def run(settings: Settings, telemetry: Telemetry) -> None:
     gc.freeze()
     sys.setswitchinterval(SWITCH_S)
     try:
-        asyncio.run(role.run())
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(role.run())
     except* WeirError as group:
         raise group.exceptions[0] from None

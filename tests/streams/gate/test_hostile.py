@@ -5,6 +5,8 @@ import gc
 import gzip
 import json
 import logging
+import selectors
+import socket
 import threading
 import zlib
 from collections.abc import AsyncIterator
@@ -15,7 +17,7 @@ import pytest
 
 from schemas import codec, topics
 from schemas.events import Event, ScoredEvent
-from streams.gate import connections, reading, remembered, server
+from streams.gate import connections, reading, remembered, server, turns
 from streams.gate.batcher import BusyError
 from streams.gate.holdback import Holdbacks
 from streams.gate.keys import Keys, hash_of
@@ -406,3 +408,50 @@ async def test_when_it_is_hopeless_the_body_is_not_even_read(gate: Running) -> N
             assert (response.status, response.headers["Retry-After"]) == (status, "100"), path
     gate.batcher._bytes = 0
     assert (await gate.ask("/v1/check", b"{no JSON", 400))["error"]
+
+
+async def test_what_is_hopeless_is_refused_from_its_head_alone_and_the_connection_goes_on(
+    gate: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handled = []
+    monkeypatch.setattr(gate.gate._bodies, "read", handled.append)
+    gate.batcher._bytes, gate.batcher._s_per_byte = 1_000_000, 1e-4
+    reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+
+    async def answer() -> tuple[bytes, dict[str, Any]]:
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r")[0])
+        return head, json.loads(await reader.readexactly(length))
+
+    whole, chunked = post("/v1/check", BODY), b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+    chunks = post("/v1/check", b"", "Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
+    for parts in ([whole], [whole[:-9], whole[-9:]], [chunks + chunked], [chunks, chunked], [whole * 3]):
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(0.01)
+        for _ in range(3 if len(parts[0]) > 2 * len(whole) else 1):
+            head, body = await answer()
+            assert head.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+            assert b"Retry-After: 100\r\n" in head
+            assert body["error"]["type"] == "busy"
+    assert not handled, "nothing of a body was read"
+    gate.batcher._bytes = 0
+    monkeypatch.undo()
+    writer.write(whole)
+    head, body = await answer()
+    assert head.startswith(b"HTTP/1.1 200 OK"), body
+    writer.close()
+    count = gate.telemetry.registry.get_sample_value
+    assert count("weir_gate_requests_total", {"endpoint": "/v1/check", "status": "429"}) == 7
+
+
+def test_what_came_during_a_long_turn_has_waited_for_it() -> None:
+    times = iter([0.0, 3.0, 3.0, 3.1, 9.1, 9.2, 9.7])
+    selector = turns.Turns(lambda: next(times))
+    ours, theirs = socket.socketpair()
+    with selector, ours, theirs:
+        selector.register(ours, selectors.EVENT_READ)
+        theirs.send(b"x")
+        found = [selector.select(0) and selector.age_s, selector.select(60) and selector.age_s]
+        assert found == [3.0, pytest.approx(0.1 + turns.WAKING_S)], "who waits is woken at once"
+        assert (selector.select(0) and selector.age_s) == pytest.approx(0.6), "the interpreter was waited for"

@@ -93,3 +93,24 @@ async def test_every_door_wants_the_key_and_makes_the_event_that_of_its_tenant(t
             }
             assert body is None or len(events) > came, path
             came = len(events)
+
+
+OVERRULED = "`app` is that of the key, and not the one that was sent"
+
+
+async def test_whoever_names_an_app_that_is_not_the_keys_is_told_so_at_every_door(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"{hash_of('a')} app=shop\n")
+    async with Running(tmp_path, Keys.load(tmp_path / "keys")) as gate:
+        for path, body in DOORS.items():
+            for named in ({"X-Weir-App": "bank"}, {"X-Weir-App": "shop"}, {}):
+                headers = {"Content-Type": "application/json", "x-api-key": "a", **named}
+                async with gate.http.post(path, data=json.dumps(body or {}), headers=headers) as response:
+                    said, text = response.headers.get("X-Weir-Warning", ""), await response.text()
+                expected = named == {"X-Weir-App": "bank"}
+                assert (OVERRULED in said or OVERRULED in text) == expected, path
+        for path in ("/v1/check", "/v1/events", "/v1/stream"):
+            for app in ("bank", "shop", None):
+                body = {name: value for name, value in {**DOORS[path], "app": app}.items() if value}
+                async with gate.http.post(path, json=body, headers={"x-api-key": "a"}) as response:
+                    last = json.loads((await response.text()).splitlines()[-1])
+                assert last.get("warnings", []) == ([OVERRULED] if app == "bank" else []), path

@@ -341,6 +341,38 @@ async def test_keys_bind_app_and_tenant_and_come_as_exporters_send_them(tmp_path
             assert response.status == 401, "a browser sends it by itself, so no other endpoint takes it"
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/v1/traces/v1/traces", "/v1/traces"),
+        ("/v1/traces/v1/logs", "/v1/logs"),
+        ("/v1/traces/", "/v1/traces"),
+        ("/api/public/otel/api/public/otel/v1/traces", "LANGFUSE_BASE_URL"),
+        ("/", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ("/v1", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+        ("/v1/metrics", "OTEL_METRICS_EXPORTER=none"),
+    ],
+)
+async def test_an_exporter_at_a_path_that_is_none_is_told_where_to_send(
+    gate: Running, path: str, said: str
+) -> None:
+    agents = {PROTOBUF: "python-requests/2", JSON: "OTel-OTLP-Exporter-JavaScript/0.2"}
+    for media_type, agent in agents.items():
+        status, error, _ = await post(gate, path, traces(span(CHAT)), media_type, User_Agent=agent)
+        assert (status, error["code"]) == (404, 5)
+        assert said in error["message"]
+    assert not await published(gate)
+
+
+async def test_a_key_comes_as_a_password_to_a_path_that_is_none_too(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"{hash_of('key-1')}\n")
+    basic = "Basic " + base64.b64encode(b"pk-any:key-1").decode()
+    async with Running(tmp_path, Keys.load(tmp_path / "keys")) as gate:
+        for path, status in (("/v1/traces/v1/traces", 404), ("/v1/events", 401)):
+            async with gate.http.post(path, data=b"", headers={"Authorization": basic}) as response:
+                assert response.status == status
+
+
 async def test_a_service_without_a_name_is_the_app_of_the_header(gate: Running) -> None:
     for service in ("unknown_service:python", "shop"):
         await post(gate, "/v1/traces", traces(span(CHAT), service=service), PROTOBUF, X_Weir_App="mine")

@@ -56,7 +56,7 @@ class Running:
         self.sender = Sender()
         self.gate = Gate(self.settings, self.service, keys, self.telemetry)
         self.application = self.gate.application()
-        self._http_runner = Runner(self.application)
+        self._http_runner = Runner(self.application, self.gate.refuse)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Running":

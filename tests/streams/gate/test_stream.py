@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, WSMsgType
+from aiohttp import ClientSession, WSMessage, WSMsgType
 
 from detectors.privacy.finders import find_all
 from detectors.privacy.redaction import Redactor
@@ -16,7 +16,7 @@ from schemas.events import Decision, ScoredEvent
 from streams.gate.keys import Keys
 from streams.gate.stream import ROUND, Stream
 from streams.gate.stream_http import Conversation
-from streams.gate.stream_lines import Line, LineError, body_lines, event_of
+from streams.gate.stream_lines import Line, LineError, body_lines, event_of, socket_lines
 from tests.streams.gate.test_server import Running
 from tests.waiting import wait_until
 
@@ -274,6 +274,42 @@ async def test_nothing_is_read_after_the_line_that_ends_it(gate: Running, end: s
     assert (scored.event.text, scored.event.finish_reason) == (CALM + "So", "stop")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("app", "bank"), ("event_id", "c2"), ("conversation_id", "other"), ("tenant", "t"), ("redact", False)],
+)
+async def test_a_line_of_another_completion_is_not_taken_for_one_of_this(
+    gate: Running, name: str, value: object
+) -> None:
+    again = json.dumps({"delta": "again. ", **HEAD}).encode()
+    other = json.dumps({"delta": "of another", name: value}).encode()
+    messages = await streamed(gate.http, [b"\n".join([*lines([CALM]), again, other])])
+    [message] = [each["error"]["message"] for each in messages if "error" in each]
+    assert f"line 4: `{name}`" in message
+    assert not messages[-1]["complete"]
+    _, scored = await recorded(gate)
+    assert scored.event.text == CALM + "again. "
+
+
+async def test_what_comes_too_late_or_under_another_name_is_said(gate: Running) -> None:
+    late = {"delta": "So.", "prompt": "What?", "contexts": ["a"], "timestamp": 1, "cost": 1.0}
+    messages = await streamed(gate.http, [*lines([CALM], modle="m"), json.dumps(late).encode()])
+    misspelt, too_late = messages[-1]["warnings"]
+    assert "`modle`" in misspelt
+    assert too_late.startswith("`contexts`, `prompt`: ")
+    assert messages[-1]["complete"]
+    assert "warnings" not in (await streamed(gate.http, lines([CALM], event_id="c2")))[-1]
+
+
+@pytest.mark.parametrize("chunk", [{"content": "Hi"}, {"choices": [{"delta": {"content": "Hi"}}]}])
+async def test_text_that_stands_elsewhere_is_not_taken_for_an_empty_completion(
+    gate: Running, chunk: dict[str, Any]
+) -> None:
+    messages = await streamed(gate.http, [*lines([]), json.dumps(chunk).encode()])
+    assert "is `delta` meant?" in messages[0]["error"]["message"]
+    assert not messages[-1]["complete"]
+
+
 async def test_a_deadline_that_is_none_is_refused_where_it_stands(gate: Running) -> None:
     async with gate.http.post("/v1/stream", data=b'{"deadline_ms": 0}\n') as response:
         message = (await response.json())["error"]["message"]
@@ -418,6 +454,14 @@ async def test_a_line_in_single_bytes_is_one_line() -> None:
     ]
     with pytest.raises(LineError):
         assert [part async for part in body_lines(Content, 10)]
+
+
+async def test_many_lines_of_one_message_are_read_in_several_goes() -> None:
+    async def messages() -> AsyncIterator[WSMessage]:
+        yield WSMessage(WSMsgType.BINARY, b"{}\n" * 5_000, None)
+
+    together = aiter(socket_lines(messages()))  # type: ignore[arg-type]
+    assert [len(await anext(together)) for _ in range(10)] == [500] * 10
 
 
 async def test_to_get_without_a_websocket_says_what_to_do(gate: Running) -> None:
