@@ -9,8 +9,11 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage, ContentEncodingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
+from streams.gate.reading import ENCODINGS
 from streams.gate.turns import came_at
 
 log = structlog.get_logger(__name__)
@@ -24,6 +27,15 @@ KEEP_S: Final = 75.0
 """So long a connection is kept for another request: load balancers keep theirs shorter, and close first."""
 
 
+_MALFORMED: Final = (
+    (ContentEncodingError, ENCODINGS),
+    (LineTooLong, "the first line or a header is too long: each may have 8190 bytes"),
+    (
+        BadHttpMessage,
+        "not HTTP/1.1 as RFC 9112 has it: look at the first line, Host, the lengths and the headers",
+    ),
+)
+_HTTP_2: Final = b"PRI * HTTP/2"
 Refuse = Callable[[RawRequestMessage], bytes | None]
 """Returns the whole answer to a request that is hopeless, from its head; None for all others."""
 
@@ -35,13 +47,15 @@ def _refuse_none(_: RawRequestMessage) -> None:
 class Connection(web.RequestHandler):
     """A connection; aiohttp's own answer to a malformed head repeats what it holds."""
 
-    __slots__ = ("_head", "_is_half_closed", "_refuse", "_stuck", "came_at")
+    __slots__ = ("_head", "_is_half_closed", "_last", "_refuse", "_stuck", "came_at")
 
     def __init__(self, manager: web.Server, refuse: Refuse, **options: Any) -> None:
         super().__init__(manager, **options)
         self._refuse = refuse
         self._stuck: asyncio.TimerHandle | None = None
         self._is_half_closed = False
+        self._last: StreamReader = EMPTY_PAYLOAD
+        """The body of the last request."""
         self.came_at = 0.0
         """When at the earliest the last bytes of a request came, by `time.monotonic`."""
 
@@ -69,8 +83,24 @@ class Connection(web.RequestHandler):
             self._stuck.cancel()
         super().resume_writing()
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # as of every asyncio.Protocol
+        """Return whether the connection stays open: its client asks nothing more, and may still listen."""
+        # All but who says so in the middle of a request, or in TLS, which is closed as a whole.
+        idle = self._waiter is not None and not self._waiter.done()
+        self._is_half_closed = (
+            self.ssl_context is None and not self._upgraded and not idle and self._last.is_eof()
+        )
+        return self._is_half_closed
+
     def data_received(self, data: bytes) -> None:
         """Take what has come; refuse at once, and for next to nothing, what is hopeless."""
+        if data.startswith(_HTTP_2) and not self._request_count:
+            self._log_http_2()
+        self._receive(data)
+        if self._messages:
+            self._last = self._messages[-1][1]
+
+    def _receive(self, data: bytes) -> None:
         self.came_at = came_at()
         waiter = self._waiter
         if waiter is None or waiter.done() or self._paused:
@@ -81,6 +111,13 @@ class Connection(web.RequestHandler):
         self._waiter = waiter
         if self._messages and not waiter.done() and not self._is_refused():
             waiter.set_result(None)
+
+    def _log_http_2(self) -> None:
+        """Tell the operator: a client of gRPC shows nobody what it is answered."""
+        log.warning(
+            "a client speaks HTTP/2, perhaps gRPC; the gate speaks HTTP/1.1",
+            mend="exporters of OpenTelemetry: OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+        )
 
     def _is_refused(self) -> bool:
         """Answer the one request that has come in whole, where it is refused."""
@@ -118,7 +155,7 @@ class Connection(web.RequestHandler):
             self.log_exception("a request failed", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("half an answer was given already")
-        response = failure(status, "http_error", HTTPStatus(status).phrase)
+        response = failure(status, "http_error", _said(status, exc))
         response.force_close()
         return response
 
@@ -128,7 +165,10 @@ class Connection(web.RequestHandler):
         """Answer; what aiohttp itself refuses before the gate sees it (`Expect`) would repeat the header."""
         if isinstance(resp, web.HTTPException):
             resp = failure(resp.status, "http_error", resp.reason)
-        return await super().finish_response(request, resp, start_time)
+        ended = await super().finish_response(request, resp, start_time)
+        if self._is_half_closed and not self._messages:
+            self.close()
+        return ended
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Log where a fault of ours happened, without its message: that may repeat what was sent."""
@@ -137,6 +177,14 @@ class Connection(web.RequestHandler):
             return
         where = "".join(traceback.format_tb(error.__traceback__)) if isinstance(error, BaseException) else ""
         log.error("a request failed", what=str(args[0]), problem=type(error).__name__, where=where)
+
+
+def _said(status: int, error: BaseException | None) -> str:
+    """Return what is wrong with a request that is no HTTP, without any of it."""
+    for kind, said in _MALFORMED:
+        if isinstance(error, kind):
+            return said
+    return HTTPStatus(status).phrase
 
 
 class _Server(web.Server):

@@ -17,10 +17,11 @@ ERRORS: Final = {
     "403": "A web page that has no key",
     "408": "The body did not come in time",
     "413": "The body is larger than WEIR_GATE_MAX_BYTES, or holds too many texts",
+    "415": "The Content-Encoding is none that the gate unpacks",
     "429": "More waits than can be judged in time",
     "503": "The outbox is full; to LiteLLM also: more waits than can be judged in time",
 }
-_STREAMED: Final = ("400", "401", "403")
+_STREAMED: Final = ("400", "401", "403", "415")
 """Later ones come within the stream."""
 
 

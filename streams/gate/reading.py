@@ -14,7 +14,7 @@ from schemas.rejection import explain
 from streams.gate.batcher import BusyError
 
 T = TypeVar("T")
-UNPROCESSABLE, TOO_SLOW, TOO_LARGE = 400, 408, 413
+UNPROCESSABLE, TOO_SLOW, TOO_LARGE, UNSUPPORTED = 400, 408, 413, 415
 AT_ONCE: Final = 8
 """Bodies of the largest size, or as much of smaller ones, that may be on their way at any time."""
 ON_LOOP: Final = 64 << 10
@@ -22,6 +22,9 @@ ON_LOOP: Final = 64 << 10
 READ_S: Final = 30.0
 """A body that has not come by then holds a connection for nothing."""
 _GZIP: Final = b"\x1f\x8b"
+ENCODINGS: Final = "Content-Encoding: send gzip or deflate, or nothing of the kind"
+_ENCODINGS: Final = ("", "identity", "gzip", "deflate", "br", "zstd")
+"""What aiohttp unpacks, the last two where it can and else refuses; all others it would hand on packed."""
 
 
 class RefusedError(Exception):
@@ -34,6 +37,12 @@ class RefusedError(Exception):
         self.headers = headers or {}
 
 
+def check_encoding(request: web.Request) -> None:
+    """Raise `RefusedError` for a body that is packed in a way that nobody here unpacks."""
+    if request.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
+        raise RefusedError(UNSUPPORTED, "unsupported_encoding", ENCODINGS)
+
+
 class Bodies:
     """Reads bodies, of at most `most` bytes each; of all that are coming it keeps a bounded amount."""
 
@@ -43,6 +52,7 @@ class Bodies:
 
     async def read(self, request: web.Request) -> bytes:
         """Return the body of a request, unpacked; raise `BusyError` where too much is coming already."""
+        check_encoding(request)
         body = bytearray()
         try:
             async with asyncio.timeout(READ_S):

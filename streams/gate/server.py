@@ -30,7 +30,15 @@ from streams.gate.answers import Answer, UnreadableRequestError
 from streams.gate.batcher import BusyError
 from streams.gate.holdback import AT_ONCE, Holdbacks
 from streams.gate.keys import Caller, Keys
-from streams.gate.reading import TOO_LARGE, UNPROCESSABLE, Bodies, RefusedError, decoded, off_loop
+from streams.gate.reading import (
+    TOO_LARGE,
+    UNPROCESSABLE,
+    Bodies,
+    RefusedError,
+    check_encoding,
+    decoded,
+    off_loop,
+)
 from streams.gate.service import Service
 from streams.gate.settings import GateSettings
 from streams.gate.stream import Stream
@@ -204,6 +212,7 @@ class Gate:
         return _answer(webhooks.portkey_body(asked, texts, answers, in_json=in_json))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
+        check_encoding(request)
         lines = stream_lines.body_lines(request.content, self._service.decoder.max_bytes)
         try:
             return await stream_http.answer_request(request, self._conversation(request, lines))

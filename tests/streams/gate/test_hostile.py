@@ -49,6 +49,7 @@ def post(path: str, body: bytes, *headers: str, version: str = "1.1") -> bytes:
 
 
 BODY = json.dumps({"app": "a", "text": HARMLESS}).encode()
+STREAM = b'{"app": "a"}\n{"delta": "The weather is mild."}\n'
 
 
 @pytest.mark.parametrize("path", ["/v1/check", "/portkey", LITELLM_PATH])
@@ -255,6 +256,58 @@ async def test_pipelines_http_1_0_and_an_early_end(gate: Running) -> None:
         writer.write(post("/v1/check", BODY))
         writer.transport.abort()
     assert (await gate.ask("/v1/check", {"text": HARMLESS}))["action"] == "allow"
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_who_asks_nothing_more_is_answered_all_that_was_asked(gate: Running, version: str) -> None:
+    for path, asked, times in (("/v1/check", BODY, 1), ("/v1/check", BODY, 3), ("/v1/stream", STREAM, 1)):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+        writer.write(post(path, asked, "Connection: keep-alive", version=version) * times)
+        writer.write_eof()
+        answer = await asyncio.wait_for(reader.read(), 60)
+        assert answer.count(b'"decision_id"') == times, "and then it is closed"
+        writer.close()
+
+
+async def test_who_ends_in_the_middle_of_a_request_is_not_waited_for(gate: Running) -> None:
+    for sent in (b"", b"POST /v1", post("/v1/check", BODY)[:-5], post("/v1/stream", STREAM)[:-5]):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+        writer.write(sent)
+        writer.write_eof()
+        assert b"200" not in await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+
+
+async def test_a_client_of_grpc_is_told_of_in_the_log(
+    gate: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = await raw(gate, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert b" 400 " in answer.splitlines()[0]
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("encoding", ["br", "x-gzip", "gzip, gzip", "canary"])
+async def test_an_encoding_that_nobody_unpacks_is_refused_and_named(gate: Running, encoding: str) -> None:
+    for path, body in (("/v1/check", BODY), ("/v1/events", BODY), ("/v1/stream", STREAM)):
+        packed = post(path, gzip.compress(body), f"Content-Encoding: {encoding}", "Connection: close")
+        answer = await raw(gate, packed)
+        assert int(answer.split(b" ")[1]) in (400, 415), answer
+        assert b"send gzip or deflate" in answer
+
+
+async def test_who_takes_nothing_of_an_answer_does_not_hold_it_for_ever(
+    gate: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "TAKE_S", 0.2)
+    body = {"messages": [{"role": "user", "content": PERSON}], "user": "a" * 2_000_000}
+    _, writer = await asyncio.open_connection("127.0.0.1", gate.port, limit=1)
+    for _ in range(8):  # more than the buffers of the system take
+        writer.write(post("/request", json.dumps({"body": body}).encode()))
+    server = gate._http_runner.server
+    assert server is not None
+    await asyncio.to_thread(wait_until, lambda: server.connections, "it is connected")
+    await asyncio.to_thread(wait_until, lambda: not server.connections, "it is given up", 120)
+    writer.transport.abort()
 
 
 async def test_deep_bodies_come_back_or_are_refused(gate: Running) -> None:
