@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -11,6 +12,8 @@ from streams.gate import native
 from streams.gate.reading import json_of
 
 MOST: Final = 8
+"""Names that are said, and lines that are looked at."""
+LOOKED: Final = 500
 """Names that are looked at."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
 _ELSEWHERE: Final = {
@@ -43,7 +46,7 @@ def of_lines(lines: Sequence[bytes], known: Sequence[str]) -> list[str]:
 
 def _of(names: Iterator[tuple[str, Sequence[str]]]) -> list[str]:
     try:
-        found = set(names)
+        found = set(islice(names, LOOKED))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []  # in what a request may hold beside its fields there may be anything
     return list(_said(sorted(found)[:MOST]))

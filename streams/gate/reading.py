@@ -3,7 +3,7 @@
 import asyncio
 import codecs
 from collections.abc import Callable
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import msgspec
@@ -19,6 +19,12 @@ AT_ONCE: Final = 8
 """Bodies of the largest size, or as much of smaller ones, that may be on their way at any time."""
 ON_LOOP: Final = 64 << 10
 """Bytes that are read as JSON on the event loop."""
+MOST_TEXTS: Final = 1024
+"""Of one request, whatever the contract: a conversation, not a data set."""
+MOST_SIGNS: Final = {b"[": 200_000, b"{": 200_000, b",": 2_000_000, b'"': 2_000_000}
+"""Of a body, of what makes it long to read: nobody else has the interpreter meanwhile, nor the memory."""
+_READERS: Final = ThreadPoolExecutor(2, "reading")
+"""Of their own: what others do in threads may take long."""
 READ_S: Final = 30.0
 """A body that has not come by then holds a connection for nothing."""
 _GZIP: Final = b"\x1f\x8b"
@@ -100,13 +106,28 @@ def unreadable(error: Exception, raw: bytes, kind: object) -> str:
 
 async def off_loop(read: Callable[[bytes], T], raw: bytes) -> T:
     """Return what `read` makes of a body: of a large one, which may have to be mended, in a thread."""
-    return read(raw) if len(raw) <= ON_LOOP else await asyncio.to_thread(read, raw)
+    if len(raw) <= ON_LOOP:
+        return read(raw)
+    return await asyncio.get_running_loop().run_in_executor(_READERS, read, raw)
 
 
-async def decoded(raw: bytes, kind: type[T]) -> T:
+def decoded(raw: bytes, kind: type[T]) -> T:
     """Return what a body of JSON holds; raise `RefusedError`."""
     try:
-        return await off_loop(partial(json_of, kind=kind), raw)
+        return json_of(raw, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = unreadable(error, raw, kind)
     raise RefusedError(UNPROCESSABLE, "invalid_request_error", detail)
+
+
+def check_parts(raw: bytes) -> None:
+    """Raise `RefusedError` for JSON of so many parts that to read it would hold up all others."""
+    if any(raw.count(sign) > most for sign, most in MOST_SIGNS.items()):
+        detail = "the body has too many lists, objects or values: send it in several requests"
+        raise RefusedError(TOO_LARGE, "too_many", detail)
+
+
+def check_texts(count: int) -> None:
+    """Raise `RefusedError` for more texts than one request may hold."""
+    if count > MOST_TEXTS:
+        raise RefusedError(TOO_LARGE, "too_many", f"{count} texts, where {MOST_TEXTS} are allowed")

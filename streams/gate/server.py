@@ -36,6 +36,8 @@ from streams.gate.reading import (
     Bodies,
     RefusedError,
     check_encoding,
+    check_parts,
+    check_texts,
     decoded,
     off_loop,
 )
@@ -50,8 +52,6 @@ from streams.telemetry.metrics import Telemetry
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-MOST_TEXTS: Final = 1024
-"""Of one request, whatever the contract: a conversation, not a data set."""
 MOST_LINES: Final = 20_000
 """Of one body of `/v1/events`: reading more of them would hold up the others."""
 JUDGED: Final = frozenset({"/v1/check", "/v1/moderations", litellm.PATH, "/request", "/response", "/portkey"})
@@ -138,8 +138,7 @@ class Gate:
         within_ms: float | None = None,
         explain: bool = False,
     ) -> list[Answer]:
-        if len(events) > MOST_TEXTS:
-            raise RefusedError(TOO_LARGE, "too_many", f"{len(events)} texts, where {MOST_TEXTS} are allowed")
+        check_texts(len(events))
         caller: Caller = request[heads.CALLER]
         request[heads.WARNINGS] = heads.warnings_of(request, events)
         checked = [self._checked(event, caller, number) for number, event in enumerate(events)]
@@ -162,15 +161,23 @@ class Gate:
         self._service.admit(self._within_s(request))
         body = await self._bodies.read(request)
         heads.came(request)
+        check_parts(body)
         return body
 
-    async def _asked(self, request: web.Request, kind: type[T]) -> T:
-        return await decoded(await self._body(request), kind)
+    async def _asked(self, request: web.Request, read: Callable[[bytes], T]) -> T:
+        """Return what `read` makes of a body; raise `BusyError` where there is no time for that."""
+        raw = await self._body(request)
+        try:
+            async with asyncio.timeout(max(0.0, self._within_s(request))):
+                return await off_loop(read, raw)
+        except TimeoutError:
+            raise BusyError(1.0) from None
 
     async def _check(self, request: web.Request) -> web.Response:
-        raw = await self._body(request)
-        asked = await decoded(raw, native.Request)
-        unknown = misspelt.warnings(raw)
+        def read(raw: bytes) -> tuple[native.Request, list[str]]:
+            return decoded(raw, native.Request), misspelt.warnings(raw)
+
+        asked, unknown = await self._asked(request, read)
         try:
             events = native.events(asked, heads.app_of(request, ""))
         except UnreadableRequestError as unreadable:
@@ -182,12 +189,14 @@ class Gate:
         return _answer(native.body(asked, answers) | ({"warnings": warnings} if warnings else {}))
 
     async def _moderations(self, request: web.Request) -> web.Response:
-        asked = await self._asked(request, moderations.Request)
+        asked = await self._asked(request, partial(decoded, kind=moderations.Request))
+        check_texts(len(asked.input) if isinstance(asked.input, list) else 1)
         events = moderations.events(asked, heads.app_of(request, "moderations"))
         return _answer(moderations.body(asked, await self._judged(request, events)))
 
     async def _litellm(self, request: web.Request) -> web.Response:
-        asked = await self._asked(request, litellm.Request)
+        asked = await self._asked(request, partial(decoded, kind=litellm.Request))
+        check_texts(len(asked.texts or ()))
         events = litellm.events(asked, heads.app_of(request, "litellm"))
         answers = await self._judged(request, events)
         body = partial(litellm.body, asked, events, answers, self._holdbacks)
@@ -195,17 +204,25 @@ class Gate:
         return _answer(await asyncio.to_thread(body) if is_long else body())
 
     def _agent(self, kind: Literal["prompt", "completion"]) -> Handler:
+        def read(raw: bytes) -> tuple[webhooks.AgentRequest, webhooks.Texts]:
+            asked = decoded(raw, webhooks.AgentRequest)
+            return asked, webhooks.texts_in(asked.body)
+
         async def handle(request: web.Request) -> web.Response:
-            asked = await self._asked(request, webhooks.AgentRequest)
-            texts = webhooks.texts_in(asked.body)
+            asked, texts = await self._asked(request, read)
+            check_texts(len(texts))
             events = webhooks.events(texts, kind, heads.app_of(request, "agentgateway"))
             return _answer(webhooks.agent_body(asked, texts, await self._judged(request, events)))
 
         return handle
 
     async def _portkey(self, request: web.Request) -> web.Response:
-        asked = await self._asked(request, webhooks.PortkeyRequest)
-        texts, in_json = webhooks.texts_of_side(asked.side)
+        def read(raw: bytes) -> tuple[webhooks.PortkeyRequest, webhooks.Texts, bool]:
+            asked = decoded(raw, webhooks.PortkeyRequest)
+            return asked, *webhooks.texts_of_side(asked.side)
+
+        asked, texts, in_json = await self._asked(request, read)
+        check_texts(len(texts))
         kind: Literal["prompt", "completion"] = "prompt" if asked.place == "request" else "completion"
         events = webhooks.events(texts, kind, heads.app_of(request, "portkey"), provider=asked.provider or "")
         answers = await self._judged(request, events)
@@ -248,7 +265,9 @@ class Gate:
         return stream_http.Conversation(lines, open_stream, self._settings, warn)
 
     async def _events(self, request: web.Request) -> web.Response:
-        lines = await off_loop(native.lines, await self._bodies.read(request))
+        raw = await self._bodies.read(request)
+        check_parts(raw)
+        lines = await off_loop(native.lines, raw)
         if len(lines) > MOST_LINES:
             raise RefusedError(TOO_LARGE, "too_many", f"{len(lines)} events, where {MOST_LINES} are allowed")
         taken = await self._service.publish(lines, request[heads.CALLER], heads.app_of(request, ""))

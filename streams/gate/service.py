@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import structlog
@@ -57,6 +58,8 @@ class Service:
         self._reviews = reviews
         self._answers = Remembered()
         self._turn = asyncio.Semaphore(1)
+        self._explaining = ThreadPoolExecutor(1, "evidence")
+        """Of its own: it may take long, and nobody else should wait for it."""
         self._alerting: asyncio.Queue[tuple[int, list[JudgedEvent]]] = asyncio.Queue(maxsize=100)
 
     def admit(self, within_s: float) -> None:
@@ -89,7 +92,8 @@ class Service:
         answers = await self._repeated(events, [waiting[key] for key in keys], left_s)
         if not explain:
             return answers
-        evidence = await asyncio.to_thread(self._judge.explain, judged)
+        loop = asyncio.get_running_loop()
+        evidence = await loop.run_in_executor(self._explaining, self._judge.explain, judged)
         shown = dict(zip(new, evidence, strict=True))
         return [
             answer._replace(evidence=shown.get(key, ())) for key, answer in zip(keys, answers, strict=True)

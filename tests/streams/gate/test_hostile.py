@@ -17,7 +17,7 @@ import pytest
 
 from schemas import codec, topics
 from schemas.events import Event, ScoredEvent
-from streams.gate import connections, reading, remembered, server, turns
+from streams.gate import connections, misspelt, reading, remembered, server, turns, webhooks
 from streams.gate.batcher import BusyError
 from streams.gate.holdback import Holdbacks
 from streams.gate.keys import Keys, hash_of
@@ -88,7 +88,7 @@ async def test_a_header_that_is_not_utf_8_is_no_fault_of_ours(gate: Running) -> 
 
 
 async def test_one_request_holds_so_many_texts_and_no_more(gate: Running) -> None:
-    many = ["a"] * (server.MOST_TEXTS + 1)
+    many = ["a"] * (reading.MOST_TEXTS + 1)
     for path, body in (
         ("/v1/moderations", {"input": many}),
         (LITELLM_PATH, {"input_type": "request", "texts": many}),
@@ -97,6 +97,56 @@ async def test_one_request_holds_so_many_texts_and_no_more(gate: Running) -> Non
         assert (await gate.ask(path, body, 413))["error"]["type"] == "too_many"
     lines = b"{}\n" * (server.MOST_LINES + 1)
     assert (await gate.ask("/v1/events", lines, 413))["error"]["type"] == "too_many"
+
+
+@pytest.mark.parametrize("sign", [b"[]", b"{}", b'""', b"1"])
+async def test_so_many_parts_that_to_read_them_holds_up_all_others_are_refused(
+    gate: Running, monkeypatch: pytest.MonkeyPatch, sign: bytes
+) -> None:
+    monkeypatch.setattr(reading, "MOST_SIGNS", dict.fromkeys(reading.MOST_SIGNS, 30))
+    for path, before in (
+        ("/v1/check", b'{"text": "a", "contexts": ['),
+        ("/v1/moderations", b'{"input": ['),
+        (LITELLM_PATH, b'{"input_type": "request", "texts": ['),
+        ("/request", b'{"body": {"x": 0, "messages": ['),
+        ("/v1/events", b'{"x": {"y": ['),
+    ):
+        body = before + b",".join([sign] * 32) + b"]" + b"}" * before.count(b"{")
+        assert (await gate.ask(path, body, 413))["error"]["type"] == "too_many", path
+
+
+async def test_what_is_read_of_a_large_body_is_read_in_a_thread(
+    gate: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def noting(call: Any) -> Any:
+        def noted(*given: Any, **more: Any) -> Any:
+            threads.append(threading.current_thread() is threading.main_thread())
+            return call(*given, **more)
+
+        return noted
+
+    monkeypatch.setattr(server, "decoded", noting(server.decoded))
+    monkeypatch.setattr(misspelt, "warnings", noting(misspelt.warnings))
+    monkeypatch.setattr(webhooks, "texts_in", noting(webhooks.texts_in))
+    padding = "a" * reading.ON_LOOP
+    await gate.ask("/v1/check", {"text": HARMLESS, "x": padding})
+    await gate.ask("/request", {"body": {"messages": [{"content": HARMLESS}], "x": padding}})
+    assert threads == [False] * 4
+
+
+async def test_a_large_body_for_which_no_thread_is_free_waits_no_longer_than_its_time(gate: Running) -> None:
+    may = threading.Event()
+    loop = asyncio.get_running_loop()
+    others = [loop.run_in_executor(reading._READERS, may.wait) for _ in range(2)]
+    try:
+        body = {"text": HARMLESS, "x": "a" * reading.ON_LOOP}
+        error = await gate.ask("/v1/check", body, 429, {"X-Weir-Deadline-Ms": "100"})
+        assert error["error"]["type"] == "busy"
+    finally:
+        may.set()
+        await asyncio.gather(*others)
 
 
 async def test_a_body_that_never_comes_ends(gate: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,7 +516,7 @@ async def test_when_it_is_hopeless_the_body_is_not_even_read(gate: Running) -> N
 async def test_what_is_hopeless_is_refused_from_its_head_alone_and_the_connection_goes_on(
     gate: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handled = []
+    handled: list[object] = []
     monkeypatch.setattr(gate.gate._bodies, "read", handled.append)
     gate.batcher._bytes, gate.batcher._s_per_byte = 1_000_000, 1e-4
     reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
