@@ -10,6 +10,7 @@ from detectors.privacy.code import (
     is_loop,
     is_operand,
     is_statement,
+    is_unclosed,
     is_variable,
     items,
 )
@@ -30,13 +31,14 @@ from detectors.privacy.secret_values import (
     SHORTEST_PASSWORD,
     is_mixed,
     is_name,
+    is_noise,
     is_password,
     is_placeholder,
     is_scribbled,
     is_uuid,
     looks_random,
 )
-from detectors.privacy.signs import LOCAL_SIGNS, OF, OPENED, SIGN, TAG, WHOSE
+from detectors.privacy.signs import GAP, LOCAL_SIGNS, OF, OPENED, SIGN, TAG, WHOSE, is_tag
 
 VALUE: Final = (
     # In a string of JSON the quotes are escaped, both in the same way.
@@ -47,8 +49,8 @@ VALUE: Final = (
 # The rest of a word, in scripts that have blanks between words.
 _REST: Final = r"(?P<rest>[A-Za-z0-9_\u00b7-\u0dff\u1000-\u1cff\u200c\u200d-]{0,24}+)"
 _ASSIGNMENT = re.compile(
-    rf"{_REST}(?P<close>\\*[\"'`]?)\]?[*_]{{0,2}}\s{{0,3}}+(?:\([^()\n]{{1,32}}\)\s?)?{WHOSE}{{0,2}}{OF}?"
-    rf"\s?{SIGN}[*_]{{0,2}}\s{{0,3}}+(?:\\+(?=[\"'`](?!\\)))??(?:(?:bearer|basic)\s{{1,3}}+)?{TAG}{OPENED}"
+    rf"{_REST}(?P<close>\\*[\"'`]?)\]?[*_]{{0,2}}{GAP}(?:(?:\([^()\n]{{1,32}}\)|\[[^\[\]\n]{{1,32}}\])\s?)?{WHOSE}{{0,2}}{OF}?"
+    rf"\s?{SIGN}[*_]{{0,2}}{GAP}(?:\\+(?=[\"'`](?!\\)))??(?:(?:bearer|basic)\s{{1,3}}+)?{TAG}{OPENED}"
     rf"(?:{VALUE}|(?P<odd>[,;\"'`]\S{{7,255}}))",
     re.IGNORECASE,
 )
@@ -66,6 +68,7 @@ _LINE = re.compile(
     rf"(?P<sign>)[ \t]*(?:-\s{{1,4}}|[ \t](?P<key>[\w.-]{{1,40}}):\s{{1,3}}){VALUE}[ \t]*\r?(?:\n|\Z)"
 )
 _QUOTED: Final = ("quoted", "escaped")
+_LONGEST_LINE: Final = 200
 _BLOCK: Final = 2_000
 """Characters of a list or an object that are searched."""
 # Of a single secret: what else is said of it is none.
@@ -81,6 +84,7 @@ _CONNECTION = re.compile(
 _BRACKETS: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
 _BACKSLASHES = re.compile(r"\\{2,}")
 _DIGITS = re.compile(r"[0-9]{4,32}")
+_SHORTEST_SECRET: Final = 12
 # Where to go on reading is nobody's secret: nextPageToken.
 _PLACE = re.compile(r"(?:page|next|continuation|sync|cursor|resume|pagination)[_ -]?\Z", re.IGNORECASE)
 _AMOUNT = re.compile(r"-?[0-9_]+\.[0-9_]+")
@@ -95,7 +99,7 @@ def assigned(text: str, lowered: str) -> Iterator[Finding]:
         if match := _ASSIGNMENT.match(text, label.end):
             span = _whole_span(text, label, match)
             # A word that merely follows is no candidate: of those only so many are looked at.
-            if _sign(label, match, span) or is_mixed(text[slice(*span)]):
+            if _sign(label, match, span) or _looks_chosen(text[slice(*span)]):
                 matches.setdefault(span, (label, match))
         if label.name in PINS and (pin := said_pin(text, label)):
             yield Finding("PASSWORD", *pin)
@@ -129,7 +133,7 @@ def _value_span(match: re.Match[str], name: int) -> Span:
     start, value = match.start("bare"), match["bare"]
     if name and "&" in value and re.search(r"[?&#][\w.-]{0,24}\Z", match.string[max(0, name - 26) : name]):
         value = value.partition("&")[0]
-    if match["sign"] == ">":  # <password>...</password>
+    if is_tag(match["sign"]):  # <password>...</password>
         value = value.partition("<")[0]
     if value.isascii() or not value[0].isascii():
         value = value.rstrip(".:\\")
@@ -150,8 +154,11 @@ def _whole_span(text: str, label: Label, match: re.Match[str]) -> Span:
         if match["odd"] is not None or behind[1] > match.end():
             return behind
     span = _value_span(match, label.start)
-    if match["bare"] is None or label.name not in PASSWORDS or label.name in PINS or match["sign"] == ">":
+    if match["bare"] is None or label.name in PINS or is_tag(match["sign"]):
         return span
+    if label.name not in PASSWORDS:
+        longer = whole(text, span, has_sign=False)
+        return longer if is_noise(text[slice(*longer)], _SHORTEST_SECRET) else span
     has_sign = label.name != "pass" and bool(_sign(label, match, span))
     if text[match.end() : match.end() + 1] in {",", ";", '"', "'", "`"}:
         return whole(text, span, has_sign=has_sign)
@@ -172,7 +179,7 @@ def _shown(text: str, span: Span) -> str:
 def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> bool:
     value, rest = _shown(text, span), match["rest"]
     quoted = match["bare"] is None and match["odd"] is None
-    if match["odd"] is not None and not (label.name in PASSWORDS and is_scribbled(value)):
+    if match["odd"] is not None and not is_scribbled(value):
         return False
     if is_said_of(rest) and label.name not in PINS:
         return False
@@ -182,18 +189,25 @@ def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> boo
         return False
     if _means_other(text, label, match, span) or (is_message(value) if quoted else is_field(value)):
         return False
-    if match["close"] and not quoted and not _DIGITS.fullmatch(value):
+    if match["close"] and not quoted and not _DIGITS.fullmatch(value) and not is_tag(match["sign"]):
         return False  # after a key in quotes a value has quotes, too, or is a variable or another object
     sign = _sign(label, match, span)
     if label.name not in PASSWORDS:
-        return bool(sign) and looks_random(value, 12) and not _is_of_session(text, label, value)
+        known = looks_random(value, _SHORTEST_SECRET) or is_noise(value, _SHORTEST_SECRET)
+        return bool(sign) and known and not _is_of_session(text, label, value)
     if not sign:  # "log in with password Qr7!dke#39"
         apart = text[span[0] - 1].isspace() or text[span[0] - 1] in "\"'`"
-        return apart and not rest and is_mixed(value)
+        return apart and not rest and _looks_chosen(value)
     if label.name == "pass" and (" " in value or not _is_whole(text, label, rest) or sign == "-"):
         return False
     connection = _CONNECTION.search(_line(text, span)) and (quoted or not is_argument(text, label.start))
-    return is_password(value, quoted=quoted, connection=bool(connection))
+    literal = quoted or is_unclosed(value, text[span[1] : span[1] + _LONGEST_LINE].partition("\n")[0])
+    return is_password(value, quoted=quoted, literal=literal, connection=bool(connection))
+
+
+def _looks_chosen(value: str) -> bool:
+    """Say whether nothing but a password looks so, also where it merely follows."""
+    return is_mixed(value) or (is_scribbled(value) and not (value.islower() or value.isupper()))
 
 
 def _means_other(text: str, label: Label, match: re.Match[str], span: Span) -> bool:
@@ -279,4 +293,5 @@ def _is_item(text: str, label: Label, opening: re.Match[str], item: re.Match[str
         return False
     if label.name not in PASSWORDS:
         return looks_random(value, 12)
-    return " " not in value and is_password(value, quoted=item["bare"] is None, connection=False)
+    quoted = item["bare"] is None
+    return " " not in value and is_password(value, quoted=quoted, literal=quoted, connection=False)

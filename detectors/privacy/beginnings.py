@@ -12,6 +12,7 @@ from typing import Final
 from detectors.deobfuscation.characters import ALIKE, INVISIBLE, MARKS, STYLES, members
 from detectors.privacy.findings import Span, ascii_twins, lower
 from detectors.privacy.labels import CARD_CODE_SIGNS, Label, labels
+from detectors.privacy.tables import SIGNS
 from detectors.privacy.views import decoded
 
 REACH: Final = 256
@@ -85,6 +86,15 @@ _BLOCK: Final = re.compile(
     r"[\w-]{0,24}\\*[\"'`]?\]?\s?(?::|=>?)\s{0,3}"
     r"(?:[\[({][^\])}]*\Z|\r?\n(?:[ \t]*(?:-\s|[ \t][\w.-]+:)[^\n]*\n)*[^\n]*\Z)"
 )
+# The name of a column, and the table below it.
+_COLUMN: Final = re.compile(
+    rf"(?:(?<=[|,;\t\n])|\A)[ \t\"'`*]{{0,2}}(?:\w{{1,12}}[ .-]){{0,2}}\w{{0,12}}?"
+    rf"(?:{'|'.join(SIGNS)})\w{{0,12}}"
+    r"[ \t\"'`*]{0,2}(?=[|,;\t\r\n])"
+)
+_TABLE: Final = re.compile(
+    r"(?:[ \t]?[|,;\t][\w .()*`\"'/-]{0,40}){0,16}\r?(?:\n(?:[^\n]*[|,;\t][^\n]*\n)*[^\n]{0,256})?\Z"
+)
 _LEET_SIGNS: Final = frozenset("0345789@$61!|")
 _LEET: Final = str.maketrans("0345789@$61!|", "oeastbgasgiii")
 _SPACED_WORD: Final = re.compile(
@@ -143,6 +153,8 @@ def _names(lowered: str) -> Iterator[Label]:
         while position >= 0:
             yield Label(word, position, position + len(word))
             position = lowered.find(word, position + 1)
+    for match in _COLUMN.finditer(lowered):
+        yield Label("column", *match.span())
     for match in _OPTION.finditer(lowered):
         yield Label("", *match.span())
 
@@ -156,6 +168,8 @@ def announced_from(text: str, announcing: Iterable[Label]) -> int:
 def _announces(name: Label, text: str) -> bool:
     """Say whether what follows the name up to the end may be the value of it, or lead to one."""
     length = len(text) - name.end
+    if name.name == "column":
+        return length < _LONGEST_BLOCK and _TABLE.match(text, name.end) is not None
     if length < _BEHIND or length >= FORGOTTEN:
         return length < _BEHIND
     after = text[name.end :]

@@ -37,7 +37,9 @@ _STATEMENT = re.compile(r"(?:\A|\n)(?P<indent>[ \t]*)(?P<head>[^\n]{1,200}:[ \t]
 _INDENT = re.compile(r"(?:[ \t]*\r?\n)+(?P<indent>[ \t]*)")
 _LOOP = re.compile(r"[^\n\"'`\])}]{1,200}\sfor\s[^\n\"'`]{1,80}\sin\s")
 # In JSON within a string every quote is escaped: those open nothing here.
-_BRACKET = re.compile(r"(?<!\\)\"(?:\\.|[^\"\\\n])*\"|(?<![\\\w])'(?:\\.|[^'\\\n])*'|[\[\](){},]")
+_BRACKET = re.compile(
+    r"(?<!\\)\"(?:\\.|[^\"\\\n])*\"|(?:(?<![\\\w])|(?<![\\\w])[rbfuRBFU]{1,2})'(?:\\.|[^'\\\n])*'|[\[\](){},]"
+)
 _CLOSING: Final = {"[": "]", "(": ")", "{": "}"}
 
 
@@ -49,6 +51,14 @@ def is_call(value: str) -> bool:
 def is_chain(value: str) -> bool:
     """Say whether a value is a number, or a name with calls or slices after it: str(uuid4())[:8]."""
     return any(pattern.fullmatch(value) for pattern in (_CHAIN, _LAST, _NUMBER))
+
+
+def is_unclosed(value: str, after: str) -> bool:
+    """Say whether a value with digits opens a bracket that the line `after` it never closes: hunter2[Win7."""
+    if value[-1:] in {"", "(", "["} or after[:1] == "," or not any(map(str.isdigit, value)):
+        return False
+    pairs = (("(", ")"), ("[", "]"))
+    return any(value.count(a) > value.count(b) and b not in after for a, b in pairs)
 
 
 def is_field(value: str) -> bool:

@@ -94,6 +94,11 @@ _COMMANDS: Final = (
         before=r"\becho\s{1,3}(?:-n\s)?(?:'([^'\n]{2,128})'|\"([^\"\n]{2,128})\"|([^\s\"'<$%{\\-][^\s\"'\\]{2,127}))"
         r"\s{0,3}\|\s{0,3}(?:sudo\s)?",
     ),
+    _command(
+        "(", "auth=(|auth = (|basicauth(|digestauth(|basiccredentials(|basic_auth(",
+        r"(?:auth\s?=\s?|(?:Basic_?|Digest)(?:Auth|Credentials))\(\s{0,3}[\"'][^\"'\n]{1,64}[\"']\s?,\s{0,9}",
+        r"(?:'([^'\n]{3,128})'|\"([^\"\n]{3,128})\")",
+    ),
     _command(  # netrc
         " ", "login ",
         r"login\s{1,8}\S{1,64}\s{1,8}password\s{1,8}", _ARGUMENT,

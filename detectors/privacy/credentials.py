@@ -9,13 +9,14 @@ from detectors.privacy.commands import command_passwords
 from detectors.privacy.findings import Finding, Span, lower
 from detectors.privacy.headers import header_credentials
 from detectors.privacy.providers import TOKEN_KINDS, provider_tokens
-from detectors.privacy.secret_values import has_letters_and_digits, is_placeholder
+from detectors.privacy.secret_values import has_letters_and_digits, is_placeholder, looks_random
 from detectors.privacy.vendor_keys import vendor_keys
 
 CREDENTIAL_KINDS: Final = tuple(
     sorted({"PASSWORD", "SECRET", "BEARER_TOKEN", "CONNECTION_STRING", "PRIVATE_KEY", "JWT", *TOKEN_KINDS})
 )
 
+_SHORTEST_SECRET: Final = 16
 _KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 # What belongs to a key that was cut off: lines of base64, headers such as "Proc-Type: 4,ENCRYPTED", line
@@ -37,7 +38,8 @@ _NAMED = re.compile(
 )
 # {"key": "password", "value": "..."}, <input type="password" value="...">: of these the value must look it.
 _TYPED = re.compile(
-    rf"(?:key|type|id|field)[\"']?\s{{0,2}}[:=]\s{{0,2}}[\"']?[A-Za-z0-9_-]{{0,24}}(?:passw(?:or)?d|pwd){_AFTER_NAME}",
+    rf"(?:key|type|id|field)[\"']?\s{{0,2}}[:=]\s{{0,2}}[\"']?[A-Za-z0-9_.:-]{{0,24}}"
+    rf"(?P<name>passw(?:or)?d|pwd|secret|token|api[_-]?key){_AFTER_NAME}",
     re.IGNORECASE,
 )
 
@@ -65,11 +67,13 @@ def _with_values(text: str, lowered: str) -> Iterator[Finding]:
             span = match.span(match.lastgroup or 0)
             if not is_placeholder(text[slice(*span)]):
                 yield Finding("SECRET", *span)
-    if "passw" in lowered or "pwd" in lowered:
-        for match in _TYPED.finditer(text):
-            value = text[slice(*match.span(match.lastgroup or 0))]
-            if not is_placeholder(value) and has_letters_and_digits(value):
-                yield Finding("PASSWORD", *match.span(match.lastgroup or 0))
+    for match in _TYPED.finditer(text):
+        span = match.span("a" if match["a"] is not None else "b")
+        value, password = text[slice(*span)], match["name"].lower().startswith("p")
+        if not is_placeholder(value) and (
+            has_letters_and_digits(value) if password else looks_random(value, _SHORTEST_SECRET)
+        ):
+            yield Finding("PASSWORD" if password else "SECRET", *span)
 
 
 def _private_keys(text: str) -> Iterator[Span]:

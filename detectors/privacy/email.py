@@ -18,11 +18,12 @@ _FOREIGN_DOMAIN = re.compile(r"@(?:[^\W_][\w-]{0,62}+\.){1,8}[^\W\d_]{2,24}")
 
 # Backwards from the @. Of other scripts one at a time: a sentence that has no blanks would come along.
 _LOCAL_REVERSED = re.compile(
-    rf"[{_LATIN}.%+'_-]{{1,64}}+"
+    r"\"[^\"@\s]{1,64}\"(?![A-Za-z0-9=:])"
     r"|[0-9._-]*[\u0400-\u052f][\u0400-\u052f0-9._-]{0,63}"  # Cyrillic
     r"|[0-9._-]*[\u0370-\u03ff][\u0370-\u03ff0-9._-]{0,63}"  # Greek
     r"|[0-9._-]*[\u0590-\u06ff][\u0590-\u06ff0-9._-]{0,63}"  # Hebrew, Arabic
     r"|[0-9._-]*[\u0900-\u0dff][\u0900-\u0dff0-9._-]{0,63}"  # scripts of India
+    rf"|[{_LATIN}.%+'_-]{{1,64}}+"
     r"|[0-9._-]*[\u3400-\u9fff][\u3400-\u9fff0-9._-]{0,15}"  # Han
     r"|[0-9._-]*[\u3040-\u30ff][\u3040-\u30ff0-9._-]{0,15}"  # Kana
     r"|[0-9._-]*[\uac00-\ud7a3][\uac00-\ud7a30-9._-]{0,15}"  # Hangul
@@ -32,7 +33,8 @@ _OPEN, _CLOSE = r"\s{0,3}[\[({<]\s?", r"\s?[\])}>]\s{0,3}"
 _SPELT_AT = rf"(?:{_OPEN}(?:at|@|ät|arroba|chiocciola){_CLOSE}|\s(?-i:AT)\s(?=[^\n]{{1,64}}\s(?-i:DOT)\s))"
 _SPELT_DOT = rf"(?:{_OPEN}(?:dot|punkt|punto|ponto|point|\.){_CLOSE}|\s(?-i:DOT)\s|\.)"
 _SPELT = re.compile(
-    rf"(?<![\w.+-])[\w.+-]{{1,64}}+{_SPELT_AT}(?:[\w-]{{1,63}}+{_SPELT_DOT}){{1,6}}(?P<last>[A-Za-z]{{2,24}})(?![\w])",
+    rf"(?<![{_LATIN}_.+-])[{_LATIN}_.+-]{{1,64}}+{_SPELT_AT}(?:[\w-]{{1,63}}+{_SPELT_DOT}){{1,6}}"
+    r"(?P<last>[A-Za-z]{2,24})(?![A-Za-z0-9_])",
     re.IGNORECASE,
 )
 _SPELT_SIGNS: Final = {

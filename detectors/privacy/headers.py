@@ -16,6 +16,8 @@ _AUTHORIZATION = re.compile(
     r"(?P<value>[^\s\"'`\\,;]{4,4096})",
     re.IGNORECASE,
 )
+# As in a list of settings, where a blank would end it.
+_ENCODED_SCHEME = re.compile(r"(?:bearer|basic|token)(?:%20|\+)", re.IGNORECASE)
 # Digest, OAuth 1, signatures of AWS: of their parameters those that prove something.
 _PARAMETER = re.compile(
     r"(?:response|c?nonce|opaque|signature|oauth_(?:token|signature)|mac|credential)=[\"']?(?P<value>[^\s\"',]{8,512})",
@@ -63,6 +65,7 @@ def _is_credential(match: re.Match[str]) -> bool:
     scheme, value = (match["scheme"] or "").lower(), match["value"]
     if scheme == "basic":
         return is_basic(value)
+    value = _ENCODED_SCHEME.sub("", value)
     return "=" not in value.rstrip("=") and looks_random(value, 12)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 _ENGLISH: Final = (
-    "password", "passwd", "passphrase", "passcode", "pass", "pwd", "pswd", "pw", "pin", "community string",
+    "password", "passwd", "passphrase", "passcode", "pass_word", "pass-word", "pass word", "pass", "pwd",
+    "pswd", "pw", "pin", "community string",
 )  # fmt: skip
 # By something that all of them have: a text without it is not searched for them.
 _PASSWORDS: Final = {
@@ -124,6 +125,12 @@ _SECRETS: Final = {
     "z": ("klucz",),
     "anahtar": ("anahtar",),
     "llave": ("llave",),
+    "sleutel": ("sleutel",),
+    "nyckel": ("nyckel",),
+    "kunci": ("kunci api", "kunci rahasia"),
+    "ø": ("nøgle", "nøkkel"),
+    "ó": ("khóa api", "khóa bí mật"),
+    "ค": ("คีย์",),
     "cheie": ("cheie",),
     "segre": ("segredo", "segreto"),
     "ü": ("schlüssel",),

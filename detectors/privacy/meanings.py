@@ -46,7 +46,7 @@ _NOT_A_VALUE = re.compile(
     r"(?:name|names|id|ids|ref|refs|reference|algorithm|alg|type|types|kind|method|methods|url|uri|endpoint|path|file"
     r"|filename|dir|folder|count|counts|limit|limits|length|len|size|max|min|ttl|expiry|expires|expiration|age|policy"
     r"|format|hash|hint|field|column|label|prompt|reset|manager|store|provider|version|index|usage|used|budget|number|arn"
-    r"|encoder|decoder|izer|ization|ized|izationid|ring|board|word|words|space|code|pair|set|map|expires?_?in|regexp?"
+    r"|encoder|decoder|encryption|izer|ize|ization|ized|izationid|ring|board|word|words|space|code|pair|set|map|expires?_?in|regexp?"
     r"|_?at|_on|date|time|timestamp|pattern|rule|rules|validator|backend|hasher|strength|commit|sha|error|message|status|class|issuer|audience|scope|scopes|header|lambda|mount|alias|source|location|env"
     r"|stage|flow|stats|owner|prefix|suffix|lifetime|rotation|handler|helper|util|utils|service|client|model|template)s?\Z",
     re.IGNORECASE,

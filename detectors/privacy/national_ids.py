@@ -142,6 +142,9 @@ _DIRECT = re.compile(
     re.IGNORECASE,
 )  # fmt: skip
 _FEWEST_DIGITS: Final = 6
+# Parts so long belong to a row of numbers.
+_LONG_PART = re.compile(r"[0-9]{9}")
+_IN_ROW: Final = 2
 
 
 def national_ids(text: str) -> Iterator[Finding]:
@@ -175,7 +178,7 @@ def _announcing(text: str, starts: list[int]) -> Iterator[tuple[str, int]]:
         while position >= 0:
             window = bisect_right(origins, position) - 1
             start = position - origins[window] + windows[window][0]
-            if _is_whole(text, start, start + len(word)):
+            if _is_whole(text, start, start + len(word)) and not text.endswith("::", 0, start):
                 yield word, start + len(word)
             position = parts.find(word, position + len(word))
 
@@ -205,7 +208,7 @@ def _is_valid(scheme: _Scheme, text: str, span: Span) -> bool:
     number = text[slice(*span)]
     if scheme.check:
         return _checker(scheme.check)(number.replace(".", "") if scheme.check.startswith("es") else number)
-    return sum(map(str.isdigit, number)) >= _FEWEST_DIGITS
+    return sum(map(str.isdigit, number)) >= _FEWEST_DIGITS and len(_LONG_PART.findall(number)) < _IN_ROW
 
 
 @cache

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 from detectors.privacy.findings import Span, verified
 
@@ -12,12 +13,12 @@ _IPV4 = re.compile(
     r"[0-9](?<![A-Za-z0-9_.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![A-Za-z0-9_]|\.[0-9])", re.DOTALL
 )
 _IPV6 = re.compile(
-    r"(?:(?<![A-Za-z0-9_:.])|(?<=[G-Zg-z]:))[0-9A-Fa-f]{3,4}(?::[0-9A-Fa-f]{0,4}+){2,7}(?![A-Za-z0-9_:])"
+    r"(?:(?<![A-Za-z0-9_:.])|(?<=[G-Zg-z\u0080-\U0010ffff]:))[0-9A-Fa-f]{3,4}(?::[0-9A-Fa-f]{0,4}+){2,7}(?![A-Za-z0-9_:])"
 )
 _GROUP = re.compile(r":[0-9A-Fa-f]{0,4}:")
 # From the first separator on: re skips to it faster than to a digit.
 _MAC = re.compile(
-    r"([:-])(?<=[0-9A-Fa-f]{2}.)(?<![A-Za-z0-9_:-]...)(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![A-Za-z0-9_:-])"
+    r"([:-])(?<=[0-9A-Fa-f]{2}.)(?:(?<![A-Za-z0-9_:-]...)|(?<=[\u0080-\U0010ffff]:...))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![A-Za-z0-9_:-])"
 )
 _HARDWARE = re.compile(
     r"(?<![A-Za-z])(?:mac(?:[ -]?addr(?:ess)?)?|bssid|ether|hw[ -]?addr|(?:hardware|physical) address"
@@ -26,19 +27,25 @@ _HARDWARE = re.compile(
 )
 
 # What is numbered with dots: releases, and the parts of documents.
-_NUMBERED = re.compile(
-    r"(?:(?<![A-Za-z])(?:vers?i?[oó]n(?:e|en|es|i|s)?|versão|版本|バージョン|버전|release[sd]?|build|firmware|ver|rev|v"
-    r"|sections?|sect?|§{1,2}|figures?|fig|tables?|chapters?|clauses?|paragraphs?|para|appendix|annex|items?|steps?"
-    r"|rules?|articles?|art|requirements?|req|control|sub(?:section|clause|chapter|item)s?|criteri(?:on|a)|goals?|exercises?|problems?"
-    r"|lemmas?|theorems?|corollary|propositions?|definitions?|equations?|eqs?|listings?|notes?|tests?|objectives?|spec|drivers?"
-    r"|kernel|iso|rfc|(?:page|case)(?=\s\Z)|examples?|tasks?|questions?|answers?|parts?|phases?|wbs|outline|index|abschnitt|abbildung|abb|kapitel|tabelle|capítulo|sección"
-    r"|seção|figura|tabla|chapitre|figuur|раздел|рис|глава|oid|第|章|节|図|表)|§|#)"
+_UP_TO: Final = (
     r"(?:[\s.:=(#*-]{0,5}(?:numbers?|no|nr|from|to|before|after|since|until|through|and|or|than|below|above|up|prior|von|bis|de|à|a"
-    r"|[0-9]+(?:\.[0-9]+){0,5}(?:[-+][\w.]{1,12})?)?[\s,.:=(*-]{1,5}){0,4}[\s.:=(]{0,3}\Z",
+    r"|[0-9]+(?:\.[0-9]+){0,5}(?:[-+][\w.]{1,12})?)?[\s,.:=(*-]{1,5}){0,4}[\s.:=(]{0,3}\Z"
+)
+_VERSIONED = re.compile(
+    r"(?:(?<![A-Za-z])(?:vers?i?[oó]n(?:e|en|es|i|s)?|versão|版本|バージョン|버전|release[sd]?|build|firmware|ver|rev|v"
+    rf"|drivers?|kernel|iso|rfc|oid|spec)|#){_UP_TO}",
+    re.IGNORECASE,
+)
+_PLACED = re.compile(
+    r"(?:(?<![A-Za-z])(?:sections?|sect?|§{1,2}|figures?|fig|tables?|chapters?|clauses?|paragraphs?|para|appendix|annex|items?|steps?"
+    r"|rules?|articles?|art|requirements?|req|control|sub(?:section|clause|chapter|item)s?|criteri(?:on|a)|goals?|exercises?|problems?"
+    r"|lemmas?|theorems?|corollary|propositions?|definitions?|equations?|eqs?|listings?|notes?|tests?|objectives?"
+    r"|(?:page|case)(?=\s\Z)|examples?|tasks?|questions?|answers?|parts?|phases?|wbs|outline|index|abschnitt|abbildung|abb|kapitel|tabelle|capítulo|sección"
+    rf"|seção|figura|tabla|chapitre|figuur|раздел|рис|глава|第|章|节|図|表)|§){_UP_TO}",
     re.IGNORECASE,
 )
 _PRODUCT = re.compile(
-    r"(?:[A-Za-z)]/|[=<>!~]=\s?|[<>~^]\s?|[a-z0-9]@)\Z"
+    r"(?:[A-Za-z)]/|[=<>!~]=\s?|[<~^]\s?|(?<!\n)>\s?|[a-z0-9]@)\Z"
 )  # Chrome/1.2.3.4, foo==1.2.3.4, foo@1.2.3.4
 _LINKED = re.compile(r"(?:://|</?[A-Za-z][^<>\n]{0,60}>)\Z")  # http://1.2.3.4, <b>1.2.3.4</b>
 _PINNED = re.compile(
@@ -52,7 +59,23 @@ _RELEASED = re.compile(
 )
 _ROW_BEFORE = re.compile(r"[0-9][\s,]\Z")
 _ROW_AFTER = re.compile(r"[\s,]-?[0-9.]")
-_HEADING = re.compile(r"\s[A-ZÀ-Þ]")
+_HEADING = re.compile(r"\s(?:[A-ZÀ-Þ]|\(?(?:19|20)[0-9]{2}-[01][0-9])")
+_OF_PACKAGE = re.compile(
+    r"(?:[-+~][\w.+~-]{0,24})?\)\s[\w-]{1,24};\surgency="
+)  # apt (1.2.3.4) unstable; urgency=low
+_LARGEST_SMALL: Final = 39
+_LARGEST_PART: Final = 100
+"""The parts of a document are not counted beyond that."""
+# Four numbers as small as those of a release are an address where something says so.
+_OF_HOST = re.compile(
+    r"(?<![A-Za-z])(?:ip(?:v4|s)?|inet|addr(?:ess(?:es)?|s)?|adress\w{0,3}|direcci[oó]n|endereço|indirizzo|adres\w?"
+    r"|host(?:s|name)?|servers?|clients?|from|src|dst|sources?|dest(?:ination)?|peers?|gateway|dns|ns|nameservers?|resolvers?"
+    r"|ping|ssh|telnet|traceroute|whois|nslookup|remote|users?|visitors?|login|logged|proxy|router|machine|subnet|network"
+    r"|bind|listen(?:ing)?|connect\w{0,4}|block(?:ed)?|ban(?:ned)?|attack\w{0,3})(?![A-Za-z])[^\n]{0,32}\Z"
+    r"|адрес|地址|アドレス|주소|位址|(?<!>)://\Z|@\Z",
+    re.IGNORECASE,
+)
+_OF_PORT = re.compile(r":[0-9]{2,5}(?![0-9.])|/[0-9]{1,2}(?![0-9.])")
 
 
 def ip_addresses(text: str) -> Iterator[Span]:
@@ -83,7 +106,9 @@ def _is_ip_address(text: str, span: Span) -> bool:
         address = ipaddress.ip_address(text[slice(*span)])
     except ValueError:
         return False
-    # Those of private networks and of documentation stand for nobody.
+    # Those of private networks and of documentation stand for nobody, nor do whole networks.
+    if text.endswith("::", *span) and text.startswith("/", span[1]):
+        return False
     if not address.is_global or address.is_multicast or not any(map(str.isdigit, text[slice(*span)])):
         return False
     return address.version == 6 or not _is_number(text, *span)
@@ -91,15 +116,24 @@ def _is_ip_address(text: str, span: Span) -> bool:
 
 def _is_number(text: str, start: int, end: int) -> bool:
     """Say whether four numbers with dots are a version, or a place in a document."""
-    if _NUMBERED.search(text, max(0, start - 64), start) or _PRODUCT.search(text, max(0, start - 3), start):
-        return not (
-            _LINKED.search(text, max(0, start - 64), start) or text[start - 1] + text[end : end + 1] == "<>"
-        )
-    if _PINNED.match(text, end) or (
-        _ROW_BEFORE.search(text, max(0, start - 3), start) and _ROW_AFTER.match(text, end)
-    ):
+    before = text[max(0, start - 64) : start]
+    linked = _LINKED.search(before) or text[start - 1 : start] + text[end : end + 1] == "<>"
+    parts = set(map(int, text[start:end].split(".")))
+    largest = max(parts)
+    if _PRODUCT.search(text, max(0, start - 3), start) or _VERSIONED.search(before):
+        return not linked
+    if largest < _LARGEST_PART and _PLACED.search(before):
+        return not linked
+    if _PINNED.match(text, end) or _OF_PACKAGE.match(text, end):
         return True
-    small = all(int(part) < 40 for part in text[start:end].split("."))
+    if _ROW_BEFORE.search(text, max(0, start - 3), start) and _ROW_AFTER.match(text, end):
+        return True
+    if largest > _LARGEST_SMALL or len(parts) == 1:
+        return False
+    return _is_release(text, start, end) or not (_OF_HOST.search(before) or _OF_PORT.match(text, end))
+
+
+def _is_release(text: str, start: int, end: int) -> bool:
     begins_line = not text[max(0, start - 80) : start].rpartition("\n")[2].strip(" \t#*")
     released = _RELEASED.search(text, max(0, start - 48), start) or _RELEASED.search(text, end, end + 16)
-    return small and bool(released or (begins_line and _HEADING.match(text, end)))
+    return bool(released or (begins_line and _HEADING.match(text, end)))

@@ -76,7 +76,9 @@ _STATUS = re.compile(
     re.IGNORECASE,
 )
 
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}")
+# From the first digit on: re skips to it faster than to a letter.
+_IBAN = re.compile(r"[0-9](?<=(?<![A-Za-z0-9])[A-Za-z]{2}.)[0-9](?:[ -]?[A-Za-z0-9]){11,30}")
+_COUNTRY: Final = 2
 _IBAN_PART = re.compile(r"(\d+)!")
 
 
@@ -208,12 +210,13 @@ def ibans(text: str) -> Iterator[Span]:
 
 def _cut(match: re.Match[str]) -> Span | None:
     """Cut a candidate to the length that its country uses: the words after it look like parts of it."""
-    candidate = match.group()
-    missing = _iban_length(candidate[:2].upper())
+    start = match.start() - _COUNTRY
+    candidate = match.string[start : match.end()]
+    missing = _iban_length(candidate[:_COUNTRY].upper())
     for offset, character in enumerate(candidate):
         missing -= character not in " -"
         if missing == 0:
-            return match.start(), match.start() + offset + 1
+            return start, start + offset + 1
     return None
 
 

@@ -27,7 +27,7 @@ _NUMBER = re.compile(
     rf"(?:{_EXTENSION_FORM}(?![0-9]))?(?![0-9_]|[A-Za-z]+[0-9_])"
 )
 _BEFORE = re.compile(
-    r"(?:(?<![0-9.,@#/+_-])|(?<=[A-Za-z]\.)(?=\+))"
+    r"(?:(?<![0-9.,@#/+_-])(?<![0-9.][eE])|(?<=[A-Za-z]\.)(?=\+)|(?<=,)(?=\+[1-9]))"
     r"(?:\((?=\+?\d{1,5}\)))?\+?(?:\((?=\d{1,5}\)))?"  # a bracket only around a prefix
 )
 _LONGEST_BEFORE: Final = 2
@@ -48,7 +48,7 @@ _GROUPED = re.compile(
     r"\d{3}[ .-]\d{4}|\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(\d{3}\)\d{3}-\d{4}"  # 123 4567, 259.735.7502
     r"|\(?0\d{1,5}\)?(?:[ ./-]{1,2}\d{2,8}){1,4}|0\d{8,11}"  # (0)20 7946 0958, 0171 1234567
     r"|\(0\d{1,4}\) ?\d{5,8}|\d{3}[ .-]\d{7}"  # 415-5552671
-    r"|\d{2}(?:[ .-]\d{2}){3,4}|\d{3}(?:[ .-]\d{3}){2}"  # France, Spain
+    r"|\d{2}(?:[ -]\d{2}){3,4}|\d{2}(?:\.\d{2}){4}|\d{3}(?:[ .-]\d{3}){2}"  # France, Spain
     r"|\d{3}(?:[ .-]\d{2}){3}|\d{2}[ .-]\d{3}[ .-]\d{2}[ .-]\d{2}"  # Spain, Poland
     r"|\d{3}[ -]\d{4}[ -]\d{4}|\d{5}[ -]\d{5}|3\d\d[ -]\d{6,7}"  # China, India, Italy
     r"|\(?\d{2}\)? ?9?\d{4}-\d{4}|8[ -]?\(?\d{3}\)?[ -]?\d{3}[ -]?\d{2}[ -]?\d{2}",  # Brazil, Russia
@@ -69,6 +69,8 @@ _WORD = re.compile(
     r"|contact (?:me|no|nr|num(?:ber)?)(?![A-Za-z])"
     r"|(?:text|txt|ring|reach|ping) me(?: (?:on|at))?(?![A-Za-z])|handynummer|telefonnummer)"
     rf"|{_MINE}"
+    r"|(?<![A-Za-z])(?:telepon|telp\.?|nomor hp|no\.? hp|mobilnr|mobiltelefon|telefonszám)(?![A-Za-z])"
+    r"|điện thoại|di động|(?<!\w)s?đt(?!\w)|τηλέφωνο|τηλ\.|κινητό"
     r"|телефон\w{0,3}|тел\.|моб\.|电话|手机|電話|手機|携帯|전화|휴대폰|연락처|โทร|เบอร์|फ़ोन|फोन|मोबाइल|هاتف|جوال|טלפון",
     re.IGNORECASE,
 )
@@ -81,7 +83,9 @@ _SAID_AFTER = re.compile(
 )
 # A label of a form says it all.
 _LABEL = re.compile(
-    r"(?:(?:tele)?phones?|t[eé]l|fax|telefon[aeo]?|tel[eé]fono|t[eé]l[eé]phone|телефон|тел\.|电话|電話|전화|연락처)"
+    r"(?:(?:tele)?phones?|t[eé]l|fax|telefon[aeo]?|telefoon|telepon|puhelin"
+    r"|handynummer|mobilnummer|telefonnummer|điện thoại|τηλέφωνο"
+    r"|tel[eé]fono|t[eé]l[eé]phone|телефон|тел\.|电话|電話|전화|연락처)"
     r"(?: ?(?:number|no|nr|номер|号码|번호))?\.?\s{0,2}[:=]\s{0,2}\Z",
     re.IGNORECASE,
 )

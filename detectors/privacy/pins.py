@@ -18,6 +18,8 @@ _SIGN = re.compile(rf":|\s{_IS}\s", re.IGNORECASE)
 _OF_CARD = re.compile(
     r"(?<![a-z])(?:atm|card|bank|debit|credit|sim|my|your|his|her|their|our)[\s_-]\Z", re.IGNORECASE
 )
+# Of a form, an address of a page or a file of settings, and no argument of a call.
+_SETTING = re.compile(r"(?:\A|[\n?&;])\Z")
 _LONGEST_OWNER: Final = 8
 
 
@@ -27,6 +29,8 @@ def said_pin(text: str, label: Label) -> Span | None:
     if match is None:
         return None
     if _SIGN.search(text, label.end, match.start("pin")):
+        return match.span("pin")
+    if match["sign"] == "=" and _SETTING.search(text, max(0, label.start - 2), label.start):
         return match.span("pin")
     of_card = _OF_CARD.search(text, max(0, label.start - _LONGEST_OWNER), label.start)
     return match.span("pin") if "=" in match["sign"] and of_card else None

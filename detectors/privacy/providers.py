@@ -189,11 +189,11 @@ FORMS: Final = (
     _token("DOPPLER_TOKEN", "dp.", r"dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{40,64}"),
     _form("ANSIBLE_VAULT", "$ANSIBLE_VAULT;", r"\$ANSIBLE_VAULT;[\w.;-]{1,64}+(?:\s{1,40}+[0-9a-f]{16,80}+)+"),
     _token("AGE_KEY", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[0-9A-Z]{58}"),
-    _form("JWT", "eyJ", r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+(?:\.[\w-]*)?"),
+    _form("JWT", "eyJ", r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+(?:\.[\w-]*(?:\.[\w-]{16,}+){0,2})?"),
     _form(
         "CONNECTION_STRING",
         "://",
-        r"://(?P<value>[^\s:/@\[\]\"'<>]{0,128}+:[^\s/@\[\]\"'<>]{1,128}+)@",
+        r"://(?P<value>[^\s:/@\[\]\"'<>]{0,128}+:[^\s/@\[\]\"'<>]{1,128}+(?:@[^\s/@\[\]\"'<>]{0,64}+(?=@)){0,3})@",
     ),
 )  # fmt: skip
 _SHORTEST: Final = 20

@@ -17,7 +17,7 @@ _PLACEHOLDER = re.compile(
     r"(?:(?:\$env:\w{1,64}|\$\{\{?[^}]{0,128}\}?\}?|\{\{?[^}]{0,128}\}?\}?|%[A-Za-z_]\w{0,64}%|\$__\w{1,16}\{[^}]{0,128}\}|\$\([^)]{0,128}\)?)[:@/.,_-]?)+"
     r"|(?-i:\$_?(?:[A-Z][A-Z0-9_]*|[a-z_]+[0-9]{0,2}(?:[A-Z][a-z]{2,})*[0-9]{0,2}))(?:\[[^\]]*\]?|->.*|\\n)?"
     r"|(?:%(?:\(\w{1,64}\))?[sdr][:@/.,_-]?)+"  # of a format
-    r"|(?:your|my|some|the)(?:[_ -][A-Za-z]+)+|<[^>]*>?|\[[^\]]*\]?|`[^`]*`?"
+    r"|(?:your|my|some|the)(?:[_ -][A-Za-z]+)+|<[^>]*>?|\[[^\]]*\]?|[\"']?`[^`]*`?[\"']?"
     rf"|[*•●.x_X-]+\d{{0,3}}|(?:{_STOP})(?:[\W_]*(?:{_STOP}))*(?:[_-]\d{{1,4}})?",
     re.IGNORECASE,
 )
@@ -43,7 +43,11 @@ _WORDS = re.compile(r"[^\W\d_]?[a-z\u00df-\uffff. _-]+(?:[A-Z][a-z]+)*[A-Z]{0,3}
 # Letters, digits and a sign that no word has.
 _MIXED = re.compile(r"(?!\S*(?:://|\]\()|\w+==?)(?=\S*[A-Za-z])(?=\S*[0-9])(?=\S*[!@#$%^&*?+=])\S{8,}\Z")
 _PATH = re.compile(r"[~.]?(?:/[\w.~-]+){2,}/?|[A-Za-z]:(?:\\{1,2}[\w.~ -]+){2,}")
-_RULE = re.compile(r"[a-z_]{2,}:\S+|\^.*\$|.*\(\?[=!:].*")  # min:12, a regular expression
+_RULE = re.compile(
+    r"[a-z_]{2,}:\S+|\^.*\$|.*\(\?[=!:].*"  # min:12, a regular expression
+    r"|(?:\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|[0-7]{3}))+"  # characters that cannot be shown
+    r"|\w{1,3}\}\)[;{,.)].*|\(\)=>.*|[\w$]{1,3}(?:&&|\|\|)\(.*"  # minified
+)
 _JOINED = re.compile(r"\s*\+\s")  # what follows a string to which another is added
 _CASES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 # Two letters that follow each other in hardly any language that is written in Latin letters.
@@ -54,6 +58,10 @@ _RARE_PAIR = re.compile(
 # Runs of one kind; a capital belongs to the word that it begins.
 _RUNS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^A-Za-z0-9]+")
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9]{4,}")
+_KEYWORD = re.compile(
+    r"(?<![A-Za-z])(?:null|else|return|var|let|const|this|function|void|typeof|undefined|true|false|case|if|new)(?![A-Za-z])"
+)
+_KINDS = tuple(map(re.compile, ("[A-Z]", "[a-z]", "[0-9]", "[^A-Za-z0-9]")))
 _ODD = re.compile(r"[!@#$%^&*?~+]")
 # Of a template: it is closed, and has a name in it.
 _FIELD = re.compile(r"\{\{|\{%|\{[\w.\[\]!:-]*=?(?:![rsa])?(?::[^{}]{0,24})?\}|<[\w .:/|-]+>|\[[\w .-]+\]")
@@ -78,7 +86,7 @@ def is_placeholder(value: str) -> bool:
     """Say whether a value stands for one that is not there, or names the place where it is."""
     if value[:1] in "<[{(`" and is_scribbled(value):
         return False
-    value = value.rstrip(".!?:,")
+    value = value.rstrip(".!?:,`)" if value.endswith("`,") else ".!?:,")
     return any(pattern.fullmatch(value) for pattern in (_PLACEHOLDER, _REFERENCE, _VERSION))
 
 
@@ -93,6 +101,14 @@ def is_scribbled(value: str) -> bool:
     return _ODD.search(value) is not None or any(
         len(_RUNS.findall(part)) >= max(4, len(part) / 2.5) for part in _ALPHANUMERIC.findall(value)
     )
+
+
+def is_noise(value: str, shortest: int) -> bool:
+    """Say whether a value is scribbled, long, and of three of capitals, small letters, digits and signs."""
+    kinds = sum(pattern.search(value) is not None for pattern in _KINDS)
+    if len(value) < shortest or kinds < 3 or not is_scribbled(value):
+        return False
+    return not (is_call(value) or is_chain(value) or _KEYWORD.search(value))
 
 
 def is_code(value: str) -> bool:
@@ -110,13 +126,13 @@ def is_uuid(value: str) -> bool:
     return _UUID.fullmatch(value) is not None
 
 
-def is_password(value: str, *, quoted: bool, connection: bool) -> bool:
-    """Say whether a value after the name of a password is one.
+def is_password(value: str, *, quoted: bool, literal: bool, connection: bool) -> bool:
+    """Say whether a value after the name of a password is one; `literal`: it cannot be code.
 
     People choose short ones, digits alone, words alone: those only where nothing else can be meant, as in
     a connection string.
     """
-    if not quoted and (is_call(value) or (is_code(value) and not is_scribbled(value))):
+    if not literal and (is_call(value) or (is_code(value) and not is_scribbled(value))):
         return False
     if _RULE.fullmatch(value) or _JOINED.match(value) or _PATH.fullmatch(value):
         return False

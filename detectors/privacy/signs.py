@@ -2,6 +2,8 @@
 
 from typing import Final
 
+GAP: Final = r"[ \t]{0,40}+\s{0,3}+"
+"""Between a name and its sign, and that and the value: columns are aligned by blanks."""
 # Between the name and the sign: whose it is, and of what.
 WHOSE: Final = (
     r"(?:(?<= )(?:api|saya|anda|kamu|kami|langu|yangu|lako|mitt|ditt|mea|mia|mio|meu|minha|moj[ae]|mening"
@@ -10,7 +12,7 @@ WHOSE: Final = (
 )
 OF: Final = (
     r"(?:(?:for|of|to|de|do|del|della|di|du|für|для|от|к|од|od|dla|pro|till|van|voor|za|pentru)\s(?:[\w.@-]{1,24}\s?){1,4}?"
-    r"(?=\s?[:=]|\s?\bis\b|\sto\b))"
+    r"(?=\s?[:=]|\s?\b(?:is|ist|lautet|est|es|é|è)\b|\sto\b))"
 )
 # Each of one language, where it says "is": in others it says something else.
 LOCAL_SIGNS: Final = frozenset({"on", "ir", "ni", "este"})
@@ -20,13 +22,20 @@ _BY_NOW: Final = (
     "now|still|currently|just|simply|jetzt|nun|noch|einfach|maintenant|ahora|agora|adesso|ora|теперь|сейчас"
 )
 SIGN: Final = (
-    rf"(?P<sign>:=|=>|==?|:|[→⇒➜➔]|(?<!\w){_SET}(?!\w)(?:\s?:)?|(?<!\w)(?:is|was|ist|lautet|est|es|és|é|è|jest|je|är|er|to|la|là|такой|такая|είναι|yra|ir|on"
+    # From one cell of a table, or term of a list, to the next.
+    r"(?P<sign>:?</[a-z]{1,6}>\s{0,40}<[a-z]{1,6}(?:\s[^<>\n]{1,80})?>(?:<(?:code|b|tt|kbd|strong)>)?(?=[^<\n]{4,64}</)"
+    rf"|:=|=>|==?|:|[→⇒➜➔]|(?<!\w){_SET}(?!\w)(?:\s?:)?|(?<!\w)(?:is|was|ist|lautet|est|es|és|é|è|jest|je|är|er|to|la|là|такой|такая|είναι|yra|ir|on"
     r"|este|adalah|ialah|ni|הוא|היא|הינה|هي|هو|है|हैं|ہے|হল|হলো|হচ্ছে|est)(?=[\s:=])"
     rf"(?:\s?:|\s(?:{_BY_NOW})(?=[\s:])(?:\s?:)?)?"
     r"|คือ|是|为|為|は|는|은"
-    r"|—|\u2013|-{1,2}>|-(?=\s)|>(?=[^<\n]{4,64}</)|\|(?=\s)|)"
+    r"|—|\u2013|-{1,2}>|-(?=\s)|>(?=[^<\n]{4,64}</)|\|(?=[\s`])|\.{3,40}|value\s?=(?=\s?[\"'])|)"
 )
 # Quotes that programs do not know.
 OPENED: Final = r"(?:[«„“‘‹]\s?)?"
 # In YAML a tag, an anchor or the sign of a block may stand before the value.
-TAG: Final = r"(?:(?:!!?(?:str|binary|vault|unsafe)|&\w{1,32}|[|>][+-]?[0-9]?(?=\s*\n))\s{1,40}+)*"
+TAG: Final = r"(?:(?:!!?(?:str|binary|vault|unsafe)|[|>][+-]?[0-9]?(?=\s*\n))\s{1,40}+|&\w{1,32}[ \t]{1,9}+)*"
+
+
+def is_tag(sign: str) -> bool:
+    """Say whether a sign is the end of a tag of XML, so that the next tag ends the value."""
+    return sign == ">" or sign.startswith(("<", ":<"))

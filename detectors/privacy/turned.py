@@ -20,7 +20,7 @@ _ROT13: Final = str.maketrans(
 # Letter by letter: always the same sign between two characters, of which one may be a blank.
 _APART = re.compile(
     r"(?<![A-Za-z0-9])[A-Za-z0-9+(](?P<sign>[ \t\n.\-_/*|~\u00b7\u2022]|  |, )"
-    r"(?:[^\n](?P=sign)){8,254}\S(?![A-Za-z0-9])"
+    r"(?:[^\n](?P=sign)){7,254}\S(?![A-Za-z0-9])"
 )
 # Three characters alone, in a row: few texts have them, and to look for more in each costs ten times as much.
 _CLASSES: Final = (
@@ -77,7 +77,13 @@ def turned(text: str) -> list[Turned]:
 def apart(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield what is written letter by letter: where it stands, and what it says."""
     classes = text.encode("ascii", "replace").translate(_CLASSES)
-    if not (b" a a a " in classes or b"  a  a  a " in classes or b", a, a, a" in classes):
+    if not (
+        b" a a a " in classes
+        or b"  a  a  a " in classes
+        or b", a, a, a" in classes
+        or b" a a , a a " in classes
+        or b" a a   a a " in classes
+    ):
         return
     for match in _APART.finditer(text):
         yield *match.span(), match[0][:: 1 + len(match["sign"])]

@@ -14,13 +14,16 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from detectors.deobfuscation.characters import ALIKE, INVISIBLE, MARKS, STYLES, TAGS, members
+from detectors.deobfuscation.encodings import invisible_payloads
 from detectors.deobfuscation.readings import Reading, encoded, readings
 from detectors.privacy.findings import Finding, ascii_twins, merge
+from detectors.privacy.tables import tables
 from detectors.privacy.turned import NO_FORM, Turned, apart, turned
 
 _ESCAPED: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "/": "/"}
 _IN_PLACE: Final = frozenset({"percent", "entities", "escapes"})
 """Readings that the decoded view has, too, with a span for each value instead of one over all of them."""
+_UNSHOWN: Final = ("right_to_left", "variation_selectors")
 _LONGEST_ESCAPE: Final = 5
 """Characters of one, such as `\\u0041`, before its last."""
 _PASSES: Final = 3
@@ -32,10 +35,10 @@ _ENCODED = re.compile(
     r"(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
     r"|(?P<printable>=40(?![0-9.]))"
     r"|(?P<entity>&(?:#\d{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,30};))"
-    r"|(?P<units>(?:\\u[0-9A-Fa-f]{4})+)"
-    r"|(?P<code>\\(?:x[0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}))"
+    r"|(?P<units>(?:\\{1,8}u[0-9A-Fa-f]{4})+)"  # the backslash is escaped itself in JSON within JSON
+    r"|(?P<code>\\{1,8}(?:x[0-9A-Fa-f]{2}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}))"
     r"|(?P<octal>\\[01][0-7]{2})"
-    r"|(?P<sign>\\[bfnrt/])"
+    r"|(?P<sign>\\{1,8}[bfnrt/])"
     "|(?P<colour>\x1b\\[[0-9;?]{0,32}[A-Za-z])"
     "|(?P<emphasis>_{1,3})"
     "|(?P<tags>[\U000e0020-\U000e007e]+)"
@@ -49,11 +52,12 @@ _AT: Final = {
         ("%", "[0-9A-Fa-f]{2}"),
         ("=", r"(?<!==)40(?![0-9.])"),
         ("&", "[#A-Za-z]"),
-        ("\\", "[xuU01bfnrt/]"),
+        ("\\", r"(?<!\\\\)\\{0,7}[xuU01bfnrt/]"),
         ("\x1b", r"\["),
         (
             "_",
-            r"(?:(?<![A-Za-z0-9_]_)_{0,2}(?=\S{0,80}[0-9])|(?<=[A-Za-z0-9]_)_{0,2}(?![A-Za-z0-9_]))",
+            r"(?:(?<![A-Za-z0-9_-]_)_{0,2}(?=\S{0,80}[0-9])|(?<=[A-Za-z0-9]_)_{0,2}"
+            f"(?![A-Za-z0-9_{_NOTHING}-]))",
         ),
     )
 }
@@ -62,6 +66,10 @@ _UNSEEN: Final = members(_NOTHING)
 _STYLED: Final = frozenset(map(chr, STYLES))
 _ALIKE_SET: Final = frozenset(map(chr, ALIKE))
 _WORD = re.compile(r"[^\W\d_]+")
+
+_REACH: Final = 40
+"""Characters before what is encoded that may say what it is."""
+_WORDS_BEFORE = re.compile(r"(?<![^\s\"'>|])[^\s\"'>|@0-9]{2,24}(?:\s[^\s@0-9]{1,24}){0,3}[\s:=\"]{1,4}\Z")
 
 Find = Callable[[str], Iterable[Finding]]
 
@@ -96,8 +104,12 @@ def views(text: str, others: Sequence[Reading] | None = None) -> Views:
         for reading in (readings(text) if others is None else others)
         if not _IN_PLACE.issuperset(reading.how.split("+"))
     ]
+    if any(
+        reading.how.startswith(_UNSHOWN) for reading in known
+    ):  # as they are: a sign may be a letter there
+        known += [Reading(each.text, each.how, each.start, each.end) for each in invisible_payloads(text)]
     spelt = [Reading(said, "apart", start, end) for start, end, said in apart(head)]
-    return Views(head, decoded(head), turned(head), (*known, *encoded(text), *spelt))
+    return Views(head, decoded(head), [*turned(head), *tables(head)], (*known, *encoded(text), *spelt))
 
 
 def found_in(find: Find, ways: Views) -> list[Finding]:
@@ -121,8 +133,10 @@ def _found(
         hidden = [each for each in find(way.text) if each.kind not in NO_FORM]
         yield from (way.back(each) for each in hidden if _value(way.text, each) not in known)
     for reading in others:
-        shown = ascii_twins(reading.text)
-        new = (finding for finding in find(shown) if _value(shown, finding) not in known)
+        before = _WORDS_BEFORE.search(text, max(0, reading.start - _REACH), reading.start)
+        start = len(before[0]) if before else 0
+        shown = (before[0] if before else "") + ascii_twins(reading.text)
+        new = (each for each in find(shown) if each.end > start and _value(shown, each) not in known)
         if finding := next(new, None):
             yield Finding(finding.kind, reading.start, reading.end)
 
@@ -212,7 +226,7 @@ def _percent(text: str) -> str:
 
 
 def _units(text: str) -> str:
-    return bytes.fromhex(text.replace("\\u", "")).decode("utf-16-be", "replace")
+    return bytes.fromhex(text.replace("\\", "").replace("u", "")).decode("utf-16-be", "replace")
 
 
 def _code(text: str) -> str:
@@ -227,7 +241,7 @@ _DECODERS: Final[dict[str, Callable[[str], str]]] = {
     "units": _units,
     "code": _code,
     "octal": lambda text: chr(int(text[1:], 8)),
-    "sign": lambda text: _ESCAPED[text[1]],
+    "sign": lambda text: _ESCAPED[text[-1]],
     "colour": lambda _: "",
     "emphasis": lambda text: " " * len(text),
     "tags": lambda text: text.translate(TAGS),

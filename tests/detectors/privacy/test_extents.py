@@ -118,6 +118,8 @@ SAID = [
     ("mon code PIN est le {}", "4821"),
     ("mi PIN es el {}", "4821"),
     ("ATM pin={}", "4821"),
+    ("pin={}", "4821"),
+    ("user=ann&pin={}&x=1", "4821"),
 ]
 
 
@@ -138,7 +140,9 @@ def test_values_are_found_however_they_are_said(form: str, value: str) -> None:
         "cache_key=8f14e45fceea167a5a36dedd4bea2543",
         '"public_key": "8f14e45fceea167a5a36dedd4bea2543"',
         "PIN code: 110001",
-        "pin=4821",
+        "pin = 4821",
+        "setup(pin=4821)",
+        "setup(1, pin=4821)",
         "pin number: 12",
         "PIN code 4821 of 9000",
     ],
