@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,9 @@ _BYTES: Final = bytes(b if b > 127 else ord(chr(b).lower()) if chr(b).isalnum() 
 _DIGITS: Final = frozenset(b"0123456789")
 
 
+Numbers = npt.NDArray[np.integer[Any]]
+
+
 class SupportedSpan(NamedTuple):
     """A part of a completion, in characters, `end` excluded, and its support, 0 to 1."""
 
@@ -72,31 +75,53 @@ def is_number(word: bytes) -> bool:
     return not _DIGITS.isdisjoint(word)
 
 
+class Neighbours:
+    """The words that support another, read out when one is first asked for: few of the 200,000 pairs are.
+
+    Args:
+        rows: ids of the words.
+        starts: shape (vocabulary + 1,): the pairs of word i are at `starts[i]:starts[i + 1]`.
+        words: shape (pairs,): ids.
+        supports: shape (pairs,), in 255ths, the nearest first.
+
+    """
+
+    def __init__(self, rows: Mapping[bytes, int], starts: Numbers, words: Numbers, supports: Numbers) -> None:
+        self._rows = rows
+        self._names = {row: word for word, row in rows.items()}
+        self._starts, self._words, self._supports = starts, words, supports
+        self._read: dict[bytes, tuple[tuple[bytes, float], ...]] = {}
+
+    def of(self, word: bytes) -> tuple[tuple[bytes, float], ...]:
+        """Return what supports a word, with that support, 0 to 1, the nearest first."""
+        row = self._rows.get(word)
+        if row is None:
+            return ()
+        found = self._read.get(word)
+        if found is None:
+            pairs = slice(self._starts[row], self._starts[row + 1])
+            names = map(self._names.__getitem__, self._words[pairs].tolist())
+            found = self._read[word] = tuple(zip(names, (self._supports[pairs] / 255).tolist(), strict=True))
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Lexicon:
     """What is known of the whole words of the vocabulary."""
 
     weights: Mapping[bytes, float]
-    neighbours: Mapping[bytes, tuple[tuple[bytes, float], ...]]
-    """Words that support another, with that support, 0 to 1, the nearest first."""
+    neighbours: Neighbours
 
     @classmethod
     def load(cls, path: Path, encoder: Encoder, embeddings: Embeddings) -> Self:
         """Return the lexicon of a `neighbours.npz`, which was made from the same embeddings.
 
-        Its arrays: `starts`, shape (vocabulary + 1,); `words` and `supports` (in 255ths), both of shape
-        (pairs,): those of word i are at `starts[i]:starts[i + 1]`.
+        Its arrays are `starts`, `words` and `supports`, as `Neighbours` takes them.
         """
         rows = whole_words(encoder)
-        names = {row: word for word, row in rows.items()}
         with np.load(path, allow_pickle=False) as arrays:
-            starts, others = arrays["starts"].tolist(), arrays["words"].tolist()
-            supports = (arrays["supports"] / 255).tolist()
-        neighbours = {
-            name: tuple((names[others[at]], supports[at]) for at in range(starts[row], starts[row + 1]))
-            for row, name in names.items()
-        }
-        return cls(word_weights(rows, embeddings), {name: near for name, near in neighbours.items() if near})
+            neighbours = Neighbours(rows, arrays["starts"], arrays["words"], arrays["supports"])
+        return cls(word_weights(rows, embeddings), neighbours)
 
 
 def whole_words(encoder: Encoder) -> dict[bytes, int]:
@@ -177,7 +202,7 @@ class Alignment:
         The completion's words have the first places, their neighbours the next, any other word -1.
         """
         # 1997 is near to 1998, and supports nothing.
-        near = {word: lexicon.neighbours.get(word, ()) for word in self._places if not is_number(word)}
+        near = {word: lexicon.neighbours.of(word) for word in self._places if not is_number(word)}
         places = dict(self._places)
         for neighbours in near.values():
             for other, _ in neighbours:

@@ -149,9 +149,8 @@ def test_long_texts_take_bounded_time(piece: str) -> None:
 
 
 def test_it_costs_about_as_little_as_tokenising_the_contexts() -> None:
-    MODELS.part(lexicon_of)
-    chance = np.random.default_rng(0)
-    vocabulary = [word.decode() for word in MODELS.part(lexicon_of).neighbours]
+    lexicon, chance = MODELS.part(lexicon_of), np.random.default_rng(0)
+    vocabulary = [word.decode() for word in lexicon.weights if lexicon.neighbours.of(word)]
     contexts = [" ".join(chance.choice(vocabulary, 800)) for _ in range(20)]
     answers = [" ".join(context.split()[:20]) + " zebra quilt" for context in contexts]
 
@@ -170,9 +169,10 @@ def test_it_costs_about_as_little_as_tokenising_the_contexts() -> None:
 
 def test_the_shipped_neighbours_are_those_of_the_shipped_embeddings() -> None:
     lexicon = MODELS.part(lexicon_of)
-    near = dict(lexicon.neighbours[b"jumping"])
+    near = dict(lexicon.neighbours.of(b"jumping"))
     assert near[b"jump"] > 0.8
     assert b"jumping" not in near
+    assert lexicon.neighbours.of(b"no such word") == ()
     assert list(near.values()) == sorted(near.values(), reverse=True)
     vectors = MODELS.embeddings.embed(MODELS.encoder.encode(["jumping", "jump"]))
     assert near[b"jump"] == pytest.approx((float(vectors[0] @ vectors[1]) - 0.5) / 0.5, abs=0.01)
