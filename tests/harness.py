@@ -27,11 +27,11 @@ from streams.store.errors import StoreError
 from tests.topic_reader import TopicReader
 from tests.waiting import wait_until as wait_until
 
-EVENTS = int(os.environ.get("WEIR_TEST_EVENTS", "2000"))
+EVENTS = int(os.environ.get("WEIR_TEST_EVENTS", "1000"))
 """How many events the larger tests publish."""
 OUTAGE_S = float(os.environ.get("WEIR_TEST_OUTAGE_S", "5"))
 """How long the store is away."""
-PATIENCE_S = 60.0 + EVENTS / 100 + OUTAGE_S
+PATIENCE_S = 70.0 + EVENTS / 100 + OUTAGE_S
 SECRET = "kept-out-of-every-log"
 
 _TEXTS = (

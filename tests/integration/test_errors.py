@@ -13,6 +13,7 @@ from streams.kafka.topics import create_topics
 from streams.local.process import HOST, free_port
 from tests.brokers import ApacheKafka, KafkaBroker
 from tests.harness import Weir, make_events, wait_until
+from tests.streams.weir import forget_settings, run
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +64,19 @@ def test_a_broken_policy(plain: Weir, tmp_path: Path) -> None:
         ("WEIR_CLICKHOUSE", "tcp://x", "http://127.0.0.1:8123"),
         ("WEIR_STORAGE", "some", "redacted"),
         ("WEIR_KAFKA_SECURITY", "SASL_SSL", "WEIR_KAFKA_PASSWORD"),
-        ("WEIR_DETECTORS", "toxicity,nonsense", "nonsense"),
     ],
 )
-def test_a_wrong_setting(plain: Weir, name: str, value: str, word: str) -> None:
-    check(plain.run("guard", **{name: value}), 2, word)
+def test_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, word: str
+) -> None:
+    forget_settings(monkeypatch, tmp_path)
+    monkeypatch.setenv(name, value)
+    outcome = run("guard")
+    check((outcome.code, outcome.err), 2, word)
+
+
+def test_a_detector_that_is_none(plain: Weir) -> None:
+    check(plain.run("guard", WEIR_DETECTORS="toxicity,nonsense"), 2, "nonsense")
 
 
 @pytest.mark.kafka

@@ -10,7 +10,12 @@ from schemas import codec, topics
 from schemas.events import Decision, Event
 from tests.harness import PATIENCE_S, Weir, make_events, wait_until
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(4 * PATIENCE_S)]
+pytestmark = [
+    pytest.mark.kafka,
+    # It is for the guard to share its time, whatever the broker.
+    pytest.mark.parametrize("kafka", ["embedded"], indirect=True),
+    pytest.mark.timeout(4 * PATIENCE_S),
+]
 
 COSTLY = 150
 """Events that keep one core busy for 15 seconds if each is read in all its parts."""
