@@ -147,6 +147,9 @@ def test_a_draft_is_tried_on_what_was(tab: Tab) -> None:
     again = tab.page.locator("textarea[name=draft]").input_value()
     assert "refusal >= 0.95" in again
     assert "\u27e8" not in again, "a browser's line ends are no controls: the draft can be tried again"
+    tab.page.set_viewport_size(SIZES["phone"]["viewport"])
+    assert not tab.wider_than_the_screen
+    assert tab.scrolled_sideways == []
 
 
 def test_the_overview_is_alive(tab: Tab) -> None:
@@ -170,7 +173,7 @@ def test_large_numbers_stay_in_their_tiles(tab: Tab, wide: int) -> None:
 @pytest.mark.parametrize("tab", ["phone"], indirect=True)
 def test_what_is_a_card_on_a_phone_names_its_columns(tab: Tab) -> None:
     tab.open("/drift?app=shop")
-    shown = "[...document.querySelectorAll('.cards tbody tr:first-child td')].map("
+    shown = "[...document.querySelectorAll('tbody tr:first-child td')].map("
     shown += "td => getComputedStyle(td, '::before').content)"
     names = tab.page.evaluate(shown)
     assert {'"Since "', '"Times "'} <= set(names)
