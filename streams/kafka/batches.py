@@ -70,6 +70,8 @@ class Batches:
         self._batches = batches
         self._tp = tp
         self._suspects = suspects
+        self.size: int = batches.size_in_bytes()
+        """Of the whole answer, as it came: it is held until the last batch is read."""
         self._next = batches.next_batch()
 
     @property

@@ -8,11 +8,10 @@ from faust.types.auth import SASLMechanism
 
 from streams.kafka.clients import METADATA_S
 from streams.kafka.faust_transport import PollTransport
+from streams.kafka.poll_fetcher import PARTITION_BYTES
 from streams.kafka.role import Role
 from streams.kafka.settings import KafkaSettings
 
-PARTITION_BYTES = 1024 * 1024
-"""Of one partition in one answer; a batch that is larger comes alone."""
 NEVER_S = 10 * 365 * 86_400.0
 
 

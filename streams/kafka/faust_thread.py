@@ -10,11 +10,9 @@ from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
-from streams.kafka.fetcher import BoundedFetcher, bound, bulk_limits
+from streams.kafka.fetcher import bound, bulk_limits
 from streams.kafka.lanes import Lane
-
-FETCH_BYTES = 8 * 1024 * 1024
-"""Of one answer of one broker, compressed, at most; a batch that is larger comes alone."""
+from streams.kafka.poll_fetcher import ANSWER_BYTES, PollFetcher
 
 
 class PollThread(AIOKafkaConsumerThread):
@@ -26,7 +24,7 @@ class PollThread(AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Faust hard-codes 1,500 ms: as long may a partition wait that is not part of the fetch under way.
         consumer._fetch_max_wait_ms = self.app.conf.weir.kafka_fetch_wait_ms
-        consumer._fetch_max_bytes = FETCH_BYTES
+        consumer._fetch_max_bytes = ANSWER_BYTES
         # Faust ties it to its own transactions. What a producer took back must not be judged.
         consumer._isolation_level = "read_committed"
         return consumer
@@ -34,7 +32,7 @@ class PollThread(AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Bound what the consumer fetches."""
         await super().on_start()
-        self._fetcher = bound(self._ensure_consumer(), BoundedFetcher)
+        self._fetcher = bound(self._ensure_consumer(), PollFetcher)
         self._watching = self._fetcher.watching
 
     async def seek_to_committed(self) -> Mapping[TP, int]:

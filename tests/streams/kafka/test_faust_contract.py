@@ -28,6 +28,7 @@ from streams.kafka.faust_app import PollSchema, WeirApp
 from streams.kafka.faust_thread import PollThread
 from streams.kafka.faust_transport import PollConsumer
 from streams.kafka.fetcher import BoundedFetcher
+from streams.kafka.poll_fetcher import PollFetcher
 from streams.kafka.topic_ids import _Request
 
 ROOT = Path(__file__).parents[3]
@@ -58,6 +59,7 @@ OVERRIDDEN: list[tuple[type, type, tuple[str, ...]]] = [
             "seek_to",
         ),
     ),
+    (PollFetcher, Fetcher, ("_get_actions_per_node",)),
     (BoundedRecords, PartitionRecords, ("_consumer_record",)),
     (WeirApp, App, ("_new_transport", "_create_directories")),
     (PollSchema, Schema, ("loads_key", "loads_value")),
