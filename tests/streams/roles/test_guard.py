@@ -89,6 +89,15 @@ def test_who_is_within_its_share_is_answered_before_those_beyond_it_are_read() -
     assert [each for each, _ in slices.take([*quiet, *noisy], 2, 1.0)][:2] == noisy[:2]
 
 
+def test_large_texts_of_which_little_is_read_are_judged_many_at_once() -> None:
+    shares, large = Shares(0.5), waiting(*[800_000] * 20)
+    for _ in range(10):
+        shares.took([(each, Depth.EXCERPT) for each in large], {}, 0.05)
+    piece = Slices(shares, 512, 2.0).take(large, 0, 3.0)
+    assert {depth for _, depth in piece} == {Depth.EXCERPT}
+    assert len(piece) == len(large), "a slice costs as much by itself as several of them"
+
+
 def test_a_small_budget_of_the_detectors_makes_small_slices() -> None:
     slices = Slices(Shares(0.5), 512, 0.1)
     count = len(slices.take(waiting(*[500] * 512), 0, 0.0))
