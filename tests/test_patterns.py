@@ -16,7 +16,6 @@ import pytest
 
 from detectors.privacy.code import is_argument, is_chain
 from schemas.mending import mended
-from tests.detectors.privacy.finding import find_credentials
 
 ROOT: Final = Path(__file__).parent.parent
 _PARSER: Final[Any] = importlib.import_module("re._parser")
@@ -83,11 +82,6 @@ def test_a_chain_ends_where_its_last_part_does(value: str, expected: bool) -> No
 )
 def test_a_bracket_left_open_is_not_passed_over(before: str, expected: bool) -> None:
     assert is_argument(f"{before}password=x", len(before)) is expected
-
-
-def test_a_vault_ends_with_its_last_line() -> None:
-    vault = f"$ANSIBLE_VAULT;1.1;AES256\n{'0123456789abcdef' * 5}"
-    assert [(f.start, f.end) for f in find_credentials(f"{vault}\nnext")] == [(0, len(vault))]
 
 
 @pytest.mark.parametrize("escapes", [1, 999, 1000, 1001, 2500])
