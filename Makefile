@@ -19,9 +19,10 @@ $(READY): requirements-dev.txt pyproject.toml
 	@echo "setting up $(VENV) with $(PYTHON) (about 1.4 GB on disk, once; it takes one to three minutes)"
 	@$(PYTHON) -m venv $(VENV) || { echo "venv is missing: apt-get install python3-venv" >&2; exit 2; }
 	@echo "installing packages; pip says which, and the large ones take a while"
-	@# Python compiles what it imports when it does: a quarter of what is installed.
 	@$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --no-compile -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@# pip compiles on one core alone, and the tests of others too. Some files are for other Pythons.
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true
 	@touch $@
 
 setup: $(READY)  ## make the virtual environment .venv
