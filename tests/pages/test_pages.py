@@ -134,7 +134,6 @@ def test_a_filter_is_typed_and_stands_in_the_address(tab: Tab) -> None:
     assert tab.page.locator("table tbody tr").count() == 50
 
 
-@pytest.mark.timeout(300)
 def test_a_draft_is_tried_on_what_was(tab: Tab) -> None:
     tab.open("/policy")
     area = tab.page.locator("textarea[name=draft]")
