@@ -1,5 +1,6 @@
 """What is answered to a request that is not served: in the one form of the gate, or as exporters read it."""
 
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -65,17 +66,20 @@ def busy(path: str, error: BusyError) -> RefusedError:
     return RefusedError(status, "busy", str(error), {"Retry-After": str(max(1, round(error.retry_after_s)))})
 
 
-def whole(refused: RefusedError) -> bytes:
-    """Return the answer as it goes over the wire."""
-    body = failure_text(refused.kind, str(refused)).encode()
-    headers = {
-        "Content-Type": "application/json; charset=utf-8",
-        "Content-Length": str(len(body)),
-        "Date": rfc822_formatted_time(),
-        **refused.headers,
-    }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}\r\n{lines}\r\n".encode() + body
+def busy_at_once(path: str, error: BusyError) -> tuple[int, bytes]:
+    """Return the status of that, and all of the answer as it goes over the wire."""
+    refused = busy(path, error)
+    return refused.status, _whole(refused.status, refused.headers["Retry-After"], rfc822_formatted_time())
+
+
+@lru_cache(64)
+def _whole(status: int, retry_after: str, date: str) -> bytes:
+    body = failure_text("busy", str(BusyError(0.0)))
+    return (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+        f"Retry-After: {retry_after}\r\nDate: {date}\r\n\r\n{body}"
+    ).encode()
 
 
 def _reason(error: web.HTTPException, request: web.Request) -> str:

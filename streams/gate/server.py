@@ -122,9 +122,9 @@ class Gate:
         except RefusedError:
             return None  # of whom the handler says why
         except BusyError as error:
-            refused = failures.busy(message.path, error)
-            self._count(message.path, refused.status, time.monotonic() - came)
-            return failures.whole(refused)
+            status, answer = failures.busy_at_once(message.path, error)
+            self._count(message.path, status, time.monotonic() - came)
+            return answer
         return None
 
     def _within_s(self, request: web.Request, wanted_ms: float | None = None) -> float:
