@@ -128,6 +128,18 @@ def test_the_pace_is_that_of_large_batches_not_of_many_small_ones() -> None:
     assert batcher._s_per_byte < 5e-6
 
 
+def test_a_machine_that_has_become_slower_is_so_with_the_next_batch() -> None:
+    batcher = Batcher(lambda _: [], late, 10)
+    for _ in range(20):
+        batcher._keep_pace(40_000, 0.08)
+    batcher._keep_pace(40_000, 0.8)
+    assert batcher._s_per_byte == pytest.approx(2e-5)
+    batcher._keep_pace(400, 0.006)
+    assert batcher._s_per_byte == pytest.approx(2e-5), "of a small one that is not known"
+    batcher._keep_pace(40_000, 0.08)
+    assert batcher._s_per_byte < 5e-6
+
+
 class Slow:
     """A clock by which the event loop comes a tenth of a second late to whatever it does."""
 

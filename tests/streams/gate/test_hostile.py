@@ -8,16 +8,18 @@ import logging
 import selectors
 import socket
 import threading
+import time
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from schemas import codec, topics
 from schemas.events import Event, ScoredEvent
-from streams.gate import connections, misspelt, reading, remembered, server, turns, webhooks
+from streams.gate import connections, heads, misspelt, reading, remembered, server, turns, webhooks
 from streams.gate.batcher import BusyError
 from streams.gate.holdback import Holdbacks
 from streams.gate.keys import Keys, hash_of
@@ -546,6 +548,13 @@ async def test_what_is_hopeless_is_refused_from_its_head_alone_and_the_connectio
     writer.close()
     count = gate.telemetry.registry.get_sample_value
     assert count("weir_gate_requests_total", {"endpoint": "/v1/check", "status": "429"}) == 7
+
+
+def test_the_time_of_a_request_runs_from_when_it_came_and_not_from_when_it_was_read() -> None:
+    request = make_mocked_request("POST", "/v1/check", {"X-Weir-Deadline-Ms": "1500"})
+    assert heads.within_s(request, 2000) == 1.5
+    request[heads.CAME] = time.monotonic() - 1
+    assert heads.within_s(request, 2000) <= 0.5
 
 
 def test_what_came_during_a_long_turn_has_waited_for_it() -> None:
