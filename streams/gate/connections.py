@@ -25,8 +25,6 @@ TAKE_S: Final = 60.0
 """Who takes nothing of an answer for so long has left; what waits for it would be kept for ever."""
 KEEP_S: Final = 75.0
 """So long a connection is kept for another request: load balancers keep theirs shorter, and close first."""
-
-
 _MALFORMED: Final = (
     (ContentEncodingError, ENCODINGS),
     (LineTooLong, "the first line or a header is too long: each may have 8190 bytes"),
@@ -107,13 +105,18 @@ class Connection(web.RequestHandler):
             super().data_received(data)
             return
         self._waiter = None  # or it would be handled already
-        super().data_received(data)
-        self._waiter = waiter
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
         if self._messages and not waiter.done() and not self._is_refused():
             waiter.set_result(None)
 
     def _log_http_2(self) -> None:
-        """Tell the operator: a client of gRPC shows nobody what it is answered."""
+        """Tell the operator, once: a client of gRPC shows nobody what it is answered, and tries on."""
+        if not isinstance(self._manager, _Server) or self._manager.met_http_2:
+            return
+        self._manager.met_http_2 = True
         log.warning(
             "a client speaks HTTP/2, perhaps gRPC; the gate speaks HTTP/1.1",
             mend="exporters of OpenTelemetry: OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
@@ -188,6 +191,8 @@ def _said(status: int, error: BaseException | None) -> str:
 
 
 class _Server(web.Server):
+    met_http_2 = False
+
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)
 

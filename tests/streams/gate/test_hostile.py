@@ -333,9 +333,10 @@ async def test_who_ends_in_the_middle_of_a_request_is_not_waited_for(gate: Runni
 async def test_a_client_of_grpc_is_told_of_in_the_log(
     gate: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer = await raw(gate, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-    assert b" 400 " in answer.splitlines()[0]
-    assert "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf" in capsys.readouterr().out
+    for _ in range(2):
+        answer = await raw(gate, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert b" 400 " in answer.splitlines()[0]
+    assert capsys.readouterr().out.count("OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf") == 1
 
 
 @pytest.mark.parametrize("encoding", ["br", "x-gzip", "gzip, gzip", "canary"])
