@@ -16,6 +16,7 @@ CREDENTIAL_KINDS: Final = tuple(
     sorted({"PASSWORD", "SECRET", "BEARER_TOKEN", "CONNECTION_STRING", "PRIVATE_KEY", "JWT", *TOKEN_KINDS})
 )
 
+_VALUE_SIGNS: Final = ('value"', "value'", "value=", "value:", "value =")
 _SHORTEST_SECRET: Final = 16
 _KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
@@ -67,7 +68,7 @@ def _with_values(text: str, lowered: str) -> Iterator[Finding]:
             span = match.span(match.lastgroup or 0)
             if not is_placeholder(text[slice(*span)]):
                 yield Finding("SECRET", *span)
-    for match in _TYPED.finditer(text):
+    for match in _TYPED.finditer(text) if any(sign in lowered for sign in _VALUE_SIGNS) else ():
         span = match.span("a" if match["a"] is not None else "b")
         value, password = text[slice(*span)], match["name"].lower().startswith("p")
         if not is_placeholder(value) and (

@@ -126,8 +126,6 @@ _SECRETS: Final = {
     "anahtar": ("anahtar",),
     "llave": ("llave",),
     "sleutel": ("sleutel",),
-    "nyckel": ("nyckel",),
-    "kunci": ("kunci api", "kunci rahasia"),
     "ø": ("nøgle", "nøkkel"),
     "ó": ("khóa api", "khóa bí mật"),
     "ค": ("คีย์",),

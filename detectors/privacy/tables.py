@@ -13,7 +13,6 @@ from detectors.privacy.turned import Turned
 
 REACH: Final = 2_000
 """Characters from the first row on that are read."""
-_LONGEST_HEADER: Final = 400
 _LONGEST_CELL: Final = 256
 _MOST_HEADERS: Final = 64
 # By what the names of such columns have in common: a text with none of these has none of them.
@@ -25,6 +24,7 @@ SIGNS: Final = (
 )  # fmt: skip
 _DELIMITERS: Final = "|\t;,"
 _NAME = re.compile(r"[^\W\d_](?:[\w-]|[ ./](?=[\w(])|\([\w ]{1,20}\)){0,39}:?")
+_HEADER = re.compile(r"[\w \t|,;.()/:\"'`*\r-]{3,400}")
 _RULE = re.compile(r"[ \t|:+-]+")
 _BARE = " \t\"'`*\r"
 
@@ -36,8 +36,6 @@ class _Line(NamedTuple):
 
 def tables(text: str) -> list[Turned]:
     """Return the columns of tables that may hold something, all together; none where there are none."""
-    if "\n" not in text:
-        return []
     lowered = text.lower()
     signs = [sign for sign in SIGNS if sign in lowered] if len(lowered) == len(text) else []
     cells = [cell for header in _headers(lowered, signs) for cell in _cells(text, lowered, header, signs)]
@@ -46,17 +44,18 @@ def tables(text: str) -> list[Turned]:
 
 def _headers(lowered: str, signs: list[str]) -> list[_Line]:
     """Return the lines that hold one of the signs and are followed by one with as many delimiters."""
-    found: dict[int, _Line] = {}
-    seen: set[int] = set()
+    found: list[_Line] = []
+    seen: dict[int, _Line] = {}
     for sign in signs:
         position = lowered.find(sign)
         while position >= 0 and len(found) < _MOST_HEADERS:
-            line = _line_at(lowered, lowered.rfind("\n", 0, position) + 1)
-            if line.start not in seen and _delimiter(lowered, line):
-                found[line.start] = line
-            seen.add(line.start)
+            start = lowered.rfind("\n", 0, position) + 1
+            line = seen.get(start) or _line_at(lowered, start)
+            if start not in seen and _delimiter(lowered, line):
+                found.append(line)
+            seen[start] = line
             position = lowered.find(sign, line.end)
-    return list(found.values())
+    return found
 
 
 def _line_at(text: str, start: int) -> _Line:
@@ -66,7 +65,7 @@ def _line_at(text: str, start: int) -> _Line:
 
 def _delimiter(text: str, line: _Line) -> str:
     """Return what parts the cells of a line and of the next; empty where nothing does."""
-    if not 0 < line.end - line.start <= _LONGEST_HEADER or line.end == len(text):
+    if line.end == len(text) or not _HEADER.fullmatch(text, *line):
         return ""
     following = _line_at(text, line.end + 1)
     for delimiter in _DELIMITERS:

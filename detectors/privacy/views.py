@@ -104,12 +104,14 @@ def views(text: str, others: Sequence[Reading] | None = None) -> Views:
         for reading in (readings(text) if others is None else others)
         if not _IN_PLACE.issuperset(reading.how.split("+"))
     ]
-    if any(
-        reading.how.startswith(_UNSHOWN) for reading in known
-    ):  # as they are: a sign may be a letter there
+    if known and any(reading.how.startswith(_UNSHOWN) for reading in known):
+        # As they are: what is read for words takes an at sign for a letter.
         known += [Reading(each.text, each.how, each.start, each.end) for each in invisible_payloads(text)]
+    ways = turned(head)
+    if "\n" in head:
+        ways += tables(head)
     spelt = [Reading(said, "apart", start, end) for start, end, said in apart(head)]
-    return Views(head, decoded(head), [*turned(head), *tables(head)], (*known, *encoded(text), *spelt))
+    return Views(head, decoded(head), ways, (*known, *encoded(text), *spelt))
 
 
 def found_in(find: Find, ways: Views) -> list[Finding]:
