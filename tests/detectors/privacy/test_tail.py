@@ -75,6 +75,17 @@ def test_what_is_given_by_characters_and_at_random_is_the_redaction_of_the_whole
                 assert value in whole or not any(value in increment for increment in increments)
 
 
+@pytest.mark.parametrize("header", ["name,password,city", "| name | phone | city |\n|---|---|---|"])
+def test_a_row_far_below_the_names_of_its_columns_is_redacted_while_it_grows(header: str) -> None:
+    delimiter, value = (",", "Falcon{}7x") if "," in header else (" | ", "020794609{}")
+    rows = [delimiter.join(("", f"ann{n}", value.format(n), "Rome", "")) for n in range(10, 32)]
+    rows = [row.strip(delimiter) if delimiter == "," else row.strip() for row in rows]
+    text = "\n".join(("Here is the list:", header, *rows, "", "That is all."))
+    increments = list(given(text[at : at + 30] for at in range(0, len(text), 30)))
+    assert "".join(increments) == redaction(text)
+    assert not any(value.format(n) in "".join(increments) for n in range(10, 32))
+
+
 @pytest.mark.parametrize("part", range(5))
 def test_no_value_goes_out_at_any_two_way_split(part: int) -> None:
     for text in (texts(100, seed=part) + values()[part::5])[::SPLIT]:
