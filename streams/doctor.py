@@ -190,9 +190,7 @@ async def broker(settings: Settings) -> list[Diagnosis]:
     present = [f"{name} {described[name]}" for name in topics.ALL if name in described]
     if present:
         found.append(Diagnosis("topics", "ok", f"partitions: {', '.join(present)}"))
-    advice = (
-        "a message that is refused stops its role, and one that is compacted is lost: `kafka-configs --alter`"
-    )
+    advice = "what is refused stops its role, what is compacted is lost: set it with `kafka-configs --alter`"
     found += [Diagnosis("topics", "warn", each, advice) for each in unfit]
     return found
 

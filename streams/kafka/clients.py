@@ -41,10 +41,14 @@ class TooLargeForTopicError(ServerError, MessageSizeTooLargeError):  # type: ign
     """A topic does not take a message that weir has to write; the message says which, and what to do."""
 
     def __init__(self, topic: str, size: int) -> None:
-        super().__init__(
+        super().__init__(topic, size)
+        self._text = (
             f"{topic} does not take a message of {size:,} bytes: raise its max.message.bytes (`weir topics` "
-            f"makes a topic with enough; `weir doctor` names those with less)"
+            "makes topics that take all)"
         )
+
+    def __str__(self) -> str:
+        return self._text  # Kafka's own class puts numbers before it
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:

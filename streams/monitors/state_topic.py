@@ -7,11 +7,11 @@ from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import ConsumerRecord
 
 from schemas import topics
-from streams.kafka.clients import RETRY_S, client_options, started
+from streams.kafka.clients import RETRY_S, TooLargeForTopicError, client_options, started
 from streams.kafka.fetcher import bound
 from streams.kafka.settings import KafkaSettings
 from streams.monitors.snapshots import Newest
@@ -74,7 +74,10 @@ class StateTopic:
                     return False
                 await self._send([(partition % places, k, v) for partition, k, v in chunk])
         except KafkaError as error:
-            log.warning("snapshots are not written; they are tried again", problem=type(error).__name__)
+            problem = type(error).__name__
+            if isinstance(error, MessageSizeTooLargeError):
+                problem = str(TooLargeForTopicError(topics.STATE, max(len(v or b"") for _, _, v in chunk)))
+            log.warning("snapshots are not written; they are tried again", problem=problem)
             return False
         return True
 

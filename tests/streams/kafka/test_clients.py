@@ -99,7 +99,7 @@ async def test_what_is_too_large_at_once_is_sent_in_parts() -> None:
 
 
 async def test_a_message_that_its_topic_never_takes_is_told_with_what_to_do() -> None:
-    refused = pytest.raises(TooLargeForTopicError, match=r"llm\.scores .* 1,001 bytes: raise its max\.mess")
+    refused = pytest.raises(TooLargeForTopicError, match=r"^llm\.scores .* 1,001 bytes: raise its max\.mess")
     with refused:
         await producer(Narrow(3), patient=True).send("llm.scores", [*MESSAGES, (b"a", b"x" * 1_000)])
     with refused:

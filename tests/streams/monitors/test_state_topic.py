@@ -5,6 +5,7 @@ import random
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from structlog.testing import capture_logs
 
 from schemas import topics
 from streams.alerts import memory
@@ -117,6 +118,18 @@ async def test_writing_stops_where_the_partitions_are_lost(kafka: KafkaBroker) -
         assert not await state.write(large, twice)
         newest = await state.read(frozenset(range(PARTITIONS)), PARTITIONS)
         assert 0 < len(newest.found) < 100
+    finally:
+        await state.stop()
+
+
+async def test_a_snapshot_that_the_topic_never_takes_is_told_with_what_to_do(kafka: KafkaBroker) -> None:
+    state = await opened(kafka, "large")
+    try:
+        with capture_logs() as logs:
+            assert not await state.write([(0, b"key", bytes(8_500_000))], yes)
+        assert logs[0]["problem"].startswith(
+            "llm.state does not take a message of 8,500,000 bytes: raise its"
+        )
     finally:
         await state.stop()
 
