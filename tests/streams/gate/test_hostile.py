@@ -129,7 +129,7 @@ async def test_what_is_read_of_a_large_body_is_read_in_a_thread(
 
         return noted
 
-    monkeypatch.setattr(server, "decoded", noting(server.decoded))
+    monkeypatch.setattr("streams.gate.server.decoded", noting(reading.decoded))
     monkeypatch.setattr(misspelt, "warnings", noting(misspelt.warnings))
     monkeypatch.setattr(webhooks, "texts_in", noting(webhooks.texts_in))
     padding = "a" * reading.ON_LOOP
