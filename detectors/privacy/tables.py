@@ -67,11 +67,14 @@ def _delimiter(text: str, line: _Line) -> str:
     """Return what parts the cells of a line and of the next; empty where nothing does."""
     if line.end == len(text) or not _HEADER.fullmatch(text, *line):
         return ""
+    # A list in a program is indented, or ends each line with its sign.
+    is_list = text[line.start] in " \t" or text[line.end - 1] in ",;"
     following = _line_at(text, line.end + 1)
     for delimiter in _DELIMITERS:
         count = text.count(delimiter, *line)
         if count:
-            return delimiter if text.count(delimiter, *following) == count else ""
+            is_table = text.count(delimiter, *following) == count and not (is_list and delimiter in ",;")
+            return delimiter if is_table else ""
     return ""
 
 

@@ -29,6 +29,8 @@ ORDINARY = [
     "name, token, price\nx1, the second, 12.5\ny2, a third, 17.25\n",
     "| Option | Token count |\n|---|---|\n| max_tokens | 1234567890123 |\n",
     "phone: build 22.29.20.28",
+    "    'ftp_password',\n    'ftp_ssl_connect',\n    'BLOCK-ITERATION-DISPLAY',\n",
+    "'PASSWORD', 'TOKEN',\n'BORDER-BOTTOM-CHARS', 'base64-decode2',\n",
     "password = bytes(memoryview(password))",
     'user_pass = (self.username + ":" + self.password).encode()',
     "authorization = authorization[1].encode('ascii')",
