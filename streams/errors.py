@@ -55,7 +55,14 @@ def user_error(error: Exception) -> WeirError | None:
     return None
 
 
+SHORTEST_BEGINNING = 4
+"""Letters of a name that tell which is meant."""
+
+
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the nearest allowed word, or nothing."""
-    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    names = list(allowed)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6) or [
+        name for name in names if len(word) >= SHORTEST_BEGINNING and name.startswith(word)
+    ]
     return f" (did you mean '{near[0]}'?)" if near else ""

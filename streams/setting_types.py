@@ -1,17 +1,26 @@
 """Types of settings that several rooms share."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
+
+_ADDRESS: Final = re.compile(r"[^\s:]+:[0-9]{1,5}")
 
 
 def _existing_file(path: Path | None) -> Path | None:
     if path is not None and not path.is_file():
         raise ValueError(f"no such file: {path}")
     return path
+
+
+def _address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError("write host:port, such as 127.0.0.1:9474")
+    return value
 
 
 def _split(value: object) -> object:
@@ -22,7 +31,7 @@ def _split(value: object) -> object:
 
 ExistingFile = Annotated[Path, AfterValidator(_existing_file)]
 LOOPBACK = ("127.0.0.1", "localhost")
-Address = Annotated[str, Field(pattern=r"^[^\s:]+:[0-9]{1,5}$")]
+Address = Annotated[str, AfterValidator(_address)]
 """host:port to listen at."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]

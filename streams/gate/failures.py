@@ -84,6 +84,8 @@ def _whole(status: int, retry_after: str, date: str) -> bytes:
 
 def _reason(error: web.HTTPException, request: web.Request) -> str:
     """Return what is wrong; where no such path is, with the paths that there are."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"{request.path} takes {' and '.join(sorted(error.allowed_methods))}, not {error.method}"
     if error.status != NOT_FOUND:
         return error.reason
     if of_exporter(request):

@@ -20,6 +20,8 @@ APP: Final = "X-Weir-App"
 WARNING: Final = "X-Weir-Warning"
 """Of an answer: what it also says in its body, where its contract has a place for that."""
 UNAUTHORIZED, FORBIDDEN = 401, 403
+NO_KEY: Final = "a key is needed: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`"
+WRONG_KEY: Final = "this key is none of those in WEIR_GATE_KEYS: `weir gate --new-key` makes one"
 CALLER: Final = web.RequestKey("caller", Caller)
 CAME: Final = web.RequestKey("came", float)
 """When at the earliest the last byte of a request came, by `time.monotonic`."""
@@ -30,14 +32,11 @@ def caller_of(request: web.Request, keys: Keys, settings: GateSettings) -> Calle
     """Return who asks; raise `RefusedError` for who may not."""
     if not keys.needed and of_a_page(request.headers, local=settings.is_local):
         raise RefusedError(FORBIDDEN, "web_page", "a web page may call with a key only: set WEIR_GATE_KEYS")
-    caller = keys.caller(key_in(request.headers, basic=failures.of_exporter(request)))
+    key = key_in(request.headers, basic=failures.of_exporter(request))
+    caller = keys.caller(key)
     if caller is None:
-        raise RefusedError(
-            UNAUTHORIZED,
-            "no_key",
-            "a key is needed: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`",
-            {"WWW-Authenticate": "Bearer"},
-        )
+        kind, message = ("wrong_key", WRONG_KEY) if key else ("no_key", NO_KEY)
+        raise RefusedError(UNAUTHORIZED, kind, message, {"WWW-Authenticate": "Bearer"})
     return caller
 
 

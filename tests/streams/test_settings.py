@@ -24,6 +24,7 @@ def no_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ({"CLICKHOUSE": "http://u:hunter2@h:1"}, "WEIR_CLICKHOUSE_PASSWORD"),
         ({"KAFKA_SECURITY": "SASL_SSL"}, "WEIR_KAFKA_USERNAME"),
         ({"KAFKA_CA_FILE": "/no/such/file"}, "WEIR_KAFKA_CA_FILE: no such file"),
+        ({"GATE_LISTEN": "9580"}, "WEIR_GATE_LISTEN: write host:port"),
         ({"GUARD_PORT": "0"}, "WEIR_GUARD_PORT"),
         ({"STORAGE": "all"}, "WEIR_STORAGE"),
         ({"BATCH_EVENTS": "many"}, "WEIR_BATCH_EVENTS"),

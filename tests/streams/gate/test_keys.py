@@ -79,6 +79,9 @@ async def test_every_door_wants_the_key_and_makes_the_event_that_of_its_tenant(t
     async with Running(tmp_path, Keys.load(tmp_path / "keys")) as gate:
         with pytest.raises(WSServerHandshakeError, match="401"):
             await gate.http.ws_connect("/v1/stream")
+        for key, kind in ({}, "no_key"), ({"x-api-key": "b"}, "wrong_key"):
+            async with gate.http.post("/v1/check", json={"text": "a"}, headers=key) as response:
+                assert (await response.json())["error"]["type"] == kind
         came = 0
         for path, body in DOORS.items():
             for key, status in ({}, 401), ({"x-api-key": "b"}, 401), ({"x-api-key": "a"}, 200):

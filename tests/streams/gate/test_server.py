@@ -319,6 +319,7 @@ async def test_other_methods_paths_and_encodings_are_refused_in_the_same_form(ga
 
     async with gate.http.get("/v1/check") as response:
         assert await error(response) == (405, "http_error")
+        assert "/v1/check takes POST, not GET" in await response.text()
     async with gate.http.post("/v1/other") as response:
         assert await error(response) == (404, "http_error")
         message = (await response.json())["error"]["message"]

@@ -68,6 +68,7 @@ def test_every_name_can_be_asked_for() -> None:
     ("condition", "message"),
     [
         ("user_injection_1h >= 3", "did you mean 'user_injections_1h'?"),
+        ("inje >= 0.5", "did you mean 'injection'?"),
         ("user_injections_1h >= -1", "user_injections_1h is 0 or more, a whole number: >= -1 holds whatever"),
         ("user_events_1m == 1.5", "user_events_1m is 0 or more, a whole number: == 1.5 never holds"),
         ("tenant_cost_1d < 0", "tenant_cost_1d is 0 or more: < 0 never holds"),
