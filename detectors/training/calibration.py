@@ -3,22 +3,27 @@
 A fit to the labels (Platt) would follow the share of attacks in the training data, which no app has. So
 the log-odds of texts whose families were left out are mapped, by a slope and a shift per head, such that in
 no language of `LANGUAGES` more than `FLAGGED` of ordinary texts exceed 0.5, nor `BLOCKED` exceed 0.9; and of
-short notices, many of them written to sound like a threat, `FLAGGED_NOTICES` and `BLOCKED_NOTICES`.
+short notices, many of them written to sound like a threat, `FLAGGED_NOTICES` and `BLOCKED_NOTICES`. What
+only completions are judged for has its limits among answers, `FLAGGED_ANSWERS` and `BLOCKED`.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors.training.rotations import SHORT, LeftOut, languages, notices, ordinary
+from detectors.training.datasets import HEADS
+from detectors.training.rotations import SHORT, LeftOut, answers, languages, notices, ordinary
 
 LANGUAGES = frozenset(
     [*("ar", "de", "en", "es", "fr", "hi", "it", "ja"), *("ko", "nl", "pl", "pt", "ru", "th", "tr", "zh")]
 )
 """Those of the sentence encoder, and Hindi."""
 FEWEST = 300
-"""Texts of a language that has a say: among fewer, one in a thousand cannot be told."""
+"""Texts of a language, or answers, that have a say: among fewer, one in a thousand cannot be told."""
 FLAGGED, BLOCKED = 0.02, 0.003
 FLAGGED_NOTICES, BLOCKED_NOTICES = 0.1, 0.01
+FLAGGED_ANSWERS = 0.015
+OF_ANSWERS = np.array([head == "refusal" for head in HEADS])
+"""Shape (heads,): which only completions are judged for."""
 LOG_ODDS_OF_BLOCKED = float(np.log(9.0))
 """Of a probability of 0.9."""
 STEEPEST = 1.5
@@ -37,15 +42,27 @@ Floats = npt.NDArray[np.float32]
 
 def calibrate(found: LeftOut, log_odds: Floats) -> Floats:
     """Return slope and shift of each head, shape (2, heads), for log-odds of the shape (N, heads)."""
-    mask = ordinary(found.examples) | notices(found.examples)
-    flagged, blocked = [], []
-    for lang, rows in languages(found, mask):
-        if lang in {*LANGUAGES, SHORT} and len(rows) >= FEWEST:
-            kept, (most_flagged, most_blocked) = log_odds[rows], limits(lang)
-            flagged.append(np.quantile(kept, 1 - most_flagged, axis=0))
-            blocked.append(np.quantile(kept, 1 - most_blocked, axis=0))
-    low, high = np.max(flagged, axis=0), np.max(blocked, axis=0)
+    low, high = _of_prompts(found, log_odds)
+    answered = answers(found.examples) & (found.rotation >= 0)
+    if answered.sum() >= FEWEST:
+        of_answers = _exceeded(log_odds[answered], (FLAGGED_ANSWERS, BLOCKED))
+        low, high = np.where(OF_ANSWERS, of_answers, (low, high))
     return np.array([line(*pair) for pair in zip(low, high, strict=True)], dtype=np.float32).T
+
+
+def _of_prompts(found: LeftOut, log_odds: Floats) -> Floats:
+    """Return what is seldom exceeded in the worst of the languages, shape (2, heads)."""
+    mask = ordinary(found.examples) | notices(found.examples)
+    levels = [
+        _exceeded(log_odds[rows], limits(lang))
+        for lang, rows in languages(found, mask)
+        if lang in {*LANGUAGES, SHORT} and len(rows) >= FEWEST
+    ]
+    return np.asarray(np.max(levels, axis=0))
+
+
+def _exceeded(log_odds: Floats, shares: tuple[float, float]) -> Floats:
+    return np.asarray(np.quantile(log_odds, 1 - np.array(shares), axis=0))
 
 
 def limits(lang: str) -> tuple[float, float]:

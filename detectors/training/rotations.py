@@ -49,6 +49,7 @@ OWN_ORDINARY = (
     *("written_world_traffic_", "written_prompts_world_", "written_short_world_", "written_news_world_"),
     "written_long_world_",
 )
+ORDINARY_ANSWERS = ("arena_hard_answers", "dolly_responses", "coconot_contrast_chosen")
 INSTRUCTIONS = (
     "prompt_guide_",
     "owasp_",
@@ -192,6 +193,13 @@ def ordinary(examples: Sequence[Example]) -> Mask:
             and not any(value > 0.5 for value in example.labels.values())
             for example in examples
         ]
+    )
+
+
+def answers(examples: Sequence[Example]) -> Mask:
+    """Return which examples are answers that do what was asked."""
+    return np.array(
+        [e.source.startswith(ORDINARY_ANSWERS) and not e.labels.get("refusal", 1.0) for e in examples]
     )
 
 

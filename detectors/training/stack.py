@@ -13,12 +13,19 @@ from detectors.models.pieces import Pieces
 from detectors.models.tokenizer import Encoder
 from detectors.models.transformer import WINDOW, Transformer
 from detectors.models.windows import highest, windows
-from detectors.training.calibration import BLOCKED, FLAGGED, LOG_ODDS_OF_BLOCKED, UNREAD, limits
+from detectors.training.calibration import (
+    BLOCKED,
+    FLAGGED,
+    LOG_ODDS_OF_BLOCKED,
+    OF_ANSWERS,
+    UNREAD,
+    limits,
+)
 from detectors.training.datasets import HEADS
 from detectors.training.families import NOTICES
 from detectors.training.files import write_arrays
 from detectors.training.fit import bounded
-from detectors.training.rotations import SHORT, LeftOut, notices, ordinary
+from detectors.training.rotations import SHORT, LeftOut, answers, notices, ordinary
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +39,7 @@ LOWEST = (0.0, 0.3, None)
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+_Kinds = tuple[tuple[npt.NDArray[np.bool_], tuple[float, float] | None], ...]
 
 
 def join(found: LeftOut, log_odds: Floats, screened: Floats, out: Path) -> Floats:
@@ -53,15 +61,20 @@ def join(found: LeftOut, log_odds: Floats, screened: Floats, out: Path) -> Float
     rows = np.flatnonzero(judged & (log_odds.max(axis=1) >= unsure))
     log.info("the transformer reads %d of %d left-out texts", len(rows), judged.sum())
     transformer = _read(found, rows, out)
-    kinds = ((short, limits(SHORT)), (plain, None))
+    answered = answers(found.examples)
+    of_prompts: _Kinds = ((short, limits(SHORT)), (plain, None))
+    of_answers: _Kinds = ((answered, None),) if answered[rows].any() else of_prompts
     columns = [
         weights_of(
             transformer[:, head],
             log_odds[rows, head],
             found.labels[rows, head],
-            [Plain(kind[rows], allowed(log_odds[kind & judged, head], most)) for kind, most in kinds],
+            [
+                Plain(kind[rows], allowed(log_odds[kind & judged, head], most))
+                for kind, most in (of_answers if answered_alone else of_prompts)
+            ],
         )
-        for head in range(len(HEADS))
+        for head, answered_alone in enumerate(OF_ANSWERS)
     ]
     weights = np.stack(columns, axis=1).astype(np.float32)
     write_arrays(

@@ -127,7 +127,9 @@ def fine_tune(
     mean = 0.0
     for step, (rows, starts) in enumerate(order, 1):
         ids, mask = padded(tokens, rows, starts)
-        loss = loss_of(model(ids, mask), torch.from_numpy(labels[rows]))
+        with torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16()):
+            logits = model(ids, mask)
+        loss = loss_of(logits.float(), torch.from_numpy(labels[rows]))
         loss.backward()
         nn.utils.clip_grad_norm_(body, 1.0)
         optimiser.step()
@@ -140,6 +142,11 @@ def fine_tune(
             log.info("step %d of %d, loss %.4f, %.0f min left", step, len(order), mean, left / 60)
     model.eval()
     return model
+
+
+def _has_bfloat16() -> bool:
+    """Return whether the processor multiplies in bfloat16 (mixed precision: Micikevicius et al. 2018)."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _steps(

@@ -139,6 +139,25 @@ def test_notices_have_a_say_as_one_language() -> None:
     assert (over <= calibration.BLOCKED_NOTICES + 0.001).all()
 
 
+def test_refusals_are_calibrated_on_answers_and_nothing_else_is() -> None:
+    size = 1000
+    chance = np.random.default_rng(4)
+    texts = [
+        Example(f"{source} {i}", source, dict.fromkeys(HEADS, 0.0), lang="en")
+        for source in ("xquad_questions", "dolly_responses")
+        for i in range(size)
+    ]
+    log_odds = chance.normal(0, 1, (2 * size, len(HEADS))).astype(np.float32)
+    log_odds[:size] += 4
+    found = left_out(texts, np.ones(2 * size, np.int64), log_odds)
+    slope, shift = calibration.calibrate(found, log_odds)
+    flagged = (log_odds * slope + shift >= 0).reshape(2, size, -1).mean(axis=1)
+    refusal = HEADS.index("refusal")
+    assert flagged[1, refusal] == pytest.approx(calibration.FLAGGED_ANSWERS, abs=0.003)
+    assert flagged[0, INJECTION] == pytest.approx(calibration.FLAGGED, abs=0.003)
+    assert flagged[0, refusal] > 0.9, "prompts have no say in what a refusal is"
+
+
 def test_the_screen_sends_on_what_few_ordinary_texts_exceed() -> None:
     size = 4000
     chance = np.random.default_rng(3)
