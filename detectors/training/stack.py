@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
 
 from detectors.models.cascade import MAX_WINDOWS
 from detectors.models.pieces import Pieces
@@ -142,7 +143,8 @@ def weights_of(transformer: Floats, encoder: Floats, labels: Floats, plain: Sequ
     """Return the weights of transformer, encoder and intercept of one head, shape (3,).
 
     They are fitted on texts that neither has seen, and then moved so that ordinary texts exceed 0.5 and 0.9
-    no oftener than `plain` says: a better ranking finds more, and flags no more.
+    no oftener than `plain` says: a better ranking finds more, and flags no more. Where the
+    transformer makes it no better, it has no weight.
 
     Args:
         transformer: its log-odds of the texts in doubt, shape (n,).
@@ -155,6 +157,8 @@ def weights_of(transformer: Floats, encoder: Floats, labels: Floats, plain: Sequ
     inputs = np.stack([transformer, encoder, np.ones(len(labels))], axis=1).astype(np.float64)
     fitted = bounded(inputs[known], labels[known], np.ones(int(known.sum())), PRIOR, STRENGTH, LOWEST)
     fitted[2] = 0.0
+    if not _ranks_better(inputs[known] @ fitted, encoder[known], labels[known]):
+        fitted = np.array([0.0, 1.0, 0.0])
     joined = inputs @ fitted
     shifts = [
         level - _tail(joined[kind.rows], count)
@@ -163,6 +167,13 @@ def weights_of(transformer: Floats, encoder: Floats, labels: Floats, plain: Sequ
         if kind.rows.any()
     ]
     return np.asarray([fitted[0], fitted[1], min(shifts) - 1e-3], dtype=np.float32)
+
+
+def _ranks_better(joined: npt.NDArray[np.float64], alone: Floats, labels: Floats) -> bool:
+    target = labels > 0.5
+    if target.all() or not target.any():
+        return True
+    return bool(roc_auc_score(target, joined) > roc_auc_score(target, alone))
 
 
 def _tail(values: npt.NDArray[np.float64], count: int) -> float:
