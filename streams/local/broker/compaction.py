@@ -13,7 +13,7 @@ from streams.local.broker import batches
 from streams.local.broker.batches import RecordBatch
 from streams.local.broker.partition import COMPACTION, Partition
 from streams.local.broker.segments import LogSegment
-from streams.local.broker.state_files import write_atomically
+from streams.local.broker.state_files import read_json, write_atomically
 
 log = logging.getLogger(__name__)
 AHEAD_S = 600.0
@@ -38,6 +38,7 @@ def due(partition: Partition) -> list[Path]:
     late = _written(dirty[0], now) < now - config.compaction_limit_s
     if not (much or late):
         return []
+    _remove_left(partition)
     for segment in old:
         segment.check()  # here, so that only one thread ever mends a file
     return [segment.path for segment in old]
@@ -65,21 +66,44 @@ def compacted(paths: list[Path], tombstones_s: float) -> Path:
 
 
 def take_over(partition: Partition, paths: list[Path], target: Path) -> None:
-    """Let a partition go on with the compacted file in place of its segments; not if these changed."""
+    """Let a partition go on with the compacted file in place of its segments; not if these changed.
+
+    After an `OSError` it goes on with either: no segment of it is closed.
+    """
     old = partition.segments[: len(paths)]
     if partition.closed or [segment.path for segment in old] != paths:
         target.unlink(missing_ok=True)
         return
     # Whether the others are in the first one must not be told by its offsets, which may be damaged.
     listed = paths[0].parent / COMPACTION
-    write_atomically(listed, json.dumps([path.name for path in paths[1:]]))
-    old[0].close()
-    target.replace(paths[0])
-    for segment in old[1:]:
-        segment.delete()
-    listed.unlink()
-    partition.segments[: len(old)] = [LogSegment(paths[0], checked=True)]
+    merged = LogSegment(target, checked=True)
+    try:
+        write_atomically(listed, json.dumps([path.name for path in paths[1:]]))
+        target.replace(paths[0])
+    except OSError:
+        merged.close()
+        listed.unlink(missing_ok=True)
+        raise
+    merged.path = paths[0]
+    partition.segments[: len(old)] = [merged]
     partition.compacted_to = partition.segments[1].base
+    for segment in old:
+        segment.close()
+    _remove_left(partition)
+
+
+def _remove_left(partition: Partition) -> None:
+    """Remove the files that a compacted one has replaced, and the list of them; `OSError` where one stays.
+
+    The list stays then, too: a next compaction must not overwrite it, or a next start would read them again.
+    """
+    first = partition.segments[0].path
+    listed, used = first.parent / COMPACTION, {segment.path.name for segment in partition.segments}
+    if listed.exists():
+        for name in set(read_json(listed)) - used:
+            for path in (first.with_name(name), first.with_name(name).with_suffix(".torn")):
+                path.unlink(missing_ok=True)
+        listed.unlink()
 
 
 def _written(segment: LogSegment, now: float) -> float:

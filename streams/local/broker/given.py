@@ -33,7 +33,10 @@ class GivenOffsets:
 
         """
         least = max(least, self._least)
-        return max(end, least, self.below or 0) if torn or end < least else end
+        below = self.below or 0
+        if 0 < below < end:  # older than the log: as many may have been given since as are reserved at once
+            below = end + RESERVED
+        return max(end, least, below) if torn or end < least else end
 
     def reserve(self, end: int, after: int) -> None:
         """Keep that a log of this end may grow to `after`; `OSError` where it cannot be written."""

@@ -181,10 +181,9 @@ class Partition:
         active = self.segments[-1]
         for segment in self.segments[:-1]:
             segment.below = active.base
-        active.below = self._given.below
         self.producers = self._read_producers()
         self.end = active.base
-        for batch, data in active.recover(contiguous=True):
+        for batch, data in active.recover(given=self._given.below or 0):
             self.producers.note(batch, commit=batch.control and batches.is_commit(data))
             self.end = batch.last + 1
         # All is gone where offsets were reserved, and retention has not deleted what had them.

@@ -1,6 +1,7 @@
 """Which batches of a file are intact, and where the damage between them begins and ends."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from streams.local.broker.batches import HEADER, RecordBatch, header, intact
@@ -10,6 +11,10 @@ Read = Callable[[int, int], bytes]
 Found = tuple[int, RecordBatch, bytes]
 """Position, header and bytes of a batch."""
 _WINDOW = 1 << 20
+_LIKELY_GAP = 10_000
+"""So many offsets may be missing before the last batch of a file; a wider gap is a flipped bit of its own."""
+_ASKED = 9
+"""So many batches after a gap say whether it is one; where compaction leaves gaps, the next one alone."""
 _MARK, _MARK_AT = b"\0\0\0\0\2", 12
 """The leader's epoch and the format: the same in the header of every batch that the broker has placed."""
 
@@ -19,15 +24,16 @@ class File:
 
     Args:
         below: no record has this offset or a higher one; None where that is not known.
-        contiguous: each offset was written, one after the other.
+        given: each offset was written, one after the other, and those below this one may be; None where
+            compaction may have left gaps.
 
     """
 
-    def __init__(self, read: Read, size: int, *, below: int | None = None, contiguous: bool = False) -> None:
+    def __init__(self, read: Read, size: int, *, below: int | None = None, given: int | None = None) -> None:
         self._read = read
         self.size = size
         self.below = below
-        self.contiguous = contiguous
+        self.given = given
         self._begin, self._window = 0, b""
         self._checked: tuple[int, Found | None] = (-1, None)
 
@@ -48,7 +54,7 @@ class File:
 
 
 class Hole(NamedTuple):
-    """Damaged bytes from `start` to before `end`; the records from `first` to before `after` were in them."""
+    """Damaged bytes from `start` to before `end`, or none; records `first` to before `after` were there."""
 
     start: int
     end: int
@@ -67,7 +73,7 @@ def intact_batches(file: File, base: int) -> Iterator[Found]:
     position = end = 0
     while position < file.size:
         found = _batch(file, position, base)
-        if found is None or _misplaced(file, found, base, follows=position == end):
+        if found is None or _misplaced(file, found, base, damage=position - end):
             position = _resumed(file, position, base)
             continue
         yield found
@@ -85,19 +91,33 @@ def _batch(file: File, position: int, base: int) -> Found | None:
     return file.intact(position, batch)
 
 
-def _misplaced(file: File, found: Found, base: int, *, follows: bool) -> bool:
-    """Whether the offset, which no checksum covers, is wrong: it leaves a gap, and the next one is lower.
+def _misplaced(file: File, found: Found, base: int, *, damage: int) -> bool:
+    """Whether the offset, which no checksum covers, is wrong: it leaves a gap, and the next are lower.
 
-    The last one, of which nothing says so, must leave no gap where there is none: `follows` says that no
-    damage is before it.
+    The last one, of which nothing says so, is kept where the gap is likely, since a gap costs less than a
+    record: `damage` is how many bytes before it are damaged, and each may have held a record.
     """
     position, batch, _ = found
     if batch.base == base:
         return False
-    following = _batch(file, position + batch.size, base)
-    if following is None:
-        return file.contiguous and follows
-    return following[1].base <= batch.last
+    asked = 1 if file.given is None else _ASKED
+    following = list(islice(_following(file, position + batch.size, base), asked))
+    if following:
+        return 2 * sum(each.base <= batch.last for each in following) >= len(following)
+    if file.given is None or batch.last < file.given:
+        return False
+    return batch.base - base > _LIKELY_GAP + damage
+
+
+def _following(file: File, position: int, base: int) -> Iterator[RecordBatch]:
+    """Yield the intact batches from a position on, also behind damage."""
+    while position < file.size:
+        found = _batch(file, position, base)
+        if found is None:
+            position = _resumed(file, position, base)
+            continue
+        yield found[1]
+        position += found[1].size
 
 
 def _resumed(file: File, position: int, base: int) -> int:

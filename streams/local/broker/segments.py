@@ -13,6 +13,7 @@ from streams.local.broker.batches import HEADER, RecordBatch, gap, header
 from streams.local.broker.recovery import File, Hole, intact_batches
 
 log = logging.getLogger(__name__)
+_CLOSED = -1
 INDEX_BYTES = 4096
 """One entry of the index per so many bytes: what lies between is found by reading headers."""
 KEPT_BYTES = 16 << 20
@@ -58,15 +59,15 @@ class LogSegment:
         self._note(batch, self.size)
         self.size += len(data)
 
-    def recover(self, *, contiguous: bool = False) -> Iterator[tuple[RecordBatch, bytes]]:
+    def recover(self, *, given: int | None = None) -> Iterator[tuple[RecordBatch, bytes]]:
         """Yield every intact batch; the file is left without what is damaged. `OSError` of the disk.
 
-        `contiguous` says that no compaction has left gaps in it.
+        `given` is for a file in which no compaction has left gaps: the offsets below it may be in use.
         """
         holes, end, offset = [], 0, self.base
-        file = File(self.read, self.size, below=self.below, contiguous=contiguous)
+        file = File(self.read, self.size, below=self.below, given=given)
         for position, batch, data in intact_batches(file, self.base):
-            if position > end:
+            if position > end or (given is not None and batch.base > offset):
                 holes.append(Hole(end, position, offset, batch.base))
             self._note(batch, position)
             end, offset = position + batch.size, batch.last + 1
@@ -113,8 +114,10 @@ class LogSegment:
 
     def close(self) -> None:
         """Let go of the file."""
-        with contextlib.suppress(OSError):
-            os.close(self._file)
+        file, self._file = self._file, _CLOSED  # closed twice, its number would be another file's
+        if file != _CLOSED:
+            with contextlib.suppress(OSError):
+                os.close(file)
 
     def delete(self) -> None:
         """Remove the file."""
@@ -127,7 +130,14 @@ class LogSegment:
         return self.path.with_suffix(".torn")
 
     def _leave_out(self, holes: list[Hole]) -> None:
-        self._keep(holes)
+        for hole in holes:
+            if not hole.size:
+                log.warning(
+                    "%s has no records from offset %d to before %d, and no damage there: they are gone",
+                    *(self.path, hole.first, hole.after),
+                )
+        if damaged := [hole for hole in holes if hole.size]:
+            self._keep(damaged)
         written = os.fstat(self._file)
         if holes[0].after is None:
             os.ftruncate(self._file, holes[0].start)

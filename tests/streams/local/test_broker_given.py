@@ -27,10 +27,6 @@ def noise(data: bytearray, places: list[tuple[int, int]]) -> None:
     data[places[-3][0] + 20 :] = os.urandom(len(data) - places[-3][0] - 20)
 
 
-def jumped(data: bytearray, places: list[tuple[int, int]]) -> None:
-    data[places[-1][0] + 6] ^= 1
-
-
 def jumped_far(data: bytearray, places: list[tuple[int, int]]) -> None:
     data[places[-1][0]] ^= 1
 
@@ -40,7 +36,7 @@ def emptied(data: bytearray, places: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.parametrize("stopped", [True, False])
-@pytest.mark.parametrize("damage", [cut, torn, noise, jumped, jumped_far, emptied, None])
+@pytest.mark.parametrize("damage", [cut, torn, noise, jumped_far, emptied, None])
 def test_no_offset_is_given_twice_whatever_became_of_the_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Any, stopped: bool
 ) -> None:
@@ -71,6 +67,100 @@ def test_no_offset_is_given_twice_whatever_became_of_the_end(
     for each in (log, again):
         each.close()
     assert opened(folder).end == again.end
+
+
+def stored(folder: Path, count: int) -> tuple[Path, list[int]]:
+    """Append records of one batch each; return the file, and where each begins."""
+    log = opened(folder)
+    for n in range(log.end, count):
+        log.append(batch(b"%d" % n))
+    log.close()
+    return log.segments[-1].path, [at for at, _ in opened(folder).segments[-1].headers(0)]
+
+
+def found(folder: Path) -> tuple[list[int], int]:
+    log = opened(folder)
+    log.close()
+    return [int(value) for value in values(opened(folder))], log.end
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_ends_older_than_the_log_cut_nothing_off(tmp_path: Path, *, damaged: bool) -> None:
+    """As from an older copy of that file; also where a batch is damaged, and one is missing."""
+    stored(tmp_path / "t-0", 10)
+    ends = tmp_path / "ends" / "t-0"
+    older = ends.read_text()
+    path, starts = stored(tmp_path / "t-0", 30)
+    gone = []
+    if damaged:
+        data, gone = bytearray(path.read_bytes()), [5, 28]
+        data[starts[5] + 61] ^= 1
+        del data[starts[28] : starts[29]]
+        path.write_bytes(data)
+    ends.write_text(older)
+    assert found(tmp_path / "t-0") == ([n for n in range(30) if n not in gone], 30)
+
+
+def test_ends_older_than_a_torn_log_give_no_offset_twice(tmp_path: Path) -> None:
+    stored(tmp_path / "t-0", 10)
+    ends = tmp_path / "ends" / "t-0"
+    older = ends.read_text()
+    path, starts = stored(tmp_path / "t-0", 30)
+    os.truncate(path, starts[27] + 20)
+    ends.write_text(older)
+    assert found(tmp_path / "t-0") == (list(range(27)), 27 + RESERVED)
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("missing", [range(8, 9), range(3, 9), range(9), range(2, 4)])
+def test_an_intact_batch_behind_missing_ones_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, missing: range, known: bool
+) -> None:
+    path, starts = stored(tmp_path / "t-0", 10)
+    data = bytearray(path.read_bytes())
+    del data[starts[missing.start] : starts[missing.stop]]
+    path.write_bytes(data)
+    if not known:
+        (tmp_path / "ends" / "t-0").unlink()
+    assert found(tmp_path / "t-0") == ([n for n in range(10) if n not in missing], 10)
+    (line,) = caplog.messages
+    assert f"{path} has no records from offset {missing.start} to before {missing.stop}, " in line
+    assert not path.with_suffix(".torn").exists()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_last_batch_far_ahead_is_kept_where_its_offset_may_have_been_given(
+    tmp_path: Path, *, known: bool
+) -> None:
+    path, starts = stored(tmp_path / "t-0", 10)
+    data = bytearray(path.read_bytes())
+    data[starts[9] : starts[9] + 8] = (10**6).to_bytes(8, "big")
+    path.write_bytes(data)
+    (tmp_path / "ends" / "t-0").write_text(f"0 {10**6 + 1}" if known else "0 10")
+    assert found(tmp_path / "t-0") == (list(range(10 if known else 9)), 10**6 + 1 if known else 10)
+
+
+@pytest.mark.parametrize("at", [6, 61])
+def test_a_jump_of_an_offset_before_another_damaged_batch_loses_nothing_behind_it(
+    tmp_path: Path, at: int
+) -> None:
+    """The other has the same jump, or is no whole batch."""
+    path, starts = stored(tmp_path / "t-0", 10)
+    data = bytearray(path.read_bytes())
+    data[starts[3] + 6] ^= 1
+    data[starts[4] + at] ^= 1
+    path.write_bytes(data)
+    assert found(tmp_path / "t-0") == ([0, 1, 2, 5, 6, 7, 8, 9], 10)
+
+
+def test_a_last_offset_that_jumps_a_little_keeps_its_record(tmp_path: Path) -> None:
+    """A flipped bit looks like missing batches: a gap costs less than the record."""
+    path, starts = stored(tmp_path / "t-0", 10)
+    data = bytearray(path.read_bytes())
+    data[starts[9] + 6] ^= 1
+    path.write_bytes(data)
+    assert found(tmp_path / "t-0") == (list(range(10)), 256 + 10)
+    assert opened(tmp_path / "t-0").append(batch(b"new")) == 256 + 10
 
 
 def test_a_crash_alone_leaves_no_gap(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
