@@ -34,11 +34,12 @@ from detectors.privacy.secret_values import (
     is_noise,
     is_password,
     is_placeholder,
+    is_proven,
     is_scribbled,
     is_uuid,
     looks_random,
 )
-from detectors.privacy.signs import GAP, LOCAL_SIGNS, OF, OPENED, SIGN, TAG, WHOSE, is_tag
+from detectors.privacy.signs import GAP, LOCAL_SIGNS, OF, OPENED, SIGN, TAG, WHOSE, is_cell, is_tag
 
 VALUE: Final = (
     # In a string of JSON the quotes are escaped, both in the same way.
@@ -182,6 +183,8 @@ def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> boo
     if match["odd"] is not None and not is_scribbled(value):
         return False
     if is_said_of(rest) and label.name not in PINS:
+        return False
+    if is_cell(match["sign"]) and not is_proven(value):
         return False
     if label.name in PINS:
         return _is_pin(value, match)

@@ -44,9 +44,21 @@ _WORDS = re.compile(r"[^\W\d_]?[a-z\u00df-\uffff. _-]+(?:[A-Z][a-z]+)*[A-Z]{0,3}
 _MIXED = re.compile(r"(?!\S*(?:://|\]\()|\w+==?)(?=\S*[A-Za-z])(?=\S*[0-9])(?=\S*[!@#$%^&*?+=])\S{8,}\Z")
 _PATH = re.compile(r"[~.]?(?:/[\w.~-]+){2,}/?|[A-Za-z]:(?:\\{1,2}[\w.~ -]+){2,}")
 _RULE = re.compile(
-    r"[a-z_]{2,}:\S+|\^.*\$|.*\(\?[=!:].*"  # min:12, a regular expression
+    r"[|:+=-]+|[a-z_]{2,}:\S+|\^.*\$|.*\(\?[=!:].*"  # min:12, a regular expression
     r"|(?:\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|[0-7]{3}))+"  # characters that cannot be shown
     r"|\w{1,3}\}\)[;{,.)].*|\(\)=>.*|[\w$]{1,3}(?:&&|\|\|)\(.*"  # minified
+)
+_TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9][T_ ][0-2][0-9]:[0-5][0-9].*")
+# What a cell beside such a name says: how it is kept or made, how long it is, what it costs.
+_SAID = re.compile(
+    r"(?<![A-Za-z])(?:x?sha|md|aes|rsa|hs|rs|es|ps|pbkdf|bcrypt|scrypt|argon|hmac|jw[tesk]|3?des|ecdsa|ed|x|hkdf|chacha|blake"
+    r"|crc|rc|base|utf|oauth|saml|scram|ntlm|tls|ssl|kdf|pkcs|aead|gcm|cbc|kerberos)[-_]?[0-9]{1,5}(?:id?|v[0-9]|[a-z]-[0-9]+)?(?![A-Za-z0-9])"
+    r"|(?<![A-Za-z])(?:bcrypt|scrypt|jwt|hmac|uuid|sha|rsa|totp|oauth)(?![A-Za-z])"
+    r"|[A-Za-z](?:2fa|2step|2factor|mfa)(?![a-z])|[0-9][-_+ ]{0,2}(?:char(?:acter)?s?|strings?|digits?|letters?|symbols?|bits?|bytes?"
+    r"|words?|hours?|days?|min(?:ute)?s?|sec(?:ond)?s?|weeks?|months?|years?|[kmgt]i?b)(?![A-Za-z])"
+    r"|\A[~<>$€£]{0,2}[0-9][0-9.,]*\s?(?:usd|eur|gbp|chf|cents?|€|£|\$|%)|\A[$€£]\s?[0-9.,]+\Z"
+    r"|\A[0-9]{4}-[01][0-9]-[0-3][0-9](?![0-9])",
+    re.IGNORECASE,
 )
 _JOINED = re.compile(r"\s*\+\s")  # what follows a string to which another is added
 _CASES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -66,6 +78,9 @@ _ODD = re.compile(r"[!@#$%^&*?~+]")
 # Of a template: it is closed, and has a name in it.
 _FIELD = re.compile(r"\{\{|\{%|\{[\w.\[\]!:-]*=?(?:![rsa])?(?::[^{}]{0,24})?\}|<[\w .:/|-]+>|\[[\w .-]+\]")
 _LONGEST_SCRIBBLE: Final = 64
+_SHORTEST_NOISE: Final = 12
+_MOST_CHANGES: Final = 5
+"""Runs of letters or digits in what is made by chance, at least."""
 SHORTEST_PASSWORD: Final = 6
 """Characters of one without quotes."""
 _SHORTEST_LETTERS: Final = 16
@@ -87,7 +102,7 @@ def is_placeholder(value: str) -> bool:
     if value[:1] in "<[{(`" and is_scribbled(value):
         return False
     value = value.rstrip(".!?:,`)" if value.endswith("`,") else ".!?:,")
-    return any(pattern.fullmatch(value) for pattern in (_PLACEHOLDER, _REFERENCE, _VERSION))
+    return any(pattern.fullmatch(value) for pattern in (_PLACEHOLDER, _REFERENCE, _VERSION, _TIME))
 
 
 def is_scribbled(value: str) -> bool:
@@ -101,6 +116,21 @@ def is_scribbled(value: str) -> bool:
     return _ODD.search(value) is not None or any(
         len(_RUNS.findall(part)) >= max(4, len(part) / 2.5) for part in _ALPHANUMERIC.findall(value)
     )
+
+
+def is_said(value: str) -> bool:
+    """Say whether a value describes a secret: an algorithm, a size, a time, a price."""
+    return _SAID.search(value) is not None and not is_noise(value, _SHORTEST_NOISE)
+
+
+def is_proven(value: str) -> bool:
+    """Say whether a value is a secret by its looks, where a name beside it may be about anything."""
+    return (is_mixed(value) or is_scribbled(value) or _changes(value) >= _MOST_CHANGES) and not is_said(value)
+
+
+def _changes(value: str) -> int:
+    """Return the most runs of one kind in what has no sign within."""
+    return max((len(_RUNS.findall(part)) for part in _ALPHANUMERIC.findall(value)), default=0)
 
 
 def is_noise(value: str, shortest: int) -> bool:

@@ -11,7 +11,7 @@ WHOSE: Final = (
     r"|شما|ما|الخاصة بي|الخاص بي|שלי|שלך|שלנו|πρόσβασης|προσβασης|d['’]accès|accesso|acceso)(?!\w)\s?)"
 )
 OF: Final = (
-    r"(?:(?:for|of|to|de|do|del|della|di|du|für|для|от|к|од|od|dla|pro|till|van|voor|za|pentru)\s(?:[\w.@-]{1,24}\s?){1,4}?"
+    r"(?:(?:for|of|to|de|do|del|della|di|du|für|для|от|к|од|od|dla|pro|till|van|voor|za|pentru)\s[\w.@-]{1,24}(?:\s[\w.@-]{1,24}){0,3}?"
     r"(?=\s?[:=]|\s?\b(?:is|ist|lautet|est|es|é|è)\b|\sto\b))"
 )
 # Each of one language, where it says "is": in others it says something else.
@@ -38,4 +38,9 @@ TAG: Final = r"(?:(?:!!?(?:str|binary|vault|unsafe)|[|>][+-]?[0-9]?(?=\s*\n))\s{
 
 def is_tag(sign: str) -> bool:
     """Say whether a sign is the end of a tag of XML, so that the next tag ends the value."""
-    return sign == ">" or sign.startswith(("<", ":<"))
+    return sign == ">" or is_cell(sign)
+
+
+def is_cell(sign: str) -> bool:
+    """Say whether a sign leads from one cell of a table of HTML, or term of a list, to the next."""
+    return sign.startswith(("<", ":<"))

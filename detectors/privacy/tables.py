@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from detectors.privacy.findings import Finding, Span
+from detectors.privacy.secret_values import is_said
 from detectors.privacy.turned import Turned
 
-REACH: Final = 2_000
-"""Characters from the first row on that are read."""
 _LONGEST_CELL: Final = 256
-_MOST_HEADERS: Final = 64
+_SHORTEST_CELL: Final = 3
+_SHORTEST_LETTERS: Final = 10
+_READ_AGAIN: Final = 2
+"""Characters that are read once more, at most, for each of a text."""
 # By what the names of such columns have in common: a text with none of these has none of them.
 SIGNS: Final = (
     "pass", "pwd", "kennwort", "contras", "clave", "senha", "woord", "hasło", "haslo", "парол",
@@ -24,8 +26,28 @@ SIGNS: Final = (
 )  # fmt: skip
 _DELIMITERS: Final = "|\t;,"
 _NAME = re.compile(r"[^\W\d_](?:[\w-]|[ ./](?=[\w(])|\([\w ]{1,20}\)){0,39}:?")
-_HEADER = re.compile(r"[\w \t|,;.()/:\"'`*\r-]{3,400}")
-_RULE = re.compile(r"[ \t|:+-]+")
+_EDGES = re.compile(r"\A[^\w(]+|[^\w)]+\Z")
+# A column that counts or describes such things, and one that other things are named after.
+_TELLS_OF = re.compile(
+    r"\b(?:per|most|least|used|common|top|price|cost|count|total|max|min|limit|length|size|type|format|hash|hashing"
+    r"|algorithm|policy|strength|usage|required|ids?|expir\w{1,6}|created|updated|rate|budget|requirements?)\b"
+    r"|passag|passen|passi[vo]|keyb|keyw|keyn|keyf|monkey|turkey|hotel|taxi|taxon|spin|opin|compass|bypass",
+    re.IGNORECASE,
+)
+_OF_PARTS = re.compile(
+    r"(?:functions?|signals?|gpio|direction|voltage|net|wire|colou?r|mode|region|zone|environment|tokens? used)",
+    re.IGNORECASE,
+)
+_COUNTED_OF_PARTS = re.compile(r"\A\W*(?:pins?|accounts?)(?![a-z])", re.IGNORECASE)
+_HEADER = re.compile(r"[\w \t|,;.()/:\"'`*\r#?!\u2116\u2600-\u27bf\ufe0f\U0001f300-\U0001faff-]{3,400}")
+_LONGEST_HEADER: Final = 400
+_RULE = re.compile(r"[ \t|:+=\r-]+")
+_QUOTED = {
+    delimiter: re.compile(
+        rf"[ \t]{{0,3}}\"(?:[^\"\n]|\"\")*\"[ \t\r]{{0,3}}(?=[{delimiter}]|\Z)|[^{delimiter}]*+"
+    )
+    for delimiter in "\t;,"
+}
 _BARE = " \t\"'`*\r"
 
 
@@ -34,28 +56,45 @@ class _Line(NamedTuple):
     end: int
 
 
+class _Table(NamedTuple):
+    header: _Line
+    delimiter: str
+
+
 def tables(text: str) -> list[Turned]:
     """Return the columns of tables that may hold something, all together; none where there are none."""
     lowered = text.lower()
     signs = [sign for sign in SIGNS if sign in lowered] if len(lowered) == len(text) else []
-    cells = [cell for header in _headers(lowered, signs) for cell in _cells(text, lowered, header, signs)]
+    cells: list[tuple[str, Span]] = []
+    left = _READ_AGAIN * len(text)
+    for name, span in _all_cells(text, lowered, signs):
+        left -= len(name) + span[1] - span[0]
+        if left < 0:
+            break
+        cells.append((name, span))
     return [_named(text, cells)] if cells else []
 
 
-def _headers(lowered: str, signs: list[str]) -> list[_Line]:
-    """Return the lines that hold one of the signs and are followed by one with as many delimiters."""
-    found: list[_Line] = []
-    seen: dict[int, _Line] = {}
+def _all_cells(text: str, lowered: str, signs: list[str]) -> Iterator[tuple[str, Span]]:
+    """Yield the cells of all tables; a line within one is no header of another."""
+    end = 0
+    for start in _starts(lowered, signs):
+        line = _line_at(text, start)
+        delimiter = _delimiter(text, line) if start >= end else ""
+        if delimiter:
+            end = yield from _cells(text, _Table(line, delimiter), signs)
+
+
+def _starts(lowered: str, signs: list[str]) -> list[int]:
+    """Return where the lines begin that hold one of the signs."""
+    found: set[int] = set()
     for sign in signs:
         position = lowered.find(sign)
-        while position >= 0 and len(found) < _MOST_HEADERS:
+        while position >= 0:
             start = lowered.rfind("\n", 0, position) + 1
-            line = seen.get(start) or _line_at(lowered, start)
-            if start not in seen and _delimiter(lowered, line):
-                found.append(line)
-            seen[start] = line
-            position = lowered.find(sign, line.end)
-    return found
+            found.add(start)
+            position = lowered.find(sign, _line_at(lowered, start).end)
+    return sorted(found)
 
 
 def _line_at(text: str, start: int) -> _Line:
@@ -65,46 +104,74 @@ def _line_at(text: str, start: int) -> _Line:
 
 def _delimiter(text: str, line: _Line) -> str:
     """Return what parts the cells of a line and of the next; empty where nothing does."""
-    if line.end == len(text) or not _HEADER.fullmatch(text, *line):
+    if line.end == len(text) or line.end - line.start > _LONGEST_HEADER:
+        return ""
+    delimiter = next((each for each in _DELIMITERS if text.count(each, *line)), "")
+    if not delimiter or (delimiter != "|" and not _HEADER.fullmatch(text, *line)):
         return ""
     # A list in a program is indented, or ends each line with its sign.
-    is_list = text[line.start] in " \t" or text[line.end - 1] in ",;"
+    if delimiter in ",;" and (text[line.start] in " \t" or text[line.end - 1] in ",;"):
+        return ""
     following = _line_at(text, line.end + 1)
-    for delimiter in _DELIMITERS:
-        count = text.count(delimiter, *line)
-        if count:
-            is_table = text.count(delimiter, *following) == count and not (is_list and delimiter in ",;")
-            return delimiter if is_table else ""
-    return ""
+    if _RULE.fullmatch(text, *following):
+        following = _line_at(text, following.end + 1)
+    count = len(list(_split(text, line, delimiter)))
+    return delimiter if len(list(_split(text, following, delimiter))) == count else ""
 
 
-def _cells(text: str, lowered: str, header: _Line, signs: list[str]) -> Iterator[tuple[str, Span]]:
-    """Yield the cells below the names that have a sign in them: the name, and where the cell stands."""
-    delimiter = _delimiter(lowered, header)
-    names = [text[slice(*span)] for span in _split(text, header, delimiter)]
+def _cells(text: str, table: _Table, signs: list[str]) -> Iterator[tuple[str, Span]]:
+    """Yield the cells below the names that have a sign in them; return where the table ends."""
+    header, delimiter = table
+    names = [_EDGES.sub("", text[slice(*span)]) for span in _split(text, header, delimiter)]
     if not all(_NAME.fullmatch(name) for name in names if name):
-        return
-    wanted = [any(sign in name.lower() for sign in signs) for name in names]
+        return header.end
+    wanted = [_is_wanted(name, names, signs) for name in names]
     line = _line_at(text, header.end + 1)
-    while line.start < min(len(text), header.start + REACH):
-        spans = list(_split(text, line, delimiter))
-        if len(spans) != len(names):
-            return
+    while line.start < len(text):
         if not _RULE.fullmatch(text, *line):
+            spans = list(_split(text, line, delimiter))
+            if len(spans) != len(names):
+                break
             for name, is_wanted, span in zip(names, wanted, spans, strict=True):
-                if is_wanted and 0 < span[1] - span[0] <= _LONGEST_CELL:
+                if is_wanted and _may_hold(text[slice(*span)]):
                     yield name, span
         line = _line_at(text, line.end + 1)
+    return line.start
+
+
+def _is_wanted(name: str, names: list[str], signs: list[str]) -> bool:
+    if not any(sign in name.lower() for sign in signs) or _TELLS_OF.search(name):
+        return False
+    return not (_COUNTED_OF_PARTS.match(name) and any(map(_OF_PARTS.fullmatch, names)))
+
+
+def _may_hold(cell: str) -> bool:
+    """Say whether a cell may hold a value: no word, and nothing that is said of one."""
+    if not _SHORTEST_CELL <= len(cell) <= _LONGEST_CELL:
+        return False
+    return not (cell.isalpha() and len(cell) < _SHORTEST_LETTERS) and not is_said(cell)
 
 
 def _split(text: str, line: _Line, delimiter: str) -> Iterator[Span]:
     start = line.start
-    for part in text[slice(*line)].split(delimiter):
+    for part in _parts(text[slice(*line)], delimiter):
         end = start + len(part)
         shown = part.strip(_BARE)
         first = start + part.find(shown) if shown else start
         yield first, first + len(shown)
         start = end + len(delimiter)
+
+
+def _parts(line: str, delimiter: str) -> list[str]:
+    """Return the cells of a line; a delimiter within quotes parts none."""
+    if delimiter == "|" or '"' not in line:
+        return line.split(delimiter)
+    parts: list[str] = []
+    position = 0
+    while position <= len(line) and (match := _QUOTED[delimiter].match(line, position)):
+        parts.append(match[0])
+        position = match.end() + 1
+    return parts
 
 
 def _named(text: str, cells: list[tuple[str, Span]]) -> Turned:
