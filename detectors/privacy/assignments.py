@@ -178,13 +178,11 @@ def _shown(text: str, span: Span) -> str:
 
 
 def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> bool:
-    value, rest = _shown(text, span), match["rest"]
-    quoted = match["bare"] is None and match["odd"] is None
-    if match["odd"] is not None and not is_scribbled(value):
+    value, rest, odd = _shown(text, span), match["rest"], match["odd"] is not None
+    quoted = match["bare"] is None and not odd
+    if not is_proven(value) if is_cell(match["sign"]) else odd and not is_scribbled(value):
         return False
     if is_said_of(rest) and label.name not in PINS:
-        return False
-    if is_cell(match["sign"]) and not is_proven(value):
         return False
     if label.name in PINS:
         return _is_pin(value, match)

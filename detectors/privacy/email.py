@@ -32,8 +32,10 @@ _LOCAL_REVERSED = re.compile(
 _OPEN, _CLOSE = r"\s{0,3}[\[({<]\s?", r"\s?[\])}>]\s{0,3}"
 _SPELT_AT = rf"(?:{_OPEN}(?:at|@|ät|arroba|chiocciola){_CLOSE}|\s(?-i:AT)\s(?=[^\n]{{1,64}}\s(?-i:DOT)\s))"
 _SPELT_DOT = rf"(?:{_OPEN}(?:dot|punkt|punto|ponto|point|\.){_CLOSE}|\s(?-i:DOT)\s|\.)"
+# In scripts that have blanks between words: of others the sentence before would come along.
+_SPELT_SIGN = rf"[{_LATIN}\u0370-\u06ff\u0900-\u0dff_.+-]"
 _SPELT = re.compile(
-    rf"(?<![{_LATIN}_.+-])[{_LATIN}_.+-]{{1,64}}+{_SPELT_AT}(?:[\w-]{{1,63}}+{_SPELT_DOT}){{1,6}}"
+    rf"(?<!{_SPELT_SIGN}){_SPELT_SIGN}{{1,64}}+{_SPELT_AT}(?:[\w-]{{1,63}}+{_SPELT_DOT}){{1,6}}"
     r"(?P<last>[A-Za-z]{2,24})(?![A-Za-z0-9_])",
     re.IGNORECASE,
 )

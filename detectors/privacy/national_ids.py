@@ -143,7 +143,7 @@ _DIRECT = re.compile(
 )  # fmt: skip
 _FEWEST_DIGITS: Final = 6
 # Parts so long belong to a row of numbers.
-_LONG_PART = re.compile(r"[0-9]{9}")
+_LONG_PART = re.compile(r"[0-9]{9,}")
 _IN_ROW: Final = 2
 
 
@@ -208,7 +208,13 @@ def _is_valid(scheme: _Scheme, text: str, span: Span) -> bool:
     number = text[slice(*span)]
     if scheme.check:
         return _checker(scheme.check)(number.replace(".", "") if scheme.check.startswith("es") else number)
-    return sum(map(str.isdigit, number)) >= _FEWEST_DIGITS and len(_LONG_PART.findall(number)) < _IN_ROW
+    return sum(map(str.isdigit, number)) >= _FEWEST_DIGITS and not _is_row(number)
+
+
+def _is_row(number: str) -> bool:
+    """Say whether long numbers stand side by side, and none is the one of a bank beside that of an account."""
+    parts = _LONG_PART.findall(number)
+    return len(parts) >= _IN_ROW and (len(parts) > _IN_ROW or not any(map(_checker("us.rtn"), parts)))
 
 
 @cache

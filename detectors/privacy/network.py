@@ -54,28 +54,42 @@ _PINNED = re.compile(
 # What speaks of releases, or is the sign of a reference, near four small numbers.
 _RELEASED = re.compile(
     r"(?<![A-Za-z])(?:fix(?:ed|es)?|updat(?:e|es|ed|ing)|upgrad(?:e|es|ed|ing)|bump(?:s|ed)?|backport(?:s|ed)?|downgrad(?:e|ed)"
-    r"|releas(?:e|es|ed)|notes|changelog|patch(?:es|ed)?|deprecated|introduced|regression|since)(?![A-Za-z])|[`_]",
+    r"|releas(?:e|es|ed)|notes|changelog|patch(?:es|ed)?|deprecated|introduced|regression|since)(?![A-Za-z])",
+    re.IGNORECASE,
+)
+# Signs of the same, that addresses have beside them as well: `remote_addr`, and the name of a package.
+_MARKED = re.compile(
+    r"[`_]|(?<![A-Za-z])(?:packages?|librar(?:y|ies)|plugins?|tagged|semver|dependenc(?:y|ies))(?![A-Za-z])"
+    r"|(?<![\w-])(?:(?:lib|python|node|ruby|perl|rust|golang|java|linux)[\w-]{0,24}\s\(?|[\w]{1,24}(?:-[\w]{1,24}){1,4}\s\()\Z",
     re.IGNORECASE,
 )
 _ROW_BEFORE = re.compile(r"[0-9][\s,]\Z")
 _ROW_AFTER = re.compile(r"[\s,]-?[0-9.]")
-_HEADING = re.compile(r"\s(?:[A-ZÀ-Þ]|\(?(?:19|20)[0-9]{2}-[01][0-9])")
+_CELL_BEFORE = re.compile(r"[0-9][.,][0-9]+\s?\|\s?\Z")
+_CELL_AFTER = re.compile(r"\s?\|\s?[0-9]")
+# Of a log: the method of a request follows the address.
+_HEADING = re.compile(
+    r"\s(?!(?:GET|POST|PUT|HEAD|DELETE|PATCH|OPTIONS|CONNECT|TCP|UDP)\s)(?:[A-ZÀ-Þ]|\((?:19|20)[0-9]{2}-[01][0-9])"
+)
 _OF_PACKAGE = re.compile(
     r"(?:[-+~][\w.+~-]{0,24})?\)\s[\w-]{1,24};\surgency="
 )  # apt (1.2.3.4) unstable; urgency=low
+_REACH: Final = 48
+_REACH_AFTER: Final = 16
 _LARGEST_SMALL: Final = 39
 _LARGEST_PART: Final = 100
 """The parts of a document are not counted beyond that."""
-# Four numbers as small as those of a release are an address where something says so.
+# What says that four numbers are an address, whatever else stands beside them.
 _OF_HOST = re.compile(
-    r"(?<![A-Za-z])(?:ip(?:v4|s)?|inet|addr(?:ess(?:es)?|s)?|adress\w{0,3}|direcci[oó]n|endereço|indirizzo|adres\w?"
-    r"|host(?:s|name)?|servers?|clients?|from|src|dst|sources?|dest(?:ination)?|peers?|gateway|dns|ns|nameservers?|resolvers?"
-    r"|ping|ssh|telnet|traceroute|whois|nslookup|remote|users?|visitors?|login|logged|proxy|router|machine|subnet|network"
-    r"|bind|listen(?:ing)?|connect\w{0,4}|block(?:ed)?|ban(?:ned)?|attack\w{0,3})(?![A-Za-z])[^\n]{0,32}\Z"
+    r"(?:(?<![A-Za-z])|(?<=[a-z])(?-i:(?=[A-Z])))(?:ip(?:v4|s|[ _-]?addr(?:ess)?)?"
+    r"|inet|addr(?:ess(?:es)?|s)?|adress\w{0,3}"
+    r"|direcci[oó]n|endereço|indirizzo|adres\w?|host(?:s|name)?|servers?|clients?|src|dst|peers?|gateway|dns|nameservers?"
+    r"|ping|ssh|telnet|traceroute|whois|nslookup|remote"
+    r"|visitors?|login|proxy|router|machine|subnet|forwarded[ _-]for"
+    r"|connect\w{0,4}|block(?:ed)?|ban(?:ned)?|attack\w{0,3})(?![A-Za-z])[^\n]{0,32}\Z"
     r"|адрес|地址|アドレス|주소|位址|(?<!>)://\Z|@\Z",
     re.IGNORECASE,
 )
-_OF_PORT = re.compile(r":[0-9]{2,5}(?![0-9.])|/[0-9]{1,2}(?![0-9.])")
 
 
 def ip_addresses(text: str) -> Iterator[Span]:
@@ -128,12 +142,14 @@ def _is_number(text: str, start: int, end: int) -> bool:
         return True
     if _ROW_BEFORE.search(text, max(0, start - 3), start) and _ROW_AFTER.match(text, end):
         return True
-    if largest > _LARGEST_SMALL or len(parts) == 1:
-        return False
-    return _is_release(text, start, end) or not (_OF_HOST.search(before) or _OF_PORT.match(text, end))
+    if _CELL_BEFORE.search(before) and _CELL_AFTER.match(text, end):
+        return True
+    return largest <= _LARGEST_SMALL and len(parts) > 1 and _is_release(text, start, end)
 
 
 def _is_release(text: str, start: int, end: int) -> bool:
     begins_line = not text[max(0, start - 80) : start].rpartition("\n")[2].strip(" \t#*")
-    released = _RELEASED.search(text, max(0, start - 48), start) or _RELEASED.search(text, end, end + 16)
-    return bool(released or (begins_line and _HEADING.match(text, end)))
+    near = text[max(0, start - _REACH) : start], text[end : end + _REACH_AFTER]
+    if (begins_line and _HEADING.match(text, end)) or any(map(_RELEASED.search, near)):
+        return True
+    return any(map(_MARKED.search, near)) and not _OF_HOST.search(near[0])

@@ -54,7 +54,8 @@ _SAID = re.compile(
     r"(?<![A-Za-z])(?:x?sha|md|aes|rsa|hs|rs|es|ps|pbkdf|bcrypt|scrypt|argon|hmac|jw[tesk]|3?des|ecdsa|ed|x|hkdf|chacha|blake"
     r"|crc|rc|base|utf|oauth|saml|scram|ntlm|tls|ssl|kdf|pkcs|aead|gcm|cbc|kerberos)[-_]?[0-9]{1,5}(?:id?|v[0-9]|[a-z]-[0-9]+)?(?![A-Za-z0-9])"
     r"|(?<![A-Za-z])(?:bcrypt|scrypt|jwt|hmac|uuid|sha|rsa|totp|oauth)(?![A-Za-z])"
-    r"|[A-Za-z](?:2fa|2step|2factor|mfa)(?![a-z])|[0-9][-_+ ]{0,2}(?:char(?:acter)?s?|strings?|digits?|letters?|symbols?|bits?|bytes?"
+    r"|[A-Za-z](?:2fa|2step|2factor|mfa)(?![a-z])"
+    r"|[0-9][-_+ ]{0,2}(?:char(?:acter)?s?|strings?|digits?|letters?|symbols?|bits?|bytes?"
     r"|words?|hours?|days?|min(?:ute)?s?|sec(?:ond)?s?|weeks?|months?|years?|[kmgt]i?b)(?![A-Za-z])"
     r"|\A[~<>$€£]{0,2}[0-9][0-9.,]*\s?(?:usd|eur|gbp|chf|cents?|€|£|\$|%)|\A[$€£]\s?[0-9.,]+\Z"
     r"|\A[0-9]{4}-[01][0-9]-[0-3][0-9](?![0-9])",

@@ -5,7 +5,7 @@ something are read once more, as lines of "name: value".
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final, NamedTuple
 
 from detectors.privacy.findings import Finding, Span
@@ -35,7 +35,8 @@ _TELLS_OF = re.compile(
     re.IGNORECASE,
 )
 _OF_PARTS = re.compile(
-    r"(?:functions?|signals?|gpio|direction|voltage|net|wire|colou?r|mode|region|zone|environment|tokens? used)",
+    r"(?:functions?|signals?|gpio|direction|voltage|net|wire"
+    r"|colou?r|mode|region|zone|environment|tokens? used)",
     re.IGNORECASE,
 )
 _COUNTED_OF_PARTS = re.compile(r"\A\W*(?:pins?|accounts?)(?![a-z])", re.IGNORECASE)
@@ -119,7 +120,7 @@ def _delimiter(text: str, line: _Line) -> str:
     return delimiter if len(list(_split(text, following, delimiter))) == count else ""
 
 
-def _cells(text: str, table: _Table, signs: list[str]) -> Iterator[tuple[str, Span]]:
+def _cells(text: str, table: _Table, signs: list[str]) -> Generator[tuple[str, Span], None, int]:
     """Yield the cells below the names that have a sign in them; return where the table ends."""
     header, delimiter = table
     names = [_EDGES.sub("", text[slice(*span)]) for span in _split(text, header, delimiter)]

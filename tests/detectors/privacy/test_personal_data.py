@@ -23,6 +23,7 @@ FOUND = [
     ("EMAIL", "a@xn--bcher-kva.xn--p1ai"),
     ("EMAIL", "jane [at] example [dot] com"),
     ("EMAIL", "jane(at)example(dot)com"),
+    ("EMAIL", "иван (at) example (dot) com"),
     ("EMAIL", "jane.doe {at} mail {dot} example {dot} org"),
     ("EMAIL", "jane[at]example.com"),
     ("EMAIL", "jane AT example DOT com"),
@@ -209,6 +210,7 @@ ANNOUNCED = [
     ("NASS:", "26 37482910 04", "MEDICAL_ID"),
     ("medical record number", "AB-987654", "MEDICAL_ID"),
     ("account number", "12345678", "BANK_ACCOUNT"),
+    ("account number", "123456789 021000021", "BANK_ACCOUNT"),
     ("Número de cuenta:", "2100 0418 45 0200051332", "BANK_ACCOUNT"),
 ]
 UNCHECKED = ("NINO", "PASSPORT", "DRIVER_LICENSE", "MEDICAL_ID", "BANK_ACCOUNT")

@@ -1,0 +1,47 @@
+"""Four small numbers with dots are an address, unless something says that they are a version."""
+
+import pytest
+
+from detectors.privacy.finders import find_all
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ('31.13.24.5 - - [10/Oct/2024:13:55:36 +0000] "GET / HTTP/1.1" 200', "31.13.24.5"),
+        ("31.13.24.5 2024-10-10 12:00:01 GET /", "31.13.24.5"),
+        ("23.22.13.11 GET /index.html", "23.22.13.11"),
+        ("X-Forwarded-For: 5.9.12.33", "5.9.12.33"),
+        ('{"clientIp":"5.9.12.33"}', "5.9.12.33"),
+        ("sourceIPAddress: 23.22.13.11", "23.22.13.11"),
+        ("ip,user\n23.22.13.11,bob", "23.22.13.11"),
+        ("example.com. 300 IN A 23.22.13.11", "23.22.13.11"),
+        ("iptables -A INPUT -s 23.22.13.11 -j DROP", "23.22.13.11"),
+        ("rsync x 23.22.13.11:/srv", "23.22.13.11"),
+        ("visit from\n31.13.24.5", "31.13.24.5"),
+        ("mine is 23.22.13.11", "23.22.13.11"),
+        ("remote_addr=5.9.12.33", "5.9.12.33"),
+        ("peer_ip=5.9.12.33", "5.9.12.33"),
+    ],
+)
+def test_a_small_address_needs_no_word_beside_it(text: str, address: str) -> None:
+    assert [text[each.start : each.end] for each in find_all(text)] == [address]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ver. 3.12.0.4 is out",
+        "pip install foo==1.2.3.4 bar~=2.0.1.7",
+        "libfoo-bar 1.2.3.4",
+        "python-foo (1.2.3.4)",
+        "the package was tagged 5.9.12.33",
+        "## 5.9.12.33 (2022-06-07)",
+        "1.4.2.7 Bug fixes",
+        "see section 4.3.2.1",
+        "build 5.9.12.33",
+        "`1.2.3.4`",
+    ],
+)
+def test_what_is_numbered_like_a_version_is_none(text: str) -> None:
+    assert find_all(text) == []

@@ -1,0 +1,72 @@
+"""Tables: every row is read, once; what a cell says of a secret is none."""
+
+import pytest
+
+from detectors.privacy.finders import find_all
+from detectors.privacy.tables import tables
+
+FIRST, SECOND = "Hunter22x!", "Winter7#abc"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| # | User | Password |\n|---|---|---|\n| 1 | bob | {} |\n| 2 | ann | {} |\n",
+        "| No. | User | Password |\n|---|---|---|\n| 1 | bob | {} |\n| 2 | ann | {} |\n",
+        "| User | password? |\n|---|---|\n| bob | {} |\n| ann | {} |\n",
+        "| User | \U0001f511 Password |\n|---|---|\n| bob | {} |\n| ann | {} |\n",
+        " user | password \n------+----------\n bob  | {}\n ann  | {}\n(2 rows)\n",
+        "+------+----------+\n| user | password |\n+------+----------+\n| bob | {} |\n| ann | {} |\n",
+        "|User|Password|\r\n|:-:|:-:|\r\n|bob|{}|\r\n|ann|{}|\r\n",
+        'user,address,password\nbob,"Rome, Via 1",{}\nann,"x, y",{}\n',
+        'user;password\n"bob; the first";{}\nann;{}\n',
+    ],
+)
+def test_every_row_of_a_table_is_read(text: str) -> None:
+    shown = text.format(FIRST, SECOND)
+    assert [shown[each.start : each.end] for each in find_all(shown)] == [FIRST, SECOND]
+
+
+def test_a_long_table_is_read_to_its_end() -> None:
+    rows = "".join(f"| bob{number} | Rome on the Tiber | Hunter{number}x! |\n" for number in range(100))
+    assert len(find_all(f"| user | city | password |\n|---|---|---|\n{rows}")) == 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password |\n" * 454,
+        "| token | key |\n|---|---|\n" + "| a1b2c3 | d4e5f6 |\n" * 100,
+        "pass | pin | " + "key | " * 50 + "\n" + "x1y|" * 52 + "\n" + "x1y|" * 52 + "\n",
+        "key,a\nkey,b\nkey,a,b\nkey,a,b\n" * 100,
+    ],
+)
+def test_no_more_is_read_again_than_in_proportion_to_the_text(text: str) -> None:
+    """A row is no header, too: otherwise each would be read as often as there are rows above it."""
+    assert sum(len(each.text) for each in tables(text)) <= 4 * len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| Auth | Password |\n|---|---|\n| LDAP | SHA-256 |\n| local | bcrypt12 |\n",
+        "| Price per token | Model |\n|---|---|\n| 0.0000025USD | small |\n",
+        "| Token | Model |\n|---|---|\n| 0.0000025USD | small |\n",
+        "| Rank | Most used password |\n|---|---|\n| 1 | 123456 |\n",
+        "| Pin | Function |\n|---|---|\n| 1234 | GND |\n",
+        "| Account ID | Region |\n|---|---|\n| 747651898146 | eu-west-1 |\n",
+        "| Account | Region |\n|---|---|\n| 747651898146 | eu-west-1 |\n",
+        "kind,password\nlocal,32-characters\n",
+        "<td>API key</td><td>32-character string</td>",
+        "<td>Password</td><td>SHA-256</td>",
+        "<td>Password</td><td>Argon2id</td>",
+        "<td>Password</td><td>12+characters</td>",
+        "<dt>Password</dt><dd>PBKDF2</dd>",
+        "<li>Password</li><li>Username2FA</li>",
+        "<tr><th>Password</th><th>Login2Step</th></tr>",
+        "<td>Token</td><td>Bearer-JWT-RS256</td>",
+        "The token: 2024-01-01T00:00:00Z expired",
+    ],
+)
+def test_what_is_said_of_a_secret_in_a_cell_is_none(text: str) -> None:
+    assert find_all(text) == []
