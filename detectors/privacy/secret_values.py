@@ -58,7 +58,7 @@ _SAID = re.compile(
     r"|[0-9][-_+ ]{0,2}(?:char(?:acter)?s?|strings?|digits?|letters?|symbols?|bits?|bytes?"
     r"|words?|hours?|days?|min(?:ute)?s?|sec(?:ond)?s?|weeks?|months?|years?|[kmgt]i?b)(?![A-Za-z])"
     r"|\A[~<>$€£]{0,2}[0-9][0-9.,]*\s?(?:usd|eur|gbp|chf|cents?|€|£|\$|%)|\A[$€£]\s?[0-9.,]+\Z"
-    r"|\A[0-9]{4}-[01][0-9]-[0-3][0-9](?![0-9])",
+    r"|\A[0-9]{4}-[01][0-9]-[0-3][0-9](?![0-9])|\A/?\^[\[(.\\]",
     re.IGNORECASE,
 )
 _JOINED = re.compile(r"\s*\+\s")  # what follows a string to which another is added

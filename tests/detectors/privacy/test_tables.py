@@ -60,6 +60,7 @@ def test_no_more_is_read_again_than_in_proportion_to_the_text(text: str) -> None
         "<td>API key</td><td>32-character string</td>",
         "<td>Password</td><td>SHA-256</td>",
         "<td>Password</td><td>Argon2id</td>",
+        "<td>Password</td><td>^[a-z0-9]{8,}$</td>",
         "<td>Password</td><td>12+characters</td>",
         "<dt>Password</dt><dd>PBKDF2</dd>",
         "<li>Password</li><li>Username2FA</li>",
