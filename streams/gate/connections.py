@@ -73,7 +73,17 @@ class Connection(web.RequestHandler):
         """Note that the client takes nothing: what it should take is not kept for ever."""
         super().pause_writing()
         assert self.transport is not None
-        self._stuck = asyncio.get_running_loop().call_later(TAKE_S, self.transport.abort)
+        self._await_taking(self.transport, self.transport.get_write_buffer_size())
+
+    def _await_taking(self, transport: asyncio.WriteTransport, left: int) -> None:
+        self._stuck = asyncio.get_running_loop().call_later(TAKE_S, self._end_if_stuck, transport, left)
+
+    def _end_if_stuck(self, transport: asyncio.WriteTransport, left: int) -> None:
+        """End where no less is left to take than there was; who takes it slowly is let take it."""
+        if (still_left := transport.get_write_buffer_size()) < left:
+            self._await_taking(transport, still_left)
+        else:
+            transport.abort()
 
     def resume_writing(self) -> None:
         """Note that it does again."""
@@ -86,9 +96,19 @@ class Connection(web.RequestHandler):
         # All but who says so in the middle of a request, or in TLS, which is closed as a whole.
         idle = self._waiter is not None and not self._waiter.done()
         self._is_half_closed = (
-            self.ssl_context is None and not self._upgraded and not idle and self._last.is_eof()
+            self.ssl_context is None and not self._upgraded and not idle and self._is_some_whole()
         )
         return self._is_half_closed
+
+    def _is_some_whole(self) -> bool:
+        """Return whether a whole request is left to answer; forget the half of one after it."""
+        if self._last.is_eof():
+            return True
+        # A request is being handled, or one of those that wait is next; only the last one can be half.
+        if len(self._messages) < (1 if self._waiter is None else 2):
+            return False
+        self._messages.pop()
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; refuse at once, and for next to nothing, what is hopeless."""

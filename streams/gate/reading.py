@@ -2,7 +2,8 @@
 
 import asyncio
 import codecs
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -23,6 +24,8 @@ MOST_TEXTS: Final = 1024
 """Of one request, whatever the contract: a conversation, not a data set."""
 MOST_SIGNS: Final = {b"[": 200_000, b"{": 200_000, b",": 2_000_000, b'"': 2_000_000}
 """Of a body, of what makes it long to read: nobody else has the interpreter meanwhile, nor the memory."""
+_STRING: Final = re.compile(rb'"[^"\r\n]*"?')
+"""A string without escapes, to its line's end where it does not end: each line of JSON is read by itself."""
 _READERS: Final = ThreadPoolExecutor(2, "reading")
 """Of their own: what others do in threads may take long."""
 READ_S: Final = 30.0
@@ -105,10 +108,18 @@ def unreadable(error: Exception, raw: bytes, kind: object) -> str:
 
 
 async def off_loop(read: Callable[[bytes], T], raw: bytes) -> T:
-    """Return what `read` makes of a body: of a large one, which may have to be mended, in a thread."""
-    if len(raw) <= ON_LOOP:
+    """Return what `read` makes of a body: of a large one, which may have to be mended, in a thread.
+
+    Raises `RefusedError` for one of too many parts.
+    """
+
+    def checked() -> T:
+        check_parts(raw)
         return read(raw)
-    return await asyncio.get_running_loop().run_in_executor(_READERS, read, raw)
+
+    if len(raw) <= ON_LOOP:
+        return checked()
+    return await asyncio.get_running_loop().run_in_executor(_READERS, checked)
 
 
 def decoded(raw: bytes, kind: type[T]) -> T:
@@ -121,10 +132,20 @@ def decoded(raw: bytes, kind: type[T]) -> T:
 
 
 def check_parts(raw: bytes) -> None:
-    """Raise `RefusedError` for JSON of so many parts that to read it would hold up all others."""
-    if any(raw.count(sign) > most for sign, most in MOST_SIGNS.items()):
-        detail = "the body has too many lists, objects or values: send it in several requests"
-        raise RefusedError(TOO_LARGE, "too_many", detail)
+    """Raise `RefusedError` for JSON of so many parts that to read it would hold up all others.
+
+    What stands in its strings is text, of which there may be as much as there is room.
+    """
+    if _has_many(raw, MOST_SIGNS):
+        raw = raw.replace(rb"\\", b"").replace(rb"\"", b"")  # in this order: `\\"` ends a string
+        # Quotes first: what there is too much of is not gone through.
+        if _has_many(raw, (b'"',)) or _has_many(_STRING.sub(b"", raw), (b"[", b"{", b",")):
+            detail = "the body has too many lists, objects or values: send it in several requests"
+            raise RefusedError(TOO_LARGE, "too_many", detail)
+
+
+def _has_many(raw: bytes, signs: Iterable[bytes]) -> bool:
+    return any(raw.count(sign) > MOST_SIGNS[sign] for sign in signs)
 
 
 def check_texts(count: int) -> None:

@@ -36,7 +36,6 @@ from streams.gate.reading import (
     Bodies,
     RefusedError,
     check_encoding,
-    check_parts,
     check_texts,
     decoded,
     off_loop,
@@ -161,7 +160,6 @@ class Gate:
         self._service.admit(self._within_s(request))
         body = await self._bodies.read(request)
         heads.came(request)
-        check_parts(body)
         return body
 
     async def _asked(self, request: web.Request, read: Callable[[bytes], T]) -> T:
@@ -266,13 +264,12 @@ class Gate:
 
     async def _events(self, request: web.Request) -> web.Response:
         raw = await self._bodies.read(request)
-        check_parts(raw)
-        lines = await off_loop(native.lines, raw)
+        lines, unknown = await off_loop(_lines, raw)
         if len(lines) > MOST_LINES:
             raise RefusedError(TOO_LARGE, "too_many", f"{len(lines)} events, where {MOST_LINES} are allowed")
         taken = await self._service.publish(lines, request[heads.CALLER], heads.app_of(request, ""))
         request[heads.WARNINGS] = list(dict.fromkeys((*taken.pop("warnings"), *heads.warnings_of(request))))
-        warnings = [*misspelt.of_lines(lines, Event.__struct_fields__), *request[heads.WARNINGS]]
+        warnings = [*unknown, *request[heads.WARNINGS]]
         return _answer(taken | {"warnings": warnings} if warnings else taken, status=202)
 
     def _otlp(self, signal: Signal) -> Handler:
@@ -287,6 +284,11 @@ class Gate:
                 raise RefusedError(status, str(rejected.reason), rejected.detail) from None
 
         return handle
+
+
+def _lines(raw: bytes) -> tuple[list[bytes], list[str]]:
+    lines = native.lines(raw)
+    return lines, misspelt.of_lines(lines, Event.__struct_fields__)
 
 
 def _answer(body: dict[str, Any], status: int = 200) -> web.Response:

@@ -117,6 +117,19 @@ async def test_so_many_parts_that_to_read_them_holds_up_all_others_are_refused(
         assert (await gate.ask(path, body, 413))["error"]["type"] == "too_many", path
 
 
+async def test_signs_in_a_text_are_no_parts_and_a_text_that_does_not_end_hides_none(
+    gate: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MOST_SIGNS", dict.fromkeys(reading.MOST_SIGNS, 30))
+    for sign in ("[", "{", ",", '"', "\\", '\\"[', '"\\\n{'):
+        answer = await gate.ask("/v1/check", {"app": "a", "text": HARMLESS + sign * 40})
+        assert not answer.get("failed"), sign
+    for before in (b'{"x": "a"}\n"\n', b'{"x": "\\\\", "y": ', b'{"x": "\\\\\\"", "y": ', b'"\\"\r'):
+        for part in (b"[", b"{", b",", b'""'):
+            error = (await gate.ask("/v1/events", before + part * 31, 413))["error"]
+            assert error["type"] == "too_many", (before, part)
+
+
 async def test_what_is_read_of_a_large_body_is_read_in_a_thread(
     gate: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,11 +144,16 @@ async def test_what_is_read_of_a_large_body_is_read_in_a_thread(
 
     monkeypatch.setattr("streams.gate.server.decoded", noting(reading.decoded))
     monkeypatch.setattr(misspelt, "warnings", noting(misspelt.warnings))
+    monkeypatch.setattr(misspelt, "of_lines", noting(misspelt.of_lines))
+    monkeypatch.setattr(reading, "check_parts", noting(reading.check_parts))
     monkeypatch.setattr(webhooks, "texts_in", noting(webhooks.texts_in))
     padding = "a" * reading.ON_LOOP
     await gate.ask("/v1/check", {"text": HARMLESS, "x": padding})
     await gate.ask("/request", {"body": {"messages": [{"content": HARMLESS}], "x": padding}})
-    assert threads == [False] * 4
+    await gate.ask(
+        "/v1/events", {"event_id": "1", "kind": "prompt", "text": padding}, 202, {"X-Weir-App": "a"}
+    )
+    assert threads == [False] * 8
 
 
 async def test_a_large_body_for_which_no_thread_is_free_waits_no_longer_than_its_time(gate: Running) -> None:
@@ -321,6 +339,17 @@ async def test_who_asks_nothing_more_is_answered_all_that_was_asked(gate: Runnin
         writer.close()
 
 
+async def test_who_ends_in_the_middle_of_a_second_request_is_answered_the_first(gate: Running) -> None:
+    whole = post("/v1/check", BODY)
+    for times in (1, 2):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+        writer.write(whole * times + whole[:-5])
+        writer.write_eof()
+        answer = await asyncio.wait_for(reader.read(), 60)
+        assert answer.count(b'"decision_id"') == times, "and then it is closed"
+        writer.close()
+
+
 async def test_who_ends_in_the_middle_of_a_request_is_not_waited_for(gate: Running) -> None:
     for sent in (b"", b"POST /v1", post("/v1/check", BODY)[:-5], post("/v1/stream", STREAM)[:-5]):
         reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
@@ -361,6 +390,31 @@ async def test_who_takes_nothing_of_an_answer_does_not_hold_it_for_ever(
     await asyncio.to_thread(wait_until, lambda: server.connections, "it is connected")
     await asyncio.to_thread(wait_until, lambda: not server.connections, "it is given up", 120)
     writer.transport.abort()
+
+
+class Taking:
+    """A transport that has so much left to send whenever it is asked."""
+
+    def __init__(self, *left: int) -> None:
+        self.left = list(left)
+        self.aborted = asyncio.Event()
+        self.abort = self.aborted.set
+
+    def get_write_buffer_size(self) -> int:
+        return self.left.pop(0)
+
+
+async def test_who_takes_an_answer_slowly_is_given_up_only_when_it_takes_no_more(
+    gate: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "TAKE_S", 0)
+    assert gate._http_runner.server is not None
+    taking = Taking(90, 80, 50, 20, 20, 0)
+    connection: Any = gate._http_runner.server()
+    connection.transport = taking
+    connection.pause_writing()
+    await asyncio.wait_for(taking.aborted.wait(), 60)
+    assert taking.left == [0], "it was asked until it had taken nothing"
 
 
 async def test_deep_bodies_come_back_or_are_refused(gate: Running) -> None:
