@@ -19,6 +19,8 @@ from aiokafka.protocol.metadata import MetadataRequest
 PATIENCE_S: Final = 1.0
 """Silence after which another language is tried; a broker that is only slow goes on being waited for."""
 ASK_S: Final = 1.0
+ATTEMPTS: Final = 3
+"""How often a server is asked what it speaks that answers nothing."""
 _API_VERSIONS: Final = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 """A request that every broker answers before anybody signs in; its correlation id is 1."""
 _NO_CERTIFICATE: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE", "UNKNOWN_CA")
@@ -154,9 +156,13 @@ async def _other_language(address: tuple[str, int], options: Options) -> str:
     security, context = options["security_protocol"], options["ssl_context"]
     encrypted = security.endswith("SSL")
     by_tls = context if encrypted else _any_certificate()
-    plain, tls, *web = await asyncio.gather(
-        *(_ask(address, how, request) for request in (_API_VERSIONS, _GET) for how in (None, by_tls))
-    )
+    asked = [(how, request) for request in (_API_VERSIONS, _GET) for how in (None, by_tls)]
+    for _ in range(
+        ATTEMPTS
+    ):  # who is busy, or resets what he does not understand, may say more the next time
+        plain, tls, *web = await asyncio.gather(*(_ask(address, *each) for each in asked))
+        if plain or tls or any(web):
+            break
     if any(reply.startswith(b"HTTP/") for reply in (tls, *web)):
         return f"a web server listens there; {_NOT_KAFKA}"
     if encrypted and _is_kafka(plain):

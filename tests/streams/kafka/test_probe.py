@@ -1,6 +1,7 @@
 """What is said when WEIR_KAFKA is not what the settings say: with real sockets, and in time."""
 
 import asyncio
+import itertools
 import socket
 import ssl
 import subprocess
@@ -168,6 +169,19 @@ def test_no_such_host() -> None:
 def test_a_web_server(security: str) -> None:
     with web_server() as port:
         assert "a web server listens there; WEIR_KAFKA must be host:port" in said(port, security)
+
+
+def test_a_server_that_is_too_busy_to_say_anything_is_asked_again() -> None:
+    came = itertools.count()
+
+    def busy(connection: socket.socket) -> None:
+        if next(came) < len(("the client", "plain", "TLS", "plain", "TLS")):
+            hang_up(connection)
+        else:
+            banner(connection)
+
+    with listener(busy) as port:
+        assert "what listens there does not speak Kafka" in said(port, "PLAINTEXT")
 
 
 @pytest.mark.parametrize("security", ["PLAINTEXT", "SSL"])
