@@ -268,7 +268,7 @@ class Gate:
         if len(lines) > MOST_LINES:
             raise RefusedError(TOO_LARGE, "too_many", f"{len(lines)} events, where {MOST_LINES} are allowed")
         taken = await self._service.publish(lines, request[heads.CALLER], heads.app_of(request, ""))
-        request[heads.WARNINGS] = list(dict.fromkeys((*taken.pop("warnings"), *heads.warnings_of(request))))
+        request[heads.WARNINGS] = list(dict.fromkeys((*taken.pop("warnings"), *request[heads.WARNINGS])))
         warnings = [*unknown, *request[heads.WARNINGS]]
         return _answer(taken | {"warnings": warnings} if warnings else taken, status=202)
 

@@ -157,9 +157,8 @@ async def _other_language(address: tuple[str, int], options: Options) -> str:
     encrypted = security.endswith("SSL")
     by_tls = context if encrypted else _any_certificate()
     asked = [(how, request) for request in (_API_VERSIONS, _GET) for how in (None, by_tls)]
-    for _ in range(
-        ATTEMPTS
-    ):  # who is busy, or resets what he does not understand, may say more the next time
+    # Who is busy, or resets what he does not understand, may say more the next time.
+    for _ in range(ATTEMPTS):
         plain, tls, *web = await asyncio.gather(*(_ask(address, *each) for each in asked))
         if plain or tls or any(web):
             break

@@ -10,6 +10,7 @@ from typing import Any, Final
 from schemas.policy import PolicyChange
 from streams.desk.asked import Asked, Row
 from streams.desk.filters import Filter
+from streams.desk.forms import hidden
 from streams.desk.health import RoleHealth
 from streams.desk.html import Child, Html, behind, el, exact, table
 from streams.desk.layout import page
@@ -130,7 +131,7 @@ def try_form(token: str, text: str = "", kind: str = "prompt") -> Html:
         labelled("Text: judged by this policy, and kept nowhere", area),
         select("kind", ("prompt", "completion"), kind, "It is a"),
         labelled("App", field("app", "")),
-        el("input", {"type": "hidden", "name": "token", "value": token}),
+        hidden({"token": token}),
         el("button", {"type": "submit"}, "Judge it"),
     )
 
@@ -147,7 +148,7 @@ def backtest_form(token: str, draft: str, since: str = "7d") -> Html:
         labelled("Draft: change the policy here, and see what it would have decided", area),
         select("since", SINCE, since, "The last"),
         labelled("Only app", field("app", "")),
-        el("input", {"type": "hidden", "name": "token", "value": token}),
+        hidden({"token": token}),
         el("button", {"type": "submit"}, "Backtest"),
     )
 

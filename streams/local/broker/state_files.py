@@ -12,13 +12,13 @@ def write_atomically(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def read_json(path: Path) -> Any:
-    """Return what was written; None where there is no such file. `OSError` says what to do about a torn one.
+def read_json(path: Path, missing: Any = None) -> Any:
+    """Return what was written; `missing` where there is no such file.
 
-    A loss of power may leave a file that is empty, or half of one.
+    `OSError` says what to do about a torn one: a loss of power may leave an empty file, or half of one.
     """
     try:
-        return json.loads(path.read_bytes()) if path.exists() else None
+        return json.loads(path.read_bytes()) if path.exists() else missing
     except (ValueError, RecursionError):
         raise damaged(path) from None
 

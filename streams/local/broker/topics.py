@@ -184,7 +184,7 @@ class Topics:
 
     def _read(self) -> dict[str, tuple[int, Config, bytes]]:
         """Return partitions, settings and id of each topic; `OSError` where the file cannot be right."""
-        found = read_json(self._file) if self._file.exists() else {}
+        found = read_json(self._file, {})
         try:
             return {name: _topic(name, *each) for name, each in found.items()}
         except (AttributeError, TypeError, ValueError, Fault):

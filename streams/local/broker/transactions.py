@@ -117,7 +117,7 @@ class Transactions:
 
 def _state(path: Path) -> dict[str, Any]:
     """Return what was saved; `OSError` where the file cannot be right."""
-    state = read_json(path) if path.exists() else {"next": 1, "ids": {}, "pending": {}}
+    state = read_json(path, {"next": 1, "ids": {}, "pending": {}})
     match state:
         case {"next": int(), "ids": dict(ids), "pending": dict(pending)} if (
             all(_fits(each, int, int, int) for each in ids.values())
