@@ -18,12 +18,12 @@ MEASURED: Final = frozenset({
 class LanguageDetector:
     """`language_unjudged`: 1 for a text in a language that no head was measured in, else 0.
 
-    NaN where the language is not known: a word or two, code, numbers. The language itself is no score but a
-    field of the scored event, `language`.
+    NaN where the language is not known: a word or two, code, numbers, a text that may be in one
+    of two that are alike. The language itself is no score but a field of the scored event, `language`.
     """
 
     name = "language"
-    version = "1"
+    version = "2"
     metrics = ("language_unjudged",)
     ranges = dict.fromkeys(metrics, SHARE)
     needs = ("languages",)

@@ -35,6 +35,35 @@ def test_the_language_of_a_text(text: str, expected: str) -> None:
     assert language(text) == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Quero cancelar a compra",
+        "Dammi una ricetta",
+        "Di mana paket saya?",
+        "Terima kasih atas bantuannya, paketnya sudah sampai di rumah kemarin sore",
+        "Por favor, ¿me puedes decir canto custa?",
+    ],
+)
+def test_a_text_that_may_as_well_be_in_a_measured_language_is_not_marked(text: str) -> None:
+    assert language(text) in MEASURED | {""}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Tinc un problema amb la factura del mes passat", "ca"),
+        ("El paquet encara no ha arribat, em podeu ajudar?", "ca"),
+        ("Jeg vil gerne annullere min ordre fra i går", "da"),
+        ("Missä pakettini on? Olen odottanut viikon", "fi"),
+        ("Ble mae fy mharsel? Rydw i wedi bod yn aros wythnos", "cy"),
+        ("Къде остана моят пакет? Чакам вече седмица", "bg"),
+    ],
+)
+def test_a_text_that_is_surely_in_another_keeps_its_language(text: str, expected: str) -> None:
+    assert language(text) == expected
+
+
 def test_a_text_in_a_language_without_figures_is_marked() -> None:
     texts = ["Where is my parcel today?", "Ngiyabonga kakhulu ngosizo lwakho namuhla", "42"]
     batch, detector = Batch.of_texts(texts, MODELS), LanguageDetector()
