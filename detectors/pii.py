@@ -13,7 +13,7 @@ class PiiDetector:
     """Counts findings in text and tool calls: `pii` all kinds, `pii_strong` those of `STRONG`."""
 
     name = "pii"
-    version = "10"
+    version = "11"
     metrics = ("pii", "pii_strong")
     ranges = dict.fromkeys(metrics, COUNT)
     cheap_to_explain = True

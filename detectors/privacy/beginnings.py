@@ -31,7 +31,7 @@ _LONG_TOKEN: Final = 16
 _GLUED: Final = 300
 """Characters of such a script that a token may run on into, for a pattern that takes all letters."""
 _DIGIT: Final = re.compile(r"\d")
-_BETWEEN: Final = re.compile(r"\W+\Z|(?:x|ext(?:ension)?\.?)\Z", re.IGNORECASE)
+_BETWEEN: Final = re.compile(r"\W+\Z|(?:[A-Z]|ext(?:ension)?\.?)\Z", re.IGNORECASE)
 _SHORT: Final = 5
 """Letters that stand before a number and belong to it, at most, with a blank between."""
 # A number of which the sentence goes on to say whose it is.
@@ -103,9 +103,10 @@ _SPACED_WORD: Final = re.compile(
 _DISGUISED: Final = frozenset(map(chr, STYLES)) | members(INVISIBLE) | members(MARKS)
 _HIDING: Final = _DISGUISED | frozenset(map(chr, ALIKE))
 _ESCAPE: Final = re.compile(r"[%&\\=\x1b]")
-# Fewer digits than five, apart from letters, are no number of anybody; an IP address has four.
+# Fewer digits than five, apart from letters, are no number of anybody; an IP address has four, and a number
+# plate before its letters.
 _RISKY: Final = re.compile(
-    r"\d(?:\W{0,6}\d){4}|[A-Za-z_]\d|\d[A-Za-z_]|\d\.\d{1,3}\.\d"
+    r"\d(?:\W{0,6}\d){4}|[A-Za-z_]\d|\d[A-Za-z_]|\d{4}[ -][A-Z]|\d\.\d{1,3}\.\d"
     r"|(?<![A-Za-z0-9])[A-Za-z0-9+(](?P<sign>[ \t\n.\-_/*|~\u00b7\u2022]|  |, )(?:[^\n](?P=sign)){3}"
     r"|@|%[0-9A-Fa-f]|&[#A-Za-z]|=[2-7]|\\[xuU01]|://|\S{15}|-----"
 )

@@ -31,6 +31,8 @@ _BEFORE = re.compile(
     r"(?:\((?=\+?\d{1,5}\)))?\+?(?:\((?=\d{1,5}\)))?"  # a bracket only around a prefix
 )
 _LONGEST_BEFORE: Final = 2
+# Two numbers, one after the other: 915824237 / 684895449.
+_PAIRED = re.compile(r"(?<![0-9])((?:[0-9][ .-]?){9,11})/(?= ?(?:[0-9][ .-]?){9,11}(?![0-9]))")
 _EXTENSION = re.compile(rf"{_EXTENSION_FORM}\Z")
 _LOCAL = re.compile(
     r"(?!(?:1[ .-])?\d{3}(?:\.\d{3}-|-\d{3}\.))"  # 252.227-7013 is a clause
@@ -46,7 +48,8 @@ _SEPARATED = re.compile(rf"{_LOCAL.pattern}|\(?\+\d.*", re.ASCII)
 # As people write them down, by country; digits alone, or in groups like these, are no size or amount.
 _GROUPED = re.compile(
     r"\d{3}[ .-]\d{4}|\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(\d{3}\)\d{3}-\d{4}"  # 123 4567, 259.735.7502
-    r"|\(?0\d{1,5}\)?(?:[ ./-]{1,2}\d{2,8}){1,4}|0\d{8,11}"  # (0)20 7946 0958, 0171 1234567
+    r"|\(?0\d{1,5}\)?(?: / |[ ./-]{1,2})\d{2,8}(?:[ ./-]{1,2}\d{2,8}){0,3}"  # (0)20 7946 0958
+    r"|0\d{8,11}|0 \d{3}(?: \d{2,4}){2,3}"  # 01711234567, 0 532 123 45 67
     r"|\(0\d{1,4}\) ?\d{5,8}|\d{3}[ .-]\d{7}"  # 415-5552671
     r"|\d{2}(?:[ -]\d{2}){3,4}|\d{2}(?:\.\d{2}){4}|\d{3}(?:[ .-]\d{3}){2}"  # France, Spain
     r"|\d{3}(?:[ .-]\d{2}){3}|\d{2}[ .-]\d{3}[ .-]\d{2}[ .-]\d{2}"  # Spain, Poland
@@ -64,14 +67,19 @@ _WORD = re.compile(
     r"(?<![A-Za-z])(?:(?:tele)?phones?|t[eé]l|(?<!tool )(?<!function )(?<!system )call(?:ing)?"
     r"|mobile|cell|fax|whatsapp|sms|dial"
     r"|telefon[aeo]?|telefono|tel[eé]fono|t[eé]l[eé]phone|handy|m[oó]vil|celular|cellulare|portable|telefoon"
-    r"|mobil|mobiel|mobilnummer|puhelin|telemóvel)(?![A-Za-z])"
+    r"|mobil|mobiel|mobilnummer|puhelin|telemóvel)(?![A-Za-zà-ÿ])"
     r"|(?<![A-Za-z])(?:ph(?:one)?[ .]{0,2}(?:no|num|nr)?[.:#]|mob(?:[.:]| ?no\b)"
     r"|contact (?:me|no|nr|num(?:ber)?)(?![A-Za-z])"
     r"|(?:text|txt|ring|reach|ping) me(?: (?:on|at))?(?![A-Za-z])|handynummer|telefonnummer)"
     rf"|{_MINE}"
-    r"|(?<![A-Za-z])(?:telepon|telp\.?|nomor hp|no\.? hp|mobilnr|mobiltelefon|telefonszám)(?![A-Za-z])"
+    r"|(?<![A-Za-z])(?:telepon|telp\.?|nomor hp|no\.? hp|mobilnr|mobiltelefon|telefonszám|te?lf(?:no)?s?"
+    r"|tfnos?|tel[eé]fonos|ll[aá]m[ae](?:me|nos|d|lo| al)|appele[zr](?:-(?:moi|nous|le))?|appelle-moi"
+    r"|rappele[zr]|joignable|chiama(?:mi|te|temi|re)|ligue (?:para|no)|liga-me|bel(?:t u)? (?:me|mij|ons)"
+    r"|telefoonnummer|mobiele nummer|rufnummer|durchwahl|telefonnr|zadzwoń|dzwoń|kom[oó]rk[ai]"
+    r"|telefonu(?:m|muz|nuz)?|hubungi|cep (?:tel\w{0,8}|no)|erreich(?:bar|en|st|t)?(?:\s\w{2,5}){0,3}\sunter"
+    r"|ruf(?:en|t)?(?:\ssie)?\s(?:mich|uns|ihn)(?:\s\w{2,6}){0,2}\s(?:an|unter))(?![A-Za-z])"
     r"|điện thoại|di động|(?<!\w)s?đt(?!\w)|τηλέφωνο|τηλ\.|κινητό"
-    r"|телефон\w{0,3}|тел\.|моб\.|电话|手机|電話|手機|携帯|전화|휴대폰|연락처|โทร|เบอร์|फ़ोन|फोन|मोबाइल|هاتف|جوال|טלפון",
+    r"|телефон\w{0,3}|тел\.|моб\.|звон\w{2,4}|电话|手机|電話|手機|携帯|微信|同号|拨打|致电|连络|連絡先|전화|휴대폰|연락처|โทร|เบอร์|फ़ोन|फोन|मोबाइल|हाट्सएप|कॉल|هاتف|جوال|موبايل|واتساب|اتصل|טלפון",
     re.IGNORECASE,
 )
 # 01711234567 ist meine Handynummer
@@ -84,15 +92,18 @@ _SAID_AFTER = re.compile(
 # A label of a form says it all.
 _LABEL = re.compile(
     r"(?:(?:tele)?phones?|t[eé]l|fax|telefon[aeo]?|telefoon|telepon|puhelin"
-    r"|handynummer|mobilnummer|telefonnummer|điện thoại|τηλέφωνο"
+    r"|handynummer|mobilnummer|telefonnummer|rufnummer|telefoonnummer|te?lf(?:no)?|tfno|tel[eé]fonos"
+    r"|điện thoại|τηλέφωνο"
     r"|tel[eé]fono|t[eé]l[eé]phone|телефон|тел\.|电话|電話|전화|연락처)"
     r"(?: ?(?:number|no|nr|номер|号码|번호))?\.?\s{0,2}[:=]\s{0,2}\Z",
     re.IGNORECASE,
 )
 # Between the word and its number, where nothing else is counted in between.
 _DIRECT = re.compile(
-    r"[\s:#.=()\"'\-号碼码番號は是为為의로번]{0,4}(?:(?:me|us|him|her|them|now|back|today|at|on|is|no|nr|number|num|the|ist|es|est|è"
-    r"|numéro|número|numero|nummer|номер)(?![A-Za-z])[\s:.=]{0,3}){0,4}\Z",
+    r"[\s:#.=()\"'\-号碼码番號は是为為의로번]{0,4}(?:(?:me|us|him|her|them|now|back|today|at|on|is|no|nr|number|num|the|ist|es|est|è|al|au|op|pod|para|kom"
+    r"|numéro|número|numero|nummer|numer|numaram|numarası|номер|नंबर|नम्बर|رقم|الرقم|على)(?![A-Za-z])[\s:.=]{0,3}){0,4}"
+    # Another one may stand before it.
+    r"(?:[+(]{0,2}[0-9][0-9 ().-]{6,18}(?:[/,;]|\s(?:y|o|e|u|und|oder|or|and|et|ou)\s)\s?){0,2}\Z",
     re.IGNORECASE,
 )
 _CHINESE_MOBILE = re.compile(r"1[3-9]\d{9}", re.ASCII)
@@ -126,6 +137,8 @@ def phones(text: str) -> Iterator[Span]:
 
 
 def _numbers(text: str) -> Iterator[Span]:
+    if "/" in text:
+        text = _PAIRED.sub(r"\1|", text)
     position = 0
     while match := _NUMBER.search(text, position):
         start, position = match.span()
