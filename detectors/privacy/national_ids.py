@@ -214,6 +214,8 @@ def _by_token(words: Iterable[str]) -> dict[str, list[str]]:
 
 
 _BY_TOKEN: Final = _by_token(_WORDS)
+_RANK: Final = {word: rank for rank, word in enumerate(_WORDS)}
+"""Of what overlaps the first gives the kind."""
 # These mean something else in a sentence: sin embargo, a tin. In small letters they must stand directly before.
 _AMBIGUOUS: Final = frozenset({
     "sin", "nas", "tin", "pan", "cc", "inn", "nik", "rut", "gst", "ird", "pps", "epic", "ktp", "documento", "titular",
@@ -269,7 +271,8 @@ def _announcing(text: str, starts: list[int]) -> Iterator[tuple[str, int]]:
     tokens = set(_TOKEN.findall(parts))
     if not parts.isascii():
         tokens |= set(parts)
-    for word in chain.from_iterable(_BY_TOKEN[token] for token in _BY_TOKEN.keys() & tokens):
+    words = chain.from_iterable(_BY_TOKEN[token] for token in _BY_TOKEN.keys() & tokens)
+    for word in sorted(words, key=_RANK.__getitem__):
         position = parts.find(word)
         while position >= 0:
             window = bisect_right(origins, position) - 1

@@ -48,6 +48,15 @@ _PRODUCT = re.compile(
     r"(?:[A-Za-z)]/|[=<>!~]=\s?|[<~^]\s?|(?<!\n)>\s?|[a-z0-9]@)\Z"
 )  # Chrome/1.2.3.4, foo==1.2.3.4, foo@1.2.3.4
 _LINKED = re.compile(r"(?:://|</?[A-Za-z][^<>\n]{0,60}>)\Z")  # http://1.2.3.4, <b>1.2.3.4</b>
+# ssh -p 22 ann@1.2.3.4, root@1.2.3.4, ftp://ann@1.2.3.4, sip:100@1.2.3.4
+_LOGIN = re.compile(
+    r"(?:(?<![\w.-])(?:ssh|scp|sftp|mosh|rsync|sshfs|sshpass|ssh-copy-id|autossh|rsh|ftp|telnet|psql|mysql)\s"
+    r"(?:[^\n;&|]{0,60}?\s)?[\w.-]{1,32}|(?:://|sip:)[^\s/@]{1,64}"
+    r"|(?<![\w.@/-])(?:root|admin|administrator|ubuntu|debian|centos|ec2-user|pi|deploy|postgres|oracle|sa))@\Z",
+    re.IGNORECASE,
+)
+# ann@1.2.3.4:/tmp, ann@1.2.3.4's password
+_LOGGED_IN = re.compile(r":[~/.]|'s\s|:\s(?:permission|connection)", re.IGNORECASE)
 _PINNED = re.compile(
     r"@sha256|-(?:rc|alpha|beta|dev|SNAPSHOT|RELEASE|[0-9]+\.)|\.(?:Final|RELEASE|[a-z]{2,4}\b)"
 )
@@ -134,6 +143,8 @@ def _is_number(text: str, start: int, end: int) -> bool:
     linked = _LINKED.search(before) or text[start - 1 : start] + text[end : end + 1] == "<>"
     parts = set(map(int, text[start:end].split(".")))
     largest = max(parts)
+    if _is_login(text, start, end):
+        return False
     if _PRODUCT.search(text, max(0, start - 3), start) or _VERSIONED.search(before):
         return not linked
     if largest < _LARGEST_PART and _PLACED.search(before):
@@ -145,6 +156,13 @@ def _is_number(text: str, start: int, end: int) -> bool:
     if _CELL_BEFORE.search(before) and _CELL_AFTER.match(text, end):
         return True
     return largest <= _LARGEST_SMALL and len(parts) > 1 and _is_release(text, start, end)
+
+
+def _is_login(text: str, start: int, end: int) -> bool:
+    """Say whether somebody is at the address: the @ before it is that of no package."""
+    if text[start - 1 : start] != "@":
+        return False
+    return bool(_LOGIN.search(text, max(0, start - 100), start) or _LOGGED_IN.match(text, end))
 
 
 def _is_release(text: str, start: int, end: int) -> bool:

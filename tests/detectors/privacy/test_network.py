@@ -22,6 +22,17 @@ from detectors.privacy.finders import find_all
         ("mine is 23.22.13.11", "23.22.13.11"),
         ("remote_addr=5.9.12.33", "5.9.12.33"),
         ("peer_ip=5.9.12.33", "5.9.12.33"),
+        ("ssh root@5.9.12.33", "5.9.12.33"),
+        ("$ ssh -p 2222 ann@23.22.13.11 uptime", "23.22.13.11"),
+        ("scp backup.tar.gz ann@31.13.24.5:/srv/", "31.13.24.5"),
+        ("sftp user@5.9.12.33", "5.9.12.33"),
+        ("rsync -avz ./ www@5.9.12.33:backup", "5.9.12.33"),
+        ("root@5.9.12.33:~# ls", "5.9.12.33"),
+        ("log in as ubuntu@23.22.13.11 with the key", "23.22.13.11"),
+        ("ann@5.9.12.33's password:", "5.9.12.33"),
+        ("ann@23.22.13.11: Permission denied (publickey).", "23.22.13.11"),
+        ("ftp://ann@5.9.12.33/x", "5.9.12.33"),
+        ("sip:100@23.22.13.11", "23.22.13.11"),
     ],
 )
 def test_a_small_address_needs_no_word_beside_it(text: str, address: str) -> None:
@@ -41,6 +52,12 @@ def test_a_small_address_needs_no_word_beside_it(text: str, address: str) -> Non
         "see section 4.3.2.1",
         "build 5.9.12.33",
         "`1.2.3.4`",
+        "npm i foo@1.2.3.4",
+        "ssh x && npm i pkg@1.2.3.4",
+        "conan install zlib@1.2.13.1:shared",
+        "spack install ssh@8.9.1.2",
+        "lib@5.9.12.33: fixed",
+        "ssh git@10.1.2.3",
     ],
 )
 def test_what_is_numbered_like_a_version_is_none(text: str) -> None:
