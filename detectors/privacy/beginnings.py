@@ -93,7 +93,7 @@ _COLUMN: Final = re.compile(
     r"[ \t\"'`*]{0,2}(?=[|,;\t\r\n])"
 )
 _TABLE: Final = re.compile(
-    r"(?:[ \t]?[|,;\t][\w .()*`\"'/-]{0,40}){0,16}\r?(?:\n(?:[^\n]*[|,;\t][^\n]*\n)*[^\n]{0,256})?\Z"
+    r"(?:[ \t]?[|,;\t][\w .()*`\"'/\\-]{0,40}){0,16}\r?(?:\n(?:[^\n]*[|,;\t][^\n]*\n)*[^\n]{0,256})?\Z"
 )
 _LEET_SIGNS: Final = frozenset("0345789@$61!|")
 _LEET: Final = str.maketrans("0345789@$61!|", "oeastbgasgiii")

@@ -50,6 +50,9 @@ _QUOTED = {
     for delimiter in "\t;,"
 }
 _BARE = " \t\"'`*\r"
+# In Markdown a bar behind a backslash parts no cells.
+_BAR = re.compile(r"(?<!\\)\|")
+_SHOWN_BAR = re.compile(r"\s?\\\|\s?")
 
 
 class _Line(NamedTuple):
@@ -123,7 +126,9 @@ def _delimiter(text: str, line: _Line) -> str:
 def _cells(text: str, table: _Table, signs: list[str]) -> Generator[tuple[str, Span], None, int]:
     """Yield the cells below the names that have a sign in them; return where the table ends."""
     header, delimiter = table
-    names = [_EDGES.sub("", text[slice(*span)]) for span in _split(text, header, delimiter)]
+    names = [
+        _EDGES.sub("", _SHOWN_BAR.sub("/", text[slice(*span)])) for span in _split(text, header, delimiter)
+    ]
     if not all(_NAME.fullmatch(name) for name in names if name):
         return header.end
     wanted = [_is_wanted(name, names, signs) for name in names]
@@ -164,7 +169,9 @@ def _split(text: str, line: _Line, delimiter: str) -> Iterator[Span]:
 
 
 def _parts(line: str, delimiter: str) -> list[str]:
-    """Return the cells of a line; a delimiter within quotes parts none."""
+    """Return the cells of a line; a delimiter within quotes parts none, nor does a bar behind a backslash."""
+    if delimiter == "|" and "\\|" in line:
+        return _BAR.split(line)
     if delimiter == "|" or '"' not in line:
         return line.split(delimiter)
     parts: list[str] = []

@@ -20,11 +20,37 @@ FIRST, SECOND = "Hunter22x!", "Winter7#abc"
         "|User|Password|\r\n|:-:|:-:|\r\n|bob|{}|\r\n|ann|{}|\r\n",
         'user,address,password\nbob,"Rome, Via 1",{}\nann,"x, y",{}\n',
         'user;password\n"bob; the first";{}\nann;{}\n',
+        "| user | note | password |\n|---|---|---|\n| bob | a \\| b | {} |\n| ann | `x\\|y` | {} |\n",
+        "| user \\| alias | password |\n|---|---|\n| bob | {} |\n| ann \\| a | {} |\n",
     ],
 )
 def test_every_row_of_a_table_is_read(text: str) -> None:
     shown = text.format(FIRST, SECOND)
     assert [shown[each.start : each.end] for each in find_all(shown)] == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| user | password |\n|---|---|\n| bob | `a\\|b9!xQ2` |\n",
+        "| user | password |\n|---|---|\n| bob | a\\|b9!xQ2 |\n| ann | – |\n",
+        "| password | user |\n|---|---|\n| a\\|b9!xQ2 | x \\| y |\n",
+    ],
+)
+def test_a_value_with_a_bar_is_covered_whole(text: str) -> None:
+    assert [text[each.start : each.end] for each in find_all(text)] == ["a\\|b9!xQ2"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| a \\| b | or |\n|---|---|\n| x \\| y | union type |\n",
+        "| Type | Password |\n|---|---|\n| `string \\| null` | optional |\n",
+        "| command | token |\n|---|---|\n| `cat x \\| grep y` | keyword |\n",
+    ],
+)
+def test_a_bar_in_a_cell_makes_no_column(text: str) -> None:
+    assert find_all(text) == []
 
 
 def test_a_long_table_is_read_to_its_end() -> None:
