@@ -13,7 +13,7 @@ class SecretsDetector:
     """Counts the credentials in a text and in its tool calls."""
 
     name = "secrets"
-    version = "10"
+    version = "11"
     metrics = ("secrets",)
     ranges = dict.fromkeys(metrics, COUNT)
     cheap_to_explain = True

@@ -29,6 +29,7 @@ from detectors.privacy.meanings import (
 from detectors.privacy.pins import said_pin
 from detectors.privacy.secret_values import (
     SHORTEST_PASSWORD,
+    has_letters_and_digits,
     is_mixed,
     is_name,
     is_noise,
@@ -39,7 +40,7 @@ from detectors.privacy.secret_values import (
     is_uuid,
     looks_random,
 )
-from detectors.privacy.signs import GAP, LOCAL_SIGNS, OF, OPENED, SIGN, TAG, WHOSE, is_cell, is_tag
+from detectors.privacy.signs import GAP, LOCAL_SIGNS, OF, OPENED, SIGN, TAG, TYPED, WHOSE, is_cell, is_tag
 
 VALUE: Final = (
     # In a string of JSON the quotes are escaped, both in the same way.
@@ -50,7 +51,7 @@ VALUE: Final = (
 # The rest of a word, in scripts that have blanks between words.
 _REST: Final = r"(?P<rest>[A-Za-z0-9_\u00b7-\u0dff\u1000-\u1cff\u200c\u200d-]{0,24}+)"
 _ASSIGNMENT = re.compile(
-    rf"{_REST}(?P<close>\\*[\"'`]?)\]?[*_]{{0,2}}{GAP}(?:(?:\([^()\n]{{1,32}}\)|\[[^\[\]\n]{{1,32}}\])\s?)?{WHOSE}{{0,2}}{OF}?"
+    rf"{_REST}(?P<close>\\*[\"'`]?)\]?[*_]{{0,2}}{GAP}(?:(?:\([^()\n]{{1,32}}\)|\[[^\[\]\n]{{0,32}}\])\s?)?{TYPED}?{WHOSE}{{0,2}}{OF}?"
     rf"\s?{SIGN}[*_]{{0,2}}{GAP}(?:\\+(?=[\"'`](?!\\)))??(?:(?:bearer|basic)\s{{1,3}}+)?{TAG}{OPENED}"
     rf"(?:{VALUE}|(?P<odd>[,;\"'`]\S{{7,255}}))",
     re.IGNORECASE,
@@ -90,6 +91,17 @@ _SHORTEST_SECRET: Final = 12
 _PLACE = re.compile(r"(?:page|next|continuation|sync|cursor|resume|pagination)[_ -]?\Z", re.IGNORECASE)
 _AMOUNT = re.compile(r"-?[0-9_]+\.[0-9_]+")
 _PIN = re.compile(r"[0-9]{4,8}")
+_LONGEST_ENDING: Final = 4
+"""Letters that a name takes on in its language: парол-ь, şifre-miz."""
+# user ann password ..., Benutzer: ann, Passwort ...
+_USER = re.compile(
+    r"(?<![A-Za-z])(?:user(?:[ _]?name)?|login|account|benutzer(?:name)?|nutzer|usuario|utilisateur|utente"
+    r"|usu[aá]rio|gebruiker|użytkownik|логин|пользователь)\s?[:=]?\s[\"'`]?"
+    r"(?!(?:and|or|und|oder|y|et|e|the|with|names?|has|is|can|must)\s)[\w.@+-]{2,64}[\"'`]?[,;]?\s"
+    r"(?:(?:and|und|y|et|e|en|i|и|with|mit|con|avec)\s)?\Z",
+    re.IGNORECASE,
+)
+_USER_REACH: Final = 96
 
 
 def assigned(text: str, lowered: str) -> Iterator[Finding]:
@@ -100,7 +112,8 @@ def assigned(text: str, lowered: str) -> Iterator[Finding]:
         if match := _ASSIGNMENT.match(text, label.end):
             span = _whole_span(text, label, match)
             # A word that merely follows is no candidate: of those only so many are looked at.
-            if _sign(label, match, span) or _looks_chosen(text[slice(*span)]):
+            value = text[slice(*span)]
+            if _sign(label, match, span) or _looks_chosen(value) or _is_of_user(text, label, value):
                 matches.setdefault(span, (label, match))
         if label.name in PINS and (pin := said_pin(text, label)):
             yield Finding("PASSWORD", *pin)
@@ -158,6 +171,8 @@ def _whole_span(text: str, label: Label, match: re.Match[str]) -> Span:
     if match["bare"] is None or label.name in PINS or is_tag(match["sign"]):
         return span
     if label.name not in PASSWORDS:
+        if text.startswith("&", span[1]):  # the next parameter of a link
+            return span
         longer = whole(text, span, has_sign=False)
         return longer if is_noise(text[slice(*longer)], _SHORTEST_SECRET) else span
     has_sign = label.name != "pass" and bool(_sign(label, match, span))
@@ -198,7 +213,8 @@ def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> boo
         return bool(sign) and known and not _is_of_session(text, label, value)
     if not sign:  # "log in with password Qr7!dke#39"
         apart = text[span[0] - 1].isspace() or text[span[0] - 1] in "\"'`"
-        return apart and not rest and _looks_chosen(value)
+        ending = rest.isalpha() and len(rest) <= _LONGEST_ENDING and label.name not in ENGLISH
+        return apart and (not rest or ending) and (_looks_chosen(value) or _is_of_user(text, label, value))
     if label.name == "pass" and (" " in value or not _is_whole(text, label, rest) or sign == "-"):
         return False
     connection = _CONNECTION.search(_line(text, span)) and (quoted or not is_argument(text, label.start))
@@ -209,6 +225,16 @@ def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> boo
 def _looks_chosen(value: str) -> bool:
     """Say whether nothing but a password looks so, also where it merely follows."""
     return is_mixed(value) or (is_scribbled(value) and not (value.islower() or value.isupper()))
+
+
+def _is_of_user(text: str, label: Label, value: str) -> bool:
+    """Say whether a user's name stands before, and what follows has letters and digits."""
+    return (
+        label.name in PASSWORDS - PINS
+        and has_letters_and_digits(value)
+        and not is_name(value)
+        and _USER.search(text, max(0, label.start - _USER_REACH), label.start) is not None
+    )
 
 
 def _means_other(text: str, label: Label, match: re.Match[str], span: Span) -> bool:

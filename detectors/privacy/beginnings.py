@@ -31,7 +31,7 @@ _LONG_TOKEN: Final = 16
 _GLUED: Final = 300
 """Characters of such a script that a token may run on into, for a pattern that takes all letters."""
 _DIGIT: Final = re.compile(r"\d")
-_BETWEEN: Final = re.compile(r"\W+\Z|(?:[A-Z]|ext(?:ension)?\.?)\Z", re.IGNORECASE)
+_BETWEEN: Final = re.compile(r"\W+\Z|(?:[A-Z]|ext(?:ension)?\.?|exp[.:]{0,2}|cid:?)\Z", re.IGNORECASE)
 _SHORT: Final = 5
 """Letters that stand before a number and belong to it, at most, with a blank between."""
 # A number of which the sentence goes on to say whose it is.
@@ -70,7 +70,10 @@ _BRIEF: Final = (
     *CARD_CODE_SIGNS, "bearer", "basic", "_auth", '"auth"', "chpasswd", "sqlplus", "sqlldr", "oracle:thin",
     "convertto-secure", "community",
 )  # fmt: skip
-_MARKS: Final = (*_LINES, *_BRIEF)
+_INSERT: Final = "insert into"
+"""What it puts into a table may stand far behind the names of its columns."""
+_INSERT_END: Final = re.compile(r"\);|\n[ \t]*\n")
+_MARKS: Final = (*_LINES, *_BRIEF, _INSERT)
 # Of command line tools: what stands before the option is no value.
 _OPTION: Final = re.compile(r"\s(?:-[uapwcxbk]|--(?:user|auth|proxy-user|password|api))", re.IGNORECASE)
 LONGEST_NAME: Final = 32
@@ -171,6 +174,8 @@ def _announces(name: Label, text: str) -> bool:
     length = len(text) - name.end
     if name.name == "column":
         return length < _LONGEST_BLOCK and _TABLE.match(text, name.end) is not None
+    if name.name == _INSERT:
+        return length < _LONGEST_BLOCK and not _INSERT_END.search(text, name.end)
     if length < _BEHIND or length >= FORGOTTEN:
         return length < _BEHIND
     after = text[name.end :]

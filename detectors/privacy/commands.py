@@ -4,12 +4,12 @@ For an example of each form see the tests.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from detectors.privacy.findings import Finding
 from detectors.privacy.headers import is_basic
-from detectors.privacy.secret_values import is_placeholder
+from detectors.privacy.secret_values import has_letters_and_digits, is_name, is_placeholder, is_proven
 
 _ARGUMENT: Final = r"(?:'([^'\n]{2,128})'|\"([^\"\n]{2,128})\"|([^\s\"'<$%{\\-][^\s\"'\\]{2,127}))"
 _QUOTED: Final = r"(?:N?'([^'\n]{3,128})'|\"([^\"\n]{3,128})\")"
@@ -24,11 +24,21 @@ class _Command(NamedTuple):
     """The last group that took part is the password."""
     before: re.Pattern[str] | None
     """What ends where the pattern begins."""
+    is_value: Callable[[str], bool] | None
+    """What tells a password from a word, where words stand in its place as well."""
 
 
-def _command(sign: str, hints: str, *parts: str, before: str = "") -> _Command:
+def _command(
+    sign: str, hints: str, *parts: str, before: str = "", is_value: Callable[[str], bool] | None = None
+) -> _Command:
     context = re.compile(rf"(?:{before})\Z", re.IGNORECASE) if before else None
-    return _Command(sign, tuple(hints.split("|")), re.compile("".join(parts), re.IGNORECASE), context)
+    pattern = re.compile("".join(parts), re.IGNORECASE)
+    return _Command(sign, tuple(hints.split("|")), pattern, context, is_value)
+
+
+def _is_chosen(value: str) -> bool:
+    """Say whether a string has letters and digits, and is no name in a program."""
+    return has_letters_and_digits(value) and not is_name(value)
 
 
 _COMMANDS: Final = (
@@ -145,10 +155,46 @@ _COMMANDS: Final = (
         "@", "sqlplus|sqlldr|oracle:thin",
         r"(?:\b(?:sqlplus|sqlldr)\s(?:-\w{1,2}\s){0,3}[\"']?|oracle:thin:)[\w$#]{1,32}/([^\s/@\"']{3,64})@",
     ),
+    _command(  # the third of what is needed to connect
+        "(", "mysqli(|mysqli_connect(|pdo(|getconnection(",
+        r"\w{3,16}\(\s?(?:[^,()\n]|\([^()\n]*\)){1,160},\s?[\"'][^\"'\n]{1,64}[\"'],\s?", _QUOTED,
+    ),
+    _command(
+        "(",
+        ".login(|networkcredential(|oracle.connect(|passwordcredentials(|passwordauthentication(|basicauth(",
+        r"[.\w]{5,24}\(\s?[\"'][^\"'\n]{1,64}[\"'],\s?", _QUOTED,
+    ),
+    _command(  # .password("..."), setPassword("...")
+        "(", "password(|passwd(|pwd(", r"\w{3,8}\(\s?", _QUOTED, r"\s?[,)]",
+        before=r"(?<![A-Za-z_])(?:set_?|with_?|db_?|user_?|root_?)?", is_value=_is_chosen,
+    ),
+    _command(  # define("DB_PASSWORD", "...")
+        "(", "password\"|password'|passwd\"|passwd'|pwd\"|pwd'",
+        r"\w{3,8}[\"']\s?,\s?", _QUOTED, r"\s?[,)]", before=r"\(\s?[\"'][\w.-]{0,32}", is_value=_is_chosen,
+    ),
+    _command("{", "password{\"|passwd{\"|pwd{\"", r"\w{3,8}\{", _QUOTED, r"\}", is_value=_is_chosen),
+    _command(  # of Terraform
+        "{", "variable \"",
+        r"variable\s\"[\w-]{0,40}(?:passw(?:or)?d|secret|token|key)[\w-]{0,16}\"\s?\{",
+        r"[^{}]{0,300}?\bdefault\s{0,20}=\s{0,20}",
+        _QUOTED, is_value=_is_chosen,
+    ),
+    _command(  # creds: admin / ..., user/password: ann / ...
+        "/", "cred|login|zugangsdaten|identifiants|/pass|/ pass|/pw|contraseña:|mot de passe :",
+        r"(?:creds|credentials|login(?: data)?|zugangsdaten|identifiants|credenciales|credenziali|(?:/\s?)?"
+        r"(?:pass(?:w(?:or)?d)?|pwd?|passwort|contraseña|mot de passe))\s?:?\s{0,2}",
+        r"[\"'`]?[\w.@+-]{2,64}[\"'`]?\s?/\s?[\"'`]?([^\s\"'`]{6,64})",
+        before=r"(?<![A-Za-z])(?:(?:user(?:name)?|benutzer(?:name)?|login|usuario|utilisateur|utente)\s?"
+        r"(?:(?:and|und|y|et|e)\s)?)?", is_value=is_proven,
+    ),
     _command(
         "@", "@tcp(|@unix(", before=r"(?<![^\s\"'`=(])[\w.-]{1,64}:([^\s:@/\"'`]{3,64})"
     ),
 )  # fmt: skip
+_BY_SIGN: Final = {
+    sign: tuple(command for command in _COMMANDS if command.sign == sign)
+    for sign in dict.fromkeys(command.sign for command in _COMMANDS)
+}
 _OPTION = re.compile(r"\s--?[A-Za-z]")
 _REACH: Final = 240
 """Characters before a pattern in which its context is looked for."""
@@ -163,11 +209,12 @@ _COMMON: Final = frozenset({"public", "private"})
 def command_passwords(text: str, lowered: str) -> Iterator[Finding]:
     """Yield the passwords in commands and configuration files; they may overlap."""
     has_option = " -" in text and _OPTION.search(text) is not None
-    for command in _COMMANDS:
-        if command.sign in text and (has_option or command.sign != " -"):
-            for hint in command.hints:
-                if hint in lowered:
-                    yield from _passwords(text, lowered, hint, command)
+    for sign, commands in _BY_SIGN.items():
+        if sign in text and (has_option or sign != " -"):
+            for command in commands:
+                for hint in command.hints:
+                    if hint in lowered:
+                        yield from _passwords(text, lowered, hint, command)
     if '"auth"' in lowered or "_auth" in lowered:
         for match in _REGISTRY.finditer(text):
             if is_basic(match[1]):
@@ -183,6 +230,7 @@ def _passwords(text: str, lowered: str, hint: str, command: _Command) -> Iterato
         if match and (before or not command.before):
             found = match if match.lastindex or not before else before
             group = found.lastindex or 0
-            if not is_placeholder(found[group]) and found[group].lower() not in _COMMON:
+            known = command.is_value is None or command.is_value(found[group])
+            if known and not is_placeholder(found[group]) and found[group].lower() not in _COMMON:
                 yield Finding("PASSWORD", *found.span(group))
         position = lowered.find(hint, position + 1)

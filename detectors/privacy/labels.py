@@ -13,7 +13,7 @@ _ENGLISH: Final = (
 # By something that all of them have: a text without it is not searched for them.
 _PASSWORDS: Final = {
     "pass": (
-        *(name for name in _ENGLISH if name.startswith("pass")), "passwort", "passord",
+        *(name for name in _ENGLISH if name.startswith("pass")), "passwort", "passwört", "passord",
         "mot de passe", "palavra-passe",
     ),
     "pw": ("pw", "pwd"),

@@ -1,7 +1,7 @@
 """Payment cards and bank accounts: by issuer, layout and check digits."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Final
 
@@ -60,10 +60,19 @@ _BEFORE = re.compile(r"[A-Za-z0-9_]*\Z")
 _FRACTION = re.compile(r"(?<![0-9.])[0-9]+\.[0-9]+(?!\.?[0-9])")
 _OF_VERSION = re.compile(r"(?<![A-Za-z])v\.?\Z", re.IGNORECASE)
 _HEX = re.compile(r"[0-9A-Fa-f_]+")
+_RANGE = re.compile(r"[0-9]{8}-[0-9]{8}")  # from one position to another
+# Where the code follows the date: 04/27 113, exp 11/28 cid 6316.
+_DATED_CODE = re.compile(
+    r"[\s,;|/]{1,3}(?:exp[.:]{0,2}\s)?(?:0[1-9]|1[0-2])\s?[/|-]\s?(?:20)?[2-4][0-9][\s,;|/]{1,3}(?:cid:?\s)?"
+    r"([0-9]{3,4})(?![0-9A-Za-z.,/-]*[0-9]|\s?(?:eur|usd|gbp|[€$£%]))",
+    re.IGNORECASE,
+)
 _ID = re.compile(r"(?:[a-z](?:Id|ID)|_id|\bid)[\"']?\s{0,2}[:=]\s{0,2}[\"']?\Z")
 _CARD_CODE = re.compile(
     rf"(?<![A-Za-z0-9_])(?:{CARD_CODE_NAMES})"
-    r"(?:[ -]?(?:codes?|numbers?|no|nr|value|kod|код))?[\"'`)]{0,3}(?:\s{1,3}(?:is|was|ist|es|est|è|é|to))?"
+    r"(?:[ -]?(?:codes?|numbers?|no|nr|value|kod|код))?[\"'`)]{0,3}"
+    r"(?:\s(?:(?:of|on|from|de|von|auf|di|van|z|do|da)\s)?(?:my|the|your|mi|la|su|ma|meiner|der|mia|mijn|mojej|meu|o)\s\w{4,9})?"
+    r"(?:\s{1,3}(?:is|was|ist|es|est|è|é|to))?"
     r"[\s:=#是は는-]{1,4}[\"'`]?([0-9]{3,4})(?![A-Za-z0-9_%]|[.,-][0-9])",
     re.IGNORECASE,
 )
@@ -107,6 +116,8 @@ def _is_card(text: str, span: Span) -> bool:
         return False
     # Printed in groups, a card; of digits in a row one number in thirty is like one by chance.
     if len(groups) > 1:
+        if _RANGE.fullmatch(text, *span):
+            return False
         return _ISSUER.fullmatch(digits) is not None or all(len(group) == 4 for group in groups)
     return _ISSUER.fullmatch(digits) is not None and not _in_column(text, span)
 
@@ -196,6 +207,11 @@ def card_codes(text: str) -> Iterator[Span]:
     lowered = text.lower()
     if any(map(lowered.__contains__, CARD_CODE_SIGNS)):
         yield from (match.span(1) for match in _CARD_CODE.finditer(text) if not _is_status(text, match))
+
+
+def dated_codes(text: str, numbers: Iterable[Span]) -> Iterator[Span]:
+    """Yield the spans of codes that follow the number of a card and its date."""
+    return (match.span(1) for _, end in numbers if (match := _DATED_CODE.match(text, end)))
 
 
 def _is_status(text: str, match: re.Match[str]) -> bool:

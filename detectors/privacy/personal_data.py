@@ -4,7 +4,7 @@ Names and postal addresses have no fixed form and are not looked for.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from stdnum.us import ssn
@@ -13,7 +13,7 @@ from detectors.privacy.email import emails, is_spelt, spelt_emails
 from detectors.privacy.findings import Finding, Span, verified
 from detectors.privacy.national_ids import national_ids
 from detectors.privacy.network import ip_addresses, mac_addresses
-from detectors.privacy.payment import card_codes, cards, ibans
+from detectors.privacy.payment import card_codes, cards, dated_codes, ibans
 from detectors.privacy.phones import phones
 from detectors.privacy.things import is_of_goods
 from detectors.privacy.wallets import wallets
@@ -44,7 +44,9 @@ def personal_data(text: str) -> list[Finding]:
     if spelt:
         found += _of_kind("EMAIL", spelt_emails(text))
     if many_digits:
-        found += _of_kind("CREDIT_CARD", cards(text))
+        numbers = list(cards(text))
+        found += _of_kind("CREDIT_CARD", numbers)
+        found += _of_kind("CARD_CODE", dated_codes(text, numbers))
         found += _of_kind("US_SSN", _ssns(text))
     if len(text) >= _SHORTEST_IBAN:
         found += _of_kind("IBAN", ibans(text))
@@ -61,7 +63,7 @@ def personal_data(text: str) -> list[Finding]:
     return found
 
 
-def _of_kind(kind: str, spans: Iterator[Span]) -> Iterator[Finding]:
+def _of_kind(kind: str, spans: Iterable[Span]) -> Iterator[Finding]:
     return (Finding(kind, start, end) for start, end in spans)
 
 

@@ -17,6 +17,7 @@ _PLACEHOLDER = re.compile(
     r"(?:(?:\$env:\w{1,64}|\$\{\{?[^}]{0,128}\}?\}?|\{\{?[^}]{0,128}\}?\}?|%[A-Za-z_]\w{0,64}%|\$__\w{1,16}\{[^}]{0,128}\}|\$\([^)]{0,128}\)?)[:@/.,_-]?)+"
     r"|(?-i:\$_?(?:[A-Z][A-Z0-9_]*|[a-z_]+[0-9]{0,2}(?:[A-Z][a-z]{2,})*[0-9]{0,2}))(?:\[[^\]]*\]?|->.*|\\n)?"
     r"|(?:%(?:\(\w{1,64}\))?[sdr][:@/.,_-]?)+"  # of a format
+    r"|[:@][A-Za-z_]+[0-9]?|#\{[^}]*\}?"  # of a statement in SQL, of a string in Ruby
     r"|(?:your|my|some|the)(?:[_ -][A-Za-z]+)+|<[^>]*>?|\[[^\]]*\]?|[\"']?`[^`]*`?[\"']?"
     rf"|[*•●.x_X-]+\d{{0,3}}|(?:{_STOP})(?:[\W_]*(?:{_STOP}))*(?:[_-]\d{{1,4}})?",
     re.IGNORECASE,
@@ -51,7 +52,7 @@ _RULE = re.compile(
 _TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9][T_ ][0-2][0-9]:[0-5][0-9].*")
 # What a cell beside such a name says: how it is kept or made, how long it is, what it costs.
 _SAID = re.compile(
-    r"(?<![A-Za-z])(?:x?sha|md|aes|rsa|hs|rs|es|ps|pbkdf|bcrypt|scrypt|argon|hmac|jw[tesk]|3?des|ecdsa|ed|x|hkdf|chacha|blake"
+    r"(?<![A-Za-z])(?:x?sha|md|aes|rsa|hs|rs|es|ps|pbkdf|bcrypt|scrypt|argon|hmac|jw[tesk]|3?des|ecdsa|ed|x(?=25519|448|509)|hkdf|chacha|blake"
     r"|crc|rc|base|utf|oauth|saml|scram|ntlm|tls|ssl|kdf|pkcs|aead|gcm|cbc|kerberos)[-_]?[0-9]{1,5}(?:id?|v[0-9]|[a-z]-[0-9]+)?(?![A-Za-z0-9])"
     r"|(?<![A-Za-z])(?:bcrypt|scrypt|jwt|hmac|uuid|sha|rsa|totp|oauth)(?![A-Za-z])"
     r"|[A-Za-z](?:2fa|2step|2factor|mfa)(?![a-z])"

@@ -8,7 +8,8 @@ GAP: Final = r"[ \t]{0,40}+\s{0,3}+"
 WHOSE: Final = (
     r"(?:(?<= )(?:api|saya|anda|kamu|kami|langu|yangu|lako|mitt|ditt|mea|mia|mio|meu|minha|moj[ae]|mening"
     r"|μου|σου|σας|من"
-    r"|شما|ما|الخاصة بي|الخاص بي|שלי|שלך|שלנו|πρόσβασης|προσβασης|d['’]accès|accesso|acceso)(?!\w)\s?)"
+    r"|شما|ما|الخاصة بي|الخاص بي|שלי|שלך|שלנו|πρόσβασης|προσβασης|d['’](?:accès|ordine)"
+    r"|accesso|acceso)(?!\w)\s?)"
 )
 OF: Final = (
     r"(?:(?:for|of|to|de|do|del|della|di|du|für|для|от|к|од|od|dla|pro|till|van|voor|za|pentru)\s[\w.@-]{1,24}(?:\s[\w.@-]{1,24}){0,3}?"
@@ -24,11 +25,15 @@ _BY_NOW: Final = (
 SIGN: Final = (
     # From one cell of a table, or term of a list, to the next.
     r"(?P<sign>:?</[a-z]{1,6}>\s{0,40}<[a-z]{1,6}(?:\s[^<>\n]{1,80})?>(?:<(?:code|b|tt|kbd|strong)>)?(?=[^<\n]{4,64}</)"
-    rf"|:=|=>|==?|:|[→⇒➜➔]|(?<!\w){_SET}(?!\w)(?:\s?:)?|(?<!\w)(?:is|was|ist|lautet|est|es|és|é|è|jest|je|är|er|to|la|là|такой|такая|είναι|yra|ir|on"
+    rf"|:=|=>|==?|\?=|<-|:|[→⇒➜➔]|(?<!\w){_SET}(?!\w)(?:\s?:)?|(?<!\w)(?:is|was|ist|lautet|est|es|és|é|è|jest|je|är|er|to|la|là|такой|такая|είναι|yra|ir|on"
     r"|este|adalah|ialah|ni|הוא|היא|הינה|هي|هو|है|हैं|ہے|হল|হলো|হচ্ছে|est)(?=[\s:=])"
     rf"(?:\s?:|\s(?:{_BY_NOW})(?=[\s:])(?:\s?:)?)?"
     r"|คือ|是|为|為|は|는|은"
     r"|—|\u2013|-{1,2}>|-(?=\s)|>(?=[^<\n]{4,64}</)|\|(?=[\s`])|\.{3,40}|value\s?=(?=\s?[\"'])|)"
+)
+# Of a declaration: const password: string = "...", var password string = "...".
+TYPED: Final = (
+    r"(?:(?:\s?:\s?[A-Za-z_][\w.<>?|\[\]]{0,40}|(?<=\s)(?:string|String|\[\]byte))\s?(?==\s?[bfrN]?[\"'`]))"
 )
 # Quotes that programs do not know.
 OPENED: Final = r"(?:[«„“‘‹]\s?)?"
@@ -43,4 +48,4 @@ def is_tag(sign: str) -> bool:
 
 def is_cell(sign: str) -> bool:
     """Say whether a sign leads from one cell of a table of HTML, or term of a list, to the next."""
-    return sign.startswith(("<", ":<"))
+    return sign.startswith(("</", ":</"))

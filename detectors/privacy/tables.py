@@ -1,4 +1,4 @@
-"""Tables with a row of names on top (Markdown, CSV, tabs), read as if each cell had its name before it.
+"""Tables with a row of names on top (Markdown, CSV, tabs, SQL), read as if each cell had its name before it.
 
 What has no form is known by its name alone, and that stands rows above it: so the columns that may hold
 something are read once more, as lines of "name: value".
@@ -49,6 +49,18 @@ _QUOTED = {
     )
     for delimiter in "\t;,"
 }
+_INSERT = re.compile(
+    r"insert\s{1,9}(?:ignore\s{1,9})?into\s{1,9}[\w.\"`\[\]]{1,80}\s{0,9}\((?P<names>[\w\s,\"`\[\]]{1,400})\)"
+    r"\s{0,9}values\s{0,9}",
+    re.IGNORECASE,
+)
+_LONGEST_ROW: Final = 4_096
+_ROW = re.compile(
+    r"\s{0,9}\((?P<row>(?:'(?:[^'\\]|''|\\.)*+'|\"[^\"]*+\"|\([^()]*+\)|[^()'\"])*+)\)\s{0,9}(?:,|)"
+)
+_ITEM = re.compile(
+    r"\s*+(?:'(?P<value>(?:[^'\\]|''|\\.)*+)'|(?:\"[^\"]*+\"|\([^()]*+\)|[^,()'\"])*+)[^,]*+,?"
+)
 _BARE = " \t\"'`*\r"
 # In Markdown a bar behind a backslash parts no cells.
 _BAR = re.compile(r"(?<!\\)\|")
@@ -87,6 +99,22 @@ def _all_cells(text: str, lowered: str, signs: list[str]) -> Iterator[tuple[str,
         delimiter = _delimiter(text, line) if start >= end else ""
         if delimiter:
             end = yield from _cells(text, _Table(line, delimiter), signs)
+    if signs and "insert" in lowered:
+        yield from _inserted(text, signs)
+
+
+def _inserted(text: str, signs: list[str]) -> Iterator[tuple[str, Span]]:
+    """Yield the strings that a statement of SQL puts into columns that may hold something."""
+    for insert in _INSERT.finditer(text):
+        names = [_EDGES.sub("", name) for name in insert["names"].split(",")]
+        wanted = [_is_wanted(name, names, signs) for name in names]
+        position = insert.end()
+        while any(wanted) and (row := _ROW.match(text, position, position + _LONGEST_ROW)):
+            position = row.end()
+            items = _ITEM.finditer(text, row.start("row"), row.end("row"))
+            for name, is_wanted, item in zip(names, wanted, items, strict=False):
+                if is_wanted and item["value"] and _may_hold(item["value"]):
+                    yield name, item.span("value")
 
 
 def _starts(lowered: str, signs: list[str]) -> list[int]:

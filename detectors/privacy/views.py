@@ -108,7 +108,7 @@ def views(text: str, others: Sequence[Reading] | None = None) -> Views:
         # As they are: what is read for words takes an at sign for a letter.
         known += [Reading(each.text, each.how, each.start, each.end) for each in invisible_payloads(text)]
     ways = turned(head)
-    if "\n" in head:
+    if "\n" in head or "VALUES" in head or "values" in head:
         ways += tables(head)
     spelt = [Reading(said, "apart", start, end) for start, end, said in apart(head)]
     return Views(head, decoded(head), ways, (*known, *encoded(text), *spelt))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from stdnum import luhn
 
+from detectors.privacy.finders import find_all
 from detectors.privacy.findings import Finding
 from detectors.privacy.redaction import Redactor
 from detectors.privacy.tail import Tail
@@ -156,3 +157,35 @@ def test_a_code_does_not_go_out_before_its_card_is_known(frame: str, value: str)
 )
 def test_other_numbers_behind_such_words_are_none(text: str) -> None:
     assert find(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4111 1111 1111 1111 12/27 123",
+        "4111111111111111|12|2027|123",
+        "4111 1111 1111 1111, 04/2028, 123",
+        "amex 3782 822463 10005 exp 11/28 cid 1234",
+        "tarjeta 4111 1111 1111 1111 caducidad 12/27 cvv 123",
+    ],
+)
+def test_the_code_behind_the_date_of_a_card_is_one(text: str) -> None:
+    assert {each.kind for each in find_all(text)} == {"CREDIT_CARD", "CARD_CODE"}
+
+
+@pytest.mark.parametrize(
+    "text", ["el cvv de mi tarjeta es 972", "the cvv of my card is 972", "CVC meiner Karte: 972"]
+)
+def test_a_code_is_that_of_a_card_of_somebody(text: str) -> None:
+    assert [text[each.start : each.end] for each in find_all(text)] == ["972"]
+
+
+@pytest.mark.parametrize(
+    "text", ["4111 1111 1111 1111 02/24 500 euros", "4111 1111 1111 1111 12/27 1234567", "on 12/27 123"]
+)
+def test_an_amount_behind_a_date_is_no_code(text: str) -> None:
+    assert "CARD_CODE" not in {each.kind for each in find_all(text)}
+
+
+def test_from_one_position_to_another_is_no_card() -> None:
+    assert find_all("chr17:41196312-41277500") == []
