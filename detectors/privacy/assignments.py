@@ -91,6 +91,8 @@ _SHORTEST_SECRET: Final = 12
 _PLACE = re.compile(r"(?:page|next|continuation|sync|cursor|resume|pagination)[_ -]?\Z", re.IGNORECASE)
 _AMOUNT = re.compile(r"-?[0-9_]+\.[0-9_]+")
 _PIN = re.compile(r"[0-9]{4,8}")
+_IN_LINK = re.compile(r"[?&#][\w.-]{0,24}\Z")
+_NEXT_PARAMETER = re.compile(r"[A-Za-z0-9]&[A-Za-z_]{2,24}=")  # client_secret=...&grant_type=...
 _LONGEST_ENDING: Final = 4
 """Letters that a name takes on in its language: парол-ь, şifre-miz."""
 # user ann password ..., Benutzer: ann, Passwort ...
@@ -145,7 +147,8 @@ def _value_span(match: re.Match[str], name: int) -> Span:
     if name_of := next((name for name in _QUOTED if match[name] is not None), ""):
         return match.span(name_of)
     start, value = match.start("bare"), match["bare"]
-    if name and "&" in value and re.search(r"[?&#][\w.-]{0,24}\Z", match.string[max(0, name - 26) : name]):
+    in_link = name and "&" in value and _IN_LINK.search(match.string, max(0, name - 26), name)
+    if in_link or (match["sign"] == "=" and _NEXT_PARAMETER.search(value)):
         value = value.partition("&")[0]
     if is_tag(match["sign"]):  # <password>...</password>
         value = value.partition("<")[0]

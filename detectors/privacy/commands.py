@@ -155,6 +155,10 @@ _COMMANDS: Final = (
         "@", "sqlplus|sqlldr|oracle:thin",
         r"(?:\b(?:sqlplus|sqlldr)\s(?:-\w{1,2}\s){0,3}[\"']?|oracle:thin:)[\w$#]{1,32}/([^\s/@\"']{3,64})@",
     ),
+    _command(
+        " ", "setx ",
+        r"setx\s(?:/m\s)?\w{0,32}(?:key|token|secret|passw(?:or)?d|pwd)\w{0,8}\s{1,3}", _ARGUMENT,
+    ),
     _command(  # the third of what is needed to connect
         "(", "mysqli(|mysqli_connect(|pdo(|getconnection(",
         r"\w{3,16}\(\s?(?:[^,()\n]|\([^()\n]*\)){1,160},\s?[\"'][^\"'\n]{1,64}[\"'],\s?", _QUOTED,

@@ -71,7 +71,7 @@ _CHECKED: Final = (
         r"[0-9]{1,2}\.?[0-9]{3}\.?[0-9]{3}[ -]?[A-Z]", "es.dni",
     ),
     _scheme("n.i.e.|n.i.f.|documento|identidad|identificación|identificacion|residencia", r"[XYZ][ -]?[0-9]{7}[ -]?[A-Z]", "es.nie"),
-    _scheme("nir|securite sociale|sécurité sociale|sécu|secu|insee|carte vitale", r"[12](?: ?[0-9]){14}", "fr.nir"),
+    _scheme("nir|n° ss|nº ss|securite sociale|sécurité sociale|sécu|secu|insee|carte vitale", r"[12](?: ?[0-9]){14}", "fr.nir"),
     _scheme("numéro fiscal|numero fiscal|spi", r"[0-3][0-9](?: ?[0-9]){11}", "fr.nif"),
     _scheme("nhs", r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}", "gb.nhs"),
     _scheme("utr|unique taxpayer", r"[0-9]{5} ?[0-9]{5}", "gb.utr"),
@@ -112,7 +112,7 @@ _CHECKED: Final = (
     _scheme("isikukood", r"[1-6][0-9]{10}", "ee.ik"),
     _scheme("asmens kodas", r"[1-6][0-9]{10}", "lt.asmens"),
     _scheme("amka|αμκα", r"[0-9]{11}", "gr.amka"),
-    _scheme("kimlik|t.c. no|tckn", r"[1-9][0-9]{10}", "tr.tckimlik"),
+    _scheme("kimlik|kimliğim|t.c. no|tckn", r"[1-9][0-9]{10}", "tr.tckimlik"),
     _scheme("teudat zehut|תעודת זהות|ת.ז.|israeli id", r"[0-9]{8,9}", "il.idnr"),
     _scheme("pps|ppsn", r"[0-9]{7}[A-W][A-IW]?", "ie.pps"),
     _scheme("инн|inn", r"[0-9]{12}", "ru.inn"),
@@ -124,6 +124,7 @@ _CHECKED: Final = (
     _scheme("tfn|tax file", r"[0-9]{3} ?[0-9]{3} ?[0-9]{2,3}", "au.tfn"),
     _scheme("ird", r"[0-9]{2,3}-?[0-9]{3}-?[0-9]{3}", "nz.ird"),
     _scheme("cups", r"ES(?:[ -]?[0-9]){16}[ -]?[A-Z]{2}(?:[ -]?[0-9][FPRCXYZ])?", "es.cups"),  # where energy is delivered
+    _scheme("catastral", r"[0-9A-Z]{20}", "es.referenciacatastral"),
     _scheme(
         "c.c.c.|código cuenta|codigo cuenta|cuenta|conta|account", r"[0-9]{4}([ -]?)[0-9]{4}\1[0-9]{2}\1[0-9]{10}", "es.ccc",
         "BANK_ACCOUNT",
@@ -138,7 +139,7 @@ _ANNOUNCED: Final = (
         r"[0-9]{2} ?[0-9]{6} ?[A-Z] ?[0-9]{3}", "",
     ),
     _scheme(
-        "personalausweis|personalausweisnummer|personalausweisnr|ausweis|ausweisnummer|ausweisnr",
+        "personalausweis|personalausweisnummer|personalausweisnr|perso-nr|ausweis|ausweisnummer|ausweisnr",
         r"(?=[A-Z]{0,4}(?:[0-9][A-Z]{0,4}){5})[0-9A-Z]{9,10}", "", fewest=5,
     ),
     _scheme("carte d'identité|carte nationale d'identité|carte d’identité|cni", r"[0-9]{12}", ""),
@@ -151,7 +152,7 @@ _ANNOUNCED: Final = (
     _scheme("título de eleitor|titulo de eleitor|título eleitoral", r"[0-9]{4} ?[0-9]{4} ?[0-9]{4}", ""),
     _scheme("dowód|dowodu|dowod|dowodu osobistego|dowód osobisty", r"[A-Z]{3} ?[0-9]{6}", ""),
     _scheme("снилс|snils", r"[0-9]{3}-?[0-9]{3}-?[0-9]{3}[ -]?[0-9]{2}", ""),
-    _scheme("الهوية|هوية|السجل المدني|الإقامة|الاقامة|إقامة", r"[12][0-9]{9}", ""),
+    _scheme("الهوية|هوية|هويتي|السجل المدني|الإقامة|الاقامة|إقامة", r"[12][0-9]{9}", ""),
     _scheme("القومي|الرقم الوطني", r"[0-9]{10,14}", ""),
     _scheme("الهوية|هوية|emirates id", r"784-?[0-9]{4}-?[0-9]{7}-?[0-9]", ""),
     _scheme("身分證|身分證字號|統一編號", r"[A-Z][12][0-9]{8}", ""),
@@ -162,13 +163,13 @@ _ANNOUNCED: Final = (
     ),
     _scheme(
         "passport|reisepass|passeport|pasaporte|passaporto|passaporte|paspoort|paszport|paszportu|pasaport|passnummer|паспорт|护照|護照"
-        "|パスポート|旅券|여권|جواز سفر|جواز السفر|पासपोर्ट|หนังสือเดินทาง|พาสปอร์ต",
+        "|パスポート|旅券|여권|جواز سفر|جواز السفر|جوازي|पासपोर्ट|หนังสือเดินทาง|พาสปอร์ต",
         r"(?:[A-Z]{0,3}[0-9]{6,9}[A-Z]?|(?=(?:[A-Z]{0,4}[0-9]){5})[A-Z0-9]{8,9})", "", "PASSPORT",
     ),
     _scheme("паспорт", r"[0-9]{2} ?[0-9]{2} ?(?:(?:№|n)\s?)?[0-9]{6}", "", "PASSPORT"),
     _scheme(
         "driver's license|driver’s license|drivers license|driver license|driving licence|driving license|driver's licence|driver licence"
-        "|dl#|dl no|dl number|führerschein|führerscheinnummer|permis de conduire|permiso de conducir|licencia de conducir|carné de conducir"
+        "|dl#|dl:|dl no|dl number|license no|licence no|license number|licence number|state id|führerschein|führerscheinnummer|permis de conduire|permiso de conducir|permiso de conducción|licencia de conducir|carné de conducir"
         "|carnet de conducir|patente di guida|rijbewijs|prawo jazdy|prawa jazdy",
         r"(?=(?:[A-Z-]{0,4}[0-9]){5})[A-Z]{0,2}[0-9]{1,4}(?:-?[0-9A-Z]{2,6}){1,4}(?:-?[A-Z])?", "", "DRIVER_LICENSE", fewest=5,
     ),
@@ -180,14 +181,14 @@ _ANNOUNCED: Final = (
     _scheme("운전면허|면허번호", r"[0-9]{2}-?[0-9]{2}-?[0-9]{6}-?[0-9]{2}", "", "DRIVER_LICENSE"),
     _scheme("medicare", r"[2-6][0-9]{3}[ -]?[0-9]{5}[ -]?[0-9]", "", "MEDICAL_ID"),
     _scheme(
-        "medical record|mrn|patient id|patient number|patient no|health insurance|medicare|nhc|historia clínica|historia clinica|nº historia"
+        "medical record|mrn|nº hc|n.h.c.|nºss|la ss|patient id|patient number|patient no|health insurance|medicare|nhc|historia clínica|historia clinica|nº historia"
         "|número de historia|numero de historia|n.º historia|nass|nuss|naf|cip|cipa|afiliación|afiliacion|seguridad social|seg. social|seg social"
         "|º s.s.|º s.s|tarjeta sanitaria|nºcol|nº col|colegiado|versichertennummer|versichertennr|krankenversichertennummer|krankenversicherung"
         "|krankenversicherungsnummer|kvnr|patientennummer|tessera sanitaria|carte vitale|cartão sus|cns|保険証|被保険者番号|의료보험|건강보험",
         r"(?:(?-i:[A-Z]{1,10})[ _-]?|[A-Z]{1,10}[_-]?)?[0-9]{2,12}(?:[ /.-]?[0-9]{2,12}){0,4}(?:-?[A-Z]{1,3})?", "", "MEDICAL_ID",
     ),
     _scheme(
-        "account number|account no|acct|bank account|routing|kontonummer|kto|kto.|ktonr|numéro de compte|número de cuenta|cuenta bancaria"
+        "account number|account no|acct|acc no|acc number|a/c|bank account|routing|kontonummer|kto|kto.|ktonr|numéro de compte|número de cuenta|cuenta bancaria"
         "|cuenta corriente|iban|账号|帳號|계좌|口座番号|رقم الحساب|खाता|บัญชี",
         r"(?:[A-Z]{4})?[0-9]{2,4}(?:[ -]?[0-9]{2,12}){1,5}[A-Z]?|[0-9]{3}-[0-9]-[0-9]{5}-[0-9]", "", "BANK_ACCOUNT",
     ),
@@ -219,7 +220,6 @@ _RANK: Final = {word: rank for rank, word in enumerate(_WORDS)}
 # These mean something else in a sentence: sin embargo, a tin. In small letters they must stand directly before.
 _AMBIGUOUS: Final = frozenset({
     "sin", "nas", "tin", "pan", "cc", "inn", "nik", "rut", "gst", "ird", "pps", "epic", "ktp", "documento", "titular",
-    "conta", "account", "cuenta",
 })  # fmt: skip
 _LONGEST: Final = max(map(len, _WORDS))
 # Five of six characters in a row are digits in all of them, or begin with letters as a code does. From the
@@ -229,13 +229,14 @@ _LETTERS: Final = 6
 
 # What may stand between a word and the number that it announces without a check digit.
 _DIRECT = re.compile(
-    r"[\u0400-\u0dff\u0e00-\u0e7f]{0,4}[\s:#.='\"(_-]{0,4}(?:(?:id|card|and|y|number|no|nr|nº|n°|n\.º|n|№|num|núm|nro|número|numero|numéro|nummer|numer|ending in|is|ist|es|est|was|de|der|la|del"
-    r"|el|le|di|nazionale|elettronica|osobisty|osobistego|español|española|italiano|français|deutscher|british"
-    r"|no|numarası|numaram|belgesi|и|номер|серия|رقم|الوطنية|هو|नंबर|संख्या|हमारा|คือ|เลขที่|หมายเลข"
-    r"|号码|号|號碼|字號|번호|番号|号は|は|은|는)"
-    r"(?![A-Za-z])[\s:#.='\"(_-]{0,4}){0,4}\Z",
+    r"[\u0400-\u0dff]{0,4}[\s:#.='\"()_-]{0,4}"
+    r"(?:(?:id|card|and|y|number|no|nr|nº|n°|n\.º|n|№|num|núm|nro|número|numero|numéro|nummer|numer|ending in"
+    r"|is|ist|es|est|è|é|was|hat die|porte le|de|der|la|del|el|le|to|s\.s\.|nazionale|elettronica|osobisty|osobistego"
+    r"|español|española|italiano|français|deutscher|british|numarası|numaram|belgesi|и|номер|серия|رقم|الوطنية|هو"
+    r"|नंबर|संख्या|คือ|เลขที่|หมายเลข|ธนาคาร|号码|号|號碼|字號|번호|番号|是|号は|は|은|는)"
+    r"(?![A-Za-z])[\s:#.='\"()_-]{0,4}){0,4}\Z",
     re.IGNORECASE,
-)  # fmt: skip
+)
 # Parts so long belong to a row of numbers.
 _LONG_PART = re.compile(r"[0-9]{9,}")
 _IN_ROW: Final = 2

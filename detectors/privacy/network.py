@@ -52,11 +52,11 @@ _LINKED = re.compile(r"(?:://|</?[A-Za-z][^<>\n]{0,60}>)\Z")  # http://1.2.3.4, 
 _LOGIN = re.compile(
     r"(?:(?<![\w.-])(?:ssh|scp|sftp|mosh|rsync|sshfs|sshpass|ssh-copy-id|autossh|rsh|ftp|telnet|psql|mysql)\s"
     r"(?:[^\n;&|]{0,60}?\s)?[\w.-]{1,32}|(?:://|sip:)[^\s/@]{1,64}"
-    r"|(?<![\w.@/-])(?:root|admin|administrator|ubuntu|debian|centos|ec2-user|pi|deploy|postgres|oracle|sa))@\Z",
+    r"|(?<![\w.@/-])(?:root|admin|administrator|ubuntu|debian|centos|ec2-user|pi|deploy))@\Z",
     re.IGNORECASE,
 )
 # ann@1.2.3.4:/tmp, ann@1.2.3.4's password
-_LOGGED_IN = re.compile(r":[~/.]|'s\s|:\s(?:permission|connection)", re.IGNORECASE)
+_LOGGED_IN = re.compile(r":[~/.]|'s\spassword|:\s(?:permission|connection)", re.IGNORECASE)
 _PINNED = re.compile(
     r"@sha256|-(?:rc|alpha|beta|dev|SNAPSHOT|RELEASE|[0-9]+\.)|\.(?:Final|RELEASE|[a-z]{2,4}\b)"
 )
@@ -69,7 +69,8 @@ _RELEASED = re.compile(
 # Signs of the same, that addresses have beside them as well: `remote_addr`, and the name of a package.
 _MARKED = re.compile(
     r"[`_]|(?<![A-Za-z])(?:packages?|librar(?:y|ies)|plugins?|tagged|semver|dependenc(?:y|ies))(?![A-Za-z])"
-    r"|(?<![\w-])(?:(?:lib|python|node|ruby|perl|rust|golang|java|linux)[\w-]{0,24}\s\(?|[\w]{1,24}(?:-[\w]{1,24}){1,4}\s\()\Z",
+    r"|(?<![\w-])(?:(?:(?:mysql|mariadb|postgres(?:ql)?|redis|mongodb|nginx|apache|openssl|openssh|chrome|firefox|safari|edge|windows"
+    r"|android|ios|macos|docker|php|kafka)\s)|(?:lib|python|node|ruby|perl|rust|golang|java|linux)[\w-]{0,24}\s\(?|[\w]{1,24}(?:-[\w]{1,24}){1,4}\s\()\Z",
     re.IGNORECASE,
 )
 _ROW_BEFORE = re.compile(r"[0-9][\s,]\Z")

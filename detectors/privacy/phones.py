@@ -48,7 +48,7 @@ _SEPARATED = re.compile(rf"{_LOCAL.pattern}|\(?\+\d.*", re.ASCII)
 # As people write them down, by country; digits alone, or in groups like these, are no size or amount.
 _GROUPED = re.compile(
     r"\d{3}[ .-]\d{4}|\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(\d{3}\)\d{3}-\d{4}"  # 123 4567, 259.735.7502
-    r"|\(?0\d{1,5}\)?(?: / |[ ./-]{1,2})\d{2,8}(?:[ ./-]{1,2}\d{2,8}){0,3}"  # (0)20 7946 0958
+    r"|\(?0\d{1,5}\)?(?: / |[ ./-]{1,2})\d{2,8}(?:[ ./-]{1,2}\d{2,8}){0,3}(?:-\d)?"  # (0)20 7946 0958
     r"|0\d{8,11}|0 \d{3}(?: \d{2,4}){2,3}"  # 01711234567, 0 532 123 45 67
     r"|\(0\d{1,4}\) ?\d{5,8}|\d{3}[ .-]\d{7}"  # 415-5552671
     r"|\d{2}(?:[ -]\d{2}){3,4}|\d{2}(?:\.\d{2}){4}|\d{3}(?:[ .-]\d{3}){2}"  # France, Spain
@@ -73,7 +73,8 @@ _WORD = re.compile(
     r"|(?:text|txt|ring|reach|ping) me(?: (?:on|at))?(?![A-Za-z])|handynummer|telefonnummer)"
     rf"|{_MINE}"
     r"|(?<![A-Za-z])(?:telepon|telp\.?|nomor hp|no\.? hp|mobilnr|mobiltelefon|telefonszám|te?lf(?:no)?s?"
-    r"|tfnos?|tel[eé]fonos|ll[aá]m[ae](?:me|nos|d|lo| al)|appele[zr](?:-(?:moi|nous|le))?|appelle-moi"
+    r"|tfnos?|fon|fijo|bizum|cont[aá]ct(?:ame|enos|anos|eme)"
+    r"|tel[eé]fonos|ll[aá]m[ae](?:me|nos|d|lo| al)|appele[zr](?:-(?:moi|nous|le))?|appelle-moi"
     r"|rappele[zr]|joignable|chiama(?:mi|te|temi|re)|ligue (?:para|no)|liga-me|bel(?:t u)? (?:me|mij|ons)"
     r"|telefoonnummer|mobiele nummer|rufnummer|durchwahl|telefonnr|zadzwoń|dzwoń|kom[oó]rk[ai]"
     r"|telefonu(?:m|muz|nuz)?|hubungi|cep (?:tel\w{0,8}|no)|erreich(?:bar|en|st|t)?(?:\s\w{2,5}){0,3}\sunter"

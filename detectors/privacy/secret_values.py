@@ -45,7 +45,8 @@ _WORDS = re.compile(r"[^\W\d_]?[a-z\u00df-\uffff. _-]+(?:[A-Z][a-z]+)*[A-Z]{0,3}
 _MIXED = re.compile(r"(?!\S*(?:://|\]\()|\w+==?)(?=\S*[A-Za-z])(?=\S*[0-9])(?=\S*[!@#$%^&*?+=])\S{8,}\Z")
 _PATH = re.compile(r"[~.]?(?:/[\w.~-]+){2,}/?|[A-Za-z]:(?:\\{1,2}[\w.~ -]+){2,}")
 _RULE = re.compile(
-    r"[|:+=-]+|[a-z_]{2,}:\S+|\^.*\$|.*\(\?[=!:].*"  # min:12, a regular expression
+    r"[|:+=-]+|[a-z_]{2,}:\S+|[a-z_]+(?:\|[a-z_]+(?::[\w,.]+)?)+"
+    r"|\^.*\$|.*\(\?[=!:].*"  # min:12, a regular expression
     r"|(?:\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|[0-7]{3}))+"  # characters that cannot be shown
     r"|\w{1,3}\}\)[;{,.)].*|\(\)=>.*|[\w$]{1,3}(?:&&|\|\|)\(.*"  # minified
 )

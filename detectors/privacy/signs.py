@@ -13,7 +13,7 @@ WHOSE: Final = (
 )
 OF: Final = (
     r"(?:(?:for|of|to|de|do|del|della|di|du|für|для|от|к|од|od|dla|pro|till|van|voor|za|pentru)\s[\w.@-]{1,24}(?:\s[\w.@-]{1,24}){0,3}?"
-    r"(?=\s?[:=]|\s?\b(?:is|ist|lautet|est|es|é|è)\b|\sto\b))"
+    r"(?=\s?[:=]|\s?\b(?:is|ist|lautet|c['’]est|est|es|é|è)\b|\sto\b))"
 )
 # Each of one language, where it says "is": in others it says something else.
 LOCAL_SIGNS: Final = frozenset({"on", "ir", "ni", "este"})
@@ -26,7 +26,7 @@ SIGN: Final = (
     # From one cell of a table, or term of a list, to the next.
     r"(?P<sign>:?</[a-z]{1,6}>\s{0,40}<[a-z]{1,6}(?:\s[^<>\n]{1,80})?>(?:<(?:code|b|tt|kbd|strong)>)?(?=[^<\n]{4,64}</)"
     rf"|:=|=>|==?|\?=|<-|:|[→⇒➜➔]|(?<!\w){_SET}(?!\w)(?:\s?:)?|(?<!\w)(?:is|was|ist|lautet|est|es|és|é|è|jest|je|är|er|to|la|là|такой|такая|είναι|yra|ir|on"
-    r"|este|adalah|ialah|ni|הוא|היא|הינה|هي|هو|है|हैं|ہے|হল|হলো|হচ্ছে|est)(?=[\s:=])"
+    r"|este|adalah|ialah|ni|הוא|c['’]est|היא|הינה|هي|هو|है|हैं|ہے|হল|হলো|হচ্ছে|est)(?=[\s:=])"
     rf"(?:\s?:|\s(?:{_BY_NOW})(?=[\s:])(?:\s?:)?)?"
     r"|คือ|是|为|為|は|는|은"
     r"|—|\u2013|-{1,2}>|-(?=\s)|>(?=[^<\n]{4,64}</)|\|(?=[\s`])|\.{3,40}|value\s?=(?=\s?[\"'])|)"

@@ -6,6 +6,21 @@ from detectors.privacy.finders import find_all
 from detectors.privacy.personal_data import STRONG
 
 ANNOUNCED = [
+    ("NºSS 38 79262243 25", "38 79262243 25"),
+    ("Nº de afiliación S.S. 50/95461113/91", "50/95461113/91"),
+    ("Tarjeta sanitaria (CIP): CYNV536469748212", "CYNV536469748212"),
+    ("N.H.C.: 30024589", "30024589"),
+    ("permiso de conducción 92900754M", "92900754M"),
+    ("cuenta del Santander 9669 0911 17 1146569777", "9669 0911 17 1146569777"),
+    ("referencia catastral 9872023VH5797S0001WX", "9872023VH5797S0001WX"),
+    ("Mein Reisepass hat die Nummer C01X00T47", "C01X00T47"),
+    ("la mia carta di identità è CA12345AA", "CA12345AA"),
+    ("meu RG é 24.678.131-4", "24.678.131-4"),
+    ("mój numer dowodu to ABA300000", "ABA300000"),
+    ("رقم هويتي 1012345678", "1012345678"),
+    ("我的护照号是E12345678", "E12345678"),
+    ("license no. D1234567", "D1234567"),
+    ("acc no: 55779911", "55779911"),
     (
         "D. José Luis Martín, mayor de edad, con D.N.I. nº 61.233.066-M, vecino de Cuenca, comparece.",
         "61.233.066-M",
@@ -147,6 +162,17 @@ ANNOUNCED = [
     ('"taxId": "36574261809"', "36574261809"),
 ]
 HARMLESS = [
+    "il conto di 12345678 lire",
+    "บัญชีใหม่ 12345678 ราย",
+    "DL 380 Gen10",
+    "DL/T 645-2007",
+    "a/c 24000 BTU",
+    "passport number format: 9 digits",
+    "Konto 4400 Umsatzerlöse 19 %",
+    "护照办理需要15个工作日",
+    "卡号位数16位",
+    "rijbewijs B",
+    "the catastral value of 12345678901234567890",
     "La matrícula universitaria cuesta 1234 euros",
     "matrícula de honor en 2023, plazo de matrícula 15/09/2024",
     "sin embargo 123456782 personas lo vieron",

@@ -57,6 +57,9 @@ def test_a_small_address_needs_no_word_beside_it(text: str, address: str) -> Non
         "conan install zlib@1.2.13.1:shared",
         "spack install ssh@8.9.1.2",
         "lib@5.9.12.33: fixed",
+        "pkg@1.2.3.4's license",
+        "mysql 8.0.36.1",
+        "postgres@16.2.0.1",
         "ssh git@10.1.2.3",
     ],
 )

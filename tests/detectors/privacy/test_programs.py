@@ -31,6 +31,8 @@ PROGRAMS = [
     'DriverManager.getConnection(url(), "root", "{}");',
     'ftp.login("ann", "{}")',
     'cx_Oracle.connect("ann", "{}", "db")',
+    "setx DB_PASSWORD {}",
+    "mot de passe du wifi c'est {}",
     'variable "db_password" {{\n  type = string\n  default = "{}"\n}}',
 ]
 PAIRS = [
@@ -75,6 +77,8 @@ NONE = [
     "let token: Option<String> = None;",
     'password: str = Field(default="")',
     "user and password field1",
+    "'password' => 'required|string|min:8|confirmed',",
+    "'password' => 'required|min:8'",
     "login / logout",
     "login: ann / bob",
     'variable "db_password" {\n  type = string\n  sensitive = true\n}',
@@ -99,6 +103,12 @@ def test_each_row_and_column_of_an_insert_is_read() -> None:
     rows = ", ".join(f"({number}, '0151 2345678{number}', 'Winter{number}x9')" for number in range(5))
     found = find_all(f"INSERT INTO customers (id, phone, password) VALUES {rows};")
     assert [each.kind for each in found] == ["PHONE", "PASSWORD"] * 5
+
+
+def test_the_next_field_of_a_form_is_no_part_of_a_secret() -> None:
+    token = "TuwoTAMmKezHGSoVhZAMbhQgYqrDAHdZ"
+    text = f"client_secret={token}&grant_type=client_credentials"
+    assert [text[each.start : each.end] for each in find_all(text)] == [token]
 
 
 def test_the_next_parameter_of_a_link_is_no_part_of_a_token() -> None:
