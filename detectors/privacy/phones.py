@@ -24,7 +24,7 @@ _EXTENSION_FORM: Final = r"[ ,;]{0,2}(?:x|ext(?:ension)?\.?|#) ?[0-9]{1,5}"
 # From the first digit on: re skips to it fast. What stands before it is looked at for the few that fit.
 _NUMBER = re.compile(
     r"[0-9](?<![0-9.,@#/_-].)(?>(?:[ ()./-]{0,3}+[0-9]){6,16})"
-    rf"(?:{_EXTENSION_FORM}(?![0-9]))?(?![0-9_]|[A-Za-z]+[0-9_])"
+    rf"(?:{_EXTENSION_FORM}(?![0-9]))?(?![0-9_]|[A-Za-z]+[0-9_]|[eE][+-][0-9])"
 )
 _BEFORE = re.compile(
     r"(?:(?<![0-9.,@#/+_-])(?<![0-9.][eE])|(?<=[A-Za-z]\.)(?=\+)|(?<=,)(?=\+[1-9]))"
@@ -162,6 +162,8 @@ def _first(text: str, start: int) -> int:
 def _may_be_phone(text: str, start: int, end: int) -> bool:
     """Say at little cost whether a number is worth a closer look: a long table holds hardly any."""
     candidate = text[start:end]
+    if len(set(filter(str.isdigit, candidate))) == 1:  # 000 000 0000
+        return False
     if form := _form_in_word(text, start, end):
         return form.fullmatch(_EXTENSION.sub("", candidate)) is not None
     return (

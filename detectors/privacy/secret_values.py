@@ -50,6 +50,8 @@ _RULE = re.compile(
     r"|(?:\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|[0-7]{3}))+"  # characters that cannot be shown
     r"|\w{1,3}\}\)[;{,.)].*|\(\)=>.*|[\w$]{1,3}(?:&&|\|\|)\(.*"  # minified
 )
+# Of a regular expression.
+_OF_PATTERN = re.compile(r"\[\^?[a-zA-Z0-9]-[a-zA-Z0-9]|[0-9]\}[|(\[]|\\[dws][+*{]")
 _TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9][T_ ][0-2][0-9]:[0-5][0-9].*")
 # What a cell beside such a name says: how it is kept or made, how long it is, what it costs.
 _SAID = re.compile(
@@ -139,7 +141,7 @@ def _changes(value: str) -> int:
 def is_noise(value: str, shortest: int) -> bool:
     """Say whether a value is scribbled, long, and of three of capitals, small letters, digits and signs."""
     kinds = sum(pattern.search(value) is not None for pattern in _KINDS)
-    if len(value) < shortest or kinds < 3 or not is_scribbled(value):
+    if len(value) < shortest or kinds < 3 or not is_scribbled(value) or _OF_PATTERN.search(value):
         return False
     return not (is_call(value) or is_chain(value) or _KEYWORD.search(value))
 
@@ -184,7 +186,7 @@ def looks_random(value: str, shortest: int) -> bool:
     value = value.rstrip(".!?:")[:256]
     if len(value) < shortest or is_placeholder(value) or is_code(value):
         return False
-    if is_name(value):
+    if is_name(value) or _OF_PATTERN.search(value):
         return False
     if value.isalpha():
         return len(value) >= max(shortest, _SHORTEST_LETTERS) and _is_scrambled(value)

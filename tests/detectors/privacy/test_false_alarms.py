@@ -205,6 +205,8 @@ ORDINARY = [
     "- token: ${{ secrets.GITHUB_TOKEN1 }}",
     "password: env(DB_PASSWORD_1)",
     "password: Annotated[str, Depends(x1)]",
+    "(r\"'(\\\\.|\\\\[0-7]{1,3}|\\\\x[a-fA-F0-9]{1,2}|[^'])'\", Token.String1)",
+    "token, (r'[0-9][0-9]*\\.\\d{1,3}(_\\d{3})+[kMGTPmunpf]?', Number.Float)",
 ]
 
 
