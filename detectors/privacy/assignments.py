@@ -14,7 +14,7 @@ from detectors.privacy.code import (
     is_variable,
     items,
 )
-from detectors.privacy.extents import ENDS, UNSPACED, whole
+from detectors.privacy.extents import ENDS, UNSPACED, first_field, shown, whole
 from detectors.privacy.findings import Finding, Span, verified
 from detectors.privacy.labels import ENGLISH, PASSWORDS, PINS, Label, labels
 from detectors.privacy.meanings import (
@@ -22,6 +22,7 @@ from detectors.privacy.meanings import (
     is_figure_of_speech,
     is_message,
     is_of_other_name,
+    is_of_user,
     is_paper,
     is_said_of,
     is_verb,
@@ -29,7 +30,6 @@ from detectors.privacy.meanings import (
 from detectors.privacy.pins import said_pin
 from detectors.privacy.secret_values import (
     SHORTEST_PASSWORD,
-    has_letters_and_digits,
     is_mixed,
     is_name,
     is_noise,
@@ -84,26 +84,14 @@ _CONNECTION = re.compile(
     r"|[?&]\w{1,20}=[^\s&]{1,80}&"
 )
 _BRACKETS: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
-_BACKSLASHES = re.compile(r"\\{2,}")
 _DIGITS = re.compile(r"[0-9]{4,32}")
 _SHORTEST_SECRET: Final = 12
 # Where to go on reading is nobody's secret: nextPageToken.
 _PLACE = re.compile(r"(?:page|next|continuation|sync|cursor|resume|pagination)[_ -]?\Z", re.IGNORECASE)
 _AMOUNT = re.compile(r"-?[0-9_]+\.[0-9_]+")
 _PIN = re.compile(r"[0-9]{4,8}")
-_IN_LINK = re.compile(r"[?&#][\w.-]{0,24}\Z")
-_NEXT_PARAMETER = re.compile(r"[A-Za-z0-9]&[A-Za-z_]{2,24}=")  # client_secret=...&grant_type=...
 _LONGEST_ENDING: Final = 4
 """Letters that a name takes on in its language: парол-ь, şifre-miz."""
-# user ann password ..., Benutzer: ann, Passwort ...
-_USER = re.compile(
-    r"(?<![A-Za-z])(?:user(?:[ _]?name)?|login|account|benutzer(?:name)?|nutzer|usuario|utilisateur|utente"
-    r"|usu[aá]rio|gebruiker|użytkownik|логин|пользователь)\s?[:=]?\s[\"'`]?"
-    r"(?!(?:and|or|und|oder|y|et|e|the|with|names?|has|is|can|must)\s)[\w.@+-]{2,64}[\"'`]?[,;]?\s"
-    r"(?:(?:and|und|y|et|e|en|i|и|with|mit|con|avec)\s)?\Z",
-    re.IGNORECASE,
-)
-_USER_REACH: Final = 96
 
 
 def assigned(text: str, lowered: str) -> Iterator[Finding]:
@@ -115,7 +103,7 @@ def assigned(text: str, lowered: str) -> Iterator[Finding]:
             span = _whole_span(text, label, match)
             # A word that merely follows is no candidate: of those only so many are looked at.
             value = text[slice(*span)]
-            if _sign(label, match, span) or _looks_chosen(value) or _is_of_user(text, label, value):
+            if _sign(label, match, span) or _looks_chosen(value) or is_of_user(text, label, value):
                 matches.setdefault(span, (label, match))
         if label.name in PINS and (pin := said_pin(text, label)):
             yield Finding("PASSWORD", *pin)
@@ -147,9 +135,8 @@ def _value_span(match: re.Match[str], name: int) -> Span:
     if name_of := next((name for name in _QUOTED if match[name] is not None), ""):
         return match.span(name_of)
     start, value = match.start("bare"), match["bare"]
-    in_link = name and "&" in value and _IN_LINK.search(match.string, max(0, name - 26), name)
-    if in_link or (match["sign"] == "=" and _NEXT_PARAMETER.search(value)):
-        value = value.partition("&")[0]
+    if "&" in value:
+        value = first_field(match.string, name, value, match["sign"])
     if is_tag(match["sign"]):  # <password>...</password>
         value = value.partition("<")[0]
     if value.isascii() or not value[0].isascii():
@@ -190,13 +177,8 @@ def _goes_on_behind_quote(match: re.Match[str]) -> bool:
     return match["quoted"] is not None and " " not in match["quoted"] and behind.isalnum()
 
 
-def _shown(text: str, span: Span) -> str:
-    """Return a value with one backslash where JSON within JSON has several."""
-    return _BACKSLASHES.sub(r"\\", text[slice(*span)])
-
-
 def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> bool:
-    value, rest, odd = _shown(text, span), match["rest"], match["odd"] is not None
+    value, rest, odd = shown(text, span), match["rest"], match["odd"] is not None
     quoted = match["bare"] is None and not odd
     if not is_proven(value) if is_cell(match["sign"]) else odd and not is_scribbled(value):
         return False
@@ -217,7 +199,7 @@ def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> boo
     if not sign:  # "log in with password Qr7!dke#39"
         apart = text[span[0] - 1].isspace() or text[span[0] - 1] in "\"'`"
         ending = rest.isalpha() and len(rest) <= _LONGEST_ENDING and label.name not in ENGLISH
-        return apart and (not rest or ending) and (_looks_chosen(value) or _is_of_user(text, label, value))
+        return apart and (not rest or ending) and (_looks_chosen(value) or is_of_user(text, label, value))
     if label.name == "pass" and (" " in value or not _is_whole(text, label, rest) or sign == "-"):
         return False
     connection = _CONNECTION.search(_line(text, span)) and (quoted or not is_argument(text, label.start))
@@ -228,16 +210,6 @@ def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> boo
 def _looks_chosen(value: str) -> bool:
     """Say whether nothing but a password looks so, also where it merely follows."""
     return is_mixed(value) or (is_scribbled(value) and not (value.islower() or value.isupper()))
-
-
-def _is_of_user(text: str, label: Label, value: str) -> bool:
-    """Say whether a user's name stands before, and what follows has letters and digits."""
-    return (
-        label.name in PASSWORDS - PINS
-        and has_letters_and_digits(value)
-        and not is_name(value)
-        and _USER.search(text, max(0, label.start - _USER_REACH), label.start) is not None
-    )
 
 
 def _means_other(text: str, label: Label, match: re.Match[str], span: Span) -> bool:
@@ -309,7 +281,7 @@ def _in_lines(text: str, start: int) -> Iterator[re.Match[str]]:
 
 
 def _is_item(text: str, label: Label, opening: re.Match[str], item: re.Match[str]) -> bool:
-    value, rest = _shown(text, _value_span(item, 0)), opening["rest"]
+    value, rest = shown(text, _value_span(item, 0)), opening["rest"]
     if item["bare"] and (is_field(value) or (opening["sign"] == " =" and value.strip("()[*").isidentifier())):
         return False
     if label.name in PINS:

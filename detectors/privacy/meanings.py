@@ -3,7 +3,8 @@
 import re
 from typing import Final
 
-from detectors.privacy.labels import PASSWORDS, Label, labels
+from detectors.privacy.labels import PASSWORDS, PINS, Label, labels
+from detectors.privacy.secret_values import has_letters_and_digits, is_name
 
 _REACH: Final = 24
 # A guest's or a visitor's may be that of a network.
@@ -53,6 +54,16 @@ _NOT_A_VALUE = re.compile(
 )
 _OTHER_NAME = re.compile(r"arn:aws\S{0,70}:\Z|[A-Za-z]::[A-Za-z:]{0,40}\Z")
 
+# user ann password ..., Benutzer: ann, Passwort ...
+_USER = re.compile(
+    r"(?<![A-Za-z])(?:user(?:[ _]?name)?|login|account|benutzer(?:name)?|nutzer|usuario|utilisateur|utente"
+    r"|usu[aá]rio|gebruiker|użytkownik|логин|пользователь)\s?[:=]?\s[\"'`]?"
+    r"(?!(?:and|or|und|oder|y|et|e|the|with|names?|has|is|can|must)\s)[\w.@+-]{2,64}[\"'`]?[,;]?\s"
+    r"(?:(?:and|und|y|et|e|en|i|и|with|mit|con|avec)\s)?\Z",
+    re.IGNORECASE,
+)
+_USER_REACH: Final = 96
+
 
 def is_said_of(rest: str) -> bool:
     """Say whether the name, as it goes on, is that of something said of a secret: its age, its policy."""
@@ -62,6 +73,16 @@ def is_said_of(rest: str) -> bool:
 def is_of_other_name(text: str, label: Label) -> bool:
     """Say whether it is a part of another: arn:aws:secretsmanager:...:secret:..., AWS::IAM::AccessKey."""
     return _OTHER_NAME.search(text, max(0, label.start - 80), label.start) is not None
+
+
+def is_of_user(text: str, label: Label, value: str) -> bool:
+    """Say whether a user's name stands before that of a password, and what follows has letters and digits."""
+    return (
+        label.name in PASSWORDS - PINS
+        and has_letters_and_digits(value)
+        and not is_name(value)
+        and _USER.search(text, max(0, label.start - _USER_REACH), label.start) is not None
+    )
 
 
 def is_paper(lowered: str, start: int) -> bool:
