@@ -98,6 +98,9 @@ _COLUMN: Final = re.compile(
 _TABLE: Final = re.compile(
     r"(?:[ \t]?[|,;\t][\w .()*`\"'/\\-]{0,40}){0,16}\r?(?:\n(?:[^\n]*[|,;\t][^\n]*\n)*[^\n]{0,256})?\Z"
 )
+_ESCAPED: Final = "escaped column"
+"""One of a table in a string, as of JSON: its lines end with an escape."""
+_STRING_END: Final = re.compile(r"(?<!\\)\"")
 _LEET_SIGNS: Final = frozenset("0345789@$61!|")
 _LEET: Final = str.maketrans("0345789@$61!|", "oeastbgasgiii")
 _SPACED_WORD: Final = re.compile(
@@ -146,7 +149,8 @@ def names(text: str) -> list[Label]:
     hides = _ESCAPE.search(text) or not _HIDING.isdisjoint(text)
     if hides and (view := decoded(ascii_twins(text))):
         for word, start, end in _names(lower(view.text)):
-            found[Label(word, view.starts[start], view.ends[end - 1])] = None
+            name = Label(word, view.starts[start], view.ends[end - 1])
+            found[name._replace(name=_ESCAPED) if word == "column" and name not in found else name] = None
     return sorted(found, key=lambda name: name.end)
 
 
@@ -174,6 +178,8 @@ def _announces(name: Label, text: str) -> bool:
     length = len(text) - name.end
     if name.name == "column":
         return length < _LONGEST_BLOCK and _TABLE.match(text, name.end) is not None
+    if name.name == _ESCAPED:
+        return length < _LONGEST_BLOCK and not _STRING_END.search(text, name.end)
     if name.name == _INSERT:
         return length < _LONGEST_BLOCK and not _INSERT_END.search(text, name.end)
     if length < _BEHIND or length >= FORGOTTEN:

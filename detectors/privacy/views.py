@@ -108,10 +108,22 @@ def views(text: str, others: Sequence[Reading] | None = None) -> Views:
         # As they are: what is read for words takes an at sign for a letter.
         known += [Reading(each.text, each.how, each.start, each.end) for each in invisible_payloads(text)]
     ways = turned(head)
-    if "\n" in head or "VALUES" in head or "values" in head:
+    view = decoded(head)
+    if _may_be_table(head):
         ways += tables(head)
+    if view and _may_be_table(view.text):
+        ways += [_behind(view, table) for table in tables(view.text)]
     spelt = [Reading(said, "apart", start, end) for start, end, said in apart(head)]
-    return Views(head, decoded(head), ways, (*known, *encoded(text), *spelt))
+    return Views(head, view, ways, (*known, *encoded(text), *spelt))
+
+
+def _may_be_table(text: str) -> bool:
+    return "\n" in text or "VALUES" in text or "values" in text
+
+
+def _behind(view: View, way: Turned) -> Turned:
+    """Return a way to read a view as one to read the text behind it."""
+    return Turned(way.text, lambda finding: view.back(way.back(finding)))
 
 
 def found_in(find: Find, ways: Views) -> list[Finding]:

@@ -53,6 +53,20 @@ def test_a_bar_in_a_cell_makes_no_column(text: str) -> None:
     assert find_all(text) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"md": "| user | password |\\n|---|---|\\n| ann | Winter7#abc |\\n"}', "Winter7#abc"),
+        ('{"md": "|id|phone|\\n|-|-|\\n|1|0151 23456789|\\n|2|-|\\n", "n": 2}', "0151 23456789"),
+        ("{\"q\": \"INSERT INTO u (n, password)\\nVALUES ('a', 'Tr4mpolin7')\"}", "Tr4mpolin7"),
+        ("name,phone\nAnn,%30151 23456789\n", "%30151 23456789"),
+        ("| user | password |\n|---|---|\n| ann | Winter7&#35;abc |\n", "Winter7&#35;abc"),
+    ],
+)
+def test_a_table_in_a_string_and_a_cell_in_disguise_are_read(text: str, value: str) -> None:
+    assert [text[each.start : each.end] for each in find_all(text)] == [value]
+
+
 def test_a_long_table_is_read_to_its_end() -> None:
     rows = "".join(f"| bob{number} | Rome on the Tiber | Hunter{number}x! |\n" for number in range(100))
     assert len(find_all(f"| user | city | password |\n|---|---|---|\n{rows}")) == 100
