@@ -16,13 +16,20 @@ log = structlog.get_logger(__name__)
 KNOWN: Final = (web.HTTPException, UserError, StoreError, BrokerError, KafkaError)
 _KEPT: Final = ("WWW-Authenticate", "Location")
 """Headers of an answer that is no page, which the browser has to see."""
+_WHY: Final = {
+    404: "There is no such page. What there is stands at the top.",
+    405: "A form is sent to this address; nothing is there to be opened. Go back, or begin at the top.",
+}
+"""What aiohttp's own refusals do not say."""
 
 
 def shown(error: Exception) -> web.Response:
     """Return the page of one of `KNOWN`."""
     match error:
         case web.HTTPException():
-            response = page(layout.failure(error.reason, error.text or ""), error.status)
+            bare = error.text == f"{error.status}: {error.reason}"
+            why = (_WHY.get(error.status) if bare else None) or error.text or ""
+            response = page(layout.failure(error.reason, why), error.status)
             response.headers.extend((k, v) for k, v in error.headers.items() if k in _KEPT)
             return response
         case UserError():

@@ -40,7 +40,8 @@ async def test_filters_are_addresses_and_pages_go_on(desk: OpenDesk) -> None:
     for wrong in ("since=x", "metric=drop", "metric=injection&least=x", "before=x", "metric=1;", "most=x"):
         assert "That cannot be done" in await desk.get(f"/events?{wrong}", 400)
     assert "no such event" in await desk.get("/event?app=shop&id=none", 400)
-    await desk.get("/nothing", 404)
+    assert "There is no such page." in await desk.get("/nothing", 404)
+    assert "A form is sent to this address" in await desk.get("/judge", 405)
 
 
 async def test_every_number_of_the_overview_leads_to_its_events(desk: OpenDesk) -> None:
