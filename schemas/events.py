@@ -261,7 +261,7 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     payload: bytes = b""
     """The start of the payload (base64 in JSON), as long as the operator allows."""
     key: bytes = b""
-    """The key of the message (base64 in JSON)."""
+    """The key of the message (base64 in JSON); none where it has more than 8,192 bytes."""
     app: str = ""
     """The app that the payload names, where it can be read."""
     repeats: tuple[Long, ...] = ()

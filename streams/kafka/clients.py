@@ -18,6 +18,7 @@ from streams.errors import ServerError
 from streams.kafka import probe
 from streams.kafka.fetcher import bound
 from streams.kafka.records import Message
+from streams.kafka.reduced import reduced
 from streams.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -142,7 +143,8 @@ class BatchProducer:
     async def send(self, topic: str, messages: Sequence[Message]) -> None:
         """Send all and return when every one is acknowledged by all in-sync replicas; else `KafkaError`.
 
-        The partition is Kafka's default: murmur2 of the key; the first one without a key.
+        What its topic does not take goes without its texts. The partition is Kafka's default: murmur2 of the
+        key; the first one without a key.
         """
         if messages:
             await self._until_sent(topic, len(messages), lambda: self._send_fitting(topic, messages))
@@ -177,11 +179,23 @@ class BatchProducer:
             await self._send(topic, messages)
         except MessageSizeTooLargeError:
             if len(messages) == 1:
-                raise TooLargeForTopicError(topic, _size(messages[0])) from None
+                await self._send_reduced(topic, messages[0])
+                return
             half = len(messages) // 2
             # The first half again, too, of which some may have been taken: in order, and repeats have ids.
             for part in (messages[:half], messages[half:]):
                 await self._send_fitting(topic, part)
+
+    async def _send_reduced(self, topic: str, message: Message) -> None:
+        """Send a message that is too large without its texts: one event must not stop all others."""
+        less = reduced(topic, message)
+        if less is None:
+            raise TooLargeForTopicError(topic, _size(message))
+        log.warning("too large for its topic, and sent without its texts", topic=topic, bytes=_size(message))
+        try:
+            await self._send(topic, [less])
+        except MessageSizeTooLargeError:
+            raise TooLargeForTopicError(topic, _size(less)) from None
 
     async def _send(self, topic: str, messages: Sequence[Message]) -> None:
         assert self._producer is not None, "start() first"

@@ -24,6 +24,8 @@ APPS = 100
 """Apps that are told apart in a window: whoever invents a new one per message gets no letter for each."""
 PAYLOAD_BYTES = 32 << 20
 """Payloads kept in a window; a flood of large ones must not fill the topic."""
+KEY_BYTES = 8_192
+"""A longer key is not kept: it is up to who publishes, and no message of ours has one."""
 REPEATS = 5_000
 """Offsets that one letter holds: 60 kB of JSON, far below what the topic takes."""
 HOUR_MS = 3_600_000
@@ -52,7 +54,7 @@ def dead_letter(
     `repeats` are the offsets of later records of the same partition, refused for the same reason, that get
     no letter of their own.
     """
-    record, payload = refused.record, refused.record.value or b""
+    record, payload, key = refused.record, refused.record.value or b"", refused.record.key or b""
     return DeadLetter(
         dead_letter_id=codec.dead_letter_id(record.topic, record.partition, record.offset, record.timestamp),
         topic=record.topic,
@@ -64,7 +66,7 @@ def dead_letter(
         size=len(payload),
         payload_sha256=hashlib.sha256(payload).hexdigest(),
         payload=payload[:payload_bytes],
-        key=record.key or b"",
+        key=key if len(key) <= KEY_BYTES else b"",
         app=app,
         repeats=tuple(repeats),
     )

@@ -11,6 +11,8 @@ from aiokafka.errors import (
     NotLeaderForPartitionError,
 )
 
+from schemas import codec, topics
+from schemas.events import Decision
 from streams.kafka import clients
 from streams.kafka.clients import BatchProducer, TooLargeForTopicError
 from streams.settings import Settings
@@ -104,6 +106,19 @@ async def test_a_message_that_its_topic_never_takes_is_told_with_what_to_do() ->
         await producer(Narrow(3), patient=True).send("llm.scores", [*MESSAGES, (b"a", b"x" * 1_000)])
     with refused:
         await producer(Narrow(3), patient=True).send_to("llm.scores", 0, (b"a", b"x" * 1_000))
+
+
+async def test_one_large_message_goes_without_its_text_and_stops_no_other() -> None:
+    small, large = (codec.encode(Decision(
+        decision_id=name, event_id="e", app="shop", kind="prompt", verdict="redact", action="redact",
+        decided_at=1, text=name * size,
+    )) for name, size in (("s", 9), ("l", 9_000)))  # fmt: skip
+    broker = Narrow(400)
+    await producer(broker, patient=True).send(topics.DECISIONS, [(b"a", small), (b"a", large), (b"a", small)])
+    taken = [codec.decode(Decision, value) for value in dict.fromkeys(broker.taken)]
+    assert [each.text for each in taken] == ["s" * 9, "[WITHHELD 9000 characters]"]
+    with pytest.raises(TooLargeForTopicError, match=r"^llm\.decisions .* [12]\d\d bytes"):
+        await producer(Narrow(20), patient=True).send(topics.DECISIONS, [(b"a", large)])
 
 
 class Starved:

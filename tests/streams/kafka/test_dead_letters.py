@@ -15,6 +15,7 @@ from schemas.events import Alert, DeadLetter
 from streams.kafka import dead_letters
 from streams.kafka.dead_letters import (
     APPS,
+    KEY_BYTES,
     WINDOW_MESSAGES,
     DeadLetterLimit,
     DeadLetters,
@@ -42,6 +43,12 @@ def test_a_dead_letter_points_to_its_record() -> None:
 def test_a_record_without_value_is_a_letter_too() -> None:
     letter = dead_letter(Refused(FakeRecord(None), "null_value", ""), 10)
     assert (letter.size, letter.payload) == (0, b"")
+
+
+def test_a_key_that_no_message_of_weir_has_is_not_kept() -> None:
+    kept = [b"", b"k" * KEY_BYTES]
+    records = [FakeRecord(b"x", key=key) for key in (*kept, b"k" * (KEY_BYTES + 1), b"k" * 2_000_000)]
+    assert [dead_letter(Refused(r, "empty", "why"), 10).key for r in records] == [*kept, b"", b""]
 
 
 @pytest.fixture

@@ -1,0 +1,61 @@
+"""What is left of a message that its topic does not take: without the texts, which make it large."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from schemas import codec, topics
+from schemas.events import Alert, DeadLetter, Decision, ScoredEvent, ToolCall
+from streams.kafka.records import Message
+
+replace = msgspec.structs.replace
+
+
+def reduced(topic: str, message: Message) -> Message | None:
+    """Return a message of weir without its texts; None where that saves nothing, or it is none of weir's."""
+    key, value = message
+    reduce = _REDUCE.get(topic)
+    if reduce is None or value is None:
+        return None
+    try:
+        less = codec.encode(reduce(codec.decode(topics.BY_TOPIC[topic].message, value)))
+    except codec.Rejected:
+        return None
+    return (key, less) if len(less) < len(value) else None
+
+
+def _decision(decision: Decision) -> Decision:
+    # An app that sends the text on must get one that says that it is not the original.
+    return replace(decision, text=decision.text and f"[WITHHELD {len(decision.text)} characters]")
+
+
+def _scored(scored: ScoredEvent) -> ScoredEvent:
+    """As the storage `hash` keeps an event."""
+    event = scored.event
+    calls = tuple(ToolCall(name=call.name) for call in event.tool_calls)
+    bare = replace(event, text="", system_prompt="", contexts=(), tool_calls=calls, metadata={})
+    storage = "none" if scored.storage == "none" else "hash"
+    return replace(
+        scored, event=bare, decision=_decision(scored.decision), storage=storage, sketch=b""
+    )  # fmt: skip
+
+
+def _alert(alert: Alert) -> Alert:
+    return replace(alert, evidence=())
+
+
+def _letter(letter: DeadLetter) -> DeadLetter:
+    """Its size still says that there was a payload, which `weir dlq` then reads from its topic."""
+    return replace(letter, payload=b"", key=b"")
+
+
+_REDUCE: Final[Mapping[str, Callable[[Any], msgspec.Struct]]] = MappingProxyType(
+    {
+        topics.DECISIONS: _decision,
+        topics.SCORES: _scored,
+        topics.ALERTS: _alert,
+        topics.DEAD_LETTERS: _letter,
+    }
+)
