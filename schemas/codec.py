@@ -121,10 +121,9 @@ class Decoder:
         Args:
             kind: of the message; it has a field `timestamp`.
             payload: the value of the Kafka record.
-            kafka_timestamp_ms: of the record; counts where the message has no timestamp, and the clock rule
-                measures from it, so that a replay gives the same answer. 0 or less: none.
-            now_ms: what Kafka's timestamp itself is measured from, and the message's where there is no sane
-                one. It decides only whether the message is accepted.
+            kafka_timestamp_ms: of the record; counts where the message has none. 0 or less: none. The clock
+                rule measures from it, so that a replay gives the same answer.
+            now_ms: by our own clock; what the rule measures from where Kafka has no timestamp of a clock.
 
         Raises:
             Rejected: the payload is not such a message, or breaks a limit.
@@ -159,11 +158,14 @@ class Decoder:
             timestamp = given
         else:
             timestamp = _milliseconds(given)
-        if given is not None and self.is_sane(kafka_timestamp_ms, now_ms):
-            now_ms = kafka_timestamp_ms
+        now_ms = kafka_timestamp_ms if self.is_of_a_clock(kafka_timestamp_ms, now_ms) else now_ms
         if not self.is_sane(timestamp, now_ms):
             self._refuse(timestamp, now_ms, "Kafka's timestamp" if given is None else "`$.timestamp`")
         return timestamp
+
+    def is_of_a_clock(self, kafka_timestamp_ms: int, now_ms: int) -> bool:
+        """Whether a clock gave a record's timestamp: it may be ahead of ours, which may be the wrong one."""
+        return -self.max_past_ms <= kafka_timestamp_ms - now_ms <= max(self.max_past_ms, self.max_future_ms)
 
     def is_sane(self, timestamp: int, now_ms: int) -> bool:
         """Whether a timestamp is within the clock rule."""

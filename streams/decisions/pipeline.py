@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from detectors.batch import Depth
 from schemas import codec
 from schemas.events import Decision, Event, ScoredEvent
+from streams.decisions.clocks import Clocks
 from streams.decisions.judge import Judge, Judged, Raised
 from streams.decisions.observe import observe
 from streams.kafka.dead_letters import Refused
@@ -48,6 +49,7 @@ class Pipeline:
         self._judge = judge
         self._decoder = decoder
         self._telemetry = telemetry
+        self._clocks = Clocks(telemetry, decoder.max_future_ms)
 
     def process(
         self,
@@ -79,7 +81,7 @@ class Pipeline:
         return output
 
     def _decoded(self, records: Sequence[Record], depths: Sequence[Depth], output: Output) -> _Decoded:
-        decoded, now = _Decoded(), self._judge.now_ms()
+        decoded, now, ahead = _Decoded(), self._judge.now_ms(), 0
         for record, depth in zip(records, depths, strict=True):
             try:
                 require_readable(record)
@@ -95,6 +97,9 @@ class Pipeline:
             known = record.timestamp > 0 and self._decoder.is_sane(record.timestamp, now)
             decoded.received.append(record.timestamp if known else now)
             decoded.depths.append(depth)
+            if self._decoder.is_of_a_clock(record.timestamp, now):
+                ahead = max(ahead, record.timestamp - now)
+        self._clocks.note(ahead)
         return decoded
 
 

@@ -10,15 +10,21 @@ from typing import Any, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+)
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord
 
-from streams.errors import ServerError
+from streams.errors import ServerError, WeirError
 from streams.kafka import probe
 from streams.kafka.fetcher import bound
 from streams.kafka.records import Message
 from streams.kafka.reduced import reduced
+from streams.kafka.refusals import TimeRefusedError, TooLargeForTopicError
 from streams.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -36,20 +42,6 @@ RETRY_S = 0.5
 
 class BrokerError(ServerError):
     """The broker cannot be used; the message says what to do."""
-
-
-class TooLargeForTopicError(ServerError, MessageSizeTooLargeError):  # type: ignore[misc]
-    """A topic does not take a message that weir has to write; the message says which, and what to do."""
-
-    def __init__(self, topic: str, size: int) -> None:
-        super().__init__(topic, size)
-        self._text = (
-            f"{topic} does not take a message of {size:,} bytes: raise its max.message.bytes (`weir topics` "
-            "makes topics that take all)"
-        )
-
-    def __str__(self) -> str:
-        return self._text  # Kafka's own class puts numbers before it
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -165,10 +157,11 @@ class BatchProducer:
             try:
                 await once()
             except KafkaError as error:
-                passing = error.retriable or isinstance(error, KafkaTimeoutError)
-                if not (self._patient and passing):
-                    raise
-                log.warning("messages are kept", topic=topic, messages=messages, problem=type(error).__name__)
+                problem = TimeRefusedError() if isinstance(error, InvalidTimestampError) else error
+                if not (self._patient and (problem.retriable or isinstance(error, KafkaTimeoutError))):
+                    raise problem from None
+                told = str(problem) if isinstance(problem, WeirError) else type(error).__name__
+                log.warning("messages are kept", topic=topic, messages=messages, problem=told)
                 await asyncio.sleep(RETRY_S)
             else:
                 return

@@ -11,8 +11,9 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import ConsumerRecord
 
 from schemas import topics
-from streams.kafka.clients import RETRY_S, TooLargeForTopicError, client_options, started
+from streams.kafka.clients import RETRY_S, client_options, started
 from streams.kafka.fetcher import bound
+from streams.kafka.refusals import TooLargeForTopicError
 from streams.kafka.settings import KafkaSettings
 from streams.monitors.snapshots import Newest
 

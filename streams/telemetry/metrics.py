@@ -28,6 +28,8 @@ DegradedReason = Literal[
     # A receiver of alerts does not take them; they are tried again.
     "route",
     "usage",
+    # Records are from the future: the clock here is wrong, or that of who publishes.
+    "clock",
 ]
 
 

@@ -78,6 +78,22 @@ def test_clock_rule_holds_for_kafkas_timestamp_too() -> None:
     assert caught.value.reason is Reason.TIMESTAMP_IN_FUTURE
 
 
+@pytest.mark.parametrize("behind", [codec.MAX_FUTURE_MS + 1, 3 * 3600 * 1000, 30 * DAY_MS, codec.MAX_PAST_MS])
+def test_a_reader_whose_clock_is_behind_refuses_nothing_that_others_take(behind: int) -> None:
+    for value in (payload(), payload(timestamp=NOW - 5), payload(timestamp=NOW + codec.MAX_FUTURE_MS)):
+        expected = Decoder().decode_event(value, NOW, NOW)
+        assert Decoder().decode_event(value, NOW, NOW - behind) == expected
+    with pytest.raises(Rejected, match="seconds ahead"):
+        Decoder().decode_event(payload(timestamp=NOW + codec.MAX_FUTURE_MS + 1), NOW, NOW - behind)
+
+
+def test_a_small_limit_of_age_leaves_the_one_of_the_future() -> None:
+    decoder = Decoder(max_past_ms=1_000, max_future_ms=90_000)
+    assert decoder.decode_event(payload(), NOW, NOW - 90_000)[1] == NOW
+    with pytest.raises(Rejected, match="Kafka's timestamp: more than 90 seconds ahead"):
+        decoder.decode_event(payload(), NOW, NOW - 90_001)
+
+
 def test_no_timestamp_at_all_is_refused_since_a_clock_would_differ_at_replay() -> None:
     for kafka in (-1, 0):
         with pytest.raises(Rejected) as caught:

@@ -53,6 +53,14 @@ def test_the_same_records_give_the_same_messages(runner: Runner, policy: Compile
     assert first.decisions != again.decisions, "only the clock differs"
 
 
+def test_a_clock_that_was_set_back_costs_no_event(runner: Runner, policy: CompiledPolicy) -> None:
+    records = all_records()
+    right = pipeline(runner).process(records, policy)
+    behind = pipeline(runner, NOW_MS - 3 * 3_600_000).process(records, policy)
+    assert timeless(behind, runner) == timeless(right, runner)
+    assert {codec.decode(Decision, value).latency_ms for _, value in behind.decisions} == {0.0}
+
+
 @pytest.mark.parametrize("broken", [rb"\ud83d", rb"\udc00\ud83d", b"\xed\xa0\xbd", b"\xff"])
 def test_what_is_no_character_does_not_hide_a_text_from_its_judgement(
     runner: Runner, policy: CompiledPolicy, broken: bytes

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import (
+    InvalidTimestampError,
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
@@ -14,7 +15,8 @@ from aiokafka.errors import (
 from schemas import codec, topics
 from schemas.events import Decision
 from streams.kafka import clients
-from streams.kafka.clients import BatchProducer, TooLargeForTopicError
+from streams.kafka.clients import BatchProducer
+from streams.kafka.refusals import TimeRefusedError, TooLargeForTopicError
 from streams.settings import Settings
 
 MESSAGES = [(b"a", b"1"), (b"b", b"2"), (None, b"3")]
@@ -65,7 +67,9 @@ def producer(broker: Any, *, patient: bool) -> BatchProducer:
     return made
 
 
-@pytest.mark.parametrize("error", [KafkaTimeoutError(), NotLeaderForPartitionError()])
+@pytest.mark.parametrize(
+    "error", [KafkaTimeoutError(), NotLeaderForPartitionError(), InvalidTimestampError()]
+)
 async def test_a_patient_producer_sends_again_until_all_is_acknowledged(error: KafkaError) -> None:
     broker = Broker(error, error)
     await producer(broker, patient=True).send("topic", MESSAGES)
@@ -77,6 +81,11 @@ async def test_an_impatient_producer_says_that_it_could_not() -> None:
     broker = Broker(KafkaTimeoutError())
     with pytest.raises(KafkaTimeoutError):
         await producer(broker, patient=False).send("topic", MESSAGES)
+
+
+async def test_a_clock_that_the_broker_does_not_believe_is_named() -> None:
+    with pytest.raises(TimeRefusedError, match=r"of 20\d\d-.* UTC, which is the time here: set the clock"):
+        await producer(Broker(InvalidTimestampError()), patient=False).send("topic", MESSAGES)
 
 
 class Narrow(Broker):
