@@ -1,7 +1,6 @@
 """Checks an installation piece by piece; each finding says what to do."""
 
 import asyncio
-import http.client
 import os
 import re
 import time
@@ -28,10 +27,11 @@ from streams.policy.changes import Demotions
 from streams.policy.file import load as load_policy
 from streams.policy.rules import Policy
 from streams.roles import PROCESSES
-from streams.roles.health import Health, address, get
+from streams.roles.health import Health, address
 from streams.settings import Settings, masked
 from streams.settings import load as load_settings
 from streams.store.client import make_store
+from streams.telemetry.client import get
 
 Status = Literal["ok", "skip", "warn", "fail"]
 """`skip`: there is nothing here to judge, and nothing to mend."""
@@ -234,10 +234,10 @@ def telemetry(
     where, setting = address(settings, role), f"WEIR_{role.upper()}_PORT"
     taken = Diagnosis(role, "fail", f"something else listens on {where}", f"set {setting} to a free port")
     try:
-        health = msgspec.json.decode(get(f"http://{where}/healthz"), type=Health)
+        health = msgspec.json.decode(get(where, "/healthz", TIMEOUT_S).body, type=Health)
     except ConnectionRefusedError:
         return Diagnosis(role, "skip", f"not running here; its port {where.rpartition(':')[2]} is free")
-    except (OSError, http.client.HTTPException, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError):
         return taken
     if health.role != role:
         return Diagnosis(role, "fail", f"{health.role} listens on {where}", f"set {setting} to a free port")
@@ -268,7 +268,8 @@ def _of_policy(where: str, health: Health, expected: Hashes | None) -> Diagnosis
     if health.role != "guard" or expected is None:
         return Diagnosis(health.role, "ok", well)
     try:
-        labels = dict(_LABEL.findall(next(iter(_INFO.findall(get(f"http://{where}/metrics").decode())), "")))
+        metrics = get(where, "/metrics", TIMEOUT_S).body.decode()
+        labels = dict(_LABEL.findall(next(iter(_INFO.findall(metrics)), "")))
     except OSError:
         labels = {}
     running = Hashes(labels.get("hash", "?"), labels.get("detectors", "?"))

@@ -13,7 +13,6 @@ import re
 import signal
 import sys
 import threading
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from streams.errors import WeirError
 from streams.local.process import HOST, Child, LocalServiceError, require_port
 from streams.local.sandbox import confine
 from streams.store.token import FILE_NAME, make_token
+from streams.telemetry.client import get
 
 _NAME = "The embedded store"
 _DRAIN_SECONDS = 10.0
@@ -52,9 +52,7 @@ def start_clickhouse(
 def answers(port: int) -> bool:
     """Whether a ClickHouse HTTP interface on 127.0.0.1 answers a ping."""
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/ping", timeout=1.0) as reply:
-            ok: bool = reply.read() == b"Ok.\n"
-            return ok
+        return get(f"{HOST}:{port}", "/ping", 1.0).body == b"Ok.\n"
     except OSError:
         return False
 

@@ -1,20 +1,19 @@
 """The ports that `weir up` needs: free, or soon free because the roles of the last one are ending."""
 
-import http.client
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from streams.errors import SettingsError
 from streams.local.process import HOST, LocalServiceError, port_problem
+from streams.telemetry.client import get
 
 SETTLE_S: Final = 1.0
 """The kernel tells roles to stop when their `weir up` dies: what goes on then belongs to one that runs."""
 LOOK_S: Final = 0.2
+ASK_S: Final = 5.0
 _ACCEPTED: Final = (HOST, "localhost")
 
 
@@ -40,7 +39,7 @@ def await_ports(
         ports: what has to be free on 127.0.0.1.
         say: told once that there is something to wait for.
         timeout: in seconds.
-        host: where the roles answer.
+        host: where the roles answer, an IPv6 address in brackets.
 
     """
     started = time.monotonic()
@@ -65,16 +64,9 @@ def await_ports(
 
 def _health(host: str, port: int) -> dict[str, Any]:
     """Return the health of the role of weir that answers there; nothing where none does."""
-    try:
-        with urllib.request.urlopen(f"http://{host}:{port}/healthz", timeout=5.0) as reply:
-            body = reply.read()
-    except urllib.error.HTTPError as error:  # a role that is stalled says so with 503
-        body = error.read()
-    except (OSError, http.client.HTTPException):
-        return {}
-    try:
-        health = json.loads(body)
-    except ValueError:
+    try:  # whatever the status: a role that is stalled says so with 503
+        health = json.loads(get(f"{host}:{port}", "/healthz", ASK_S).body)
+    except (OSError, ValueError):
         return {}
     return health if isinstance(health, dict) and {"role", "lag_messages"} <= health.keys() else {}
 

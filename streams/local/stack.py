@@ -7,8 +7,8 @@ import signal
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from streams.local.clickhouse import start_clickhouse
 from streams.local.files import require_files
 from streams.local.folder import DataFolder
 from streams.local.ports import NeededPort, await_ports, local_port
-from streams.local.process import HOST, Child, LocalServiceError
+from streams.local.process import Child, LocalServiceError
 from streams.roles import PROCESSES
+from streams.roles.health import address
 from streams.settings import Settings
 from streams.store.client import make_store
 from streams.store.token import FILE_NAME, make_token
+from streams.telemetry.client import get
 from streams.terminal.command import counted
 
 RESTARTS_PER_MINUTE = len(PROCESSES) + 2
@@ -142,7 +144,8 @@ class Stack:
         os.environ.setdefault("WEIR_GATE_OUTBOX", str(self._directory.absolute() / "outbox"))
         self._folder.hold()
         # Longer than the roles of a `weir up` that was killed may take to finish.
-        await_ports(self._ports(), self._say, self._settings.drain_timeout_s + ENDING_S, host=self._host)
+        host = address(self._settings, "guard").rpartition(":")[0]
+        await_ports(self._ports(), self._say, self._settings.drain_timeout_s + ENDING_S, host=host)
 
     def _ports(self) -> list[NeededPort]:
         ports = [NeededPort(name, self._role_port(name), f"WEIR_{name.upper()}_PORT") for name in PROCESSES]
@@ -244,19 +247,10 @@ class Stack:
     def _ask(self, name: str, path: str) -> dict[str, Any] | None:
         """Return what a role says of its health; None where it does not answer."""
         try:
-            with urllib.request.urlopen(
-                f"http://{self._host}:{self._role_port(name)}/{path}", timeout=2.0
-            ) as reply:
-                health: dict[str, Any] = json.load(reply)
-                return health
+            reply = get(address(self._settings, name), f"/{path}", 2.0)
+            return json.loads(reply.body) if reply.status == HTTPStatus.OK else None
         except (OSError, ValueError):
             return None
-
-    @property
-    def _host(self) -> str:
-        """Where the roles answer."""
-        host = self._settings.http_host
-        return HOST if host in ("0.0.0.0", "::") else host  # noqa: S104
 
     def _role_port(self, name: str) -> int:
         port: int = getattr(self._settings, f"{name}_port")

@@ -5,21 +5,19 @@ it, so that nobody who merely listens on the port is sent the token.
 """
 
 import hmac
-import http.client
 import os
 import re
 import secrets
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from streams.errors import WeirError
+from streams.telemetry.client import get
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 FILE_HEADER, PROOF_HEADER = "X-Weir-Token-File", "X-Weir-Proof"
 FILE_NAME = "token"
 DEFAULT_PORT = 8123
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine
 _TOKEN = re.compile(r"weir_[0-9a-f]{48}")
 
 
@@ -59,10 +57,10 @@ def find_token(url: str, timeout: float = 2.0) -> str:
         port = parts.port or DEFAULT_PORT
         if parts.scheme != "http" or parts.hostname not in LOCAL_HOSTS:
             return ""
-        with _DIRECT.open(f"http://{parts.netloc}/ping?nonce={nonce}", timeout=timeout) as reply:
-            path, shown = Path(reply.headers.get(FILE_HEADER, "")), reply.headers.get(PROOF_HEADER, "")
+        headers = get(parts.netloc, f"/ping?nonce={nonce}", timeout).headers
+        path, shown = Path(headers.get(FILE_HEADER, "")), headers.get(PROOF_HEADER, "")
         token = path.read_text("ascii").strip() if path.name == FILE_NAME else ""
-    except (OSError, ValueError, http.client.HTTPException):
+    except (OSError, ValueError):
         return ""
     known = hmac.compare_digest(shown.encode(), proof(token, nonce, port).encode())
     return token if known and _TOKEN.fullmatch(token) else ""

@@ -127,7 +127,8 @@ def test_rows_survive_a_restart_and_ctrl_c_leaves_nothing(up: Up) -> None:
 def test_what_dies_is_started_again_a_second_one_is_refused_and_killed_it_takes_all_with_it(
     tmp_path: Path,
 ) -> None:
-    with started(tmp_path, WEIR_DRAIN_TIMEOUT_S="2") as up:  # what is not finished, once it is killed
+    # What is not finished, once it is killed; and a proxy, which knows no server of this machine.
+    with started(tmp_path, WEIR_DRAIN_TIMEOUT_S="2", http_proxy=f"http://{HOST}:9") as up:
         check_what_dies_and_a_second_one(up)
         children = up.children()
         assert up.stop(signal.SIGKILL) == -signal.SIGKILL
