@@ -11,6 +11,10 @@ DEAD_LETTERS = 4
 """Exit status when there are too many dead letters: starting again would not help."""
 DOCTOR = "`weir doctor` checks"
 """The hint for a server that fails; `weir doctor` leaves it out."""
+LIMITS = "see `ulimit -v` and `ulimit -u`, and the limits of its container"
+"""What to look at where a process gets too little."""
+_NO_THREAD = "can't start new thread"
+"""As Python says it."""
 
 
 class WeirError(Exception):
@@ -39,12 +43,16 @@ class ServerError(WeirError):
 
 def user_error(error: Exception) -> WeirError | None:
     """Return what to show for an error that says what to do; None for a fault of ours."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
     if isinstance(error, WeirError):
         return error
     if isinstance(error, DetectorError):
         return UserError(str(error))
     if isinstance(error, OSError):
         return WeirError(str(error))
+    if isinstance(error, MemoryError) or str(error) == _NO_THREAD:
+        return WeirError(f"the system gives this process no more memory or threads: {LIMITS}")
     from aiokafka.errors import KafkaError  # not before: most commands end without it
 
     if isinstance(error, KafkaError):

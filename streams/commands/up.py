@@ -36,6 +36,7 @@ def command(data: Path, no_broker: bool, no_store: bool) -> None:
     from streams.alerts.routes import load as load_routes
     from streams.decisions.scoring import make_runner, owners
     from streams.errors import SettingsError
+    from streams.local.files import require_addresses
     from streams.local.stack import Stack, export_addresses
     from streams.monitors.settings import unknown_watched
     from streams.policy.file import load as load_policy
@@ -43,6 +44,8 @@ def command(data: Path, no_broker: bool, no_store: bool) -> None:
     from streams.terminal.interrupt import orderly
 
     settings = load()
+    if not no_store:
+        require_addresses()
     runner = make_runner(settings)
     load_policy(settings.policy, owners(runner), runner.ranges).compile(runner.metrics, runner.counted)
     if problems := unknown_watched(settings, runner.metrics):

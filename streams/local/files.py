@@ -1,4 +1,4 @@
-"""How many files the embedded servers may have open."""
+"""What the embedded servers may use: open files, addresses."""
 
 import resource
 from typing import Final
@@ -8,6 +8,19 @@ from streams.local.process import LocalServiceError
 
 BESIDE: Final = 150
 """What a server may have open beside one file per partition: connections, and parts of tables."""
+ADDRESSES: Final = 3 << 30
+"""Bytes that the store has to have: it begins with two thirds of them, most of which are never touched."""
+
+
+def require_addresses() -> None:
+    """Raise `LocalServiceError` where the system allows a process too little for the embedded store."""
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if most != resource.RLIM_INFINITY and most < ADDRESSES:
+        raise LocalServiceError(
+            f"a process may use {most >> 20:,} MiB of addresses here, the embedded store needs "
+            f"{ADDRESSES >> 20:,}: raise the limit (`ulimit -v {ADDRESSES >> 10}`, or unlimited), "
+            "or use a store of yours with --no-store"
+        )
 
 
 def require_files(partitions: int) -> None:

@@ -8,7 +8,7 @@ import struct
 import urllib3.exceptions
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
-from streams.errors import DOCTOR, WeirError
+from streams.errors import DOCTOR, LIMITS, WeirError
 
 CLIENT_ERRORS = (ClickHouseError, urllib3.exceptions.HTTPError, OSError)
 """What clickhouse-connect raises when the server refuses, or cannot be reached."""
@@ -33,6 +33,7 @@ _ADVICE = {
     81: ": the database is missing, run `weir migrate`",
     192: ": no such user, see WEIR_CLICKHOUSE_USER",
     193: ": wrong password, see WEIR_CLICKHOUSE_PASSWORD",
+    439: f": its process gets no more threads or memory, {LIMITS}",
     497: ": the user may not do this",
     516: ": wrong user or password, see WEIR_CLICKHOUSE_USER and WEIR_CLICKHOUSE_PASSWORD; the password of "
     "an embedded store is the token that `weir up` prints",
