@@ -107,6 +107,7 @@ class LifeCycle:
         `caught_up`: all that was published is read. Until then nothing is taken for over.
         """
         for each in list(self._alerts):
+            each.not_ahead_of(now)
             if not each.opened:
                 patience = self._timing.wait * (1 if caught_up else PATIENCE)
                 # Nor is it waited for a time that is yet to come because a clock was set back.

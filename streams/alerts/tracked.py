@@ -87,6 +87,11 @@ class Tracked(msgspec.Struct, kw_only=True):
             return "silenced"
         return "acknowledged" if self.acknowledged else "open"
 
+    def not_ahead_of(self, now: int) -> None:
+        """Begin to count anew from now where the clock was set back: nothing is waited for twice."""
+        self.seen_at, self.over_at = min(self.seen_at, now), min(self.over_at, now)
+        self.told_at, self.written_at = min(self.told_at, now), min(self.written_at, now)
+
     def join(self, signal: Signal, now: int) -> None:
         """Take in a signal that is new."""
         self.alerts += 1

@@ -36,6 +36,25 @@ def test_an_alert_is_told_though_the_clock_was_set_back() -> None:
     assert run.at(5) == ["opened"]
 
 
+def test_an_alert_ends_and_is_told_again_in_time_though_the_clock_was_set_back() -> None:
+    hours = 12 * 3_600
+    for restarted in (False, True):
+        run = Run()
+        run.at(hours, alert(1, hours))
+        assert run.at(hours + 10) == ["opened"]
+        if restarted:
+            packed = msgspec.msgpack.encode(run.cycle.export())
+            run.cycle = LifeCycle(TIMING)
+            run.cycle.restore(msgspec.msgpack.decode(packed, type=Memory))
+        assert run.at(0) == []
+        assert run.at(899) == []
+        assert run.at(900) == ["resolved"], "as long after as if the clock had not been touched"
+    lasting = Run()
+    lasting.at(hours, alert(1, hours, open_ended=True))
+    assert [lasting.at(at) for at in (hours + 10, 0, 4 * 3_600 - 1)] == [["opened"], [], []]
+    assert lasting.at(4 * 3_600) == ["still_open"]
+
+
 def test_a_repeat_counts_once() -> None:
     run = Run()
     run.at(0, alert(1), alert(1), alert(2))
