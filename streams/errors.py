@@ -15,6 +15,14 @@ LIMITS = "see `ulimit -v` and `ulimit -u`, and the limits of its container"
 """What to look at where a process gets too little."""
 _NO_THREAD = "can't start new thread"
 """As Python says it."""
+_RIGHTS = "docs/deployment.md lists what it must be allowed to do"
+_REFUSED = {
+    "InconsistentGroupProtocolError": "another program is in the consumer group of this role, and would take "
+    "messages away: give it a group of its own, or set WEIR_GROUP_PREFIX for all roles",
+    "GroupAuthorizationFailedError": f"WEIR_KAFKA_USERNAME may not join the consumer group; {_RIGHTS}",
+    "TopicAuthorizationFailedError": f"WEIR_KAFKA_USERNAME may not read or write a topic; {_RIGHTS}",
+}
+"""What the errors of Kafka mean of which its log says no more, by name."""
 
 
 class WeirError(Exception):
@@ -56,10 +64,9 @@ def user_error(error: Exception) -> WeirError | None:
     from aiokafka.errors import KafkaError  # not before: most commands end without it
 
     if isinstance(error, KafkaError):
-        return ServerError(
-            f"the broker failed or refused ({type(error).__name__}): see its log; what was not finished is "
-            "read again after a restart"
-        )
+        name = type(error).__name__
+        why = _REFUSED.get(name, "see its log; what was not finished is read again after a restart")
+        return ServerError(f"the broker failed or refused ({name}): {why}")
     return None
 
 

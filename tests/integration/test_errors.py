@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from schemas import topics
+from streams.kafka.clients import consuming
 from streams.kafka.topics import create_topics
 from streams.local.process import HOST, free_port
 from tests.brokers import ApacheKafka, KafkaBroker
@@ -85,6 +86,18 @@ def test_a_group_that_refuses_the_worker_ends_it(weir: Weir, kafka: KafkaBroker)
         pytest.skip("the embedded broker takes any session timeout")
     options = {"WEIR_KAFKA_SESSION_TIMEOUT_S": "1", "WEIR_GUARD_PORT": str(free_port())}
     check(weir.run("guard", **options, WEIR_GROUP_PREFIX="hasty"), 1, "InvalidSessionTimeoutError")
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("name", ["guard", "notify"])
+def test_another_program_in_the_group_of_a_role_is_named(weir: Weir, name: str) -> None:
+    options = {"WEIR_GROUP_PREFIX": "shared", f"WEIR_{name.upper()}_PORT": str(free_port())}
+
+    async def refused() -> tuple[int, str]:
+        async with consuming(weir.settings, topics.ALERTS, group=f"shared-{name}"):
+            return await asyncio.to_thread(weir.run, name, **options)
+
+    check(asyncio.run(refused()), 1, "InconsistentGroupProtocolError", "another program", "WEIR_GROUP_PREFIX")
 
 
 def test_too_many_dead_letters_stop_the_guard(plain: Weir) -> None:

@@ -6,7 +6,11 @@ import sys
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import (
+    InconsistentGroupProtocolError,
+    KafkaConnectionError,
+    TopicAuthorizationFailedError,
+)
 
 from streams.errors import FATAL, SettingsError, user_error
 from streams.local.files import require_addresses
@@ -23,6 +27,14 @@ TOO_LITTLE = "the system gives this process no more memory or threads: see `ulim
         (ExceptionGroup("g", [ExceptionGroup("h", [MemoryError()]), ValueError()]), TOO_LITTLE),
         (ExceptionGroup("g", [SettingsError("WEIR_X is wrong")]), "WEIR_X is wrong"),
         (KafkaConnectionError(), "the broker failed or refused (KafkaConnectionError)"),
+        (
+            InconsistentGroupProtocolError(),
+            "the broker failed or refused (InconsistentGroupProtocolError): another program is in the",
+        ),
+        (
+            TopicAuthorizationFailedError({"llm.events"}),
+            "the broker failed or refused (TopicAuthorizationFailedError): WEIR_KAFKA_USERNAME may not read",
+        ),
         (OSError(28, "No space left on device"), "[Errno 28] No space left"),
     ],
 )
