@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from streams.local.broker import batches
+from streams.local.broker import batches, clock
 from streams.local.broker.batches import RecordBatch
 from streams.local.broker.partition import COMPACTION, Partition
 from streams.local.broker.segments import LogSegment
@@ -55,7 +55,7 @@ def compacted(paths: list[Path], tombstones_s: float) -> Path:
         latest = _latest(segments)
         with target.open("wb") as file:
             for segment in segments:
-                expired = segment.age < time.time() - tombstones_s
+                expired = segment.age < clock.now() - tombstones_s
                 for batch, data in _batches(segment):
                     file.write(_kept(batch, data, latest, expired=expired))
         shutil.copystat(paths[-1], target)  # the age of what is in it

@@ -7,7 +7,7 @@ import logging
 import time
 from pathlib import Path
 
-from streams.local.broker import batches
+from streams.local.broker import batches, clock
 from streams.local.broker.apis import Code, Fault
 from streams.local.broker.batches import RecordBatch
 from streams.local.broker.config import Config
@@ -123,7 +123,7 @@ class Partition:
             self._new_segment()
         if not self.config.deletes:
             return
-        limit, oldest = self.config.retention_bytes, time.time() - self.config.retention_s
+        limit, oldest = self.config.retention_bytes, clock.now() - self.config.retention_s
         if self.segments[-1].size and self.segments[-1].age < oldest:
             self._new_segment()
         while len(self.segments) > 1:

@@ -154,6 +154,22 @@ def test_retention_by_size_and_by_age(tmp_path: Path) -> None:
     assert opened(tmp_path / "age").append(batch(b"new")) == 1
 
 
+def test_a_clock_that_jumps_ahead_deletes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = opened(tmp_path, segment_bytes="300", retention_ms=str(72 * 3_600_000))
+    for n in range(20):
+        log.append(batch(b"%d" % n))
+    began, passed = time.time(), time.monotonic()
+    for hours in (5, 73, 24 * 365, -5):
+        monkeypatch.setattr("time.time", lambda hours=hours: began + 3_600 * hours)
+        log.retain()
+        assert (log.start, log.end) == (0, 20)
+    for hours, left in ((71, 20), (73, 0)):
+        monkeypatch.setattr("time.time", lambda hours=hours: began + 3_600 * hours)
+        monkeypatch.setattr("time.monotonic", lambda hours=hours: passed + 3_600 * hours)
+        log.retain()
+        assert log.end - log.start == left, "the time has passed by every clock"
+
+
 def test_a_repeat_is_known_after_a_restart_too(tmp_path: Path) -> None:
     sent = written(tmp_path)
     again = opened(tmp_path, segment_bytes="100")
