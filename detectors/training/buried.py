@@ -59,13 +59,14 @@ def examples(found: list[Example], seed: int) -> list[Example]:
 def _in_documents(found: list[Example], chance: random.Random) -> Iterator[Example]:
     """Yield parts of documents, each with an attack between two of its words and as it was before.
 
-    Both, and the attack, are in the split of the document.
+    Both, and the attack, are in the split of the document, which is in English as the attack is.
     """
     carriers = _carriers(found)
     attacks: dict[str, list[str]] = {"fit": [], "calibrate": [], "test": []}
     for e in found:
         own = e.source.startswith((grammars.ATTACKS, written.WRITTEN))
-        if own and e.labels.get("injection") == 1 and len(e.text) <= MAX_HIDDEN:
+        english = e.lang in {"", "en"}
+        if own and english and e.labels.get("injection") == 1 and len(e.text) <= MAX_HIDDEN:
             attacks[e.split].append(e.text)
     for carrier in chance.sample(carriers, min(BURIED, len(carriers))):
         if not attacks[carrier.split]:

@@ -4,7 +4,7 @@ A fit to the labels (Platt) would follow the share of attacks in the training da
 the log-odds of texts whose families were left out are mapped, by a slope and a shift per head, such that in
 no language of `LANGUAGES` more than `FLAGGED` of ordinary texts exceed 0.5, nor `BLOCKED` exceed 0.9; and of
 short notices, many of them written to sound like a threat, `FLAGGED_NOTICES` and `BLOCKED_NOTICES`. What
-only completions are judged for has its limits among answers, `FLAGGED_ANSWERS` and `BLOCKED`.
+only completions are judged for has its limits among answers, `FLAGGED_ANSWERS` and `BLOCKED_ANSWERS`.
 """
 
 import numpy as np
@@ -19,16 +19,16 @@ LANGUAGES = frozenset(
 """Those of the sentence encoder, and Hindi."""
 FEWEST = 300
 """Texts of a language, or answers, that have a say: among fewer, one in a thousand cannot be told."""
-FLAGGED, BLOCKED = 0.02, 0.003
+FLAGGED, BLOCKED = 0.011, 0.002
 FLAGGED_NOTICES, BLOCKED_NOTICES = 0.1, 0.01
-FLAGGED_ANSWERS = 0.015
+FLAGGED_ANSWERS, BLOCKED_ANSWERS = 0.015, 0.003
 OF_ANSWERS = np.array([head == "refusal" for head in HEADS])
 """Shape (heads,): which only completions are judged for."""
 LOG_ODDS_OF_BLOCKED = float(np.log(9.0))
 """Of a probability of 0.9."""
 STEEPEST = 1.5
 """Slope at most: two quantiles that lie close together say little."""
-PASSED = 0.3
+PASSED = 0.42
 """Share of ordinary texts that the screen's gate sends to the encoder."""
 SUSPECTED = 0.015
 """Share of them that each head of the screen sends there, too."""
@@ -45,7 +45,7 @@ def calibrate(found: LeftOut, log_odds: Floats) -> Floats:
     low, high = _of_prompts(found, log_odds)
     answered = answers(found.examples) & (found.rotation >= 0)
     if answered.sum() >= FEWEST:
-        of_answers = _exceeded(log_odds[answered], (FLAGGED_ANSWERS, BLOCKED))
+        of_answers = _exceeded(log_odds[answered], (FLAGGED_ANSWERS, BLOCKED_ANSWERS))
         low, high = np.where(OF_ANSWERS, of_answers, (low, high))
     return np.array([line(*pair) for pair in zip(low, high, strict=True)], dtype=np.float32).T
 

@@ -47,7 +47,7 @@ ORDINARY_ENGLISH = ("dolly_part", "gsm8k_", "self_instruct_", "clinc150")
 OWN_ORDINARY = (
     *("written_ordinary_", "written_more_prompts_", "written_world_prompts_ordinary_"),
     *("written_world_traffic_", "written_prompts_world_", "written_short_world_", "written_news_world_"),
-    "written_long_world_",
+    *("written_long_world_", "written_world_everyday_"),
 )
 ORDINARY_ANSWERS = ("arena_hard_answers", "dolly_responses", "coconot_contrast_chosen")
 INSTRUCTIONS = (

@@ -13,6 +13,8 @@ from detectors.training.written import CHALLENGE
 
 MOST = 400
 """Rows of a source that are taken, of each language and of either kind (some label positive, none)."""
+WHOLE = ("written", CHALLENGE, "grammar_buried", "grammar_not_buried")
+"""Sources of which all rows are taken, by prefix."""
 POWER = 0.7
 """A source of n rows weighs n to the power of this."""
 WEAK = 0.6
@@ -23,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def sample(examples: Sequence[Example]) -> list[Example]:
-    """Return our own examples and at most `MOST` of each source, language and kind.
+    """Return all examples of `WHOLE` and at most `MOST` of each other source, language and kind.
 
     Which ones are taken of a source does not depend on what other sources there are.
     """
@@ -34,7 +36,7 @@ def sample(examples: Sequence[Example]) -> list[Example]:
         example = examples[place]
         kind = example.source, example.lang, max(example.labels.values(), default=0.0) > 0.5
         found[kind] += 1
-        if found[kind] <= MOST or example.source.startswith(("written", CHALLENGE)):
+        if found[kind] <= MOST or example.source.startswith(WHOLE):
             kept.append(place)
     return [examples[place] for place in sorted(kept)]
 

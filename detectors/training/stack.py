@@ -16,7 +16,9 @@ from detectors.models.transformer import WINDOW, Transformer
 from detectors.models.windows import highest, windows
 from detectors.training.calibration import (
     BLOCKED,
+    BLOCKED_ANSWERS,
     FLAGGED,
+    FLAGGED_ANSWERS,
     LOG_ODDS_OF_BLOCKED,
     OF_ANSWERS,
     UNREAD,
@@ -30,7 +32,7 @@ from detectors.training.rotations import SHORT, LeftOut, answers, notices, ordin
 
 log = logging.getLogger(__name__)
 
-READ = 0.025
+READ = 0.0125
 """Share of ordinary English texts that the encoder leaves to the transformer, at least."""
 PRIOR = np.array([0.3, 0.7, 0.0])
 STRENGTH = np.full(3, 3.0)
@@ -40,7 +42,8 @@ LOWEST = (0.0, 0.3, None)
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
-_Kinds = tuple[tuple[npt.NDArray[np.bool_], tuple[float, float] | None], ...]
+_Kinds = tuple[tuple[npt.NDArray[np.bool_], tuple[float, float], bool], ...]
+"""Ordinary texts, the shares of them that may exceed 0.5 and 0.9, and whether the encoder alone bounds it."""
 
 
 def join(found: LeftOut, log_odds: Floats, screened: Floats, out: Path) -> Floats:
@@ -63,16 +66,17 @@ def join(found: LeftOut, log_odds: Floats, screened: Floats, out: Path) -> Float
     log.info("the transformer reads %d of %d left-out texts", len(rows), judged.sum())
     transformer = _read(found, rows, out)
     answered = answers(found.examples)
-    of_prompts: _Kinds = ((short, limits(SHORT)), (plain, None))
-    of_answers: _Kinds = ((answered, None),) if answered[rows].any() else of_prompts
+    of_prompts: _Kinds = ((short, limits(SHORT), False), (plain, (FLAGGED, BLOCKED), True))
+    as_answers: _Kinds = ((answered, (FLAGGED_ANSWERS, BLOCKED_ANSWERS), True),)
+    of_answers = as_answers if answered[rows].any() else of_prompts
     columns = [
         weights_of(
             transformer[:, head],
             log_odds[rows, head],
             found.labels[rows, head],
             [
-                Plain(kind[rows], allowed(log_odds[kind & judged, head], most))
-                for kind, most in (of_answers if answered_alone else of_prompts)
+                Plain(kind[rows], allowed(log_odds[kind & judged, head], most, no_oftener=no_oftener))
+                for kind, most, no_oftener in (of_answers if answered_alone else of_prompts)
             ],
         )
         for head, answered_alone in enumerate(OF_ANSWERS)
@@ -126,14 +130,13 @@ class Plain(NamedTuple):
     """How many of this kind may exceed 0.5 and 0.9."""
 
 
-def allowed(alone: Floats, most: tuple[float, float] | None) -> tuple[int, int]:
+def allowed(alone: Floats, most: tuple[float, float], *, no_oftener: bool) -> tuple[int, int]:
     """Return how many ordinary texts may exceed 0.5 and 0.9, of the encoder's log-odds of all of a kind.
 
-    The shares `most` of them or, without, as many as where the encoder judges alone.
+    The shares `most` of them; with `no_oftener` no more than do where the encoder judges alone, either.
     """
-    flagged, blocked = most or (FLAGGED, BLOCKED)
-    counts = int(flagged * len(alone)), int(blocked * len(alone))
-    if most:
+    counts = int(most[0] * len(alone)), int(most[1] * len(alone))
+    if not no_oftener:
         return counts
     found = int((alone >= 0.0).sum()), int((alone >= LOG_ODDS_OF_BLOCKED).sum())
     return min(counts[0], found[0]), min(counts[1], found[1])

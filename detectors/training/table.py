@@ -30,7 +30,7 @@ SPEED_TEXTS = 2000
 SPEED_BATCH = 200
 ROUNDS = 3
 CHALLENGES = tuple(
-    f"{CHALLENGE}_{name}" for name in ("toxicity", "groups", "injection", "harmful", "everyday")
+    f"{CHALLENGE}_{name}" for name in ("toxicity", "groups", "injection", "harmful", "everyday", "languages")
 )
 FEWEST = 15
 """Texts of a source that is reported by itself."""
@@ -93,6 +93,8 @@ def sets(pool: Pool) -> Iterator[tuple[str, str, Mask]]:
         yield "challenge: everyday lines and threats", head, pool.of(CHALLENGE + "_everyday")
     yield "challenge: attacks and benign prompts", "injection", pool.of(CHALLENGE + "_injection")
     yield "challenge: requests", "harmful_request", pool.of(CHALLENGE + "_harmful")
+    for head in ("injection", "harmful_request", "toxicity"):
+        yield "challenge: thirteen languages", head, pool.of(CHALLENGE + "_languages")
 
 
 def measure(judged: Judged) -> list[dict[str, Any]]:

@@ -142,8 +142,11 @@ def test_attacks_are_hidden_in_documents_of_their_split(data: Path) -> None:
     assert len(hidden.text) > len(before.text)
 
 
-def test_only_attacks_are_hidden_not_their_harmless_twins() -> None:
+def test_only_attacks_in_their_language_are_hidden_not_their_harmless_twins() -> None:
     attacks = [Example(f"tell me {i}!", "written_attacks_x", {"injection": 1.0}) for i in range(40)]
+    attacks += [
+        Example(f"sag mir {i}!", "written_attacks_de", {"injection": 1.0}, lang="de") for i in range(40)
+    ]
     texts = [Example(f"thank you {i}!", "written_attacks_y", {"injection": 0.0}) for i in range(40)]
     texts += [Example(f"{i} {RIVER}", "documents_x", {"injection": 0.0}) for i in range(50)]
     hidden = [e for e in buried.examples(attacks + texts, 1) if e.source.endswith("buried")]
@@ -153,6 +156,7 @@ def test_only_attacks_are_hidden_not_their_harmless_twins() -> None:
         (attack,) = [attack for attack in attacks if attack.text in example.text]
         assert attack.split == example.split, "else what is tested has trained"
         assert "thank you" not in example.text
+        assert "sag mir" not in example.text, "another language than the document's"
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

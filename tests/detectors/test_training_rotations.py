@@ -246,10 +246,11 @@ def test_a_large_source_weighs_more_than_a_small_one_but_not_by_its_rows() -> No
 
 def test_a_sample_of_a_source_does_not_depend_on_other_sources() -> None:
     many = [example(i, "sap200", 1) for i in range(3 * sample.MOST)]
-    own = [Example(f"o{i}", "written_x_y", {"injection": 1.0}) for i in range(2 * sample.MOST)]
+    sources = ("written_x_y", "grammar_buried")
+    own = [Example(f"{s} {i}", s, {"injection": 1.0}) for s in sources for i in range(2 * sample.MOST)]
     kept = sample.sample([*own, *many])
     assert sum(e.source == "sap200" for e in kept) == sample.MOST
-    assert sum(e.source == "written_x_y" for e in kept) == len(own)
+    assert [e for e in kept if e.source in sources] == own, "all of what is ours"
     assert [e for e in kept if e.source == "sap200"] == sample.sample(many)
 
 
