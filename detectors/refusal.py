@@ -7,6 +7,6 @@ class RefusalDetector(HeadDetector):
     """The completion declines to do what was asked."""
 
     name = "refusal"
-    version = "3"
+    version = "4"
     metrics = ("refusal",)
     only = "completion"
