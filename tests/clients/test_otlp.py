@@ -202,4 +202,4 @@ def test_log_records_of_the_sdk(client_python: Path, keyed: Keyed) -> None:
 def test_an_error_is_a_status_of_google_rpc(client_python: Path, keyed: Keyed) -> None:
     installed(client_python, "google.rpc.status_pb2")
     said = run(client_python, keyed, textwrap.dedent(STATUS), "").stdout
-    assert said.startswith("401 16 a key is needed")
+    assert said.startswith("401 16 this key is none of those in WEIR_GATE_KEYS")
