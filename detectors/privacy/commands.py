@@ -9,9 +9,20 @@ from typing import Final, NamedTuple
 
 from detectors.privacy.findings import Finding
 from detectors.privacy.headers import is_basic
-from detectors.privacy.secret_values import has_letters_and_digits, is_name, is_placeholder, is_proven
+from detectors.privacy.secret_values import (
+    has_letters_and_digits,
+    is_name,
+    is_password,
+    is_placeholder,
+    is_proven,
+)
 
 _ARGUMENT: Final = r"(?:'([^'\n]{2,128})'|\"([^\"\n]{2,128})\"|([^\s\"'<$%{\\-][^\s\"'\\]{2,127}))"
+_WHICH: Final = (
+    r"(?:[_-]?(?:value|key|secret|token|password|string|default|dev|test|staging|prod|production"
+    r"|[0-9]{1,2})){0,2}"
+)
+"""What the name of a secret goes on with, where it is not of something said of one: its age, its file."""
 _QUOTED: Final = r"(?:N?'([^'\n]{3,128})'|\"([^\"\n]{3,128})\")"
 
 
@@ -37,8 +48,9 @@ def _command(
 
 
 def _is_chosen(value: str) -> bool:
-    """Say whether a string has letters and digits, and is no name in a program."""
-    return has_letters_and_digits(value) and not is_name(value)
+    """Say whether a string has letters and digits, and is no name in a program and no rule."""
+    chosen = has_letters_and_digits(value) and not is_name(value)
+    return chosen and is_password(value, quoted=True, literal=True, connection=False)
 
 
 _COMMANDS: Final = (
@@ -157,7 +169,7 @@ _COMMANDS: Final = (
     ),
     _command(
         " ", "setx ",
-        r"setx\s(?:/m\s)?\w{0,32}(?:key|token|secret|passw(?:or)?d|pwd)\w{0,8}\s{1,3}", _ARGUMENT,
+        rf"setx\s(?:/m\s)?\w{{0,32}}(?:key|token|secret|passw(?:or)?d|pwd){_WHICH}\s{{1,3}}", _ARGUMENT,
     ),
     _command(  # the third of what is needed to connect
         "(", "mysqli(|mysqli_connect(|pdo(|getconnection(",
@@ -165,8 +177,14 @@ _COMMANDS: Final = (
     ),
     _command(
         "(",
-        ".login(|networkcredential(|oracle.connect(|passwordcredentials(|passwordauthentication(|basicauth(",
+        "networkcredential(|oracle.connect(|passwordcredentials(|passwordauthentication(|basicauth(",
         r"[.\w]{5,24}\(\s?[\"'][^\"'\n]{1,64}[\"'],\s?", _QUOTED,
+    ),
+    _command(  # an address is no text to be shown
+        "(", ".login(", r"\.login\(\s?[\"'][^\"'\s@]{1,64}@[^\"'\s@]{1,64}[\"'],\s?", _QUOTED,
+    ),
+    _command(
+        "(", ".login(", r"\.login\(\s?[\"'][^\"'\s]{1,64}[\"'],\s?", _QUOTED, is_value=_is_chosen,
     ),
     _command(  # .password("..."), setPassword("...")
         "(", "password(|passwd(|pwd(", r"\w{3,8}\(\s?", _QUOTED, r"\s?[,)]",
@@ -179,7 +197,7 @@ _COMMANDS: Final = (
     _command("{", "password{\"|passwd{\"|pwd{\"", r"\w{3,8}\{", _QUOTED, r"\}", is_value=_is_chosen),
     _command(  # of Terraform
         "{", "variable \"",
-        r"variable\s\"[\w-]{0,40}(?:passw(?:or)?d|secret|token|key)[\w-]{0,16}\"\s?\{",
+        rf"variable\s\"[\w-]{{0,40}}(?:passw(?:or)?d|secret|token|key){_WHICH}\"\s?\{{",
         r"[^{}]{0,300}?\bdefault\s{0,20}=\s{0,20}",
         _QUOTED, is_value=_is_chosen,
     ),

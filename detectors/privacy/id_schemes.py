@@ -128,7 +128,9 @@ _ANNOUNCED: Final = (
         "carta d'identità|carta d'identita|carta d’identità|carta di identità|carta identità|documento d'identità",
         r"[A-Z]{2} ?[0-9]{5} ?[A-Z]{2}|[A-Z]{2} ?[0-9]{7}", "", fewest=5,
     ),
-    _scheme("r.g.|registro geral", r"[0-9]{1,2}\.[0-9]{3}\.[0-9]{3}-[0-9X]|[0-9]{8}-[0-9X]|[0-9]{9}", ""),
+    _scheme("r.g.|registro geral", r"[0-9]{1,2}\.[0-9]{3}\.[0-9]{3}-[0-9X]", ""),
+    # As rg is a command, too.
+    _scheme("registro geral|meu rg|seu rg|rg:|rg nº|rg n°|rg n.º|rg número|rg é", r"[0-9]{8}-?[0-9X]", ""),
     _scheme("pis|pasep|pis/pasep|nis|nit", r"[0-9]{3}\.?[0-9]{5}\.?[0-9]{2}-?[0-9]", ""),
     _scheme("título de eleitor|titulo de eleitor|título eleitoral", r"[0-9]{4} ?[0-9]{4} ?[0-9]{4}", ""),
     _scheme("dowód|dowodu|dowod|dowodu osobistego|dowód osobisty", r"[A-Z]{3} ?[0-9]{6}", ""),
@@ -150,9 +152,13 @@ _ANNOUNCED: Final = (
     _scheme("паспорт", r"[0-9]{2} ?[0-9]{2} ?(?:(?:№|n)\s?)?[0-9]{6}", "", "PASSPORT"),
     _scheme(
         "driver's license|driver’s license|drivers license|driver license|driving licence|driving license|driver's licence|driver licence"
-        "|dl#|dl:|dl no|dl number|license no|licence no|license number|licence number|state id|führerschein|führerscheinnummer|permis de conduire|permiso de conducir|permiso de conducción|licencia de conducir|carné de conducir"
+        "|dl#|dl no|dl number|führerschein|führerscheinnummer|permis de conduire|permiso de conducir|permiso de conducción|licencia de conducir|carné de conducir"
         "|carnet de conducir|patente di guida|rijbewijs|prawo jazdy|prawa jazdy",
         r"(?=(?:[A-Z-]{0,4}[0-9]){5})[A-Z]{0,2}[0-9]{1,4}(?:-?[0-9A-Z]{2,6}){1,4}(?:-?[A-Z])?", "", "DRIVER_LICENSE", fewest=5,
+    ),
+    # Of a program and a state, too.
+    _scheme(
+        "license no|licence no|license number|licence number|state id|dl:", r"[A-Z]{1,2}[0-9]{2,9}(?:-?[0-9]{2,6}){0,4}", "", "DRIVER_LICENSE", fewest=5,
     ),
     _scheme("patente", r"[A-Z]{2}[0-9]{7}[A-Z]|U1[0-9A-Z]{7}[A-Z]", "", "DRIVER_LICENSE", fewest=4),
     _scheme("cnh|carteira de motorista|carteira de habilitação", r"[0-9]{11}", "", "DRIVER_LICENSE"),

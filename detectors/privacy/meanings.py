@@ -58,7 +58,7 @@ _OTHER_NAME = re.compile(r"arn:aws\S{0,70}:\Z|[A-Za-z]::[A-Za-z:]{0,40}\Z")
 _USER = re.compile(
     r"(?<![A-Za-z])(?:user(?:[ _]?name)?|login|account|benutzer(?:name)?|nutzer|usuario|utilisateur|utente"
     r"|usu[aá]rio|gebruiker|użytkownik|логин|пользователь)\s?[:=]?\s[\"'`]?"
-    r"(?!(?:and|or|und|oder|y|et|e|the|with|names?|has|is|can|must)\s)[\w.@+-]{2,64}[\"'`]?[,;]?\s"
+    r"(?!(?:and|or|und|oder|y|et|e|the|with|names?|has|is|can|must|changed|form|page|screen|settings?|fields?|table|model)\s)[\w.@+-]{2,64}[\"'`]?[,;]?\s"
     r"(?:(?:and|und|y|et|e|en|i|и|with|mit|con|avec)\s)?\Z",
     re.IGNORECASE,
 )

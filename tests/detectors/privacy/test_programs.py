@@ -32,7 +32,9 @@ PROGRAMS = [
     'ftp.login("ann", "{}")',
     'cx_Oracle.connect("ann", "{}", "db")',
     "setx DB_PASSWORD {}",
+    "setx SECRET_KEY_PROD {}",
     "mot de passe du wifi c'est {}",
+    'variable "db_password_prod" {{ default = "{}" }}',
     'variable "db_password" {{\n  type = string\n  default = "{}"\n}}',
 ]
 PAIRS = [
@@ -83,6 +85,16 @@ NONE = [
     "login: ann / bob",
     'variable "db_password" {\n  type = string\n  sensitive = true\n}',
     'form.login("username", "password")',
+    't.login("title", "Log in to your account")',
+    'i18n.login("en", "Welcome back")',
+    'router.login("/login", "LoginController")',
+    'validates("password", "min:8|max:64")',
+    'variable "key_name" {\n  default = "ec2-key-1"\n}',
+    'variable "token_ttl" { default = "24h30m" }',
+    "setx TOKEN_TTL 3600",
+    "setx KEY_COUNT 12345",
+    "the user changed password twice2",
+    "login form password input1",
     "user names and password managers2024",
 ]
 
@@ -92,6 +104,11 @@ def test_a_password_is_found_wherever_a_program_has_it(form: str) -> None:
     text = form.format(VALUE)
     found = [text[each.start : each.end].rstrip("!") for each in find_all(text)]
     assert found == [VALUE]
+
+
+def test_behind_an_address_any_string_logs_in() -> None:
+    text = 'smtp.login("ann@mail", "trampolin")'
+    assert [text[each.start : each.end] for each in find_all(text)] == ["trampolin"]
 
 
 @pytest.mark.parametrize("text", NONE)
