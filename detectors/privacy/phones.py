@@ -64,7 +64,8 @@ _MINE: Final = (
     r"|(?:мой|наш)\sномер(?!\w|\s[а-я]{3,})|(?:내|제|저희)\s?(?:번호|연락처)|我的(?:号码|號碼)|私の番号)"
 )
 _WORD = re.compile(
-    r"(?<![A-Za-z])(?:(?:tele)?phones?|t[eé]l|(?<!tool )(?<!function )(?<!system )call(?:ing)?"
+    r"(?=[^\W\d_])"  # most of what stands before a number is none
+    r"(?:(?<![A-Za-z])(?:(?:tele)?phones?|t[eé]l|(?<!tool )(?<!function )(?<!system )call(?:ing)?"
     r"|mobile|cell|fax|whatsapp|sms|dial"
     r"|telefon[aeo]?|telefono|tel[eé]fono|t[eé]l[eé]phone|handy|m[oó]vil|celular|cellulare|portable|telefoon"
     r"|mobil|mobiel|mobilnummer|puhelin|telemóvel)(?![A-Za-zà-ÿ])"
@@ -73,14 +74,15 @@ _WORD = re.compile(
     r"|(?:text|txt|ring|reach|ping) me(?: (?:on|at))?(?![A-Za-z])|handynummer|telefonnummer)"
     rf"|{_MINE}"
     r"|(?<![A-Za-z])(?:telepon|telp\.?|nomor hp|no\.? hp|mobilnr|mobiltelefon|telefonszám|te?lf(?:no)?s?"
-    r"|tfnos?|fon|fijo|bizum|cont[aá]ct(?:ame|enos|anos|eme)"
+    r"|tfnos?|fon|(?<!precio )(?<!importe )(?<!coste )(?<!costo )(?<!valor )(?<!monto )(?<!plazo )fijo"
+    r"|bizum|cont[aá]ct(?:ame|enos|anos|eme)"
     r"|tel[eé]fonos|ll[aá]m[ae](?:me|nos|d|lo| al)|appele[zr](?:-(?:moi|nous|le))?|appelle-moi"
     r"|rappele[zr]|joignable|chiama(?:mi|te|temi|re)|ligue (?:para|no)|liga-me|bel(?:t u)? (?:me|mij|ons)"
     r"|telefoonnummer|mobiele nummer|rufnummer|durchwahl|telefonnr|zadzwoń|dzwoń|kom[oó]rk[ai]"
     r"|telefonu(?:m|muz|nuz)?|hubungi|cep (?:tel\w{0,8}|no)|erreich(?:bar|en|st|t)?(?:\s\w{2,5}){0,3}\sunter"
     r"|ruf(?:en|t)?(?:\ssie)?\s(?:mich|uns|ihn)(?:\s\w{2,6}){0,2}\s(?:an|unter))(?![A-Za-z])"
     r"|điện thoại|di động|(?<!\w)s?đt(?!\w)|τηλέφωνο|τηλ\.|κινητό"
-    r"|телефон\w{0,3}|тел\.|моб\.|звон\w{2,4}|电话|手机|電話|手機|携帯|微信|同号|拨打|致电|连络|連絡先|전화|휴대폰|연락처|โทร|เบอร์|फ़ोन|फोन|मोबाइल|हाट्सएप|कॉल|هاتف|جوال|موبايل|واتساب|اتصل|טלפון",
+    r"|телефон\w{0,3}|тел\.|моб\.|звон\w{2,4}|电话|手机|電話|手機|携帯|微信|同号|拨打|致电|连络|連絡先|전화|휴대폰|연락처|โทร|เบอร์|फ़ोन|फोन|मोबाइल|हाट्सएप|कॉल|هاتف|جوال|موبايل|واتساب|اتصل|טלפון)",
     re.IGNORECASE,
 )
 # 01711234567 ist meine Handynummer
@@ -107,6 +109,9 @@ _DIRECT = re.compile(
     r"(?:[+(]{0,2}[0-9][0-9 ().-]{6,18}(?:[/,;]|\s(?:y|o|e|u|und|oder|or|and|et|ou)\s)\s?){0,2}\Z",
     re.IGNORECASE,
 )
+# As people are, servers can be reached at an address.
+_OF_SERVERS = re.compile(r"erreich|joignable|reach|ping", re.IGNORECASE)
+_DOTTED = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 _CHINESE_MOBILE = re.compile(r"1[3-9]\d{9}", re.ASCII)
 _SMALL_GROUPS = re.compile(
     r"(?=(?:\D?\d){7,11}\Z)\(?\d{2,4}\)?(?:[ .-]\d{2,4}){1,3}|\d{2}[ .-]\d{6}", re.ASCII
@@ -233,6 +238,8 @@ def _is_announced(text: str, start: int, candidate: str) -> bool:
         return False
     number = _EXTENSION.sub("", candidate)
     if _UNIT.match(text, start + len(candidate)) or _PRICE.search(before, words[-1].end()):
+        return False
+    if _OF_SERVERS.match(words[-1][0]) and _DOTTED.fullmatch(number):
         return False
     if not 7 <= sum(map(str.isdigit, number)) <= 15:  # E.164
         return False
