@@ -11,6 +11,10 @@ from schemas.events import Alert, DeadLetter, Decision, ScoredEvent, ToolCall
 from streams.kafka.records import Message
 
 replace = msgspec.structs.replace
+ENTRY_CHARACTERS: Final = 512
+"""Of an entry of the metadata that is kept, its name with its value, at most."""
+METADATA_CHARACTERS: Final = 8_192
+"""Of all of them."""
 
 
 def reduced(topic: str, message: Message) -> Message | None:
@@ -35,11 +39,23 @@ def _scored(scored: ScoredEvent) -> ScoredEvent:
     """As the storage `hash` keeps an event."""
     event = scored.event
     calls = tuple(ToolCall(name=call.name) for call in event.tool_calls)
-    bare = replace(event, text="", system_prompt="", contexts=(), tool_calls=calls, metadata={})
+    bare = replace(
+        event, text="", system_prompt="", contexts=(), tool_calls=calls, metadata=_short(event.metadata)
+    )
     storage = "none" if scored.storage == "none" else "hash"
     return replace(
         scored, event=bare, decision=_decision(scored.decision), storage=storage, sketch=b""
     )  # fmt: skip
+
+
+def _short(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the entries that are no texts, as long as they are few: the store is asked for them."""
+    left, kept = METADATA_CHARACTERS, {}
+    for name, value in metadata.items():
+        if (size := len(name) + len(value)) <= min(ENTRY_CHARACTERS, left):
+            kept[name] = value
+            left -= size
+    return kept
 
 
 def _alert(alert: Alert) -> Alert:

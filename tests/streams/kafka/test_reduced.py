@@ -58,6 +58,19 @@ def test_a_scored_event_keeps_all_but_its_texts() -> None:
     assert less(topics.SCORES, msgspec.structs.replace(SCORED, storage="none")).storage == "none"
 
 
+def test_short_metadata_are_no_texts() -> None:
+    few = {"region": "eu", "ticket": "7"}
+    event = msgspec.structs.replace(SCORED.event, metadata={**few, "page": LONG, LONG: "x", "last": "1"})
+    found: ScoredEvent = less(topics.SCORES, msgspec.structs.replace(SCORED, event=event))
+    assert found.event.metadata == {**few, "last": "1"}
+
+
+def test_of_many_metadata_a_few_are_kept() -> None:
+    event = msgspec.structs.replace(SCORED.event, metadata={f"n{i}": "v" * 100 for i in range(1_000)})
+    found: ScoredEvent = less(topics.SCORES, msgspec.structs.replace(SCORED, event=event))
+    assert 50 < len(found.event.metadata) < 100
+
+
 def test_an_alert_goes_without_its_evidence_and_a_letter_without_what_it_is_of() -> None:
     assert less(topics.ALERTS, ALERT) == msgspec.structs.replace(ALERT, evidence=())
     assert less(topics.DEAD_LETTERS, LETTER) == msgspec.structs.replace(LETTER, payload=b"", key=b"")
