@@ -60,6 +60,9 @@ _ROW = re.compile(
     r"\s{0,9}\((?P<row>(?>(?:'(?>(?:[^'\\]|''|\\.)*)'|\"[^\"]*+\"|\([^()]*+\)|[^()'\"])*))\)\s{0,9}(?:,|)"
 )
 _ITEM = re.compile(rf"\s*+(?:{_STRING}|(?>(?:\"[^\"]*+\"|\([^()]*+\)|[^,()'\"])*))[^,]*+,?")
+_QUOTES: Final = "\"'`"
+_OPENING: Final = (":", "=", "(", "[", ",")
+"""What stands before a string."""
 _BARE = " \t\"'`*\r"
 # In Markdown a bar behind a backslash parts no cells.
 _BAR = re.compile(r"(?<!\\)\|")
@@ -74,6 +77,8 @@ class _Line(NamedTuple):
 class _Table(NamedTuple):
     header: _Line
     delimiter: str
+    quote: str
+    """What opens the string that the table is in, where its first line tells; else empty."""
 
 
 def tables(text: str) -> list[Turned]:
@@ -94,10 +99,10 @@ def _all_cells(text: str, lowered: str, signs: list[str]) -> Iterator[tuple[str,
     """Yield the cells of all tables; a line within one is no header of another."""
     end = 0
     for start in _starts(lowered, signs):
-        line = _line_at(text, start)
-        delimiter = _delimiter(text, line) if start >= end else ""
+        line, quote = _opened(text, _line_at(text, start))
+        delimiter = _delimiter(text, line, quote) if start >= end else ""
         if delimiter:
-            end = yield from _cells(text, _Table(line, delimiter), signs)
+            end = yield from _cells(text, _Table(line, delimiter, quote), signs)
     if signs and "insert" in lowered:
         yield from _inserted(text, signs)
 
@@ -133,7 +138,22 @@ def _line_at(text: str, start: int) -> _Line:
     return _Line(start, end if end >= 0 else len(text))
 
 
-def _delimiter(text: str, line: _Line) -> str:
+def _opened(text: str, line: _Line) -> tuple[_Line, str]:
+    """Return a line from where a string begins in it, and the quote that opens that: {"csv": "a,b."""
+    place = max(text.rfind(quote, *line) for quote in _QUOTES)
+    before = text[line.start : place].rstrip(text[place]).rstrip(" ") if place > line.start else ""
+    return (_Line(place + 1, line.end), text[place]) if before.endswith(_OPENING) else (line, "")
+
+
+def _row_at(text: str, start: int, table_quote: str) -> _Line:
+    """Return a line up to where the string ends that the table is in; a cell may be quoted itself."""
+    line = _line_at(text, start)
+    place = text.find(table_quote, *line) if table_quote else -1
+    is_end = place > line.start and text[place - 1] not in "\t;,|"
+    return _Line(line.start, place) if is_end else line
+
+
+def _delimiter(text: str, line: _Line, quote: str) -> str:
     """Return what parts the cells of a line and of the next; empty where nothing does."""
     if line.end == len(text) or line.end - line.start > _LONGEST_HEADER:
         return ""
@@ -143,23 +163,23 @@ def _delimiter(text: str, line: _Line) -> str:
     # A list in a program is indented, or ends each line with its sign.
     if delimiter in ",;" and (text[line.start] in " \t" or text[line.end - 1] in ",;"):
         return ""
-    following = _line_at(text, line.end + 1)
+    following = _row_at(text, line.end + 1, quote)
     if _RULE.fullmatch(text, *following):
-        following = _line_at(text, following.end + 1)
+        following = _row_at(text, following.end + 1, quote)
     count = len(list(_split(text, line, delimiter)))
     return delimiter if len(list(_split(text, following, delimiter))) == count else ""
 
 
 def _cells(text: str, table: _Table, signs: list[str]) -> Generator[tuple[str, Span], None, int]:
     """Yield the cells below the names that have a sign in them; return where the table ends."""
-    header, delimiter = table
+    header, delimiter, quote = table
     names = [
         _EDGES.sub("", _SHOWN_BAR.sub("/", text[slice(*span)])) for span in _split(text, header, delimiter)
     ]
     if not all(_NAME.fullmatch(name) for name in names if name):
         return header.end
     wanted = [_is_wanted(name, names, signs) for name in names]
-    line = _line_at(text, header.end + 1)
+    line = _row_at(text, header.end + 1, quote)
     while line.start < len(text):
         if not _RULE.fullmatch(text, *line):
             spans = list(_split(text, line, delimiter))
@@ -168,7 +188,9 @@ def _cells(text: str, table: _Table, signs: list[str]) -> Generator[tuple[str, S
             for name, is_wanted, span in zip(names, wanted, spans, strict=True):
                 if is_wanted and _may_hold(text[slice(*span)]):
                     yield name, span
-        line = _line_at(text, line.end + 1)
+        if text[line.end : line.end + 1] == quote:
+            return line.end
+        line = _row_at(text, line.end + 1, quote)
     return line.start
 
 

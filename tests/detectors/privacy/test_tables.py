@@ -1,5 +1,7 @@
 """Tables: every row is read, once; what a cell says of a secret is none."""
 
+import json
+
 import pytest
 
 from detectors.privacy.finders import find_all
@@ -110,4 +112,39 @@ def test_no_more_is_read_again_than_in_proportion_to_the_text(text: str) -> None
     ],
 )
 def test_what_is_said_of_a_secret_in_a_cell_is_none(text: str) -> None:
+    assert find_all(text) == []
+
+
+TABLES_IN_STRINGS = [
+    "name,password\nann,Tr4mpolin7\nbob,Tr5mpolin7",
+    "name,password,n\nann,Tr4mpolin7,3\nbob,Tr5mpolin7,4\n",
+    "name;password\nann;Tr4mpolin7\nbob;Tr5mpolin7",
+    "name\tpassword\nann\tTr4mpolin7\nbob\tTr5mpolin7\n",
+]
+
+
+@pytest.mark.parametrize("table", TABLES_IN_STRINGS)
+def test_a_table_begins_and_ends_with_the_string_that_it_is_in(table: str) -> None:
+    quoted = json.dumps(table)
+    for text in (
+        quoted,
+        f'{{"csv": {quoted}}}',
+        f'{{"path": "a.csv", "content": {quoted}, "mode": "w"}}',
+        f'["x", {quoted}, 1]',
+        f'data = """{table}"""\n',
+        f"load('{table}', 1)\n",
+    ):
+        assert [text[each.start : each.end] for each in find_all(text)] == ["Tr4mpolin7", "Tr5mpolin7"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'execute("SELECT password, name\nFROM users2, roles")',
+        '{"sql": "select token, id\\nfrom t1, t2"}',
+        'call("password,\\n", "x9y8z7,\\n")',
+        '["password,"\n"field12,"]\n',
+    ],
+)
+def test_what_else_begins_in_a_string_is_no_table(text: str) -> None:
     assert find_all(text) == []
