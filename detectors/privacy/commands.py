@@ -204,7 +204,7 @@ _COMMANDS: Final = (
     _command(  # creds: admin / ..., user/password: ann / ...
         "/", "cred|login|zugangsdaten|identifiants|/pass|/ pass|/pw|contraseña:|mot de passe :",
         r"(?:creds|credentials|login(?: data)?|zugangsdaten|identifiants|credenciales|credenziali|(?:/\s?)?"
-        r"(?:pass(?:w(?:or)?d)?|pwd?|passwort|contraseña|mot de passe))\s?:?\s{0,2}",
+        r"(?:pass(?:w(?:or)?d)?|pwd?|passwort|contraseña|mot de passe))(?:\s?:\s{0,2}|\s{1,2})",
         r"[\"'`]?[\w.@+-]{2,64}[\"'`]?\s?/\s?[\"'`]?([^\s\"'`]{6,64})",
         before=r"(?<![A-Za-z])(?:(?:user(?:name)?|benutzer(?:name)?|login|usuario|utilisateur|utente)\s?"
         r"(?:(?:and|und|y|et|e)\s)?)?", is_value=is_proven,

@@ -68,6 +68,7 @@ _DIRECT = re.compile(
 # Parts so long belong to a row of numbers.
 _LONG_PART = re.compile(r"[0-9]{9,}")
 _IN_ROW: Final = 2
+_DATE = re.compile(r"(?:19|20)[0-9]{2}([ /.-]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])")
 
 
 def national_ids(text: str) -> Iterator[Finding]:
@@ -136,7 +137,9 @@ def _is_valid(scheme: Scheme, text: str, span: Span) -> bool:
     number = text[slice(*span)]
     if scheme.check:
         return _checker(scheme.check)(number.replace(".", "") if scheme.check.startswith("es") else number)
-    return sum(map(str.isdigit, number)) >= scheme.fewest and not _is_row(number)
+    if sum(map(str.isdigit, number)) < scheme.fewest or _DATE.fullmatch(number):
+        return False
+    return not _is_row(number)
 
 
 def _is_row(number: str) -> bool:

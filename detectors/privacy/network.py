@@ -32,7 +32,9 @@ _UP_TO: Final = (
     r"|[0-9]+(?:\.[0-9]+){0,5}(?:[-+][\w.]{1,12})?)?[\s,.:=(*-]{1,5}){0,4}[\s.:=(]{0,3}\Z"
 )
 _VERSIONED = re.compile(
-    r"(?:(?<![A-Za-z])(?:vers?i?[oó]n(?:e|en|es|i|s)?|versão|版本|バージョン|버전|release[sd]?|build|firmware|ver|rev|v"
+    r"(?:(?<![A-Za-z])(?:vers?i?[oó]n(?:e|en|es|i|s)?|versão|版本|バージョン|버전|versie|versi|wersj[aęi]|verze|verzi[aó]"
+    r"|верси[яию]|версі[яїю]|sürümü?|έκδοση|الإصدار|إصدار|संस्करण|phiên bản|"
+    r"release[sd]?|build|firmware|ver|rev|v"
     rf"|drivers?|kernel|iso|rfc|oid|spec)|#){_UP_TO}",
     re.IGNORECASE,
 )

@@ -49,7 +49,7 @@ _SEPARATED = re.compile(rf"{_LOCAL.pattern}|\(?\+\d.*", re.ASCII)
 _GROUPED = re.compile(
     r"\d{3}[ .-]\d{4}|\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}|\(\d{3}\)\d{3}-\d{4}"  # 123 4567, 259.735.7502
     r"|\(?0\d{1,5}\)?(?: / |[ ./-]{1,2})\d{2,8}(?:[ ./-]{1,2}\d{2,8}){0,3}(?:-\d)?"  # (0)20 7946 0958
-    r"|0\d{8,11}|0 \d{3}(?: \d{2,4}){2,3}"  # 01711234567, 0 532 123 45 67
+    r"|0[1-9]\d{7,10}|0 \d{3}(?: \d{2,4}){2,3}"  # 01711234567, 0 532 123 45 67
     r"|\(0\d{1,4}\) ?\d{5,8}|\d{3}[ .-]\d{7}"  # 415-5552671
     r"|\d{2}(?:[ -]\d{2}){3,4}|\d{2}(?:\.\d{2}){4}|\d{3}(?:[ .-]\d{3}){2}"  # France, Spain
     r"|\d{3}(?:[ .-]\d{2}){3}|\d{2}[ .-]\d{3}[ .-]\d{2}[ .-]\d{2}"  # Spain, Poland
@@ -107,6 +107,14 @@ _DIRECT = re.compile(
     r"|numéro|número|numero|nummer|numer|numaram|numarası|номер|नंबर|नम्बर|رقم|الرقم|على)(?![A-Za-z])[\s:.=]{0,3}){0,4}"
     # Another one may stand before it.
     r"(?:[+(]{0,2}[0-9][0-9 ().-]{6,18}(?:[/,;]|\s(?:y|o|e|u|und|oder|or|and|et|ou)\s)\s?){0,2}\Z",
+    re.IGNORECASE,
+)
+# Call me about order ...
+_ABOUT = re.compile(
+    r"(?<!\w)(?:about|regarding|concerning|wegen|zu|pour|por|sobre|per|over|w sprawie|по|soal)\s"
+    r"(?:(?:the|my|der|la|le|el|il|o|a)\s|l['’])?"
+    r"(?:order|ticket|invoice|case|bestellung|rechnung|vorgang|commande|dossier|facture|pedido|factura|fatura|ordine|fattura"
+    r"|bestelling|factuur|zamówienia|faktury|заказу|счёту|pesanan|faktur)\s{0,2}[:#№]?\s?\Z",
     re.IGNORECASE,
 )
 # As people are, servers can be reached at an address.
@@ -209,7 +217,11 @@ def _is_phone(text: str, span: Span) -> bool:
         return _parses(candidate, None, phonenumbers.is_possible_number)
     if candidate.startswith("00") and _parses("+" + candidate[2:], None, phonenumbers.is_valid_number):
         return True
-    if is_of_stock(text, start) or _REVISION.match(text, end):
+    if (
+        is_of_stock(text, start)
+        or _ABOUT.search(text, max(0, start - _REACH), start)
+        or _REVISION.match(text, end)
+    ):
         return False
     number = _EXTENSION.sub("", candidate)
     if _LOCAL.fullmatch(number) and _is_valid(number, REGIONS) and not _is_in_row(text, start, candidate):

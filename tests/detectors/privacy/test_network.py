@@ -65,3 +65,24 @@ def test_a_small_address_needs_no_word_beside_it(text: str, address: str) -> Non
 )
 def test_what_is_numbered_like_a_version_is_none(text: str) -> None:
     assert find_all(text) == []
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "versie",
+        "wersja",
+        "wersji",
+        "verze",
+        "версия",
+        "версию",
+        "версія",
+        "sürüm",
+        "versi",
+        "الإصدار",
+        "phiên bản",
+    ],
+)
+def test_a_version_is_no_address_in_other_languages_either(word: str) -> None:
+    assert find_all(f"{word} 8.0.36.12") == []
+    assert [each.kind for each in find_all(f"{word}: 3, server 8.8.4.4")] == ["IP_ADDRESS"]

@@ -83,6 +83,8 @@ NONE = [
     "'password' => 'required|min:8'",
     "login / logout",
     "login: ann / bob",
+    "https://login.example.com/j7l6Bkxx9zdlwRXq/+decide",
+    "https://x.example/login.php/a7!K9x#Q2z",
     'variable "db_password" {\n  type = string\n  sensitive = true\n}',
     'form.login("username", "password")',
     't.login("title", "Log in to your account")',
