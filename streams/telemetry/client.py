@@ -28,7 +28,10 @@ def get(address: str, path: str, within_s: float) -> Reply:
         within_s: for all of it: a server that sends a byte now and then would be waited for for ever.
 
     """
-    connection = http.client.HTTPConnection(address, timeout=within_s)
+    try:
+        connection = http.client.HTTPConnection(address, timeout=within_s)
+    except http.client.InvalidURL as error:
+        raise OSError(f"no address of a server: {error}") from error
     late = threading.Event()
     try:
         connection.connect()
@@ -44,7 +47,8 @@ def get(address: str, path: str, within_s: float) -> Reply:
         raise OSError(f"no HTTP ({type(error).__name__})") from error
     finally:
         connection.close()
-    if late.is_set() or reply.length:
+    # Where its length is not said, what was read may be the beginning.
+    if late.is_set() or reply.length or len(body) == MOST_BYTES:
         raise OSError("no answer in time, or not the whole of it")
     return Reply(reply.status, reply.headers, body)
 

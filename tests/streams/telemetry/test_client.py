@@ -75,9 +75,22 @@ def test_what_is_no_whole_answer_is_an_error(said: bytes) -> None:
         get(address, "/", 5.0)
 
 
-def test_what_is_larger_than_anything_of_ours_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+UNTOLD = b"HTTP/1.1 200 OK\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\n"
+
+
+@pytest.mark.parametrize("head", [HEAD, UNTOLD, CHUNKED], ids=["length", "untold", "chunked"])
+def test_what_is_larger_than_anything_of_ours_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
     monkeypatch.setattr(client, "MOST_BYTES", 100)
-    with saying([HEAD + b"x" * 1_000]) as address, pytest.raises(OSError, match="not the whole of it"):
+    with saying([head + b"x" * 1_000]) as address, pytest.raises(OSError, match="not the whole of it"):
+        get(address, "/", 5.0)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1 :80", "a host:80", "a\nb:80", "127.0.0.1:x"])
+def test_what_is_no_address_is_an_error_as_others_are(address: str) -> None:
+    with pytest.raises(OSError, match="no address of a server"):
         get(address, "/", 5.0)
 
 
