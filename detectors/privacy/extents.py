@@ -22,7 +22,7 @@ _ITEM = re.compile(r"[^,;]+")
 UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u3000-\u9fff\uac00-\ud7a3]")
 _BACKSLASHES = re.compile(r"\\{2,}")
 _IN_LINK = re.compile(r"[?&#][\w.-]{0,24}\Z")
-_NEXT_FIELD = re.compile(r"[A-Za-z0-9]&[A-Za-z_]{2,24}=")  # client_secret=...&grant_type=...
+_NEXT_FIELD = re.compile(r"[^&]{5,}[A-Za-z0-9]&[A-Za-z_]{2,24}=")  # client_secret=...&grant_type=...
 _MIXED_ITEM = re.compile(r"(?=.*[A-Za-z]).*[0-9]")
 
 
@@ -71,7 +71,7 @@ def _goes_on(base: str, value: str, has_sign: bool) -> bool:
 def first_field(text: str, name: int, value: str, sign: str) -> str:
     """Return a value without what follows it in a link or a form, by where its name begins; 0: nowhere."""
     in_link = name and _IN_LINK.search(text, max(0, name - 26), name)
-    return value.partition("&")[0] if in_link or (sign == "=" and _NEXT_FIELD.search(value)) else value
+    return value.partition("&")[0] if in_link or (sign == "=" and _NEXT_FIELD.match(value)) else value
 
 
 def shown(text: str, span: Span) -> str:

@@ -62,6 +62,8 @@ INSERTS = [
 NONE = [
     "SET password = :password WHERE id = :id",
     "SET password = @password WHERE id = @id",
+    "SET password = @p1, token = :param_2",
+    "password = :password2",
     "password = #{password}",
     '"password": ":password"',
     "INSERT INTO users (name, password) VALUES (?, ?)",
@@ -128,6 +130,22 @@ def test_the_next_field_of_a_form_is_no_part_of_a_secret() -> None:
     token = "TuwoTAMmKezHGSoVhZAMbhQgYqrDAHdZ"
     text = f"client_secret={token}&grant_type=client_credentials"
     assert [text[each.start : each.end] for each in find_all(text)] == [token]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "@Summer1",
+        ":Winter9",
+        "@trampolin7",
+        "abc&def=Gh7!",
+        "aA1&token=bBcCdD1234567890abcdef",
+        "Tr4m&polin7",
+    ],
+)
+def test_the_signs_of_forms_and_parameters_are_parts_of_passwords_too(value: str) -> None:
+    text = f"password={value}"
+    assert [text[each.start : each.end] for each in find_all(text)] == [value]
 
 
 def test_the_next_parameter_of_a_link_is_no_part_of_a_token() -> None:
