@@ -68,7 +68,8 @@ _LINES: Final = {
 """Their values may stand anywhere in the line, up to so many characters on."""
 _BRIEF: Final = (
     *CARD_CODE_SIGNS, "bearer", "basic", "_auth", '"auth"', "chpasswd", "sqlplus", "sqlldr", "oracle:thin",
-    "convertto-secure", "community",
+    "convertto-secure", "community", ".login(", "credential(", "credentials(", "authentication(",
+    "basicauth(", "mysqli(", "mysqli_connect(", "pdo(", "getconnection(", "oracle.connect(",
 )  # fmt: skip
 _INSERT: Final = "insert into"
 """What it puts into a table may stand far behind the names of its columns."""
@@ -91,7 +92,7 @@ _BLOCK: Final = re.compile(
 )
 # The name of a column, and the table below it.
 _COLUMN: Final = re.compile(
-    rf"(?:(?<=[|,;\t\n])|\A)[ \t\"'`*]{{0,2}}(?:\w{{1,12}}[ .-]){{0,2}}\w{{0,12}}?"
+    rf"(?:(?<=[|,;\t\n\"'`])|\A)[ \t\"'`*]{{0,2}}(?:\w{{1,12}}[ .-]){{0,2}}\w{{0,12}}?"
     rf"(?:{'|'.join(SIGNS)})\w{{0,12}}"
     r"[ \t\"'`*]{0,2}(?=[|,;\t\r\n])"
 )

@@ -212,3 +212,18 @@ def _seconds(call: Callable[[], object]) -> float:
     began = time.thread_time()
     call()
     return time.thread_time() - began
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'new NetworkCredential("ann", "trampolin") and so on',
+        'mysqli_connect("localhost", "root", "trampolin") and so on',
+        'DriverManager.getConnection(url(), "root", "trampolin") and so on',
+        '{"csv": "password,name\\nTr4mpolin7,ann\\nTr5mpolin7,bob\\n", "n": 3} and so on',
+        'data = """password,name\nTr4mpolin7,ann\nTr5mpolin7,bob\n""" and so on',
+    ],
+)
+def test_what_a_program_logs_in_with_is_redacted_while_it_grows(text: str) -> None:
+    assert "mpolin" not in redaction(text)
+    assert "".join(given(text)) == redaction(text)
