@@ -32,6 +32,9 @@ _GLUED: Final = 300
 """Characters of such a script that a token may run on into, for a pattern that takes all letters."""
 _DIGIT: Final = re.compile(r"\d")
 _BETWEEN: Final = re.compile(r"\W+\Z|(?:[A-Z]|ext(?:ension)?\.?|exp[.:]{0,2}|cid:?)\Z", re.IGNORECASE)
+# An address of a machine, or a version: what follows within so many characters says which.
+_DOTTED: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9]).{0,15}\Z", re.DOTALL)
+_DOTTED_LONGEST: Final = 32
 _SHORT: Final = 5
 """Letters that stand before a number and belong to it, at most, with a blank between."""
 # A number of which the sentence goes on to say whose it is.
@@ -205,6 +208,8 @@ def open_from(text: str) -> int:
     iban = _IBAN.search(twin, max(0, len(twin) - _IBAN_LONGEST))
     if iban:
         cut = min(cut, iban.start())
+    if dotted := _DOTTED.search(twin, max(0, len(twin) - _DOTTED_LONGEST)):
+        cut = min(cut, dotted.start())
     if own := _OWN.search(twin, max(0, len(twin) - _OWN_LONGEST)):
         cut = min(cut, own.start())
     if spelt := _SPELT.search(twin, max(0, len(twin) - _SPELT_LONGEST)):

@@ -227,3 +227,9 @@ def _seconds(call: Callable[[], object]) -> float:
 def test_what_a_program_logs_in_with_is_redacted_while_it_grows(text: str) -> None:
     assert "mpolin" not in redaction(text)
     assert "".join(given(text)) == redaction(text)
+
+
+def test_what_tells_a_version_from_an_address_is_waited_for() -> None:
+    text = "They are passwords = ['first1x', '{}'], and the heading of it is 1.4.2.7 Bug fixes, which I skip."
+    assert "".join(given(text)) == redaction(text)
+    assert "1.4.2.7 Bug fixes" in redaction(text)
