@@ -94,7 +94,8 @@ def change(before: Estimate, after: Estimate, sort: Sort, level: float = LEVEL) 
     wide = _factor(1 / (1 / before.size + 1 / after.size), level)
     if sort != "amount":
         value, half = after.mean - before.mean, wide * math.sqrt(before.error + after.error)
-        return Change(value, value - half, value + half)
+        most = 1.0 if sort == "share" else math.inf
+        return Change(value, max(-most, value - half), min(most, value + half))
     if before.mean <= 0 or after.mean <= 0:
         return None
     half = wide * math.sqrt(before.error / before.mean**2 + after.error / after.mean**2)

@@ -68,6 +68,13 @@ def shares(share: float, size: int) -> Moments:
     return Moments(size, share * size, share * size)
 
 
+def test_no_share_changes_by_more_than_all_of_it() -> None:
+    few = change(estimate(shares(0.05, 12), "share"), estimate(shares(0.6, 12), "share"), "share")
+    assert few is not None
+    assert not few.sure
+    assert few.high == 1.0
+
+
 def test_a_change_of_the_mix_alone_is_no_change() -> None:
     """Each app is as it was; the second side has more of the app with the higher share."""
     strata = [(shares(0.1, 8_000), shares(0.1, 2_000)), (shares(0.5, 2_000), shares(0.5, 8_000))]
