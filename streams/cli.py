@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from streams.errors import user_error
+from streams.errors import did_you_mean, user_error
 from streams.terminal.command import readable
 from streams.terminal.interrupt import INTERRUPTED
 
@@ -53,6 +53,8 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"streams.commands.{name}").command
+        if name != "doctor":  # which tells of every variable
+            _tell_misspelt()
         return command
 
     def resolve_command(
@@ -60,7 +62,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Say what is allowed where a command does not exist."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no command {args[0]!r}; there are {', '.join(COMMANDS)}")
+            meant = did_you_mean(args[0], COMMANDS)
+            ctx.fail(f"no command {args[0]!r}{meant}; there are {', '.join(COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -89,6 +92,14 @@ class LazyGroup(click.Group):
             told.exit_code = shown.exit_code
             return _show(told)
         return status if isinstance(status, int) else 0
+
+
+def _tell_misspelt() -> None:
+    """Say which settings were hardly meant to be nobody's: what they ask for would not be done."""
+    from streams.settings import misspelt
+
+    for name, meant in misspelt(os.environ).items():
+        click.echo(readable(f"warning: nothing reads {name}: is {meant} meant?\n"), err=True, nl=False)
 
 
 def _show(error: click.ClickException) -> int:

@@ -20,7 +20,7 @@ from schemas.events import Event
 from streams.alerts.routes import load as load_routes
 from streams.decisions.policy_changes import demotions
 from streams.decisions.scoring import make_runner, owners
-from streams.errors import WeirError, did_you_mean, user_error
+from streams.errors import WeirError, user_error
 from streams.kafka.topics import administering, unfit_topics
 from streams.monitors.settings import unknown_watched
 from streams.policy.changes import Demotions
@@ -28,7 +28,7 @@ from streams.policy.file import load as load_policy
 from streams.policy.rules import Policy
 from streams.roles import PROCESSES
 from streams.roles.health import Health, address
-from streams.settings import Settings, masked
+from streams.settings import Settings, masked, unread
 from streams.settings import load as load_settings
 from streams.store.client import make_store
 from streams.telemetry.client import get
@@ -86,15 +86,15 @@ def diagnose() -> Iterator[Diagnosis]:
 
 def variables(environment: Mapping[str, str | None]) -> Iterator[Diagnosis]:
     """Yield each `WEIR_` variable that is set, and warn of those that nothing reads."""
-    known = {f"WEIR_{name.upper()}" for name in Settings.model_fields} | {"WEIR_SECRETS_DIR"}
+    unknown = unread(environment)
     found = {name: value or "" for name, value in environment.items() if name.upper().startswith("WEIR_")}
     if not found:
         yield Diagnosis("settings", "ok", "all at their defaults: no WEIR_ variable is set")
     for name, value in sorted(found.items()):
-        if name.upper() in known:
+        if name not in unknown:
             yield Diagnosis("settings", "ok", f"{name}={masked(name, value)}")
         else:
-            advice = f"nothing reads it{did_you_mean(name.upper(), known)}: rename or remove it"
+            advice = f"nothing reads it{unknown[name]}: rename or remove it"
             yield Diagnosis("settings", "warn", f"unknown variable {name}", advice)
 
 

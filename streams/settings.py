@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +14,7 @@ from pydantic_settings import SettingsError as SourceError
 from streams.alerts.settings import AlertSettings
 from streams.decisions.settings import DecisionSettings
 from streams.desk.settings import DeskSettings
-from streams.errors import SettingsError
+from streams.errors import SettingsError, did_you_mean
 from streams.gate.settings import GateSettings
 from streams.kafka.settings import DeadLetterSettings, KafkaSettings
 from streams.monitors.settings import WatchSettings
@@ -35,6 +37,10 @@ class Settings(
     )
 
 
+MISSPELT: Final = 0.8
+"""How alike a name must be, without what is before it in all."""
+
+
 def load(**overrides: Any) -> Settings:
     """Read the settings; raise `SettingsError` with one line per problem."""
     folder = os.environ.get("WEIR_SECRETS_DIR")
@@ -53,6 +59,20 @@ def load(**overrides: Any) -> Settings:
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(f"WEIR_{name.upper()}: {message}" if name else message)
         raise SettingsError("\n".join(lines)) from None
+
+
+def unread(environment: Iterable[str]) -> dict[str, str]:
+    """Return the `WEIR_` variables that nothing reads, each with which one may be meant, or with ""."""
+    known = {f"WEIR_{name.upper()}" for name in Settings.model_fields} | {"WEIR_SECRETS_DIR"}
+    names = sorted(name for name in environment if name.upper().startswith("WEIR_"))
+    return {name: did_you_mean(name.upper(), known) for name in names if name.upper() not in known}
+
+
+def misspelt(environment: Iterable[str]) -> dict[str, str]:
+    """Return those of `unread` that differ from a setting by a letter or two, each with that one's name."""
+    fields = [name.upper() for name in Settings.model_fields]
+    near = {name: get_close_matches(name.upper()[5:], fields, 1, MISSPELT) for name in unread(environment)}
+    return {name: f"WEIR_{found[0]}" for name, found in near.items() if found}
 
 
 def masked(name: str, value: str) -> str:

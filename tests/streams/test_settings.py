@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from streams.errors import SettingsError
-from streams.settings import Settings, load
+from streams.settings import Settings, load, misspelt, unread
 
 SECRETS = ("kafka_password", "kafka_key_password", "clickhouse_password", "redaction_key")
 
@@ -73,3 +73,9 @@ def test_without_a_redaction_key_there_is_a_random_one() -> None:
 def test_plain_connections_have_no_tls() -> None:
     assert Settings().ssl_context is None
     assert Settings(kafka_security="SSL").ssl_context is not None
+
+
+def test_a_variable_that_is_nearly_a_setting_is_told_from_those_of_others() -> None:
+    names = ["WEIR_POLCY", "weir_kafak", "WEIR_POLICY", "WEIR_TEST_KAFKA", "WEIR_URL", "POLCY"]
+    assert misspelt(names) == {"WEIR_POLCY": "WEIR_POLICY", "weir_kafak": "WEIR_KAFKA"}
+    assert set(unread(names)) == {"WEIR_POLCY", "weir_kafak", "WEIR_TEST_KAFKA", "WEIR_URL"}

@@ -39,3 +39,11 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     outcome = run("schema", "--output", str(tmp_path / "file" / "x"))
     assert outcome.code == 1
     assert "x: Not a directory; name another --output" in outcome.err
+
+
+def test_a_misspelt_command_and_a_misspelt_setting_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = run("shema")
+    assert "no command 'shema' (did you mean 'schema'?); there are up, " in outcome.err
+    monkeypatch.setenv("WEIR_POLCY", "mine.yaml")
+    assert "warning: nothing reads WEIR_POLCY: is WEIR_POLICY meant?" in run("schema", "event").err
+    assert run("schema", "event").code == 0
