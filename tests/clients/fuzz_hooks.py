@@ -120,7 +120,7 @@ def repeats_nothing(ctx: Any, response: Any, case: Any) -> None:
 
 
 def fails_never(ctx: Any, response: Any, case: Any) -> None:
-    """No error of the server; LiteLLM alone is told by one that its deadline was too short, as it asks for."""
+    """No error of the server; LiteLLM alone is told by one that it was too late, as it asks for."""
     if response.status_code == 503 and case.path == LITELLM:
         assert json.loads(response.content)["error"]["code"] == "busy", "503 without a reason"
     else:
