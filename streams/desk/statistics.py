@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, NamedTuple, Self
 
-TUNED_FOR: Final = 1_000
+TUNED_FOR: Final = 200
 """Events at which the intervals are narrowest for their level."""
 LEVEL: Final = 0.05
 """All intervals of a page miss together at most so often."""
