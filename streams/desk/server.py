@@ -255,6 +255,8 @@ class Desk:
         return await self._ask(request, make)
 
     async def _backtested(self, request: web.Request) -> web.Response:
+        from streams.desk.pages import trial
+
         form = await self._form(request)
         draft, since, app = form.get("draft", ""), form.get("since", "7d"), form.get("app", "")
 
@@ -264,13 +266,14 @@ class Desk:
             one_of("since", since, policy.SINCE)
             return policy.changes_of(draft, text_of(self._policy), questions.scores(asked))
 
-        found = await asyncio.to_thread(changes, Asked(self._store))
-        audit("tried a draft", request[VISITOR].name, since=since, app=app)
-        answer = await self._trials.backtest(draft, since, app)
+        try:
+            found = await asyncio.to_thread(changes, Asked(self._store))
+            audit("tried a draft", request[VISITOR].name, since=since, app=app)
+            answer = await self._trials.backtest(draft, since, app)
+        except UserError as error:
+            return page(trial.refused(str(error), form["token"], draft, since), 400)
 
         def make(_: Asked) -> str:
-            from streams.desk.pages import trial
-
             return trial.backtested(answer, found, form["token"], draft, since)
 
         return await self._ask(request, make)

@@ -131,7 +131,7 @@ def _why(row: Row) -> Html:
         shadow = " (rules in shadow did hit)" if row["rules"] else ""
         return el("p", {"class": "why"}, f"No rule in force hit{shadow}: it was allowed.")
     reasons = [
-        f"{rule} (its detector failed)" if failed else f"{rule} ({metric} {score:.2f})" if metric else rule
+        f"{rule} (not fully judged)" if failed else f"{rule} ({metric} {score:.2f})" if metric else rule
         for rule, metric, score, failed in enforced
     ]
     return el("p", {"class": "why"}, f"Why {row['action']}: ", bdi("; ".join(reasons)), ".")
@@ -206,7 +206,7 @@ def _rules(row: Row, conditions: Mapping[str, str]) -> Html:
         (
             (
                 el("a", {"href": Filter(since, rule=name).link("/events")}, bdi(name)), badge(action),
-                severity, mode, metric, "its detector failed" if failed else score,
+                severity, mode, metric, "not fully judged" if failed else score,
                 el("code", None, conditions.get(name, "")),
             )
             for name, action, severity, mode, metric, score, failed in rules

@@ -66,6 +66,12 @@ def backtested(found: Given, changes: Sequence[Difference], token: str, draft: s
     )
 
 
+def refused(why: str, token: str, draft: str, since: str) -> str:
+    """Return that a draft is no policy, with the draft to be put right."""
+    said = el("p", {"class": "notice", "role": "alert"}, why)
+    return page("The draft cannot be tried", "/policy", None, said, backtest_form(token, draft, since))
+
+
 def _summary(found: Given) -> Html:
     because = ", ".join(found["unknown_because"])
     said = [

@@ -262,7 +262,7 @@ async def test_a_broken_draft_is_told_by_line(desk: OpenDesk) -> None:
     draft = 'version: "1"\nname: x\nrules:\n  - id: a\n    when: [injektion >= 0.5]\n    action: block\n'
     said = await desk.post("/policy/backtest", {"draft": draft, "since": "1h", "token": token}, 400)
     assert "draft:5" in said
-    assert "injektion" in said
+    assert "    when: [injektion &gt;= 0.5]" in said, "the draft is there to be put right"
 
 
 @pytest.mark.timeout(300)
