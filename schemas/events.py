@@ -102,6 +102,13 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     span_id: OptionalId = ""
     metadata: dict[str, str] = {}
 
+    def without_texts(self, metadata: dict[str, str]) -> "Event":
+        """Return what the storage `hash` keeps: no text, of tool calls the names, and this metadata."""
+        calls = tuple(ToolCall(name=call.name) for call in self.tool_calls)
+        return msgspec.structs.replace(
+            self, text="", system_prompt="", contexts=(), tool_calls=calls, metadata=metadata
+        )
+
 
 class RuleHit(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A policy rule that an event tripped."""

@@ -96,9 +96,12 @@ class LazyGroup(click.Group):
 
 def _tell_misspelt() -> None:
     """Say which settings were hardly meant to be nobody's: what they ask for would not be done."""
+    names = [name for name in os.environ if name.upper().startswith("WEIR_")]
+    if not names:  # then no command has to wait for the settings to be imported
+        return
     from streams.settings import misspelt
 
-    for name, meant in misspelt(os.environ).items():
+    for name, meant in misspelt(names).items():
         click.echo(readable(f"warning: nothing reads {name}: is {meant} meant?\n"), err=True, nl=False)
 
 

@@ -71,7 +71,10 @@ def unread(environment: Iterable[str]) -> dict[str, str]:
 def misspelt(environment: Iterable[str]) -> dict[str, str]:
     """Return those of `unread` that differ from a setting by a letter or two, each with that one's name."""
     fields = [name.upper() for name in Settings.model_fields]
-    near = {name: get_close_matches(name.upper()[5:], fields, 1, MISSPELT) for name in unread(environment)}
+    near = {
+        name: get_close_matches(name.upper().removeprefix("WEIR_"), fields, 1, MISSPELT)
+        for name in unread(environment)
+    }
     return {name: f"WEIR_{found[0]}" for name, found in near.items() if found}
 
 

@@ -77,10 +77,7 @@ class Keeper:
             for name, value in event.metadata.items()
         }
         if storage != "redacted":
-            calls = tuple(ToolCall(name=call.name) for call in event.tool_calls)
-            return msgspec.structs.replace(
-                event, text="", system_prompt="", contexts=(), tool_calls=calls, metadata=metadata
-            )
+            return event.without_texts(metadata)
         # The text without findings too: of one beyond the scan limit the rest is cut.
         if text is None:
             text = self.redacted(event.text, findings, salt)

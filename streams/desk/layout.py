@@ -61,6 +61,6 @@ def statements(asked: Asked | None) -> Html | None:
     return el("details", {"id": "sql"}, el("summary", None, "SQL of this page"), el("ol", None, shown))
 
 
-def failure(title: str, why: str) -> str:
+def failure(title: str, why: str, *more: Child, here: str = "") -> str:
     """Return a page that says what is wrong."""
-    return page(title, "", None, el("p", {"class": "notice", "role": "alert"}, why))
+    return page(title, here, None, el("p", {"class": "notice", "role": "alert"}, why), *more)

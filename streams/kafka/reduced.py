@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas import codec, topics
-from schemas.events import Alert, DeadLetter, Decision, ScoredEvent, ToolCall
+from schemas.events import Alert, DeadLetter, Decision, ScoredEvent
 from streams.kafka.records import Message
 
 replace = msgspec.structs.replace
@@ -36,16 +36,9 @@ def _decision(decision: Decision) -> Decision:
 
 
 def _scored(scored: ScoredEvent) -> ScoredEvent:
-    """As the storage `hash` keeps an event."""
-    event = scored.event
-    calls = tuple(ToolCall(name=call.name) for call in event.tool_calls)
-    bare = replace(
-        event, text="", system_prompt="", contexts=(), tool_calls=calls, metadata=_short(event.metadata)
-    )
+    bare = scored.event.without_texts(_short(scored.event.metadata))
     storage = "none" if scored.storage == "none" else "hash"
-    return replace(
-        scored, event=bare, decision=_decision(scored.decision), storage=storage, sketch=b""
-    )  # fmt: skip
+    return replace(scored, event=bare, decision=_decision(scored.decision), storage=storage, sketch=b"")
 
 
 def _short(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from streams.desk.highlight import highlighted
 from streams.desk.html import Child, Html, el, table
-from streams.desk.layout import page
+from streams.desk.layout import failure, page
 from streams.desk.pages.policy import backtest_form, differing, try_form
 from streams.desk.parts import badge, bdi, event_path, share
 from streams.policy.differences import Difference
@@ -68,8 +68,7 @@ def backtested(found: Given, changes: Sequence[Difference], token: str, draft: s
 
 def refused(why: str, token: str, draft: str, since: str) -> str:
     """Return that a draft is no policy, with the draft to be put right."""
-    said = el("p", {"class": "notice", "role": "alert"}, why)
-    return page("The draft cannot be tried", "/policy", None, said, backtest_form(token, draft, since))
+    return failure("The draft cannot be tried", why, backtest_form(token, draft, since), here="/policy")
 
 
 def _summary(found: Given) -> Html:
