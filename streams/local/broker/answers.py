@@ -26,8 +26,9 @@ class Answers(Coordinator):
         """Append batches."""
 
         def append(topic: str, part: Request) -> Answer:
-            log = self.topics.partition(topic, part["index"])
-            return {"base": log.append(part["records"] or b""), "append_time": -1, "start": log.start}
+            log, data = self.topics.partition(topic, part["index"]), part["records"] or b""
+            self.transactions.admit(request["transactional_id"], data)
+            return {"base": log.append(data), "append_time": -1, "start": log.start}
 
         return {"topics": each_partition(request, append, base=-1, append_time=-1)}
 

@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
+from streams.kafka.decompression import Undecodable, UnpackedTooLarge
 from streams.local.broker.apis import Code, Fault
 
 HEADER = struct.Struct(">qiibIhiqqqhii")
@@ -83,7 +85,23 @@ def checked(data: bytes, limit: int) -> RecordBatch:
         raise Fault(Code.CORRUPT_MESSAGE)
     if batch.records < 1 or batch.last_delta != batch.records - 1 or batch.control:
         raise Fault(Code.INVALID_RECORD)
+    if (batch.producer > NO_PRODUCER and batch.sequence < 0) or not _readable(data, batch):
+        raise Fault(Code.INVALID_RECORD)
     return batch
+
+
+def _readable(data: bytes, batch: RecordBatch) -> bool:
+    """Whether a batch holds the records that its header says, each with the offset of its place.
+
+    What unpacks to more than a consumer of weir takes is not looked into: there it is a dead letter.
+    """
+    try:
+        offsets = [record.offset for record in records(data)]
+    except UnpackedTooLarge:
+        return True
+    except (CorruptRecordException, Undecodable, UnicodeDecodeError, UnsupportedCodecError):
+        return False
+    return offsets == list(range(batch.base, batch.last + 1))
 
 
 def placed(data: bytes, base: int, *, append_time: bool = False) -> bytes:

@@ -50,6 +50,15 @@ class Transactions:
         self._check(request)
         self._begun.setdefault(request["transactional_id"], time.monotonic())
 
+    def admit(self, name: str | None, data: bytes) -> None:
+        """Raise `Fault` for a batch of a transaction that nobody could end: its readers would wait for ever."""
+        batch = batches.header(data)
+        if batch is None or not batch.transactional:
+            return
+        if name is None:
+            raise Fault(Code.TRANSACTIONAL_ID_REFUSED)
+        self.begin({"transactional_id": name, "producer": batch.producer, "epoch": batch.epoch})
+
     def offsets(self, request: dict[str, Any], offsets: dict[Place, Committed]) -> None:
         """Hold offsets of a group until the transaction is committed; raises `Fault`."""
         self.begin(request)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streams.kafka import decompression
-from streams.local.broker import compaction, recovery
+from streams.local.broker import batches, compaction, recovery
 from streams.local.broker.batches import RecordBatch, intact
 from streams.local.broker.given import RESERVED
 from streams.local.broker.topics import Topics
@@ -212,8 +212,11 @@ def test_every_batch_is_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(checked) == len(set(checked)) > 40
 
 
-def test_a_time_in_a_batch_that_nobody_can_read_is_found(tmp_path: Path) -> None:
+def test_a_time_in_a_batch_that_nobody_can_read_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decompression.install()
+    monkeypatch.setattr(batches, "_readable", lambda *_: True)  # an earlier version took them
     log = opened(tmp_path)
     log.append(batch(b"a"))
     log.append(packed(b"x" * 400, b"2", damaged=True))

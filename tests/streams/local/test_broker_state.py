@@ -1,10 +1,14 @@
 """What lies beside the logs of the broker: committed offsets, producer ids, topics; damaged, missing, old."""
 
+import asyncio
 import shutil
 from pathlib import Path
 
 import pytest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from streams.local.broker.answers import Answers
+from streams.local.broker.apis import Code
 from streams.local.broker.coordinator import Coordinator
 from streams.local.broker.offsets import Offsets
 from streams.local.broker.topics import Topics
@@ -95,6 +99,41 @@ def test_no_producer_id_is_given_twice_by_an_old_file(topics: Path, copy: bool) 
     assert again.transactions.new_producer(None, 0)[0] > lone
     assert not copy or again.transactions.new_producer("t", 60_000) == (producer, epoch + 1)
     again.close()
+
+
+def test_nobody_waits_for_a_transaction_that_nobody_can_end(topics: Path) -> None:
+    """As Apache Kafka refuses them: without a name, or of a producer that the name is not given to."""
+    broker = Answers(topics, "127.0.0.1", 0)
+    producer, epoch = broker.transactions.new_producer("t", 60_000)
+
+    async def produced(name: str | None, producer: int, epoch: int) -> int:
+        builder = DefaultRecordBatchBuilder(2, 0, 1, producer, epoch, 0, 1 << 20)
+        builder.append(0, 1_000, None, b"value", [])
+        parts = [{"index": 0, "records": bytes(builder.build())}]
+        request = {"transactional_id": name, "topics": [{"name": "c", "partitions": parts}]}
+        return int((await broker.produce(request, ""))["topics"][0]["partitions"][0]["error"])
+
+    async def errors() -> list[int]:
+        return [
+            await produced(None, producer, epoch),
+            await produced("other", producer, epoch),
+            await produced("t", 12_345, epoch),
+            await produced("t", -5, epoch),
+            await produced("t", producer, epoch + 1),
+        ]
+
+    assert asyncio.run(errors()) == [
+        Code.TRANSACTIONAL_ID_REFUSED,
+        *[Code.INVALID_PRODUCER_ID_MAPPING] * 3,
+        Code.INVALID_PRODUCER_EPOCH,
+    ]
+    log = broker.topics.partition("c", 0)
+    assert log.stable == log.end == 1
+    assert asyncio.run(produced("t", producer, epoch)) == Code.NONE
+    assert (log.stable, log.end) == (1, 2)
+    broker.transactions.new_producer("t", 60_000)
+    assert log.stable == log.end
+    broker.close()
 
 
 def test_a_topic_that_cannot_be_made_is_not_there(tmp_path: Path) -> None:
