@@ -28,6 +28,7 @@ class Clocks:
         self._clock = clock
         self._shown_until = float("-inf")
         self._problem = ""
+        self._shown = False
 
     def note(self, ahead_ms: int) -> None:
         """Note how far the record of a batch that is furthest ahead is so, milliseconds; 0 for none."""
@@ -38,4 +39,7 @@ class Clocks:
                 f"records are {ahead_ms / 1000:,.0f} s ahead of this machine: "
                 "set its clock, or that of who publishes"
             )
-        self._telemetry.degrade("clock", now < self._shown_until, self._problem)
+        shows = now < self._shown_until
+        if shows or self._shown:  # else another reason to say it may be there
+            self._telemetry.degrade("clock", shows, self._problem)
+        self._shown = shows

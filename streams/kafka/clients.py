@@ -26,6 +26,8 @@ from streams.kafka.records import Message
 from streams.kafka.reduced import reduced
 from streams.kafka.refusals import TimeRefusedError, TooLargeForTopicError
 from streams.kafka.settings import KafkaSettings
+from streams.kafka.times import Times
+from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -102,13 +104,17 @@ async def started(
 class BatchProducer:
     """Sends many messages at once: one future per partition and batch, not one per message.
 
-    A patient one keeps the messages while the broker is away and sends them again when it is back.
+    A patient one keeps the messages while the broker is away and sends them again when it is back. Where the
+    broker refuses the time of the clock here they go without one, and the health of the role says so.
     """
 
-    def __init__(self, settings: KafkaSettings, *, patient: bool = False) -> None:
+    def __init__(
+        self, settings: KafkaSettings, telemetry: Telemetry | None = None, *, patient: bool = False
+    ) -> None:
         self._settings = settings
         self._patient = patient
         self._producer: AIOKafkaProducer | None = None
+        self.times = Times(telemetry)
 
     async def start(self) -> None:
         """Connect; raise `BrokerError` if no broker answers."""
@@ -154,16 +160,21 @@ class BatchProducer:
 
     async def _until_sent(self, topic: str, messages: int, once: Callable[[], Awaitable[None]]) -> None:
         while True:
+            stamp = self.times.stamp()
             try:
                 await once()
             except KafkaError as error:
                 problem = TimeRefusedError() if isinstance(error, InvalidTimestampError) else error
+                if stamp is None and isinstance(error, InvalidTimestampError):
+                    self.times.refused(topic)
+                    continue
                 if not (self._patient and (problem.retriable or isinstance(error, KafkaTimeoutError))):
                     raise problem from None
                 told = str(problem) if isinstance(problem, WeirError) else type(error).__name__
                 log.warning("messages are kept", topic=topic, messages=messages, problem=told)
                 await asyncio.sleep(RETRY_S)
             else:
+                self.times.taken(stamp)
                 return
 
     async def _send_fitting(self, topic: str, messages: Sequence[Message]) -> None:
@@ -209,13 +220,13 @@ class BatchProducer:
         self, topic: str, partition: int, group: list[Message]
     ) -> list[asyncio.Future[Any]]:
         assert self._producer is not None
-        futures = []
+        futures, stamp = [], self.times.stamp()
         batch = self._producer.create_batch()
         for key, value in group:
-            if batch.append(key=key, value=value, timestamp=None) is None:
+            if batch.append(key=key, value=value, timestamp=stamp) is None:
                 futures.append(await self._producer.send_batch(batch, topic, partition=partition))
                 batch = self._producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None)
+                batch.append(key=key, value=value, timestamp=stamp)
         futures.append(await self._producer.send_batch(batch, topic, partition=partition))
         return futures
 

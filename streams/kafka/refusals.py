@@ -22,7 +22,7 @@ class TooLargeForTopicError(ServerError, MessageSizeTooLargeError):  # type: ign
 
 
 class TimeRefusedError(ServerError, InvalidTimestampError):  # type: ignore[misc]
-    """The broker takes nothing of the time that the clock here shows; it is sent again until it does."""
+    """The broker takes nothing of the time that the clock here shows."""
 
     retriable = True
 
@@ -30,5 +30,5 @@ class TimeRefusedError(ServerError, InvalidTimestampError):  # type: ignore[misc
         now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
         return (
             f"the broker refuses messages of {now} UTC, which is the time here: set the clock of this "
-            "machine, or that of the broker's"
+            "machine, or that of the broker's; until then messages go without a time"
         )

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import ConsumerRecord
 
 from schemas import topics
@@ -15,6 +15,7 @@ from streams.kafka.clients import RETRY_S, client_options, started
 from streams.kafka.fetcher import bound
 from streams.kafka.refusals import TooLargeForTopicError
 from streams.kafka.settings import KafkaSettings
+from streams.kafka.times import NO_TIME, Times
 from streams.monitors.snapshots import Newest
 
 log = structlog.get_logger(__name__)
@@ -34,8 +35,10 @@ class StateTopic:
     So a worker reads those of its own partitions only. Where `llm.state` has fewer, several share one.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, times: Times | None = None) -> None:
+        """`times` are those of what else the role sends."""
         self._settings = settings
+        self._times = times or Times()
         self._prefix = f"{settings.group_prefix}\0".encode()
         self._producer: AIOKafkaProducer | None = None
 
@@ -73,7 +76,15 @@ class StateTopic:
             while chunk := await asyncio.to_thread(_take, rest):
                 if not await ours():
                     return False
-                await self._send([(partition % places, k, v) for partition, k, v in chunk])
+                placed = [(partition % places, k, v) for partition, k, v in chunk]
+                stamp = self._times.stamp()
+                try:
+                    await self._send(placed, stamp)
+                except InvalidTimestampError:
+                    self._times.refused(topics.STATE)
+                    await self._send(placed, NO_TIME)
+                else:
+                    self._times.taken(stamp)
         except KafkaError as error:
             problem = type(error).__name__
             if isinstance(error, MessageSizeTooLargeError):
@@ -82,10 +93,10 @@ class StateTopic:
             return False
         return True
 
-    async def _send(self, chunk: list[Snapshot]) -> None:
+    async def _send(self, chunk: list[Snapshot], stamp: int | None) -> None:
         assert self._producer is not None
         sent = [
-            await self._producer.send(topics.STATE, value, self._prefix + key, partition=place)
+            await self._producer.send(topics.STATE, value, self._prefix + key, place, stamp)
             for place, key, value in chunk
         ]
         for outcome in await asyncio.gather(*sent, return_exceptions=True):

@@ -44,7 +44,7 @@ class Archive:
         self._bytes = settings.archive_bytes
         self._telemetry = telemetry
         self._store = store
-        self._producer = BatchProducer(settings, patient=True)
+        self._producer = BatchProducer(settings, telemetry, patient=True)
         self._dead = DeadLetters(self.name, settings, telemetry)
         self._metrics: set[str] = set()
         self._decoder = settings.decoder

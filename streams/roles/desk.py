@@ -33,7 +33,7 @@ async def _run(settings: Settings, telemetry: Telemetry) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     ending = asyncio.create_task(end_at_the_latest(telemetry, stopping, END_S + STOP_S))
-    store, producer = make_store(settings), BatchProducer(settings)
+    store, producer = make_store(settings), BatchProducer(settings, telemetry)
     claims = Claims(settings, producer)
     desk = Desk(settings, settings, store, producer, claims, _roles(settings))
     runner = web.AppRunner(desk.application(), access_log=None, shutdown_timeout=END_S)

@@ -82,7 +82,7 @@ class GateRole:
             "WEIR_GATE_PORT",
         )
         await telemetry.start()
-        producer = BatchProducer(self._settings)
+        producer = BatchProducer(self._settings, self._telemetry)
         runner = Runner(
             self._gate.application(),
             self._gate.refuse,

@@ -81,7 +81,7 @@ class Guard:
         self.batch_records = settings.batch_events
         self._settings = settings
         self._telemetry = telemetry
-        self._producer = BatchProducer(settings, patient=True)
+        self._producer = BatchProducer(settings, telemetry, patient=True)
         self._dead = DeadLetters(self.name, settings, telemetry)
         self._runner = make_runner(settings)
         self._policy = PolicyInForce(settings, self._runner, telemetry)

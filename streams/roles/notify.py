@@ -54,7 +54,7 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         self._settings = settings
         self._telemetry = telemetry
         self._routes = routes
-        self._producer = BatchProducer(settings, patient=True)
+        self._producer = BatchProducer(settings, telemetry, patient=True)
         self._cycle = LifeCycle(Timing.of(settings))
         self._consumer: AIOKafkaConsumer | None = None
         self._positions: memory.Positions = {}

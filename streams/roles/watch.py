@@ -58,7 +58,7 @@ class Watch:
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
         self._settings = settings
         self._telemetry = telemetry
-        self._producer = BatchProducer(settings, patient=True)
+        self._producer = BatchProducer(settings, telemetry, patient=True)
         self._decoder = msgspec.json.Decoder(WatchedScores)
         # The archive keeps the payload of what it cannot read of the same topic.
         without_payload = settings.model_copy(update={"dlq_payload_bytes": 0})
@@ -73,7 +73,7 @@ class Watch:
         self._usage = UsageMonitor(settings.usage_entities, settings.watch_injection_score)
         self._volumes = VolumeMonitor()
         self._prefix = f"{settings.group_prefix}\0".encode()
-        self._state = StateTopic(settings)
+        self._state = StateTopic(settings, self._producer.times)
         self._partitions = settings.partitions
         self._clock: Callable[[], float] = time.monotonic
         self._snapshot_at = float("-inf")

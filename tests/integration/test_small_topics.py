@@ -1,6 +1,7 @@
 """A message that a topic does not take, and one that is more than weir keeps, stop nobody."""
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from schemas import codec, topics
 from schemas.events import DeadLetter, Event
 from streams.kafka.topics import TOPIC_CONFIG, administering
+from tests.brokers import ApacheKafka, KafkaBroker
 from tests.harness import Weir, make_events, wait_until
 
 pytestmark = pytest.mark.kafka
@@ -18,9 +20,9 @@ LIMITED = (topics.DECISIONS, topics.SCORES, topics.ALERTS, topics.DEAD_LETTERS)
 
 
 @contextmanager
-def limited(weir: Weir, size: int) -> Iterator[None]:
-    """Let the topics that roles write take batches of so many bytes."""
-    asyncio.run(configure(weir, {"max.message.bytes": str(size)}))
+def limited(weir: Weir, **changes: str) -> Iterator[None]:
+    """Let the topics that roles write take only some messages."""
+    asyncio.run(configure(weir, {name.replace("_", "."): value for name, value in changes.items()}))
     try:
         yield
     finally:
@@ -55,7 +57,7 @@ def test_what_is_too_large_for_a_topic_is_decided_and_kept_once_without_its_text
     app = "too-large-for-topics"
     text = "Write to jane.roe@example-mail.org, please. " * 2_000
     large = Event(event_id=f"{app}-20", app=app, kind="prompt", text=text, contexts=("word " * 9_000,))
-    with limited(weir, 20_000):
+    with limited(weir, max_message_bytes="20000"):
         weir.publish([*make_events(app, 20), large, *make_events(app, 10, start=21)])
         weir.send(topics.EVENTS, [(b"k", b'{"app": "%s", "text": "%s"}' % (app.encode(), b"x" * 50_000))])
         weir.check_complete(app, 31)
@@ -68,3 +70,18 @@ def test_what_is_too_large_for_a_topic_is_decided_and_kept_once_without_its_text
     assert weir.query(f"{kept} WHERE event_id = {{id:String}}", id=large.event_id) == [
         ("", [], "hash", True, True)
     ]
+
+
+def test_a_clock_that_the_broker_does_not_believe_keeps_no_event_undecided(
+    weir: Weir, kafka: KafkaBroker
+) -> None:
+    app, believes = "unbelieved", not isinstance(kafka, ApacheKafka)
+    # Any time is too old then; that of a clock that is ahead is refused as well.
+    with limited(weir, message_timestamp_before_max_ms="0"):
+        weir.publish(make_events(app, 20))
+        weir.check_complete(app, 20)
+        records = [record for record in weir.read(topics.DECISIONS) if app.encode() in record.value]
+    assert all((record.timestamp > 0) == believes for record in records)
+    for role in ("guard", "archive"):
+        assert weir.roles[role].get("healthz")[0] == 200
+    assert believes or "clock" in json.loads(weir.roles["guard"].get("healthz")[1])["degraded"]

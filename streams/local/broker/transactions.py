@@ -51,7 +51,7 @@ class Transactions:
         self._begun.setdefault(request["transactional_id"], time.monotonic())
 
     def admit(self, name: str | None, data: bytes) -> None:
-        """Raise `Fault` for a batch of a transaction that nobody could end: its readers would wait for ever."""
+        """Raise `Fault` for a batch of a transaction that nobody could end: readers would wait for ever."""
         batch = batches.header(data)
         if batch is None or not batch.transactional:
             return

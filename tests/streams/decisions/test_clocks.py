@@ -20,3 +20,11 @@ def test_records_from_the_future_show_for_a_while() -> None:
     clock.now = SHOWN_S
     clocks.note(0)
     assert telemetry.health()[1]["problems"] == {}
+
+
+def test_what_others_say_of_a_clock_is_left_alone() -> None:
+    telemetry = Telemetry("guard")
+    clocks = Clocks(telemetry, 3_600_000, Clock())
+    telemetry.degrade("clock", problem="the broker refuses messages")
+    clocks.note(0)
+    assert telemetry.health()[1]["problems"] == {"clock": "the broker refuses messages"}

@@ -1,6 +1,7 @@
 """What is sent while the broker is away is kept by a patient producer, and told by another one."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -17,7 +18,10 @@ from schemas.events import Decision
 from streams.kafka import clients
 from streams.kafka.clients import BatchProducer
 from streams.kafka.refusals import TimeRefusedError, TooLargeForTopicError
+from streams.kafka.times import UNTIMED_S, Times
 from streams.settings import Settings
+from streams.telemetry.metrics import Telemetry
+from tests.streams.records import Clock
 
 MESSAGES = [(b"a", b"1"), (b"b", b"2"), (None, b"3")]
 
@@ -27,9 +31,11 @@ class RoomyBatch:
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
+        self.times: list[int | None] = []
 
-    def append(self, *, key: bytes | None, value: bytes, timestamp: None) -> object:
+    def append(self, *, key: bytes | None, value: bytes, timestamp: int | None) -> object:
         self.values.append(value)
+        self.times.append(timestamp)
         return self
 
 
@@ -83,9 +89,40 @@ async def test_an_impatient_producer_says_that_it_could_not() -> None:
         await producer(broker, patient=False).send("topic", MESSAGES)
 
 
-async def test_a_clock_that_the_broker_does_not_believe_is_named() -> None:
-    with pytest.raises(TimeRefusedError, match=r"of 20\d\d-.* UTC, which is the time here: set the clock"):
-        await producer(Broker(InvalidTimestampError()), patient=False).send("topic", MESSAGES)
+TIME_REFUSED = r"the broker refuses messages of 20\d\d-.* UTC, which is the time here: set the clock"
+
+
+class Doubting(Broker):
+    """Takes no message with a time while it doubts."""
+
+    doubts = True
+
+    async def send_batch(self, batch: RoomyBatch, topic: str, *, partition: int) -> asyncio.Future[None]:
+        self.errors = [InvalidTimestampError()] * (self.doubts and batch.times[0] is None)
+        return await super().send_batch(batch, topic, partition=partition)
+
+
+async def test_what_a_broker_refuses_for_its_time_goes_without_until_the_clock_is_right() -> None:
+    """A guard whose clock is ahead would keep its partitions and decide nothing."""
+    broker, telemetry = Doubting(), Telemetry("guard")
+    made = producer(broker, patient=False)
+    clock = Clock()
+    made.times = Times(telemetry, clock)
+    await made.send("topic", MESSAGES)
+    await made.send_to("topic", 0, (b"a", b"4"))
+    assert sorted(broker.taken) == [b"1", b"2", b"3", b"4"]
+    assert re.match(TIME_REFUSED, telemetry.health()[1]["problems"]["clock"])
+    broker.doubts = False
+    await made.send("topic", MESSAGES)
+    assert telemetry.health()[1]["degraded"] == ["clock"], "it is asked again after a while"
+    clock.now = UNTIMED_S
+    await made.send("topic", MESSAGES)
+    assert telemetry.health()[1]["degraded"] == []
+
+
+async def test_a_broker_that_takes_no_message_without_a_time_either_is_told() -> None:
+    with pytest.raises(TimeRefusedError, match=TIME_REFUSED):
+        await producer(Broker(*[InvalidTimestampError()] * 4), patient=False).send("topic", MESSAGES)
 
 
 class Narrow(Broker):

@@ -1,6 +1,7 @@
 """`llm.state` on real brokers: what is written is found again, by the worker whose it is."""
 
 import random
+from functools import partial
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -12,7 +13,7 @@ from streams.alerts import memory
 from streams.alerts.life_cycle import Memory
 from streams.kafka import decompression
 from streams.kafka.clients import client_options
-from streams.kafka.topics import TOPIC_CONFIG, create_topics
+from streams.kafka.topics import TOPIC_CONFIG, administering, create_topics
 from streams.monitors import snapshots
 from streams.monitors.snapshots import Newest, Segment
 from streams.monitors.state_topic import CHUNK_BYTES, Snapshot, StateTopic
@@ -130,6 +131,27 @@ async def test_a_snapshot_that_the_topic_never_takes_is_told_with_what_to_do(kaf
         assert logs[0]["problem"].startswith(
             "llm.state does not take a message of 8,500,000 bytes: raise its"
         )
+    finally:
+        await state.stop()
+
+
+async def test_a_clock_that_the_broker_does_not_believe_costs_no_snapshot(kafka: KafkaBroker) -> None:
+    state, partition = await opened(kafka, "clock"), snapshot("app", 5)[0]
+    resource = partial(ConfigResource, ConfigResourceType.TOPIC, topics.STATE)
+    # Any time is too old then; that of a clock that is ahead is refused as well.
+    doubting = TOPIC_CONFIG[topics.STATE] | {"message.timestamp.before.max.ms": "0"}
+    try:
+        async with administering(settings(kafka, "clock")) as admin:
+            await admin.alter_configs([resource(doubting)])
+            try:
+                with capture_logs() as logs:
+                    assert await state.write([snapshot("app", 5)], yes)
+            finally:
+                await admin.alter_configs([resource(TOPIC_CONFIG[topics.STATE])])
+        assert [line["event"] for line in logs] == ["messages go without a time"] * isinstance(
+            kafka, ApacheKafka
+        )
+        assert offsets(await state.read(frozenset({partition}), PARTITIONS)) == {"app": 5}
     finally:
         await state.stop()
 
