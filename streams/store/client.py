@@ -12,7 +12,7 @@ import clickhouse_connect
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-from streams.store import ddl, migrations, queries, tables
+from streams.store import bounded, ddl, migrations, queries, tables
 from streams.store.errors import (
     CLIENT_ERRORS,
     LACKING,
@@ -34,6 +34,8 @@ from streams.store.token import find_token
 P = ParamSpec("P")
 T = TypeVar("T")
 
+PATIENCE = 2
+"""How many time-outs an insert or query may take: a server that goes on saying a little may be at work."""
 _AUTHENTICATION_FAILED = 516
 _INSERT_SETTINGS = {
     # The insert is done when it returns, as one block, whatever the server's profile says.
@@ -64,7 +66,9 @@ class Store:
         ca_file: Path | None = None,
         timeout: float = 30.0,
     ) -> None:
-        """`url` is the HTTP interface, https for TLS checked against `ca_file`; `timeout` in seconds.
+        """`url` is the HTTP interface, https for TLS checked against `ca_file`.
+
+        `timeout`, in seconds, is without a byte of the answer; an insert or query ends after twice as long.
 
         Without a password, that of the embedded store is used where it answers at `url`.
         """
@@ -73,12 +77,15 @@ class Store:
         self.url = url
         self.database = database
         self._password = password
+        self._within_s = PATIENCE * timeout
+        host, port = parts.hostname or "", parts.port or (8443 if secure else 8123)
+        self._pools = bounded.pools(parts.scheme, host, port, str(ca_file) if ca_file else None)
         self._arguments: dict[str, Any] = {
-            "host": parts.hostname,
-            "port": parts.port or (8443 if secure else 8123),
+            "host": host,
+            "port": port,
+            "pool_mgr": self._pools,
             "interface": parts.scheme,
             "username": user,
-            "ca_cert": str(ca_file) if ca_file else None,
             "connect_timeout": min(timeout, 10.0),
             "send_receive_timeout": timeout,
             "autogenerate_session_id": False,  # the server runs one query of a session at a time
@@ -107,6 +114,7 @@ class Store:
         with self._lock:
             if self._client is not None:
                 self._client.close()
+            bounded.close(self._pools)
             self._client = None
 
     def migrate(self, metrics: Sequence[str] = (), ttl_days: int | None = None) -> migrations.Changes:
@@ -166,6 +174,10 @@ class Store:
         """
         if not batch:
             return
+        with bounded.within(self._within_s):
+            self._insert(batch, token)
+
+    def _insert(self, batch: Sequence[msgspec.Struct], token: str) -> None:
         table = tables.TABLES[type(batch[0])]
         columns, metrics = table.read(batch), table.metrics(batch)
         self._require(table, columns, metrics)
@@ -189,7 +201,8 @@ class Store:
 
         A statement that has no result, such as ALTER, gives neither columns nor rows.
         """
-        return queries.run(self.client, self.url, sql, parameters)
+        with bounded.within(self._within_s):
+            return queries.run(self.client, self.url, sql, parameters)
 
     def stream(self, sql: str) -> contextlib.AbstractContextManager[Stream]:
         """Run a query; its rows are read from the server as they are taken, in bounded memory.

@@ -28,7 +28,9 @@ class StoreSettings(BaseModel):
     clickhouse_password: SecretStr = Field(SecretStr(""), description="Password")
     clickhouse_database: str = Field("weir", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Database")
     clickhouse_ca_file: ExistingFile | None = Field(None, description="CA certificate of the server (PEM)")
-    clickhouse_timeout_s: float = Field(30.0, ge=1, description="Of one insert or query")
+    clickhouse_timeout_s: float = Field(
+        30.0, ge=1, description="Of one insert or query without an answer; twice as long in all"
+    )
     events_ttl_days: int = Field(90, ge=0, description="Rows are deleted after so many days; 0 keeps them")
 
     @model_validator(mode="after")
