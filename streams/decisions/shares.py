@@ -96,6 +96,14 @@ class Shares:
         order = sorted(range(len(waiting)), key=ranks.__getitem__)
         return [waiting[place] for place in order]
 
+    def within(self, records: Sequence[Record]) -> list[bool]:
+        """Return which records are of apps that have used no more than their share."""
+        apps = [codec.app_of(record.value) for record in records]
+        now = self._clock()
+        level = self._level(now) if self._accounts else 0.0
+        within = {app: self._spent(app, now) <= level for app in set(apps)}
+        return [within[app] for app in apps]
+
     def depths(self, coming: Sequence[Waiting], waited_s: float) -> dict[str, Depth]:
         """Return by app how closely the events that come next are read; the oldest waited for `waited_s`."""
         apps = {each.app for each in coming}

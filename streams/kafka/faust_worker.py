@@ -19,8 +19,9 @@ from streams.kafka.faust_transport import PollConsumer
 from streams.kafka.lanes import LANES, Lane, Lanes
 from streams.kafka.losses import Losses
 from streams.kafka.pace import Pace
-from streams.kafka.polls import QUEUED_BYTES
-from streams.kafka.role import Role, Stateful
+from streams.kafka.polls import QUEUED_BYTES, Poll
+from streams.kafka.records import Record
+from streams.kafka.role import Overtaking, Role, Stateful
 from streams.kafka.settings import KafkaSettings
 from streams.telemetry.metrics import Telemetry
 
@@ -97,9 +98,16 @@ class Worker:
 
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
+                self._set_aside(event.value)
                 self._polls.put(event.value.lane, event)
 
         self._app.agent(topic, name=self.role.name, concurrency=1)(agent)
+
+    def _set_aside(self, poll: Poll) -> None:
+        """Let what need not wait for the polls before it go ahead; the others take little room meanwhile."""
+        before = [event.value for event in self._polls.waiting("live")]
+        if before and poll.lane == "live" and isinstance(self.role, Overtaking):
+            poll.set_aside(self.role.goes_ahead, before)
 
     @property
     def _consumer(self) -> PollConsumer:
@@ -127,9 +135,24 @@ class Worker:
         except TimeoutError:
             return "live", []
         events = [event]
+        event.value.unpack()
         if lane == "live":
             await self._add_live(events)
         return lane, events
+
+    def _ahead(self, events: list[Any]) -> list[Record]:
+        """Take what goes ahead: all of the polls of a batch, and of those that wait as much as fits."""
+        taken: list[Record] = []
+        for event in events:
+            taken += event.value.ahead
+            event.value.ahead = []
+        for event in self._polls.waiting("live"):
+            if len(taken) >= self.role.batch_records:
+                break
+            if event.value.epoch == self._consumer.epoch:
+                taken += event.value.ahead
+                event.value.ahead = []
+        return taken
 
     async def _add_live(self, events: list[Any]) -> None:
         rows, size = len(events[0].value.records), events[0].value.size
@@ -144,6 +167,7 @@ class Worker:
                     event = await asyncio.wait_for(self._polls.next_live(), wait)
                 except TimeoutError:
                     break
+            event.value.unpack()
             events.append(event)
             rows += len(event.value.records)
             size += event.value.size
@@ -158,7 +182,8 @@ class Worker:
             assigned = self._consumer.assignment()
             await self.role.assigned(frozenset((tp.topic, tp.partition) for tp in assigned))
             self._epoch = epoch
-        records = [record for event in current for record in event.value.records]
+        records = self._ahead(current) if current and current[0].value.lane == "live" else []
+        records += [record for event in current for record in event.value.records]
         # A poll without records says that there was nothing to read, such as the end of a transaction.
         commit = bool(events) and not self._pending
         if records or (self._pending and not events):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, Generic, Literal, TypeVar
 
 from schemas import topics
@@ -43,6 +44,10 @@ class Lanes(Generic[T]):
     def pop(self, lane: Lane) -> T | None:
         """Return what waits longest in a lane, None if nothing does."""
         return self._waiting[lane].popleft() if self._waiting[lane] else None
+
+    def waiting(self, lane: Lane) -> Sequence[T]:
+        """Return what waits in a lane, in order."""
+        return self._waiting[lane]
 
     async def next(self) -> tuple[Lane, T]:
         """Wait for something in any lane and return what goes first."""

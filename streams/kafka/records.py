@@ -31,6 +31,18 @@ class Record(Protocol):
 
 
 @dataclass(slots=True)
+class Packed:
+    """A record that was packed while it waited."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(slots=True)
 class RefusedBatch:
     """Stands in the stream for a record batch that cannot be read, at the last offset of the batch."""
 

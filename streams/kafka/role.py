@@ -39,6 +39,15 @@ class Role(Protocol):
 
 
 @runtime_checkable
+class Overtaking(Protocol):
+    """A role of which some records need not wait for those before them, as long as no key is overtaken."""
+
+    def goes_ahead(self, records: Sequence[Record]) -> Sequence[bool]:
+        """Return which records of a live poll are handled before what waits; `handle` gets these first."""
+        ...
+
+
+@runtime_checkable
 class Stateful(Protocol):
     """A role that writes state of its partitions elsewhere, and must not once they are another's."""
 

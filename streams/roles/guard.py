@@ -106,6 +106,10 @@ class Guard:
         shares = Shares(late_s)
         return shares, Slices(shares, self.batch_records, self._settings.detector_budget_ms / 1000)
 
+    def goes_ahead(self, records: Sequence[Record]) -> Sequence[bool]:
+        """Let nobody wait for the backlog of an app that is beyond its share."""
+        return self._live[0].within(records)
+
     async def start(self) -> None:
         """Connect the producer."""
         if (

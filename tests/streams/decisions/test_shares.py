@@ -34,6 +34,14 @@ def test_nobody_is_read_less_closely_while_no_event_waits() -> None:
     assert shares.depths(apps, 2 * LATE_S) == {"noisy": EXCERPT, "quiet": FULL}
 
 
+def test_who_is_within_its_share_is_told_from_who_is_beyond_it() -> None:
+    records = [FakeRecord(codec.encode(event("x", app=app))) for app in ("noisy", "quiet", "new")]
+    records.append(FakeRecord(b"no event"))
+    assert make(noisy=10.0, quiet=0.01)[0].within(records) == [False, True, True, True]
+    assert make(noisy=10.0)[0].within(records[:1]) == [False], "also alone"
+    assert make()[0].within(records) == [True] * 4
+
+
 def test_it_goes_on_for_a_while_since_more_may_wait_with_the_broker() -> None:
     shares, clock = make(noisy=10.0, quiet=0.001)
     apps = [waiting("noisy"), waiting("quiet")]

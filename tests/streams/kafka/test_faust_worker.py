@@ -1,7 +1,7 @@
 """The run loop on the embedded broker: whole polls, in order, committed only when the role says so."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 
@@ -64,6 +64,39 @@ class Keeper(Recorder):
 
     async def handle(self, records: Sequence[Record]) -> bool:
         self.held.append(await self.holds())
+        return await super().handle(records)
+
+
+class Wanting(Recorder):
+    """A role of a topic of its own that is done once it has seen some values."""
+
+    def __init__(self, topic: str, wanted: Iterable[bytes], *, fail_after: int | None = None) -> None:
+        super().__init__(fail_after=fail_after, full=1 << 30)
+        self.topics = (topic,)
+        self.wanted = set(wanted)
+        self.done: set[bytes | None] = set()
+
+    async def handle(self, records: Sequence[Record]) -> bool:
+        done = await super().handle(records)
+        self.done.update(record.value for record in records)
+        if self.wanted <= self.done:
+            self.full.set()
+        return done
+
+
+class Overtaken(Wanting):
+    """A slow one, in which what begins with a q need not wait."""
+
+    quick_after = 0
+    """So many had been handled before the first batch with such a one."""
+
+    def goes_ahead(self, records: Sequence[Record]) -> Sequence[bool]:
+        return [(r.value or b"").startswith(b"q") for r in records]
+
+    async def handle(self, records: Sequence[Record]) -> bool:
+        if not self.quick_after and any(self.goes_ahead(records)):
+            self.quick_after = len(self.seen)
+        await asyncio.sleep(0.5)
         return await super().handle(records)
 
 
@@ -130,6 +163,44 @@ async def test_a_failure_ends_the_worker_and_commits_nothing_of_its_batch(settin
     await run(settings, again)
     assert again.full.is_set()
     assert {p for p, offset, _ in again.seen if offset == 0} == {p for p, *_ in again.seen}
+
+
+BACKLOG = [(b"%d" % (i % 50), b"wait %d" % i) for i in range(12_000)]
+
+
+async def test_what_need_not_wait_overtakes_a_backlog_and_no_record_of_its_own_key(
+    settings: Settings,
+) -> None:
+    quick = [(b"new", b"q %d" % i) for i in range(20)]
+    sent = [*BACKLOG, *quick, (b"7", b"q behind")]
+    async with producing(settings) as producer:
+        await producer.send(topics.DRIFT, sent)
+    role = Overtaken(topics.DRIFT, (value for _, value in sent))
+    await run(settings, role)
+    assert role.quick_after < len(BACKLOG) * 2 / 3
+    values = [value for *_, value in role.seen]
+    assert len(values) == len(sent), "each once"
+    of_new, of_7 = ([value for k, value in sent if k == key] for key in (b"new", b"7"))
+    assert [value for value in values if value in set(of_new)] == of_new
+    assert [value for value in values if value in set(of_7)] == of_7
+    async with producing(settings) as producer:
+        await producer.send(topics.DRIFT, [(b"1", b"later")])
+    again = Wanting(topics.DRIFT, [b"later"])
+    await run(settings, again)
+    assert {value for *_, value in again.seen} == {b"later"}, "all before it is committed"
+
+
+async def test_what_went_ahead_of_records_that_failed_is_handled_again(settings: Settings) -> None:
+    async with producing(settings) as producer:
+        await producer.send(topics.BIAS, [*BACKLOG, (b"new", b"q")])
+    first = Overtaken(topics.BIAS, [b"never"], fail_after=len(BACKLOG) * 2 // 3)
+    with pytest.raises(ValueError, match="cannot go on"):
+        await run(settings, first)
+    assert b"q" in {value for *_, value in first.seen}
+    left = {b"q", *(value for _, value in BACKLOG)} - first.done
+    again = Wanting(topics.BIAS, left)
+    await run(settings, again)
+    assert left <= again.done, "what was not finished is read again"
 
 
 async def test_a_role_with_state_is_told_whose_the_partitions_are_and_when_it_ends(
