@@ -8,6 +8,7 @@ object where there is nothing to undo.
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from detectors.deobfuscation.vocabulary import known
@@ -38,15 +39,19 @@ _NEEDED = (
     "|[\ufe00-\ufe0f\U000e0100-\U000e01ef](?<=[\u3400-\u9fff].)"
     "|\ufeff(?<=\\A.)"
 )
-_PARTED: Final = re.compile(f"\\w[{INVISIBLE}]+\\w")
+# Each from a rare character on: `re` skips to that.
+_PARTED: Final = re.compile(f"[{INVISIBLE}](?<=\\w.)[{INVISIBLE}]*\\w")
 _MANY_HIDDEN: Final = 4
-_HIDDEN: Final = re.compile(f"({_NEEDED})|[{INVISIBLE}]")
+_HIDDEN: Final = re.compile(f"(?=[\U0001f3f4{INVISIBLE}])(?:({_NEEDED})|[{INVISIBLE}])")
 TAGS: Final = {code: code & 0x7F for code in range(0xE0020, 0xE007F)}
 """The ASCII that tag characters stand for, for `str.translate`."""
 
 _TAGS: Final = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f)|[\U000e0020-\U000e007e]+")
 _MARK: Final = re.compile(f"[{MARKS}]")
-_STUFFED: Final = re.compile(f"[{MARKS}]{{3}}|(?:[^\\s{MARKS}][{_STROKES}]+){{3}}")
+_STUFFED: Final = re.compile(
+    f"[{MARKS}](?:[{MARKS}]{{2}}"
+    f"|(?<=[{_STROKES}])(?<=[^\\s{MARKS}].)[{_STROKES}]*(?:[^\\s{MARKS}][{_STROKES}]+){{2}})"
+)
 
 
 def members(charset: str) -> frozenset[str]:
@@ -124,7 +129,9 @@ def ranges(codes: Iterable[int]) -> str:
 
 _S = ranges(code for code, letter in _STYLED.items() if letter.isalpha())
 _R = ranges(_RAISED)
-_IN_STYLE: Final = re.compile(f"\\w[{_S}]|[{_S}]\\w|[{_S}{_R}]{{3}}|(?:[{_S}][ .-]){{3}}[{_S}]")
+_IN_STYLE: Final = re.compile(
+    f"[{_S}{_R}](?:(?<=[{_S}])(?:(?<=\\w.)|(?=\\w)|(?:[ .-][{_S}]){{3}})|[{_S}{_R}]{{2}})"
+)
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _NOT_LETTERS: Final = re.compile(r"[\W\d_]+")
 _UNSEEN: Final = members(INVISIBLE)
@@ -133,9 +140,15 @@ _TWINS: Final = frozenset(map(chr, ALIKE))
 _SUSPECTS: Final = _UNSEEN | _STYLE | _TWINS | members(MARKS)
 
 
+@lru_cache(maxsize=4)
+def alphabet(text: str) -> frozenset[str]:
+    """Return the characters of a text, each once; kept for the next who asks, as many do."""
+    return frozenset(text)
+
+
 def suspect(text: str) -> bool:
     """Return whether the text has a character that any function of this module acts on."""
-    return not _SUSPECTS.isdisjoint(text)
+    return not _SUSPECTS.isdisjoint(alphabet(text))
 
 
 def decode_tags(text: str) -> str:
@@ -145,7 +158,7 @@ def decode_tags(text: str) -> str:
 
 def invisible(text: str) -> list[int]:
     """Return the positions of default-ignorable and format characters that the writing does not need."""
-    if _UNSEEN.isdisjoint(text):
+    if _UNSEEN.isdisjoint(alphabet(text)):
         return []
     return [match.start() for match in _HIDDEN.finditer(text) if match[1] is None]
 
@@ -155,7 +168,7 @@ def strip_invisible(text: str) -> str:
 
     A few of them between words, as copying from a web page leaves them, stay: they part nothing.
     """
-    if _UNSEEN.isdisjoint(text):
+    if _UNSEEN.isdisjoint(alphabet(text)):
         return text
     stripped = _HIDDEN.sub(lambda match: match[1] or "", text)
     return stripped if len(text) - len(stripped) >= _MANY_HIDDEN or _PARTED.search(text) else text
@@ -171,7 +184,7 @@ def unstyle(text: str) -> str:
 
     A symbol that stands alone (the set of reals, a list's circled letter) stays as it is.
     """
-    if _STYLE.isdisjoint(text) or not _IN_STYLE.search(text):
+    if _STYLE.isdisjoint(alphabet(text)) or not _IN_STYLE.search(text):
         return text
     return text.translate(STYLES)
 
@@ -183,7 +196,7 @@ def unmask(text: str) -> str:
     most letters of the text are ASCII. With one such word all words of mixed scripts are read. Words with
     a letter that looks like none in ASCII stay, and so do Russian and Greek.
     """
-    if _TWINS.isdisjoint(text):
+    if _TWINS.isdisjoint(alphabet(text)):
         return text
     masked = {word for word in set(_WORD.findall(text)) if not word.isascii() and _plain(word).isascii()}
     mixed = {word for word in masked if _mixed(word)}

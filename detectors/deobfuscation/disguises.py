@@ -1,15 +1,24 @@
 """Words written so that a person reads them and a tokenizer does not: spaced out, in leetspeak, in cipher."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from typing import Final
+
+import numpy as np
 
 from detectors.deobfuscation.vocabulary import known, segment
 
 _SEPARATOR = r"[ \t\n.\-_*/|~+\u00b7\u2022]{1,3}"
 _SPACED: Final = re.compile(
     rf"(?<![\w'\u2019])[A-Za-z]({_SEPARATOR})[A-Za-z](?![A-Za-z0-9'\u2019])(?:\1[A-Za-z](?![A-Za-z0-9'\u2019]))*"
+)
+_MOST_BETWEEN: Final = 4
+"""Places from one of the letters to the next, at most."""
+_SIGN, _LETTER, _DIGIT = range(3)
+_KINDS: Final = np.array(
+    [_LETTER * chr(code).isalpha() + _DIGIT * chr(code).isdigit() for code in range(128)], np.uint8
 )
 _SPACED_LETTERS: Final = 4
 _SHARE_OF_WORDS: Final = 0.6
@@ -28,6 +37,7 @@ _STROKE: Final = re.compile(r"[1!|]")
 _MOST_STROKES: Final = 4
 
 _LETTERS: Final = re.compile(r"[A-Za-z]{2,}")
+_WORDS: Final = re.compile(r"[A-Za-z]{3,}")
 _LOWER = "abcdefghijklmnopqrstuvwxyz"
 _SHIFT_SAMPLE: Final = 300
 """Words that a Caesar shift is guessed from."""
@@ -42,7 +52,7 @@ def join_spaced(text: str) -> str:
     joined: dict[str, str] = {}
     confirmed = False
     budget = _SEGMENTED
-    for match in _SPACED.finditer(text):
+    for match in _spaced(text):
         letters = match[0].replace(match[1], "")
         if match[0] in joined:
             continue
@@ -58,6 +68,22 @@ def join_spaced(text: str) -> str:
     return _SPACED.sub(lambda match: joined.get(match[0], match[0]), text) if confirmed else text
 
 
+def _spaced(text: str) -> Iterator[re.Match[str]]:
+    """Yield what stands apart in a text, if four letters do so in a row; else nothing is joined."""
+    codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
+    letters = _KINDS[codes]
+    alone = letters == _LETTER
+    alone[1:] &= letters[:-1] == _SIGN
+    alone[:-1] &= letters[1:] == _SIGN
+    places = np.flatnonzero(alone)
+    near = np.diff(places) <= _MOST_BETWEEN
+    if not (near[2:] & near[1:-1] & near[:-2]).any():
+        return
+    for row in np.split(places, np.flatnonzero(~near) + 1):
+        if len(row) > 1:
+            yield from _SPACED.finditer(text, row[0], row[-1] + 2)
+
+
 _MOST_TOKENS: Final = 4096
 """Distinct words that are tried: a text of nothing else costs bounded time."""
 
@@ -68,7 +94,8 @@ def unleet(text: str) -> str:
     At least one token must have digits or signs between letters and become an English word of four
     letters; then all tokens that become words are read. Product codes, hashes and numbers with a unit stay.
     """
-    tokens = sorted(set(_TOKEN.findall(text)))[:_MOST_TOKENS]
+    # Of each word once: most of a text is words that it has already had.
+    tokens = sorted(set(_TOKEN.findall(" ".join(dict.fromkeys(text.split())))))[:_MOST_TOKENS]
     read = {token: word for token in tokens if (word := _unleet_token(token)) is not None}
     if not any(len(word) > 3 and _INNER.search(t) and not _USUAL.fullmatch(t) for t, word in read.items()):
         return text
@@ -104,14 +131,13 @@ def unrotate(text: str, guess: bool) -> Iterator[tuple[tuple[int, int], str]]:
     for shift in _shifts(text) if guess else (13,):
         turned = _LOWER[shift:] + _LOWER[:shift]
         table = str.maketrans(_LOWER + _LOWER.upper(), turned + turned.upper())
-        for start, end in _hidden(text, text.translate(table)):
+        for start, end in _hidden(text, partial(_translated, table)):
             yield (start, end), text[start:end].translate(table)
 
 
 def unreverse(text: str) -> Iterator[tuple[tuple[int, int], str]]:
     """Yield spans written backwards and what they say."""
-    mirrored = _LETTERS.sub(lambda match: match[0][::-1], text)
-    for start, end in _hidden(text, mirrored):
+    for start, end in _hidden(text, lambda word: word[::-1]):
         yield (start, end), text[start:end][::-1]
 
 
@@ -127,20 +153,23 @@ def _shifts(text: str) -> list[int]:
     return [max(range(1, 26), key=hits)]
 
 
-def _hidden(text: str, other: str) -> Iterator[tuple[int, int]]:
-    """Yield the spans whose words are English in `other`, of equal length, and mostly not in `text`.
+def _translated(table: dict[int, int], word: str) -> str:
+    return word.translate(table)
+
+
+def _hidden(text: str, turn: Callable[[str], str]) -> Iterator[tuple[int, int]]:
+    """Yield the spans whose words are English when they are turned, and mostly not as they stand.
 
     A span has two such words at least, more than twice as many as others, and ends before two others.
     """
+    words = {word: known(word) for word in set(_WORDS.findall(text))}
+    turned = {word for word, is_known in words.items() if not is_known and known(turn(word))}
     first = last = hidden = plain = between = 0
-    for match in _LETTERS.finditer(text):
-        start, end = match.span()
-        if end - start < 3:
-            continue
-        if not known(match[0]) and known(other[start:end]):
-            first = first if hidden else start
-            last, hidden, between, plain = end, hidden + 1, between + plain, 0
-        elif hidden and known(match[0]):
+    for match in _WORDS.finditer(text) if turned else ():
+        if match[0] in turned:
+            first = first if hidden else match.start()
+            last, hidden, between, plain = match.end(), hidden + 1, between + plain, 0
+        elif hidden and words[match[0]]:
             plain += 1
             if plain == 2:
                 if hidden > max(1, 2 * between):

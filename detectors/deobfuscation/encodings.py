@@ -129,7 +129,7 @@ def base85(text: str) -> Iterator[Payload]:
     """Yield the words that decode from base 85 to ASCII that can be shown: by chance hardly any does."""
     if not has_word(text, _SHORTEST_BASE85):
         return
-    words = {word for word in text.split() if len(word) >= _SHORTEST_BASE85}
+    words = {word for word in text.split() if len(word) >= _SHORTEST_BASE85 and word.isascii()}
     signed = [word for word in words if len(set(_SIGN.findall(word))) >= _FEWEST_SIGNS]
     for how, pattern, decoder in _BASE85:
         known = {word: shown for word in signed if (shown := _from_base85(word, pattern, decoder))}

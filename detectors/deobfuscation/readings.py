@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+import re2
+
 from detectors.deobfuscation import characters, disguises, encodings
 from detectors.deobfuscation.encodings import Payload
 from detectors.limits import SCAN_LIMIT
@@ -33,7 +35,7 @@ _STEPS: Final[tuple[tuple[str, int, Callable[[str], str]], ...]] = (
 
 _LONG_RUN: Final = "a" * 16
 _SPACED_OUT: Final = "a a a a"
-_LEET_WORDS: Final = ("a0a", "a00a")
+_LEET_WORD: Final = re2.compile(b"[A-Za-z][0-9@$!|]{1,2}[A-Za-z]")
 _FEWEST_DIGITS: Final = 10  # of the shortest payload in hex, binary or decimal codes
 
 
@@ -175,9 +177,9 @@ def _signs(text: str) -> int:
     if "caesar" in lower:
         signs |= _SHIFTED
     if _has_digit(text):
-        mixed = data.translate(_MIXED).decode("ascii")
-        signs |= _LEET if any(word in mixed for word in _LEET_WORDS) else 0
-        signs |= _ENCODED if mixed.count("0") >= _FEWEST_DIGITS and encodings.has_codes(text) else 0
+        signs |= _LEET if _LEET_WORD.search(data) else 0
+        digits = data.translate(_MIXED).count(b"0")
+        signs |= _ENCODED if digits >= _FEWEST_DIGITS and encodings.has_codes(text) else 0
         signs |= _ROTATED if "rot13" in lower or "rot-13" in lower or "rot 13" in lower else 0
     if not text.isascii() and characters.suspect(text):
         signs |= _CHARACTERS

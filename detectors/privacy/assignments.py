@@ -69,7 +69,6 @@ _ITEM = re.compile(
 _LINE = re.compile(
     rf"(?P<sign>)[ \t]*(?:-\s{{1,4}}|[ \t](?P<key>[\w.-]{{1,40}}):\s{{1,3}}){VALUE}[ \t]*\r?(?:\n|\Z)"
 )
-_QUOTED: Final = ("quoted", "escaped")
 _LONGEST_LINE: Final = 200
 _BLOCK: Final = 2_000
 """Characters of a list or an object that are searched."""
@@ -86,6 +85,8 @@ _CONNECTION = re.compile(
 _BRACKETS: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
 _DIGITS = re.compile(r"[0-9]{4,32}")
 _SHORTEST_SECRET: Final = 12
+_NOTHING_MORE: Final = ("", "&")
+"""After a value: the end of the text, the next parameter of a link."""
 # Where to go on reading is nobody's secret: nextPageToken.
 _PLACE = re.compile(r"(?:page|next|continuation|sync|cursor|resume|pagination)[_ -]?\Z", re.IGNORECASE)
 _AMOUNT = re.compile(r"-?[0-9_]+\.[0-9_]+")
@@ -132,9 +133,9 @@ def _sign(label: Label, match: re.Match[str], span: Span) -> str:
 
 def _value_span(match: re.Match[str], name: int) -> Span:
     """Return where the value stands, without what ends the sentence, bracket or parameter it is in."""
-    if name_of := next((name for name in _QUOTED if match[name] is not None), ""):
-        return match.span(name_of)
     start, value = match.start("bare"), match["bare"]
+    if value is None:
+        return match.span("escaped" if match["quoted"] is None else "quoted")
     if "&" in value:
         value = first_field(match.string, name, value, match["sign"])
     if is_tag(match["sign"]):  # <password>...</password>
@@ -161,7 +162,8 @@ def _whole_span(text: str, label: Label, match: re.Match[str]) -> Span:
     if match["bare"] is None or label.name in PINS or is_tag(match["sign"]):
         return span
     if label.name not in PASSWORDS:
-        if text.startswith("&", span[1]):  # the next parameter of a link
+        following = text[span[1] : span[1] + 1]
+        if following in _NOTHING_MORE or following.isspace():
             return span
         longer = whole(text, span, has_sign=False)
         return longer if is_noise(text[slice(*longer)], _SHORTEST_SECRET) else span
@@ -173,8 +175,9 @@ def _whole_span(text: str, label: Label, match: re.Match[str]) -> Span:
 
 def _goes_on_behind_quote(match: re.Match[str]) -> bool:
     """Say whether what seems to be a value in quotes is one with quotes in it: 'Qr7'dke39."""
-    behind = match.string[match.end() : match.end() + 1]
-    return match["quoted"] is not None and " " not in match["quoted"] and behind.isalnum()
+    if match["quoted"] is None or " " in match["quoted"]:
+        return False
+    return match.string[match.end() : match.end() + 1].isalnum()
 
 
 def _is_secret(text: str, label: Label, match: re.Match[str], span: Span) -> bool:

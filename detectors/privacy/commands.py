@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from detectors.privacy.findings import Finding
+from detectors.privacy.gates import Gates
 from detectors.privacy.headers import is_basic
 from detectors.privacy.secret_values import (
     has_letters_and_digits,
@@ -213,10 +214,14 @@ _COMMANDS: Final = (
         "@", "@tcp(|@unix(", before=r"(?<![^\s\"'`=(])[\w.-]{1,64}:([^\s:@/\"'`]{3,64})"
     ),
 )  # fmt: skip
-_BY_SIGN: Final = {
-    sign: tuple(command for command in _COMMANDS if command.sign == sign)
-    for sign in dict.fromkeys(command.sign for command in _COMMANDS)
-}
+_SIGNS: Final = tuple(dict.fromkeys(command.sign for command in _COMMANDS))
+_BY_HINT: Final = tuple(
+    (hint, command)
+    for command in sorted(_COMMANDS, key=lambda command: _SIGNS.index(command.sign))
+    for hint in command.hints
+)
+_AUTH: Final = ('"auth"', "_auth")
+_GATES: Final = Gates.of_strings(dict.fromkeys((*(hint for hint, _ in _BY_HINT), *_AUTH)))
 _OPTION = re.compile(r"\s--?[A-Za-z]")
 _REACH: Final = 240
 """Characters before a pattern in which its context is looked for."""
@@ -230,14 +235,16 @@ _COMMON: Final = frozenset({"public", "private"})
 
 def command_passwords(text: str, lowered: str) -> Iterator[Finding]:
     """Yield the passwords in commands and configuration files; they may overlap."""
-    has_option = " -" in text and _OPTION.search(text) is not None
-    for sign, commands in _BY_SIGN.items():
-        if sign in text and (has_option or sign != " -"):
-            for command in commands:
-                for hint in command.hints:
-                    if hint in lowered:
-                        yield from _passwords(text, lowered, hint, command)
-    if '"auth"' in lowered or "_auth" in lowered:
+    hints = _GATES.open(lowered)
+    if not hints:
+        return
+    signs = {sign for sign in _SIGNS if sign in text}
+    if " -" in signs and not _OPTION.search(text):
+        signs.remove(" -")
+    for hint, command in _BY_HINT:
+        if hint in hints and command.sign in signs:
+            yield from _passwords(text, lowered, hint, command)
+    if not hints.isdisjoint(_AUTH):
         for match in _REGISTRY.finditer(text):
             if is_basic(match[1]):
                 yield Finding("SECRET", *match.span(1))

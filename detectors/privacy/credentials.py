@@ -7,6 +7,7 @@ from typing import Final
 from detectors.privacy.assignments import assigned
 from detectors.privacy.commands import command_passwords
 from detectors.privacy.findings import Finding, Span, lower
+from detectors.privacy.gates import BLANK, Gates, matches_at
 from detectors.privacy.headers import header_credentials
 from detectors.privacy.providers import TOKEN_KINDS, provider_tokens
 from detectors.privacy.secret_values import has_letters_and_digits, is_placeholder, looks_random
@@ -43,6 +44,11 @@ _TYPED = re.compile(
     rf"(?P<name>passw(?:or)?d|pwd|secret|token|api[_-]?key){_AFTER_NAME}",
     re.IGNORECASE,
 )
+_SAID: Final = (
+    rf"[\"']?{BLANK}{{0,6}}[:=]{BLANK}{{0,6}}[\"']?[a-z0-9_.:-]{{0,24}}"
+    r"(?:passw|pwd|secret|token|api[_-]?key)"
+)
+_GATES: Final = Gates({"named": f"name{_SAID}", "typed": f"(?:key|type|id|field){_SAID}"})
 
 
 def credentials(text: str) -> list[Finding]:
@@ -52,8 +58,7 @@ def credentials(text: str) -> list[Finding]:
         found += [Finding("PRIVATE_KEY", *span) for span in _private_keys(text)]
     lowered = lower(text)
     found += assigned(text, lowered)
-    if "key" in lowered:
-        found += (Finding("SECRET", *span) for span in vendor_keys(text))
+    found += (Finding("SECRET", *span) for span in vendor_keys(text, lowered))
     found += header_credentials(text, lowered)
     if "value" in lowered:
         found += _with_values(text, lowered)
@@ -63,12 +68,13 @@ def credentials(text: str) -> list[Finding]:
 
 def _with_values(text: str, lowered: str) -> Iterator[Finding]:
     """Yield the values that stand beside a name, in another field than it."""
-    if "name" in lowered:
-        for match in _NAMED.finditer(text):
-            span = match.span(match.lastgroup or 0)
-            if not is_placeholder(text[slice(*span)]):
-                yield Finding("SECRET", *span)
-    for match in _TYPED.finditer(text) if any(sign in lowered for sign in _VALUE_SIGNS) else ():
+    shapes = _GATES.open(lowered)
+    for match in matches_at(_NAMED, text, lowered, ("name",)) if "named" in shapes else ():
+        span = match.span(match.lastgroup or 0)
+        if not is_placeholder(text[slice(*span)]):
+            yield Finding("SECRET", *span)
+    is_typed = "typed" in shapes and any(sign in lowered for sign in _VALUE_SIGNS)
+    for match in matches_at(_TYPED, text, lowered, ("key", "type", "id", "field")) if is_typed else ():
         span = match.span("a" if match["a"] is not None else "b")
         value, password = text[slice(*span)], match["name"].lower().startswith("p")
         if not is_placeholder(value) and (

@@ -39,12 +39,6 @@ _SPELT = re.compile(
     r"(?P<last>[A-Za-z]{2,24})(?![A-Za-z0-9_])",
     re.IGNORECASE,
 )
-_SPELT_SIGNS: Final = {
-    closing: tuple(
-        sign + closing for sign in ("at", "at ", "AT", "AT ", "@", "@ ", "ät", "arroba", "chiocciola")
-    )
-    for closing in "])}>"
-}
 _NO_METHODS: Final = (".com", ".org", ".net", ".edu", ".gov")
 _USERINFO = re.compile(r"://[^\s/@]{0,128}:$")
 _SCALE = re.compile(r"[0-9]x\Z")  # icon@2x.ai
@@ -77,18 +71,6 @@ def spelt_emails(text: str) -> Iterator[Span]:
     for match in _SPELT.finditer(text):
         if is_top_level(match["last"]):
             yield match.span()
-
-
-def is_spelt(text: str) -> bool:
-    """Say whether a text may hold an address that is spelt out."""
-    if " AT " in text:
-        return True
-    for closing, signs in _SPELT_SIGNS.items():
-        if closing in text:
-            for sign in signs:
-                if sign in text:
-                    return True
-    return False
 
 
 def _domain_end(text: str, at: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
+from detectors.deobfuscation.characters import alphabet
 from detectors.limits import CHECK_LIMIT, SCAN_LIMIT
 
 PLACEHOLDER: Final = re.compile(
@@ -68,8 +69,14 @@ def ascii_twins(text: str) -> str:
     full-width forms, ideographic full stops, space separators (Zs) and dashes (Pd) of the first two planes.
     """
     head = text[:SCAN_LIMIT]
-    # A set of the few characters is asked faster than each of the many.
-    return head if head.isascii() or _PLAIN_KEYS.isdisjoint(set(head)) else head.translate(_PLAIN)
+    if head.isascii() or not (found := _PLAIN_KEYS & alphabet(head)):
+        return head
+    if len(found) > _MOST_REPLACED:
+        return head.translate(_PLAIN)
+    # `str.translate` asks for each character of the text, and that is what is rare.
+    for character in found:
+        head = head.replace(character, _PLAIN[ord(character)])
+    return head
 
 
 def lower(text: str) -> str:
@@ -83,6 +90,9 @@ def verified(spans: Iterable[Span], check: Callable[[Span], bool]) -> Iterator[S
     for position, span in enumerate(spans):
         if position >= CHECK_LIMIT or check(span):
             yield span
+
+
+_MOST_REPLACED: Final = 32
 
 
 def _plain_table() -> dict[int, str]:

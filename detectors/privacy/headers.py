@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from detectors.privacy.findings import Finding, Span, verified
+from detectors.privacy.gates import matches_at
 from detectors.privacy.secret_values import is_placeholder, looks_random
 
 _TO_VALUE: Final = r"[\"'`]?\]?\s{0,3}+(?::|=>?|,)\s{0,3}+\\?[\"'`]?"
@@ -30,6 +31,10 @@ _COOKIES = re.compile(
     r"(?P<value>[\w.$-]{1,64}=[^\r\n\"']{1,8192})",
     re.IGNORECASE,
 )
+_COOKIE_BEGINNINGS: Final = (
+    "set-cookie", "cookie",
+    *(blank + option for blank in " \t\n\r\v\f\x85\u2028" for option in ("-b ", "-b=", "--cookie")),
+)  # fmt: skip
 _COOKIE = re.compile(r"(?:\A|;\s{0,3})(?P<name>[\w.$-]{1,64})=(?P<value>[^;\s]{1,4096})")
 _SESSION = re.compile(r"sess|sid\b|auth|token|jwt|login|remember|[cx]srf", re.IGNORECASE)
 _ATTRIBUTES: Final = frozenset({"path", "expires", "max-age", "domain", "samesite", "priority", "version"})
@@ -38,18 +43,20 @@ _ATTRIBUTES: Final = frozenset({"path", "expires", "max-age", "domain", "samesit
 def header_credentials(text: str, lowered: str) -> Iterator[Finding]:
     """Yield what headers carry; findings may overlap."""
     if "bearer" in lowered or "basic" in lowered:
-        bearers = (match.span("value") for match in _BEARER.finditer(text))
+        known = matches_at(_BEARER, text, lowered, ("bearer", "basic"))
+        bearers = (match.span("value") for match in known)
         for span in verified(bearers, lambda span: looks_random(text[slice(*span)], 16)):
             yield Finding("BEARER_TOKEN", *span)
     if "authorization" in lowered:
-        yield from _authorizations(text)
+        yield from _authorizations(text, lowered)
     if "cookie" in lowered or " -b " in text:
-        for header in _COOKIES.finditer(text):
+        for header in matches_at(_COOKIES, text, lowered, _COOKIE_BEGINNINGS):
             yield from _cookies(text, header.span("value"))
 
 
-def _authorizations(text: str) -> Iterator[Finding]:
-    headers = {match.span("value"): match for match in _AUTHORIZATION.finditer(text)}
+def _authorizations(text: str, lowered: str) -> Iterator[Finding]:
+    known = matches_at(_AUTHORIZATION, text, lowered, ("authorization",))
+    headers = {match.span("value"): match for match in known}
     for span in verified(headers, lambda span: _is_credential(headers[span])):
         yield Finding("BEARER_TOKEN", *span)
     for match in headers.values():

@@ -6,11 +6,13 @@ Each name is given as it begins: longer forms (passwords, tokenized, лозин�
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from detectors.privacy.gates import Gates
+
 _ENGLISH: Final = (
     "password", "passwd", "passphrase", "passcode", "pass_word", "pass-word", "pass word", "pass", "pwd",
     "pswd", "pw", "pin", "community string",
 )  # fmt: skip
-# By something that all of them have: a text without it is not searched for them.
+# By something that all of them have: in scripts beside Latin those of ASCII come first.
 _PASSWORDS: Final = {
     "pass": (
         *(name for name in _ENGLISH if name.startswith("pass")), "passwort", "passwört", "passord",
@@ -163,35 +165,27 @@ class Label(NamedTuple):
     end: int
 
 
-def _longest_first(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(dict.fromkeys(names), key=lambda name: -len(name)))
+def _groups(ascii_only: bool) -> Iterator[tuple[str, ...]]:
+    """Yield the names that have something in common; of those that begin alike the longest first."""
+    for hint in dict.fromkeys((*_PASSWORDS, *_SECRETS)):
+        if hint.isascii() is ascii_only:
+            names = dict.fromkeys(_PASSWORDS.get(hint, ()) + _SECRETS.get(hint, ()))
+            yield tuple(sorted(names, key=lambda name: -len(name)))
 
 
-def _by_hint(ascii_only: bool) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    hints = dict.fromkeys((*_PASSWORDS, *_SECRETS))
-    return tuple(
-        (hint, _longest_first(_PASSWORDS.get(hint, ()) + _SECRETS.get(hint, ())))
-        for hint in hints
-        if hint.isascii() is ascii_only
-    )
-
-
-_ASCII: Final = _by_hint(ascii_only=True)
-_OTHERS: Final = _by_hint(ascii_only=False)
+_GROUPS: Final = (*_groups(ascii_only=True), *_groups(ascii_only=False))
+_GROUP_OF: Final = {name: number for number, names in enumerate(_GROUPS) for name in names}
+_GATES: Final = Gates.of_strings(_GROUP_OF)
 
 
 def labels(lowered: str) -> Iterator[Label]:
     """Yield the names of secrets in a text in lower case; of those that begin alike the longest."""
-    for hint, names in _ASCII:
-        if hint in lowered:
-            yield from _places(lowered, names)
-    if not lowered.isascii():
-        for hint, names in _OTHERS:
-            if hint in lowered:
-                yield from _places(lowered, names)
+    names = _GATES.open(lowered)
+    for group in sorted({_GROUP_OF[name] for name in names}):
+        yield from _places(lowered, [name for name in _GROUPS[group] if name in names])
 
 
-def _places(lowered: str, names: tuple[str, ...]) -> Iterator[Label]:
+def _places(lowered: str, names: Iterable[str]) -> Iterator[Label]:
     seen: set[int] = set()
     for name in names:
         position = lowered.find(name)

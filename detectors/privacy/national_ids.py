@@ -6,13 +6,14 @@ must stand directly before it.
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from importlib import import_module
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Final, NamedTuple
 
-from detectors.privacy.findings import Finding, Span, lower, verified
+from detectors.privacy.findings import Finding, Span, verified
+from detectors.privacy.gates import Gates
 from detectors.privacy.id_schemes import SCHEMES, Scheme
 
 _REACH: Final = 48
@@ -30,19 +31,8 @@ _WORDS: Final = {
     word: tuple(scheme for scheme in SCHEMES if word in scheme.words)
     for word in dict.fromkeys(word for scheme in SCHEMES for word in scheme.words)
 }
-_TOKEN = re.compile(r"[a-z0-9]+")
 
-
-def _by_token(words: Iterable[str]) -> dict[str, list[str]]:
-    """Return the words by what they begin with: a token in ASCII, or one letter, where none parts words."""
-    found: dict[str, list[str]] = {}
-    for word in words:
-        token = _TOKEN.match(word)
-        found.setdefault(token[0] if token else word[0], []).append(word)
-    return found
-
-
-_BY_TOKEN: Final = _by_token(_WORDS)
+_GATES: Final = Gates.of_strings(_WORDS)
 _RANK: Final = {word: rank for rank, word in enumerate(_WORDS)}
 """Of what overlaps the first gives the kind."""
 # These mean something else in a sentence: sin embargo, a tin. In small letters they must stand directly before.
@@ -71,13 +61,13 @@ _IN_ROW: Final = 2
 _DATE = re.compile(r"(?:19|20)[0-9]{2}([ /.-]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])")
 
 
-def national_ids(text: str) -> Iterator[Finding]:
+def national_ids(text: str, lowered: str) -> Iterator[Finding]:
     """Yield the identity numbers that stand within 48 characters after their name; they may overlap."""
     starts = [match.start() for match in _LIKELY.finditer(text)]
     if not starts:
         return
     announced: dict[Scheme, list[_Place]] = {}
-    for word, end in _announcing(text, starts):
+    for word, end in _announcing(text, lowered, starts):
         direct = word in _AMBIGUOUS and not text[end - len(word) : end].isupper()
         for scheme in _WORDS[word]:
             announced.setdefault(scheme, []).append(_Place(end, direct or not scheme.check))
@@ -86,9 +76,9 @@ def national_ids(text: str) -> Iterator[Finding]:
             yield Finding(scheme.kind, start, end)
 
 
-def _announcing(text: str, starts: list[int]) -> Iterator[tuple[str, int]]:
+def _announcing(text: str, lowered: str, starts: list[int]) -> Iterator[tuple[str, int]]:
     """Yield the words, with their ends, that stand so near before what may be a number that they may be meant."""
-    # All those parts of the text at once: to look for a hundred words in each costs more.
+    # All those parts of the text at once: to look into each costs more.
     windows: list[Span] = []
     for start in starts:
         first = max(0, start - _LETTERS - _REACH - _LONGEST)
@@ -96,13 +86,9 @@ def _announcing(text: str, starts: list[int]) -> Iterator[tuple[str, int]]:
             windows[-1] = windows[-1][0], start
         else:
             windows.append((first, start))
-    parts = lower("\n".join(text[first:last] for first, last in windows))
+    parts = "\n".join(lowered[first:last] for first, last in windows)
     origins = list(accumulate((last - first + 1 for first, last in windows), initial=0))
-    tokens = set(_TOKEN.findall(parts))
-    if not parts.isascii():
-        tokens |= set(parts)
-    words = chain.from_iterable(_BY_TOKEN[token] for token in _BY_TOKEN.keys() & tokens)
-    for word in sorted(words, key=_RANK.__getitem__):
+    for word in sorted(_GATES.open(parts), key=_RANK.__getitem__):
         position = parts.find(word)
         while position >= 0:
             window = bisect_right(origins, position) - 1

@@ -12,10 +12,16 @@ from detectors.privacy.findings import Span, verified
 _IPV4 = re.compile(
     r"[0-9](?<![A-Za-z0-9_.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![A-Za-z0-9_]|\.[0-9])", re.DOTALL
 )
+# From the first colon on: what stands before a group of four, or of three.
 _IPV6 = re.compile(
-    r"(?:(?<![A-Za-z0-9_:.])|(?<=[G-Zg-z\u0080-\U0010ffff]:))[0-9A-Fa-f]{3,4}(?::[0-9A-Fa-f]{0,4}+){2,7}(?![A-Za-z0-9_:])"
-)
-_GROUP = re.compile(r":[0-9A-Fa-f]{0,4}:")
+    "".join((
+        r":(?:",
+        r"(?P<four>(?<=[0-9A-Fa-f]{4}:)(?:(?<![A-Za-z0-9_:.].{5})|(?<=[G-Zg-z\u0080-\U0010ffff]:.{5})))",
+        r"|(?<=[0-9A-Fa-f]{3}:)(?:(?<![A-Za-z0-9_:.].{4})|(?<=[G-Zg-z\u0080-\U0010ffff]:.{4}))",
+        r")[0-9A-Fa-f]{0,4}+(?::[0-9A-Fa-f]{0,4}+){1,6}(?![A-Za-z0-9_:])",
+    )),
+    re.DOTALL,
+)  # fmt: skip
 # From the first separator on: re skips to it faster than to a digit.
 _MAC = re.compile(
     r"([:-])(?<=[0-9A-Fa-f]{2}.)(?:(?<![A-Za-z0-9_:-]...)|(?<=[\u0080-\U0010ffff]:...))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![A-Za-z0-9_:-])"
@@ -104,11 +110,12 @@ _OF_HOST = re.compile(
 )
 
 
-def ip_addresses(text: str) -> Iterator[Span]:
-    """Yield the spans of IP addresses of both versions."""
-    patterns = (_IPV4, _IPV6) if _GROUP.search(text) else (_IPV4,)
-    candidates = (match.span() for pattern in patterns for match in pattern.finditer(text))
-    return verified(candidates, partial(_is_ip_address, text))
+def ip_addresses(text: str, *, old: bool = True, new: bool = True) -> Iterator[Span]:
+    """Yield the spans of IP addresses; of version 4 if `old`, and of version 6 if `new`."""
+    spans = [match.span() for match in _IPV4.finditer(text)] if old else []
+    for match in _IPV6.finditer(text) if new else ():
+        spans.append((match.start() - (3 if match["four"] is None else 4), match.end()))
+    return verified(spans, partial(_is_ip_address, text))
 
 
 def mac_addresses(text: str) -> Iterator[Span]:

@@ -8,6 +8,7 @@ from typing import Final
 from stdnum import iban, luhn, numdb
 
 from detectors.privacy.findings import Span, verified
+from detectors.privacy.gates import Gates, around, places
 from detectors.privacy.labels import CARD_CODE_NAMES, CARD_CODE_SIGNS
 from detectors.privacy.things import is_of_record
 
@@ -76,6 +77,11 @@ _CARD_CODE = re.compile(
     r"[\s:=#是は는-]{1,4}[\"'`]?([0-9]{3,4})(?![A-Za-z0-9_%]|[.,-][0-9])",
     re.IGNORECASE,
 )
+_CODE_GATES: Final = Gates.of_strings(CARD_CODE_SIGNS)
+_LONGEST_CODE_NAME: Final = 40
+"""Characters of a name before the sign that all such names have, at most."""
+_CODE_REACH: Final = 160
+"""Characters from that sign to what follows a code, at most."""
 # Of a door or a server: "security code 404: not found", "security code 403 Forbidden".
 _STATUS = re.compile(
     r"(?::\s?(?!exp|valid|card|visa|master|amex|and\b|for\b)"
@@ -202,11 +208,12 @@ def _is_other_number(text: str, start: int, end: int) -> bool:
     return bool(_ID.search(text, max(0, start - 16), start))
 
 
-def card_codes(text: str) -> Iterator[Span]:
+def card_codes(text: str, lowered: str) -> Iterator[Span]:
     """Yield the spans of card security codes, which a word announces."""
-    lowered = text.lower()
-    if any(map(lowered.__contains__, CARD_CODE_SIGNS)):
-        yield from (match.span(1) for match in _CARD_CODE.finditer(text) if not _is_status(text, match))
+    for part in around(places(lowered, _CODE_GATES.open(lowered)), _LONGEST_CODE_NAME, _CODE_REACH):
+        for match in _CARD_CODE.finditer(text, *part):
+            if not _is_status(text, match):
+                yield match.span(1)
 
 
 def dated_codes(text: str, numbers: Iterable[Span]) -> Iterator[Span]:

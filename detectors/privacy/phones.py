@@ -32,7 +32,9 @@ _BEFORE = re.compile(
 )
 _LONGEST_BEFORE: Final = 2
 # Two numbers, one after the other: 915824237 / 684895449.
-_PAIRED = re.compile(r"(?<![0-9])((?:[0-9][ .-]?){9,11})/(?= ?(?:[0-9][ .-]?){9,11}(?![0-9]))")
+_PAIRED = re.compile(
+    r"([0-9](?<![0-9].)[ .-]?(?:[0-9][ .-]?){8,10})/(?= ?(?:[0-9][ .-]?){9,11}(?![0-9]))", re.DOTALL
+)
 _EXTENSION = re.compile(rf"{_EXTENSION_FORM}\Z")
 _LOCAL = re.compile(
     r"(?!(?:1[ .-])?\d{3}(?:\.\d{3}-|-\d{3}\.))"  # 252.227-7013 is a clause

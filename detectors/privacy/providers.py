@@ -1,10 +1,12 @@
 """Keys and tokens of known form. The forms are the issuers' own, as they document them for secret scanning."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Final, NamedTuple
 
+from detectors.deobfuscation.encodings import has_word
 from detectors.privacy.findings import Finding
+from detectors.privacy.gates import Gates
 from detectors.privacy.secret_values import is_placeholder
 
 
@@ -200,24 +202,42 @@ _SHORTEST: Final = 20
 """Characters without a blank that every token has, and few texts."""
 _LONG_FORMS: Final = tuple(form for form in FORMS if form.kind != "CONNECTION_STRING")
 _SHORT_FORMS: Final = tuple(form for form in FORMS if form.kind == "CONNECTION_STRING")
+_GATES: Final = Gates.of_strings(dict.fromkeys(hint for form in _LONG_FORMS for hint in form.hints))
 _INSIDE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+# By the blanks that ASCII has.
+_LONG = re.compile(rf"[^\t-\r\x1c- ]{{{_SHORTEST},}}")
 
 TOKEN_KINDS: Final = tuple(sorted({form.kind for form in FORMS}))
 
 
 def provider_tokens(text: str) -> Iterator[Finding]:
     """Yield the keys and tokens of known form; they may overlap."""
-    long = " ".join(word for word in text.split() if len(word) >= _SHORTEST)
-    if long:
-        yield from _of_forms(_LONG_FORMS, text, long)
-    yield from _of_forms(_SHORT_FORMS, text, text)
+    if (long := long_words(text)) and (hints := _GATES.open(long)):
+        yield from _of_forms(_LONG_FORMS, text, hints)
+    if "://" in text:
+        yield from _of_forms(_SHORT_FORMS, text, {"://"})
 
 
-def _of_forms(forms: Iterable[_Form], text: str, hinted: str) -> Iterator[Finding]:
-    """`hinted` is what the hints are looked for in."""
+def holds_token(long: str) -> bool:
+    """Say whether long words, turned, hold a token; an address with a name and a password, too, has its form."""
+    hints = _GATES.open(long)
+    return bool(hints) and any(_of_forms(_LONG_FORMS, long, hints))
+
+
+def long_words(text: str) -> str:
+    """Return the words that are long enough for a token, with blanks between."""
+    if not has_word(text, _SHORTEST):
+        return ""
+    words = _LONG.findall(text) if text.isascii() else [w for w in text.split() if len(w) >= _SHORTEST]
+    return " ".join(words)
+
+
+def _of_forms(forms: Iterable[_Form], text: str, hints: Set[str]) -> Iterator[Finding]:
+    """`hints` are those that the text has."""
     for form in forms:
         for hint in form.hints:
-            if hint in hinted:
+            if hint in hints:
                 for match in _begun(form, hint, text) if form.begins else form.pattern.finditer(text):
                     group = "value" if "value" in form.pattern.groupindex else 0
                     if form.kind != "CONNECTION_STRING" or not is_placeholder(match[group].partition(":")[2]):

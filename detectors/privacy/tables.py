@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from typing import Final, NamedTuple
 
 from detectors.privacy.findings import Finding, Span
+from detectors.privacy.gates import Gates
 from detectors.privacy.secret_values import is_said
 from detectors.privacy.turned import Turned
 
@@ -24,7 +25,9 @@ SIGNS: Final = (
     "key", "phone", "mobil", "tel", "fax", "телефон", "电话", "電話", "手机", "전화", "ssn", "social", "iban",
     "account", "konto", "cvv", "cvc", "licen", "tax", "cpf", "dni", "nif", "national", "security", "身份证",
 )  # fmt: skip
+_GATES: Final = Gates.of_strings(SIGNS)
 _DELIMITERS: Final = "|\t;,"
+_DELIMITER = re.compile(f"[{_DELIMITERS}]")
 _NAME = re.compile(r"[^\W\d_](?:[\w-]|[ ./](?=[\w(])|\([\w ]{1,20}\)){0,39}:?")
 _EDGES = re.compile(r"\A[^\w(]+|[^\w)]+\Z")
 # A column that counts or describes such things, and one that other things are named after.
@@ -84,7 +87,8 @@ class _Table(NamedTuple):
 def tables(text: str) -> list[Turned]:
     """Return the columns of tables that may hold something, all together; none where there are none."""
     lowered = text.lower()
-    signs = [sign for sign in SIGNS if sign in lowered] if len(lowered) == len(text) else []
+    found = _GATES.open(lowered) if len(lowered) == len(text) else ()
+    signs = [sign for sign in SIGNS if sign in found]
     cells: list[tuple[str, Span]] = []
     left = _READ_AGAIN * len(text)
     for name, span in _all_cells(text, lowered, signs):
@@ -99,9 +103,11 @@ def _all_cells(text: str, lowered: str, signs: list[str]) -> Iterator[tuple[str,
     """Yield the cells of all tables; a line within one is no header of another."""
     end = 0
     for start in _starts(lowered, signs):
-        line, quote = _opened(text, _line_at(text, start))
-        delimiter = _delimiter(text, line, quote) if start >= end else ""
-        if delimiter:
+        line = _line_at(text, start)
+        if start < end or not _DELIMITER.search(text, *line):
+            continue
+        line, quote = _opened(text, line)
+        if delimiter := _delimiter(text, line, quote):
             end = yield from _cells(text, _Table(line, delimiter, quote), signs)
     if signs and "insert" in lowered:
         yield from _inserted(text, signs)

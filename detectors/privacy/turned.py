@@ -9,14 +9,12 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from detectors.deobfuscation.encodings import has_word
 from detectors.privacy.findings import Finding
-from detectors.privacy.providers import provider_tokens
+from detectors.privacy.providers import holds_token, long_words
 
 _LOWER = "abcdefghijklmnopqrstuvwxyz"
-_ROT13: Final = str.maketrans(
-    _LOWER + _LOWER.upper(), _LOWER[13:] + _LOWER[:13] + (_LOWER[13:] + _LOWER[:13]).upper()
-)
+_TURNED = _LOWER[13:] + _LOWER[:13]
+_ROT13: Final = bytes.maketrans((_LOWER + _LOWER.upper()).encode(), (_TURNED + _TURNED.upper()).encode())
 # Letter by letter: always the same sign between two characters, of which one may be a blank.
 _APART = re.compile(
     r"(?<![A-Za-z0-9])[A-Za-z0-9+(](?P<sign>[ \t\n.\-_/*|~\u00b7\u2022]|  |, )"
@@ -33,8 +31,6 @@ _CLASSES: Final = (
 _ROWS: Final = (b" a a a ", b" a a , a a ", b" a a   a a ")
 _MAIL_BACKWARDS = re.compile(r"(?<![\w.-])[a-z]{2,6}\.[\w.-]{2,60}@[\w.+-]{2,64}(?![\w@])")
 _MAIL_IN_ROT13 = re.compile(r"@[\w-]{1,60}(?:\.[\w-]{1,60})*\.(?:pbz|bet|arg|rqh|tbi)(?![\w-])")
-_SHORTEST: Final = 20
-"""Characters of a token, at least."""
 _ROT13_WORD = re.compile("rot[ -]?13")
 
 NO_FORM: Final = frozenset({"IP_ADDRESS", "MAC_ADDRESS"})
@@ -52,24 +48,22 @@ class Turned(NamedTuple):
 def turned(text: str) -> list[Turned]:
     """Return the ways to read a text in which something is turned; none for an ordinary one."""
     lowered = text.lower()
-    long = ""
-    if has_word(text, _SHORTEST):
-        long = " ".join(word for word in text.split() if len(word) >= _SHORTEST)
+    long = long_words(text)
     mails = "@" in text
     found: list[Turned] = []
     if (
         ("rot" in lowered and _ROT13_WORD.search(lowered))
         or "cnffjbeq" in lowered
         or (mails and _MAIL_IN_ROT13.search(lowered))
-        or (long and _holds_token(long.translate(_ROT13)))
+        or (long and holds_token(_rotated(long)))
     ):
-        found.append(Turned(text.translate(_ROT13), lambda finding: finding))
+        found.append(Turned(_rotated(text), lambda finding: finding))
     if (
         "reversed" in lowered
         or "backward" in lowered
         or "drowssap" in lowered
         or (mails and _MAIL_BACKWARDS.search(text))
-        or (long and _holds_token(long[::-1]))
+        or (long and holds_token(long[::-1]))
     ):
         found.append(Turned(text[::-1], lambda finding: _mirrored(finding, len(text))))
     return found
@@ -85,9 +79,9 @@ def apart(text: str) -> Iterator[tuple[int, int, str]]:
         yield *match.span(), match[0][:: 1 + len(match["sign"])]
 
 
-def _holds_token(text: str) -> bool:
-    # Turned or not, an address with a name and a password has its form.
-    return any(found.kind != "CONNECTION_STRING" for found in provider_tokens(text))
+def _rotated(text: str) -> str:
+    # As bytes: `str.translate` asks for each character that is not ASCII.
+    return text.encode("utf-8", "surrogatepass").translate(_ROT13).decode("utf-8", "surrogatepass")
 
 
 def _mirrored(finding: Finding, length: int) -> Finding:

@@ -9,11 +9,12 @@ a whole: of what is encoded nobody can replace a part.
 
 import html
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, overload
 from urllib.parse import unquote_to_bytes
 
-from detectors.deobfuscation.characters import ALIKE, INVISIBLE, MARKS, STYLES, TAGS, members
+from detectors.deobfuscation.characters import ALIKE, INVISIBLE, MARKS, STYLES, TAGS, alphabet, members
 from detectors.deobfuscation.encodings import invisible_payloads
 from detectors.deobfuscation.readings import Reading, encoded, readings
 from detectors.privacy.findings import Finding, ascii_twins, merge
@@ -65,7 +66,10 @@ _UNSEEN_RUN: Final = re.compile(f"[{_NOTHING}]+")
 _UNSEEN: Final = members(_NOTHING)
 _STYLED: Final = frozenset(map(chr, STYLES))
 _ALIKE_SET: Final = frozenset(map(chr, ALIKE))
-_WORD = re.compile(r"[^\W\d_]+")
+# One with a letter that is not of ASCII.
+_WORD = re.compile(r"(?<![^\W\d_])[A-Za-z]*+[^\W\d_\x00-\x7f][^\W\d_]*")
+# A letter of ASCII beside another one.
+_BESIDE = re.compile(r"[\u0080-\U0010ffff](?:(?<=[A-Za-z].)|(?=[A-Za-z]))")
 
 _REACH: Final = 40
 """Characters before what is encoded that may say what it is."""
@@ -189,9 +193,11 @@ def _unstyled(text: str) -> str:
     """Return the text of the same length with styled letters, and look-alikes beside ASCII ones, as ASCII."""
     if text.isascii():
         return text
-    characters = set(text)
+    characters = alphabet(text)
     text = text if _STYLED.isdisjoint(characters) else text.translate(STYLES)
-    return text if _ALIKE_SET.isdisjoint(characters) else _WORD.sub(_unmasked, text)
+    if _ALIKE_SET.isdisjoint(characters) or not _BESIDE.search(text):
+        return text
+    return _WORD.sub(_unmasked, text)
 
 
 def _unmasked(match: re.Match[str]) -> str:
@@ -202,7 +208,7 @@ def _pieces(text: str) -> list[tuple[int, int, str]]:
     """Return what is written in disguise: start, end, and the characters it stands for."""
     # One fast search each: most texts have none of these, and few have more than some.
     positions = {m.start() for sign in _SIGNS if sign in text for m in _AT[sign].finditer(text)}
-    if not text.isascii() and not _UNSEEN.isdisjoint(set(text)):
+    if not text.isascii() and not _UNSEEN.isdisjoint(alphabet(text)):
         positions |= {m.start() for m in _UNSEEN_RUN.finditer(text)}
     pieces: list[tuple[int, int, str]] = []
     end = 0
@@ -217,19 +223,55 @@ def _pieces(text: str) -> list[tuple[int, int, str]]:
     return pieces
 
 
+class _Places(Sequence[int]):
+    """Where the characters of a text stand in the one it was made of, kept by the pieces between changes."""
+
+    def __init__(
+        self, length: int, edges: list[int], firsts: list[int], steps: list[int], behind: Sequence[int]
+    ) -> None:
+        self._length, self._edges, self._firsts, self._steps = length, edges, firsts, steps
+        self._behind = behind
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(self._length))]
+        if not 0 <= index < self._length:
+            raise IndexError
+        piece = bisect_right(self._edges, index) - 1
+        return self._behind[self._firsts[piece] + self._steps[piece] * (index - self._edges[piece])]
+
+
 def _joined(pieces: list[tuple[int, int, str]], view: View) -> View:
     """Return the view with the pieces read; what a piece stands for shares the span of the whole piece."""
     parts: list[str] = []
+    edges: list[int] = []
     starts: list[int] = []
     ends: list[int] = []
-    position = 0
+    position = length = 0
     for start, end, shown in pieces:
         parts += view.text[position:start], shown
-        starts += [*view.starts[position:start], *[view.starts[start]] * len(shown)]
-        ends += [*view.ends[position:start], *[view.ends[end - 1]] * len(shown)]
+        edges += length, length + start - position
+        starts += position, start
+        ends += position, end - 1
+        length += start - position + len(shown)
         position = end
     parts.append(view.text[position:])
-    return View("".join(parts), [*starts, *view.starts[position:]], [*ends, *view.ends[position:]])
+    edges.append(length)
+    starts.append(position)
+    ends.append(position)
+    text, steps = "".join(parts), [1, 0] * len(pieces) + [1]
+    return View(
+        text,
+        _Places(len(text), edges, starts, steps, view.starts),
+        _Places(len(text), edges, ends, steps, view.ends),
+    )
 
 
 def _percent(text: str) -> str:
