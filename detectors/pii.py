@@ -13,7 +13,7 @@ class PiiDetector:
     """Counts findings in text and tool calls: `pii` all kinds, `pii_strong` those of `STRONG`."""
 
     name = "pii"
-    version = "11"
+    version = "12"
     metrics = ("pii", "pii_strong")
     ranges = dict.fromkeys(metrics, COUNT)
     cheap_to_explain = True

@@ -13,7 +13,7 @@ class SecretsDetector:
     """Counts the credentials in a text and in its tool calls."""
 
     name = "secrets"
-    version = "11"
+    version = "12"
     metrics = ("secrets",)
     ranges = dict.fromkeys(metrics, COUNT)
     cheap_to_explain = True

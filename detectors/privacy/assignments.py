@@ -40,7 +40,19 @@ from detectors.privacy.secret_values import (
     is_uuid,
     looks_random,
 )
-from detectors.privacy.signs import GAP, LOCAL_SIGNS, OF, OPENED, SIGN, TAG, TYPED, WHOSE, is_cell, is_tag
+from detectors.privacy.signs import (
+    GAP,
+    LOCAL_SIGNS,
+    OF,
+    OPENED,
+    PREFIX,
+    SIGN,
+    TAG,
+    TYPED,
+    WHOSE,
+    is_cell,
+    is_tag,
+)
 
 VALUE: Final = (
     # In a string of JSON the quotes are escaped, both in the same way.
@@ -52,7 +64,7 @@ VALUE: Final = (
 _REST: Final = r"(?P<rest>[A-Za-z0-9_\u00b7-\u0dff\u1000-\u1cff\u200c\u200d-]{0,24}+)"
 _ASSIGNMENT = re.compile(
     rf"{_REST}(?P<close>\\*[\"'`]?)\]?[*_]{{0,2}}{GAP}(?:(?:\([^()\n]{{1,32}}\)|\[[^\[\]\n]{{0,32}}\])\s?)?{TYPED}?{WHOSE}{{0,2}}{OF}?"
-    rf"\s?{SIGN}[*_]{{0,2}}{GAP}(?:\\+(?=[\"'`](?!\\)))??(?:(?:bearer|basic)\s{{1,3}}+)?{TAG}{OPENED}"
+    rf"\s?{SIGN}[*_]{{0,2}}{GAP}(?:\\+(?=[\"'`](?!\\)))??(?:(?:bearer|basic)\s{{1,3}}+)?{TAG}{OPENED}{PREFIX}"
     rf"(?:{VALUE}|(?P<odd>[,;\"'`]\S{{7,255}}))",
     re.IGNORECASE,
 )

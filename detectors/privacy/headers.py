@@ -11,7 +11,10 @@ from detectors.privacy.gates import matches_at
 from detectors.privacy.secret_values import is_placeholder, looks_random
 
 _TO_VALUE: Final = r"[\"'`]?\]?\s{0,3}+(?::|=>?|,)\s{0,3}+\\?[\"'`]?"
-_BEARER = re.compile(r"(?<!\w)(?:bearer|basic)\s{1,3}+(?P<value>[\w.~+/=-]{16,4096})", re.IGNORECASE)
+_BEARER = re.compile(
+    r"(?<!\w)(?:bearer|(?P<basic>basic))\s{1,3}+(?P<value>(?(basic)[\w.~+/=-]{8,4096}|[\w.~+/=-]{16,4096}))",
+    re.IGNORECASE,
+)
 _AUTHORIZATION = re.compile(
     rf"(?<![A-Za-z:])authorization{_TO_VALUE}(?:(?P<scheme>[A-Za-z][\w-]{{2,31}})[ \t]{{1,3}}+)?"
     r"(?P<value>[^\s\"'`\\,;]{4,4096})",
@@ -44,14 +47,18 @@ def header_credentials(text: str, lowered: str) -> Iterator[Finding]:
     """Yield what headers carry; findings may overlap."""
     if "bearer" in lowered or "basic" in lowered:
         known = matches_at(_BEARER, text, lowered, ("bearer", "basic"))
-        bearers = (match.span("value") for match in known)
-        for span in verified(bearers, lambda span: looks_random(text[slice(*span)], 16)):
+        bearers = {match.span("value"): match for match in known}
+        for span in verified(bearers, lambda span: _is_of_bearer(bearers[span])):
             yield Finding("BEARER_TOKEN", *span)
     if "authorization" in lowered:
         yield from _authorizations(text, lowered)
     if "cookie" in lowered or " -b " in text:
         for header in matches_at(_COOKIES, text, lowered, _COOKIE_BEGINNINGS):
             yield from _cookies(text, header.span("value"))
+
+
+def _is_of_bearer(match: re.Match[str]) -> bool:
+    return looks_random(match["value"], 16) or (match["basic"] is not None and is_basic(match["value"]))
 
 
 def _authorizations(text: str, lowered: str) -> Iterator[Finding]:

@@ -179,6 +179,10 @@ _ANNOUNCED: Final = (
         "|cuenta corriente|iban|账号|帳號|계좌|口座番号|رقم الحساب|खाता|บัญชี",
         r"(?:[A-Z]{4})?[0-9]{2,4}(?:[ -]?[0-9]{2,12}){1,5}[A-Z]?|[0-9]{3}-[0-9]-[0-9]{5}-[0-9]", "", "BANK_ACCOUNT",
     ),
+    _scheme(  # of banks in Britain
+        "sort code|sort-code|sort code and account number|sort code/account number|sort code & account number|sort code no",
+        r"[0-9]{2}([ -]?)[0-9]{2}\1[0-9]{2}(?:[ /,]{1,3}[0-9]{8})?", "", "BANK_ACCOUNT",
+    ),
     _scheme("konta|rachunku|rachunek|konto", r"[0-9]{2}(?: ?[0-9]{4}){6}", "", "BANK_ACCOUNT"),
     # Twelve digits are an account of a cloud.
     _scheme("account|cuenta|conto|konto|compte", r"(?![0-9]{12}(?![0-9]))(?:[A-Z]{4})?[0-9]{4}(?:[ -]?[0-9]{2,12}){2,5}[A-Z]?", "", "BANK_ACCOUNT"),

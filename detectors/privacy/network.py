@@ -81,6 +81,20 @@ _MARKED = re.compile(
     r"|android|ios|macos|docker|php|kafka)\s)|(?:lib|python|node|ruby|perl|rust|golang|java|linux)[\w-]{0,24}\s\(?|[\w]{1,24}(?:-[\w]{1,24}){1,4}\s\()\Z",
     re.IGNORECASE,
 )
+# Of a program, whose release follows; an address goes on as a path, or as a line of a log.
+_PROGRAM = re.compile(
+    r"(?<![\w-])(?:rsync|git|gcc|clang|cmake|bash|zsh|vim|emacs|ffmpeg|libav|sqlite|zlib|gnupg|gpg|imagemagick|ghostscript"
+    r"|squid|haproxy|samba|postfix|exim|dovecot|wireshark|tcpdump|busybox|glibc|musl|qemu|xen|virtualbox|vmware|vcenter|esxi"
+    r"|ansible|terraform|jenkins|gitlab|jira|confluence|elasticsearch|kibana|logstash|grafana|prometheus|rabbitmq|memcached"
+    r"|cassandra|hadoop|spark|flink|tomcat|jetty|wildfly|websphere|weblogic|django|rails|laravel|wordpress|drupal|joomla"
+    r"|magento|phpmyadmin|struts|spring|log4j2?|acrobat|reader|flash(?:\splayer)?|photoshop|office|skype|zoom|itunes|vlc"
+    r"|gimp|blender|libreoffice|putty|winscp|filezilla|7-?zip|winrar|chromium|opera|brave|vivaldi|thunderbird|electron"
+    r"|webkit|splunk|solaris|oracle(?:\sdatabase)?|delphi|matlab|autocad)\s(?:\()?\Z",
+    re.IGNORECASE,
+)
+_REACHED = re.compile(r"[:/]|\s-\s|\s\[")
+_OF_PROGRAM: Final = 99
+"""The largest part of such a release."""
 _ROW_BEFORE = re.compile(r"[0-9][\s,]\Z")
 _ROW_AFTER = re.compile(r"[\s,]-?[0-9.]")
 _CELL_BEFORE = re.compile(r"[0-9][.,][0-9]+\s?\|\s?\Z")
@@ -165,6 +179,8 @@ def _is_number(text: str, start: int, end: int) -> bool:
         return True
     if _CELL_BEFORE.search(before) and _CELL_AFTER.match(text, end):
         return True
+    if largest <= _OF_PROGRAM and _PROGRAM.search(before) and not _REACHED.match(text, end):
+        return int(text[start:end].partition(".")[0]) <= _LARGEST_SMALL
     return largest <= _LARGEST_SMALL and len(parts) > 1 and _is_release(text, start, end)
 
 

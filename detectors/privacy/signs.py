@@ -31,12 +31,18 @@ SIGN: Final = (
     r"|คือ|是|为|為|は|는|은"
     r"|—|\u2013|-{1,2}>|-(?=\s)|>(?=[^<\n]{4,64}</)|\|(?=[\s`])|\.{3,40}|value\s?=(?=\s?[\"'])|)"
 )
+_ARGUMENTS: Final = r"(?:<[^<>\n=()\"]{0,40}>|\[[^\[\]\n=\"]{0,40}\])?"
 # Of a declaration: const password: string = "...", var password string = "...".
 TYPED: Final = (
-    r"(?:(?:\s?:\s?[A-Za-z_][\w.<>?|\[\]]{0,40}|(?<=\s)(?:string|String|\[\]byte))\s?(?==\s?[bfrN]?[\"'`]))"
+    r"(?:(?:\s?::?\s?&{0,2}(?:'\w{1,16}\s)?(?:(?:mut|const|constant)\s)?(?:\[[^\]\n\"]{0,16}\](?:const\s)?)?+"
+    rf"[A-Za-z_][\w.<>?|\[\]]{{0,40}}{_ARGUMENTS}(?:\s\|\s[A-Za-z]\w{{0,20}}){{0,2}}"
+    rf"|\s?:\s?&\[[^\]\n\"]{{1,16}}\]|(?<=\s)(?:string|String|\[\]byte|(?:As\sString|n?(?:var)?char\(\w{{1,8}}\)|text)(?!\w)))"
+    r"\s?(?=:?=\s?(?:[bfrN@]|u8)?[\"'`]))"
 )
 # Quotes that programs do not know.
 OPENED: Final = r"(?:[«„“‘‹]\s?)?"
+# Of a string of bytes, or one that is taken as it stands: b"...", N'...', @"...".
+PREFIX: Final = r"(?:(?:[bN@]|u8)(?=[\"']))?"
 # In YAML a tag, an anchor or the sign of a block may stand before the value.
 TAG: Final = r"(?:(?:!!?(?:str|binary|vault|unsafe)|[|>][+-]?[0-9]?(?=\s*\n))\s{1,40}+|&\w{1,32}[ \t]{1,9}+)*"
 

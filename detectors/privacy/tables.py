@@ -58,15 +58,22 @@ _INSERT = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_ROW: Final = 4_096
-_STRING: Final = r"'(?P<value>(?>(?:[^'\\]|''|\\.)*))'"
+# In a string of JSON the quotes of the statement are escaped.
+_STRING: Final = (
+    r"(?:'(?P<value>(?>(?:[^'\\]|''|\\.)*))'|(?P<escape>\\*+)\"(?P<double>[^\"\\]*+)(?P=escape)\")"
+)
 _ROW = re.compile(
     r"\s{0,9}\((?P<row>(?>(?:'(?>(?:[^'\\]|''|\\.)*)'|\"[^\"]*+\"|\([^()]*+\)|[^()'\"])*))\)\s{0,9}(?:,|)"
 )
 _ITEM = re.compile(rf"\s*+(?:{_STRING}|(?>(?:\"[^\"]*+\"|\([^()]*+\)|[^,()'\"])*))[^,]*+,?")
 _QUOTES: Final = "\"'`"
+_ESCAPED = re.compile(rf"(?<!\\)\\*+[{_QUOTES}]")
+_DEEPEST: Final = 4
+"""Strings within strings, at most, in which a table is looked for."""
 _OPENING: Final = (":", "=", "(", "[", ",")
 """What stands before a string."""
 _BARE = " \t\"'`*\r"
+_ESCAPED_QUOTE = re.compile(r"(?<!\\)\\++(?=\")")
 # In Markdown a bar behind a backslash parts no cells.
 _BAR = re.compile(r"(?<!\\)\|")
 _SHOWN_BAR = re.compile(r"\s?\\\|\s?")
@@ -123,8 +130,9 @@ def _inserted(text: str, signs: list[str]) -> Iterator[tuple[str, Span]]:
             position = row.end()
             items = _ITEM.finditer(text, row.start("row"), row.end("row"))
             for name, is_wanted, item in zip(names, wanted, items, strict=False):
-                if is_wanted and item["value"] and _may_hold(item["value"]):
-                    yield name, item.span("value")
+                group = "double" if item["value"] is None else "value"
+                if is_wanted and item[group] and _may_hold(item[group]):
+                    yield name, item.span(group)
 
 
 def _starts(lowered: str, signs: list[str]) -> list[int]:
@@ -146,17 +154,41 @@ def _line_at(text: str, start: int) -> _Line:
 
 def _opened(text: str, line: _Line) -> tuple[_Line, str]:
     """Return a line from where a string begins in it, and the quote that opens that: {"csv": "a,b."""
-    place = max(text.rfind(quote, *line) for quote in _QUOTES)
-    before = text[line.start : place].rstrip(text[place]).rstrip(" ") if place > line.start else ""
-    return (_Line(place + 1, line.end), text[place]) if before.endswith(_OPENING) else (line, "")
+    found = ""
+    for _ in range(_DEEPEST):
+        place = _last_quote(text, line)
+        head = text[line.start : place] if place > line.start else ""
+        if not head.rstrip(text[place] + "\\").rstrip(" ").endswith(_OPENING):
+            break
+        # Of JSON within JSON: the quotes of the inner string are escaped once more.
+        found = head[len(head.rstrip("\\")) :] + text[place]
+        line = _Line(place + 1, line.end)
+        if text.find("\\", *line) < 0:
+            break
+    return line, found
+
+
+def _last_quote(text: str, line: _Line) -> int:
+    """Return where the last of the quotes with the fewest backslashes before them stands; -1: nowhere."""
+    if text.find("\\", *line) < 0:
+        return max(text.rfind(quote, *line) for quote in _QUOTES)
+    quotes = list(_ESCAPED.finditer(text, *line))
+    fewest = min((len(quote[0]) for quote in quotes), default=0)
+    return max((quote.end() - 1 for quote in quotes if len(quote[0]) == fewest), default=-1)
 
 
 def _row_at(text: str, start: int, table_quote: str) -> _Line:
     """Return a line up to where the string ends that the table is in; a cell may be quoted itself."""
     line = _line_at(text, start)
-    place = text.find(table_quote, *line) if table_quote else -1
+    place = _end(text, line, table_quote) if table_quote else -1
     is_end = place > line.start and text[place - 1] not in "\t;,|"
     return _Line(line.start, place) if is_end else line
+
+
+def _end(text: str, line: _Line, table_quote: str) -> int:
+    """Return where a quote with no more backslashes than that of the table stands; -1: nowhere."""
+    quotes = (quote for quote in _ESCAPED.finditer(text, *line) if quote[0][-1] == table_quote[-1])
+    return next((quote.start() for quote in quotes if len(quote[0]) <= len(table_quote)), -1)
 
 
 def _delimiter(text: str, line: _Line, quote: str) -> str:
@@ -164,7 +196,7 @@ def _delimiter(text: str, line: _Line, quote: str) -> str:
     if line.end == len(text) or line.end - line.start > _LONGEST_HEADER:
         return ""
     delimiter = next((each for each in _DELIMITERS if text.count(each, *line)), "")
-    if not delimiter or (delimiter != "|" and not _HEADER.fullmatch(text, *line)):
+    if not delimiter or (delimiter != "|" and not _HEADER.fullmatch(_unescaped(text[slice(*line)]))):
         return ""
     # A list in a program is indented, or ends each line with its sign.
     if delimiter in ",;" and (text[line.start] in " \t" or text[line.end - 1] in ",;"):
@@ -194,7 +226,7 @@ def _cells(text: str, table: _Table, signs: list[str]) -> Generator[tuple[str, S
             for name, is_wanted, span in zip(names, wanted, spans, strict=True):
                 if is_wanted and _may_hold(text[slice(*span)]):
                     yield name, span
-        if text[line.end : line.end + 1] == quote:
+        if quote and text.startswith(quote, line.end):
             return line.end
         line = _row_at(text, line.end + 1, quote)
     return line.start
@@ -215,12 +247,17 @@ def _may_hold(cell: str) -> bool:
 
 def _split(text: str, line: _Line, delimiter: str) -> Iterator[Span]:
     start = line.start
-    for part in _parts(text[slice(*line)], delimiter):
+    for part in _parts(_unescaped(text[slice(*line)]), delimiter):
         end = start + len(part)
         shown = part.strip(_BARE)
         first = start + part.find(shown) if shown else start
         yield first, first + len(shown)
         start = end + len(delimiter)
+
+
+def _unescaped(line: str) -> str:
+    """Return a line of the same length with blanks for the backslashes before its quotes."""
+    return _ESCAPED_QUOTE.sub(lambda match: " " * len(match[0]), line) if '\\"' in line else line
 
 
 def _parts(line: str, delimiter: str) -> list[str]:

@@ -272,3 +272,59 @@ def test_every_name_is_found_in_a_sentence() -> None:
 def test_the_longest_name_is_taken_and_parts_of_words_are_none() -> None:
     assert [label.name for label in labels("passphrase and contrasenya")] == ["passphrase", "contrase"]
     assert list(labels("opinions keep spinning upward, a thousandier control")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'const PASSWORD: &str = "Qr7xdke39";',
+        'static DB_PASSWORD: &\'static str = "Qr7xdke39";',
+        'let password: Option<&str> = "Qr7xdke39";',
+        'let password: Cow<\'_, str> = "Qr7xdke39".into();',
+        'const PASSWORD: &[u8] = b"Qr7xdke39";',
+        'password: str | None = "Qr7xdke39"',
+        'password: Annotated[str, Field()] = "Qr7xdke39"',
+        'const password: string | undefined = "Qr7xdke39";',
+        'Password : constant String := "Qr7xdke39";',
+        'password::String = "Qr7xdke39"',
+        'Dim password As String = "Qr7xdke39"',
+        "DECLARE @password NVARCHAR(50) = 'Qr7xdke39'",
+        'string password = @"Qr7xdke39";',
+        'password = b"Qr7xdke39"',
+    ],
+)
+def test_a_declaration_with_a_type_gives_its_value(text: str) -> None:
+    assert [text[each.start : each.end] for each in find(text)] == ["Qr7xdke39"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'def login(password: str, name: str = "x1y2z3ab") -> None: ...',
+        'password: Dict[str, str] = {"a": "b1c2d3e4"}',
+        'let password: &str = "changeme";',
+        "password: String,\n    name: &'static str,",
+        "let api_key: Option<String> = None;",
+    ],
+)
+def test_a_type_alone_gives_none(text: str) -> None:
+    assert find(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("curl: Basic YWRtaW46YQ==", "YWRtaW46YQ=="),
+        ("use basic dXNlcjpwdw for it", "dXNlcjpwdw"),
+        ("Authorization: Basic dTpw", "dTpw"),
+    ],
+)
+def test_a_short_name_and_password_in_base64_are_found(text: str, value: str) -> None:
+    assert [text[each.start : each.end] for each in find(text)] == [value]
+
+
+@pytest.mark.parametrize(
+    "text", ["basic settings", "a Basic subscription", "BASIC programme 1234", "basic YWRtaW4="]
+)
+def test_a_word_behind_basic_is_none(text: str) -> None:
+    assert find(text) == []

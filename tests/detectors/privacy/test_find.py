@@ -19,6 +19,8 @@ HOSTILE: tuple[tuple[Find, tuple[str, ...]], ...] = (
         "gh", "ghp_", "xoxb-", "SG.", "password: ['a1b2c3',", "passwords:\n- ab12cd34\n", "cookie: a=b; ",
         "authorization: digest a=b ", "wifi:P:aaaa", "role password '", "token: " + "{" * 100, "a",
         f"password for {'a' * 24} {'b' * 24} ", "password |\n", "key,\"a\n",
+        "\\", "password,\"\\\\", "password:\"" + "\\" * 9, "basic ", "sort code ", "password: &'a [",
+        "insert into a (password) values (\"\\",
     )),
     (find_personal_data, (
         "a@", "1 ", "-", "4 ", "4111 1111 1111 1112 ", "GB00AAAA", "GB56", "a.b@c.", "@a.", "1.",

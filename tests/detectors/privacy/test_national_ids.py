@@ -223,3 +223,24 @@ def test_a_number_behind_its_name_is_found_as_a_strong_kind(text: str, value: st
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_the_same_words_say_of_other_things_is_none(text: str) -> None:
     assert find_all(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("sort code 20-00-00", "20-00-00"),
+        ("Sort Code: 20 00 00", "20 00 00"),
+        ('"sortCode": "309089"', "309089"),
+        ("my sort code is 30-90-89", "30-90-89"),
+        ("sort code and account number: 20-00-00 55779911", "20-00-00 55779911"),
+    ],
+)
+def test_a_british_sort_code_is_that_of_an_account(text: str, value: str) -> None:
+    assert [(each.kind, text[each.start : each.end]) for each in find_all(text)] == [("BANK_ACCOUNT", value)]
+
+
+@pytest.mark.parametrize(
+    "text", ["sort codes by 10-20-30", "sort the code 200000", "sort code in 2024-10-12"]
+)
+def test_what_is_sorted_is_none(text: str) -> None:
+    assert find_all(text) == []

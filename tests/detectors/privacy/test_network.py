@@ -18,6 +18,10 @@ from detectors.privacy.finders import find_all
         ("example.com. 300 IN A 23.22.13.11", "23.22.13.11"),
         ("iptables -A INPUT -s 23.22.13.11 -j DROP", "23.22.13.11"),
         ("rsync x 23.22.13.11:/srv", "23.22.13.11"),
+        ("rsync 23.22.13.11:/srv .", "23.22.13.11"),
+        ("squid 23.22.13.11 - - [10/Oct", "23.22.13.11"),
+        ("tomcat 52.22.13.11", "52.22.13.11"),
+        ("curl 5.9.12.33", "5.9.12.33"),
         ("visit from\n31.13.24.5", "31.13.24.5"),
         ("mine is 23.22.13.11", "23.22.13.11"),
         ("remote_addr=5.9.12.33", "5.9.12.33"),
@@ -61,6 +65,11 @@ def test_a_small_address_needs_no_word_beside_it(text: str, address: str) -> Non
         "mysql 8.0.36.1",
         "postgres@16.2.0.1",
         "ssh git@10.1.2.3",
+        "we run rsync 3.2.7.1 here",
+        "ImageMagick 6.9.11.60 crashes",
+        "Acrobat Reader 11.0.3.37",
+        "HAProxy (2.4.22.1)",
+        "log4j 2.17.1.3",
     ],
 )
 def test_what_is_numbered_like_a_version_is_none(text: str) -> None:

@@ -61,12 +61,26 @@ def test_a_bar_in_a_cell_makes_no_column(text: str) -> None:
         ('{"md": "| user | password |\\n|---|---|\\n| ann | Winter7#abc |\\n"}', "Winter7#abc"),
         ('{"md": "|id|phone|\\n|-|-|\\n|1|0151 23456789|\\n|2|-|\\n", "n": 2}', "0151 23456789"),
         ("{\"q\": \"INSERT INTO u (n, password)\\nVALUES ('a', 'Tr4mpolin7')\"}", "Tr4mpolin7"),
+        ('INSERT INTO u (n, password) VALUES ("a", "Tr4mpolin7"), ("b", "")', "Tr4mpolin7"),
+        ('{"sql": "INSERT INTO u (n, password) VALUES (\\"a\\", \\"Tr4mpolin7\\")"}', "Tr4mpolin7"),
         ("name,phone\nAnn,%30151 23456789\n", "%30151 23456789"),
         ("| user | password |\n|---|---|\n| ann | Winter7&#35;abc |\n", "Winter7&#35;abc"),
     ],
 )
 def test_a_table_in_a_string_and_a_cell_in_disguise_are_read(text: str, value: str) -> None:
     assert [text[each.start : each.end] for each in find_all(text)] == [value]
+
+
+@pytest.mark.parametrize("depth", range(1, 4))
+@pytest.mark.parametrize("rest", [{}, {"n": 2}])
+@pytest.mark.parametrize(
+    "table", ['"user","password"\n"ann","Winter7#abc"', '"password";"id"\n"Winter7#abc";"12"\n']
+)
+def test_cells_in_quotes_are_read_in_json(table: str, rest: dict[str, int], depth: int) -> None:
+    text = table
+    for _ in range(depth):
+        text = json.dumps({"csv": text, **rest})
+    assert [text[each.start : each.end] for each in find_all(text)] == ["Winter7#abc"]
 
 
 def test_a_long_table_is_read_to_its_end() -> None:
