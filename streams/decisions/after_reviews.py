@@ -51,7 +51,9 @@ class _InForce:
 def due(store: Store) -> Found:
     """Return what reviews ask for and nobody has done. Raises `StoreError`."""
     changes = list(_changes(store))
-    return Found(answered(store), changes, list(map(_alert, changes)))
+    demoted = {change.rule for change in changes if change.what == "demoted"}
+    told = [change for change in changes if change.what == "demoted" or change.rule not in demoted]
+    return Found(answered(store), changes, list(map(_alert, told)))
 
 
 def _changes(store: Store) -> Iterator[PolicyChange]:
@@ -140,16 +142,20 @@ def counted(rule: str, events: list[Reviewed], since_ms: int = 0) -> tuple[int, 
 
 
 def _alert(change: PolicyChange) -> Alert:
-    went = "goes to shadow" if change.what == "demoted" else "is wrong too often"
-    undo = f"; `weir policy restore {change.rule}` takes it back" if change.what == "demoted" else ""
+    is_demoted = change.what == "demoted"
+    went = "goes to shadow, and only records its hits" if is_demoted else "is wrong too often"
+    undo = f"; `weir policy restore {change.rule}` takes it back" if is_demoted else ""
     return Alert(
         alert_id=codec.alert_id(change.change_id, change.rule),
         source="archive",
-        severity="high" if change.what == "demoted" else "medium",
+        severity="high" if is_demoted else "medium",
         rule=change.rule,
-        title=f"{change.rule} {went}: {change.reason}{undo}",
+        title=f"{change.rule} {went}: {change.reason}{undo}; "
+        f"`weir policy log --rule {change.rule}` and the desk's page Policy have its history",
         timestamp=change.timestamp,
         app="",
         policy_version=change.policy_version,
         policy_hash=change.policy_hash,
+        # Who has seen that a rule is doubted must hear anew that it no longer blocks.
+        subject=change.what,
     )

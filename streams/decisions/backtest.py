@@ -12,13 +12,13 @@ from streams.decisions.scoring import make_runner, owners
 from streams.decisions.settings import DecisionSettings
 from streams.errors import UserError
 from streams.policy.backtest import Backtest
-from streams.policy.backtest_report import Report, Sample
+from streams.policy.backtest_report import Demoted, Report, Sample
 from streams.policy.changes import Demotions
 from streams.policy.conditions import comparisons
 from streams.policy.file import load
 from streams.policy.reviews import Labels
 from streams.policy.rule import Rule, digest
-from streams.policy.rules import CompiledPolicy
+from streams.policy.rules import CompiledPolicy, Policy
 from streams.store.chosen import Chosen
 from streams.store.client import Store
 from streams.store.policy_changes import demotions
@@ -50,14 +50,15 @@ def backtest(asked: Asked, settings: DecisionSettings, store: Store, note: Note)
     """
     runner = make_runner(settings)
     try:
-        standing = demotions(store) if asked.live else Demotions()
+        standing = demotions(store)
+        applied = standing if asked.live else Demotions()
+        written = [load(path, owners(runner), runner.ranges) for path in (asked.draft, asked.against)]
         draft, baseline = (
-            standing.applied(load(path, owners(runner), runner.ranges)).compile(
-                runner.metrics, runner.counted
-            )
-            for path in (asked.draft, asked.against)
+            applied.applied(policy).compile(runner.metrics, runner.counted) for policy in written
         )
-        return _replay(asked, store, runner, draft, baseline, note)
+        report = _replay(asked, store, runner, draft, baseline, note)
+        report.demoted = _demoted(standing, written[0], live=asked.live)
+        return report
     finally:
         runner.close()
 
@@ -108,6 +109,14 @@ def _replay(
     if asked.text:
         report.samples = [_with_text(store, sample) for sample in report.samples]
     return report
+
+
+def _demoted(standing: Demotions, draft: Policy, *, live: bool) -> dict[str, Demoted]:
+    """Return what becomes of the rules that reviews sent to shadow, of those that the draft enforces."""
+    holding = standing.holding(draft)
+    enforced = [rule.id for rule in draft.rules if rule.mode == "enforce" and rule.id in standing.of]
+    kept: Demoted = "stays" if live else "as_written"
+    return {name: kept if name in holding else "back" for name in enforced}
 
 
 def _of_usage(baseline: CompiledPolicy, draft: CompiledPolicy) -> list[str]:

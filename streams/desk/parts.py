@@ -68,6 +68,11 @@ def event_path(row: dict[str, Any]) -> str:
     return "/event?" + urlencode({"app": row["app"], "id": row["event_id"]})
 
 
+def reviewed_rule_path(row: dict[str, Any]) -> str | None:
+    """Return where the rule is that an alert of reviews is about; None for another alert."""
+    return f"/policy#rule-{row['rule']}" if row["subject"] in ("doubted", "demoted") else None
+
+
 def badge(name: str) -> Html:
     """Return the name of an action, in its colour."""
     return el("span", {"class": f"action {name}"}, name)

@@ -1,10 +1,12 @@
 """What a backtest found, as it is printed and as it is JSON."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from streams.policy.reviews import Share
+
+Demoted = Literal["back", "stays", "as_written"]
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -81,6 +83,10 @@ class Report(msgspec.Struct):
     """Metrics that no event has under these detectors, with the rules that look at them."""
     blocking_unscored: list[str] = []
     """Rules of the draft that would block by such a metric."""
+    demoted: dict[str, Demoted] = {}
+    """What becomes of each rule that reviews sent to shadow and that the draft enforces: with the draft it is
+    `back` in force, since the draft changes when it hits; it `stays` in shadow; or it is judged here
+    `as_written`, since the draft is not held against the policy in force."""
     events: int = 0
     """Read; of these `replayed` are certain, `alike` and `unknown` are not."""
     replayed: int = 0

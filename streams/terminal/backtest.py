@@ -1,11 +1,11 @@
 """A backtest's report for people."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from schemas.fields import USAGE
-from streams.policy.backtest_report import Report, RuleChange, RuleReport, Sample
+from streams.policy.backtest_report import Demoted, Report, RuleChange, RuleReport, Sample
 from streams.policy.reviews import Share
 from streams.terminal.command import counted, plain
 from streams.terminal.results import render
@@ -17,6 +17,13 @@ _CAUSE = ("rule", "app", "before", "after", "events")
 SHOWN = 20
 """Lines of a table: JSON has them all."""
 _COUNTED = ("prompt_tokens", "completion_tokens")
+_FATES: Final[Mapping[Demoted, str]] = {
+    "back": "is in shadow, where reviews sent it: the draft changes when it hits,"
+    " so with the draft it acts again",
+    "stays": "is in shadow, where reviews sent it, and stays there with the draft;"
+    " `weir policy restore {rule}` puts it back in force",
+    "as_written": "is in shadow in force, where reviews sent it; here it is judged as the files have it",
+}
 
 
 def lines(report: Report, room: int) -> Iterator[str]:
@@ -53,6 +60,8 @@ def summary(report: Report) -> Iterator[str]:
         since = _time(report.since_ms)
         yield f"events   none since {since}: is the archive running, is --app or --since right?"
         return
+    for said in fates(report.demoted):
+        yield f"reviews  {said}"
     yield (
         f"events   {report.events:,} from {_time(report.first_ms)} to {_time(report.last_ms)}"
         f" (UTC), {report.changed:,} decisions change ({report.changed / report.events:.2%})"
@@ -75,6 +84,12 @@ def summary(report: Report) -> Iterator[str]:
 def _totals(report: Report) -> str:
     before, after = report.actions_before, report.actions_after
     return ", ".join(f"{name} {before[name]:,} → {after[name]:,}" for name in before)
+
+
+def fates(demoted: Mapping[str, Demoted]) -> Iterator[str]:
+    """Yield what becomes of the rules that reviews sent to shadow."""
+    for rule, fate in demoted.items():
+        yield f"{rule} {_FATES[fate].format(rule=rule)}"
 
 
 def notes(report: Report) -> Iterator[str]:

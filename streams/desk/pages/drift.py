@@ -13,7 +13,7 @@ from streams.desk.forms import hidden
 from streams.desk.html import Child, Html, behind, el, moment_text, table
 from streams.desk.layout import page
 from streams.desk.pages.overview import alerts_table
-from streams.desk.parts import badge, bdi, choose_time, listed, when
+from streams.desk.parts import badge, bdi, choose_time, listed, reviewed_rule_path, when
 from streams.desk.questions import drift as questions
 from streams.desk.questions.compare import PERIOD
 from streams.desk.questions.events import sort_of
@@ -102,7 +102,7 @@ def _title(row: Row) -> str:
 
 
 def _cause(row: Row) -> str | None:
-    """Return where the events or the drifts of an alert are; None of what has neither."""
+    """Return where the events, the drifts or the rule of an alert are; None of what has none."""
     if row["kind"] == DRIFT:
         one = {"id": row["parts"][0]} if len(row["parts"]) == 1 else {"alert": row["alert_id"]}
         return f"/drift?{urlencode(one)}" if row["parts"] else None
@@ -112,6 +112,8 @@ def _cause(row: Row) -> str | None:
     wanted = Filter(values=values, begin=begin, end=end + dt.timedelta(milliseconds=1))
     if row["kind"] == VOLUME:
         return wanted._replace(begin=begin - dt.timedelta(hours=1)).link("/events")
+    if path := reviewed_rule_path(row):
+        return path
     if row["kind"] != POLICY:
         return None
     of, _, name = row["subject"].partition(" ")

@@ -17,6 +17,7 @@ from streams.desk.parts import (
     event_path,
     nothing,
     reviewed,
+    reviewed_rule_path,
     share,
     when,
 )  # fmt: skip
@@ -180,10 +181,11 @@ def alerts_table(rows: Found, caption: str) -> Html:
                 when(row["timestamp"]),
                 el("span", {"class": f"severity {row['severity']}"}, row["severity"]),
                 bdi(row["app"]),
-                el("a", {"href": event_path(row)}, title) if row["event_id"] else title,
+                el("a", {"href": path}, title) if path else title,
             )
             for row in rows
             for title in [el("bdi", {"class": "long"}, row["title"])]
+            for path in [event_path(row) if row["event_id"] else reviewed_rule_path(row)]
         ),
         caption,
         rows.number,

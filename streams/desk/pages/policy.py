@@ -105,7 +105,7 @@ def _demoted(change: PolicyChange) -> Html:
 
 def _rule(rule: Rule, time: Filter, *, is_demoted: bool) -> Iterator[Child]:
     yield (
-        el("a", {"href": time.link("/events", rule=rule.id)}, rule.id),
+        el("a", {"id": f"rule-{rule.id}", "href": time.link("/events", rule=rule.id)}, rule.id),
         el("br"),
         el("small", {"class": "long"}, rule.description),
     )

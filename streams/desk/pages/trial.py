@@ -7,9 +7,10 @@ from typing import Any
 from streams.desk.highlight import highlighted
 from streams.desk.html import Child, Html, el, table
 from streams.desk.layout import failure, page
-from streams.desk.pages.policy import backtest_form, differing, try_form
+from streams.desk.pages.policy import WARNING, backtest_form, differing, try_form
 from streams.desk.parts import badge, bdi, event_path, share
 from streams.policy.differences import Difference
+from streams.terminal.backtest import fates
 
 Given = Mapping[str, Any]
 
@@ -50,6 +51,7 @@ def backtested(found: Given, changes: Sequence[Difference], token: str, draft: s
         "/policy",
         None,
         _summary(found),
+        [el("p", WARNING, said) for said in fates(found["demoted"])],
         differing(changes),
         _actions(found),
         table(

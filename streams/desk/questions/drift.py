@@ -33,7 +33,8 @@ def alerts(asked: Asked, wanted: Filter, most: int) -> Found:
     """Return the last alerts of the time, of the app where one is asked for."""
     time, given = wanted.times()
     return asked.rows(
-        "SELECT timestamp, alert_id, severity, source, app, rule, title, event_id, metric, score FROM alerts "
+        "SELECT timestamp, alert_id, severity, source, app, rule, subject, title, event_id, metric, score "
+        "FROM alerts "
         f"WHERE {time} AND ({{app:String}} = '' OR app = {{app:String}}) "
         f"ORDER BY timestamp DESC, alert_id LIMIT {most}",
         given | {"app": wanted.values.get("app", "")},

@@ -335,6 +335,32 @@ def test_explain_says_that_reviews_demoted_a_rule_and_how_to_undo_it(store: Stor
     assert "shadow" not in run("policy", "explain", "e1").out
 
 
+def test_a_backtest_says_what_becomes_of_a_rule_that_reviews_sent_to_shadow(
+    store: Store, detectors: str, tmp_path: Path
+) -> None:
+    fill(store, detectors)
+    assert report()["demoted"] == {}
+    (rule,) = parse(LIVE, {"injection": "injection"}).rules
+    change = PolicyChange(
+        change_id="c", what="demoted", timestamp=NOW, by="reviews", rule="inj", rule_hash=digest(rule)
+    )
+    store.insert([change], "demoted")
+    found = report()
+    assert found["demoted"] == {"inj": "back"}
+    assert (found["actions_before"]["block"], found["new_blocks"]) == (0, 3)
+    page = tmp_path / "report.html"
+    said = run("backtest", "draft.yaml", *SINCE, "--html", str(page))
+    assert "so with the draft it acts again" in " ".join(said.out.split())
+    assert "so with the draft it acts again" in page.read_text()
+    assert report("--against", "live.yaml")["demoted"] == {"inj": "back"}
+    (tmp_path / "draft.yaml").write_text(LIVE.replace("action: block", "action: flag"))
+    assert report()["demoted"] == {"inj": "stays"}, "another action changes nothing"
+    assert "`weir policy restore inj`" in run("backtest", "draft.yaml", *SINCE).out
+    assert report("--against", "live.yaml")["demoted"] == {"inj": "as_written"}
+    (tmp_path / "draft.yaml").write_text(DRAFT.replace("action: block", "action: block, mode: shadow"))
+    assert report()["demoted"] == {}, "a draft that does not enforce it changes nothing of that"
+
+
 def test_what_was_used_by_then_is_not_known(store: Store, detectors: str, tmp_path: Path) -> None:
     fill(store, detectors)
     rule = "  - {id: abuse, when: [user_injections_1h >= 3, injection >= 0.7], action: block}\n"

@@ -14,6 +14,7 @@ import pytest_asyncio
 from schemas import codec, topics
 from schemas.events import Decision, Event, Feedback, RuleHit, ScoredEvent
 from schemas.policy import PolicyChange
+from streams.alerts.signals import of_alert
 from streams.decisions.after_reviews import due
 from streams.decisions.explain import explain
 from streams.decisions.in_force import PolicyInForce
@@ -194,10 +195,35 @@ def test_a_rule_is_demoted_by_enough_reviews_of_what_it_is_now(store: Store) -> 
     assert (change.timestamp, change.policy_hash) == (NOW + 3, now.hash)
     assert "below demote_below 0.5" in change.reason
     assert (alert.rule, alert.severity, alert.source) == ("inj", "high", "archive")
-    assert "weir policy restore inj" in alert.title
+    assert alert.title.startswith("inj goes to shadow, and only records its hits: ")
+    assert "`weir policy restore inj` takes it back" in alert.title
+    assert "`weir policy log --rule inj`" in alert.title, "where to look"
     assert due(store) == found, "until it is written"
     put(store, change)
     assert not due(store).changes
+
+
+def test_who_knows_that_a_rule_is_doubted_hears_anew_that_it_is_demoted(store: Store) -> None:
+    both = policy(HEAD + INJ.replace("demote_below", "alert_below: 0.9, demote_below"))
+    put(store, in_force(both, "guard", 1))
+    judged(store, [both.hash], 5, 5)
+    found = due(store)
+    [doubt] = found.alerts
+    assert [each.what for each in found.changes] == ["doubted"]
+    put(store, *found.changes)
+    judged(store, [both.hash], 0, 30, at=9)
+    [demotion] = due(store).alerts
+    groups = [signal.group for signal in map(of_alert, (doubt, demotion)) if signal]
+    assert len(set(groups)) == 2, "an alert of its own"
+
+
+def test_a_rule_that_is_doubted_and_demoted_at_once_is_one_alert(store: Store) -> None:
+    both = policy(HEAD + INJ.replace("demote_below", "alert_below: 0.9, demote_below"))
+    put(store, in_force(both, "guard", 1))
+    judged(store, [both.hash], 0, 30)
+    found = due(store)
+    assert [each.what for each in found.changes] == ["doubted", "demoted"]
+    assert ["goes to shadow" in each.title for each in found.alerts] == [True]
 
 
 def test_a_few_wrong_ones_demote_no_good_rule(store: Store) -> None:

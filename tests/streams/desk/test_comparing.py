@@ -11,6 +11,7 @@ import pytest
 
 from schemas.alerts import AlertChange, AlertPart
 from schemas.drift import DriftRecord
+from schemas.events import Alert
 from streams.local.process import free_port
 from streams.store.client import Store
 from streams.telemetry.metrics import Telemetry
@@ -169,6 +170,26 @@ async def test_an_alert_leads_to_the_events_that_it_is_about(desk: OpenDesk, des
     assert names == ["State", "Severity", "Since", "Last", "App", "What", "Times"], (
         "a card names what it says"
     )
+
+
+@pytest.mark.parametrize("what", ["doubted", "demoted"])
+async def test_an_alert_of_reviews_leads_to_the_rule(desk: OpenDesk, desk_store: Store, what: str) -> None:
+    now = int(time.time() * 1000)
+    title = f"injection-block {what}"
+    state = AlertChange(
+        change_id=what, alert_id=what, change="opened", state="open", severity="high",
+        kind="injection-block", rule="injection-block", subject=what, title=title, alerts=1, app="",
+        opened_at=now, last_at=now, timestamp=now,
+    )  # fmt: skip
+    alert = Alert(
+        alert_id=what, source="archive", severity="high", rule="injection-block", title=title, timestamp=now,
+        app="", subject=what,
+    )  # fmt: skip
+    desk_store.insert([state], f"state {what}")
+    desk_store.insert([alert], f"alert {what}")
+    link = f'<a href="/policy#rule-injection-block"><bdi class="long">{title}</bdi>'
+    page = await desk.get("/drift")
+    assert page.count(link) == 2, "among the states, and among the alerts"
 
 
 async def test_an_alert_of_several_drifts_leads_to_all(desk: OpenDesk, desk_store: Store) -> None:

@@ -189,6 +189,7 @@ async def test_the_policy_page_says_which_rules_reviews_demoted(desk_store: Stor
         page = await desk.get("/policy")
     assert page.count("2 of 12 were right") == 2, "above the rules, and in the history"
     assert "<code>weir policy restore rude</code>" in page
+    assert 'id="rule-rude"' in page, "where the alert of it leads"
     assert page.count(">shadow, by reviews</td>") == 1
     restored = msgspec.structs.replace(
         demoted, change_id="restored", what="restored", timestamp=1_790_000_000_001
