@@ -18,6 +18,7 @@ RuleSeverity = Literal["low", "medium", "high", "critical"]
 Severity = Literal["none", RuleSeverity]
 Mode = Literal["enforce", "shadow"]
 Storage = Literal["full", "redacted", "hash", "none"]
+Kept = Literal[Storage, "oversize"]
 Judgement = Literal["correct", "false_positive", "false_negative", "unsure"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
     OpenVerdict = Verdict
     OpenSeverity = Severity
     OpenMode = Mode
-    OpenStorage = Storage
+    OpenStorage = Kept
 else:
     OpenVerdict = Annotated[str, msgspec.Meta(examples=list(VERDICTS))]
     OpenSeverity = Annotated[str, msgspec.Meta(examples=list(SEVERITIES))]
     OpenMode = Annotated[str, msgspec.Meta(examples=list(get_args(Mode)))]
-    OpenStorage = Annotated[str, msgspec.Meta(examples=list(get_args(Storage)))]
+    OpenStorage = Annotated[str, msgspec.Meta(examples=list(get_args(Kept)))]
 
 NAME_LENGTH = 256
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_LENGTH)]

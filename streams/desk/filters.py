@@ -50,6 +50,11 @@ def written(moment: dt.datetime) -> str:
     return whole.removesuffix(":00").removesuffix(" 00:00")
 
 
+def number(bound: float | None) -> str:
+    """Return a bound as it stands in an address; empty for none."""
+    return "" if bound is None else f"{bound:g}"
+
+
 class Filter(NamedTuple):
     """Conditions on events; empty ones are none."""
 
@@ -60,7 +65,8 @@ class Filter(NamedTuple):
     text: str = ""
     """That the text of the event has, in whatever case."""
     metric: str = ""
-    least: float = 0.5
+    least: float | None = None
+    """Of the metric; without it, any value above nothing."""
     most: float | None = None
     judged: str = ""
     """One of `unjudged.JUDGED`."""
@@ -80,8 +86,7 @@ class Filter(NamedTuple):
         if metric and (not _METRIC.fullmatch(metric) or metric not in metrics):
             raise UserError("metric: there is none of this name")
         try:
-            least = float(query.get("least") or 0.5)
-            most = float(query["most"]) if query.get("most") else None
+            least, most = (float(query[name]) if query.get(name) else None for name in ("least", "most"))
             if before:
                 dt.datetime.strptime(before, _TIME)
         except ValueError:
@@ -150,8 +155,8 @@ class Filter(NamedTuple):
             parts.append("positionCaseInsensitiveUTF8(text, {text:String}) > 0")
             given["text"] = self.text
         if self.metric:
-            parts.append(f"{self.metric} >= {{least:Float64}}")
-            given["least"] = self.least
+            parts.append(f"{self.metric} {'>' if self.least is None else '>='} {{least:Float64}}")
+            given["least"] = self.least or 0.0
             if self.most is not None:
                 parts.append(f"{self.metric} <= {{most:Float64}}")
                 given["most"] = self.most
@@ -172,8 +177,7 @@ class Filter(NamedTuple):
             "judged": self.judged,
         }
         if self.metric:
-            given["least"] = f"{self.least:g}"
-            given["most"] = "" if self.most is None else f"{self.most:g}"
+            given["least"], given["most"] = map(number, (self.least, self.most))
         return {name: value for name, value in given.items() if value}
 
     def _given_time(self) -> dict[str, str]:
@@ -194,7 +198,8 @@ class Filter(NamedTuple):
         said += [f"the text {self.text!r}"] if self.text else []
         said += [f"judged {self.judged}"] if self.judged else []
         if self.metric:
-            said.append(f"{self.metric} from {self.least:g}" + (f" to {self.most:g}" if self.most else ""))
+            begin = "above 0" if self.least is None else f"from {number(self.least)}"
+            said.append(f"{self.metric} {begin}" + (f" to {number(self.most)}" if self.most else ""))
         return said
 
     def link(self, path: str, **changes: str) -> str:

@@ -15,7 +15,7 @@ MENU: Final = (
 def page(title: str, here: str, asked: Asked | None, *content: Child, time: Filter | None = None) -> str:
     """Return a whole page; the statements that it was made of stand at its foot.
 
-    The menu leads on with the `time` that the page is about.
+    The menu leads on with the `time` that was chosen; how old a single event or alert is chooses none.
     """
     of_time = time.time if time and time.time != Filter(SINCE) else None
     links = [

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from schemas.events import KINDS, VERDICTS
 from streams.desk.asked import Found
-from streams.desk.filters import EQUAL, SPANS, Filter, written
+from streams.desk.filters import EQUAL, SPANS, Filter, number, written
 from streams.desk.forms import hidden, is_kept
 from streams.desk.html import Child, Html, el, moment_text, table
 from streams.desk.languages import NAMES
@@ -16,6 +16,8 @@ from streams.desk.statistics import Change, Moments, Sort, interval
 from streams.desk.unjudged import JUDGED
 
 SNIPPET: Final = 160
+FINDERS: Final = ("pii", "secrets")
+"""Detectors without which no text is redacted."""
 UNCHANGED: Final[Mapping[str, str]] = MappingProxyType({})
 SELDOM: Final = (
     "tenant", "environment", "event_id", "request_id", "trace_id", "text_hash", "policy_version",
@@ -49,8 +51,17 @@ def listed(rows: Found, caption: str, metric: str = "", *, most: int | None = No
 
 def snippet(row: dict[str, Any]) -> str:
     """Return the start of an event's text."""
-    text: str = row["text"] or f"(not kept: storage {row['storage']})"
+    text: str = row["text"] or f"(not kept: {not_kept(row)})"
     return text[:SNIPPET] + ("…" if len(text) > SNIPPET else "")
+
+
+def not_kept(row: dict[str, Any]) -> str:
+    """Return why the text of an event is not kept."""
+    if row["storage"] == "oversize":
+        return "too large for its topic"
+    if row["storage"] == "hash" and (failed := [name for name in row.get("failed", ()) if name in FINDERS]):
+        return f"it could not be redacted, since {' and '.join(failed)} failed"
+    return f"storage {row['storage']}"
 
 
 def bdi(text: str) -> Html:
@@ -179,10 +190,8 @@ def filter_form(wanted: Filter, known: Mapping[str, Iterable[str]]) -> Html:
         _asked_for(wanted, "rule", known),
         select("judged", ("", *JUDGED), wanted.judged),
         select("metric", ("", *sorted(wanted.columns)), wanted.metric),
-        labelled("At least", field("least", f"{wanted.least:g}", inputmode="decimal")),
-        labelled(
-            "At most", field("most", "" if wanted.most is None else f"{wanted.most:g}", inputmode="decimal")
-        ),
+        labelled("At least", field("least", number(wanted.least), inputmode="decimal", placeholder="any")),
+        labelled("At most", field("most", number(wanted.most), inputmode="decimal", placeholder="any")),
         el("details", {"class": "more", "open": open_}, el("summary", None, "More"), seldom),
         (_offered(name, values) for name, values in known.items()),
         hidden({name: value for name, value in wanted.given().items() if not is_kept(value)}),

@@ -153,9 +153,10 @@ class Desk:
 
         def make() -> str:
             if row is None:
-                return judging.review(asked, None, [], queue, left, token, who, thanks, time)
-            said = events.told(asked, row, conditions(asked, row, self._policy))
-            return judging.review(asked, row, said, queue, left, token, who, thanks, time)
+                return judging.review(asked, None, [], [], queue, left, token, who, thanks, time)
+            rules = conditions(asked, row, self._policy)
+            said = events.told(asked, row, rules)
+            return judging.review(asked, row, said, [*rules], queue, left, token, who, thanks, time)
 
         text = await asyncio.to_thread(make)
         audit_read(visitor, asked)

@@ -37,7 +37,7 @@ def _decision(decision: Decision) -> Decision:
 
 def _scored(scored: ScoredEvent) -> ScoredEvent:
     bare = scored.event.without_texts(_short(scored.event.metadata))
-    storage = "none" if scored.storage == "none" else "hash"
+    storage = "none" if scored.storage == "none" else "oversize"
     return replace(scored, event=bare, decision=_decision(scored.decision), storage=storage, sketch=b"")
 
 

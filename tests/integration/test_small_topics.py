@@ -68,7 +68,7 @@ def test_what_is_too_large_for_a_topic_is_decided_and_kept_once_without_its_text
     assert re.fullmatch(r"\[WITHHELD \d{5} characters\]", decision.text or "")
     kept = "SELECT text, contexts, storage, notEmpty(text_hash), has(pii_types, 'EMAIL') FROM events"
     assert weir.query(f"{kept} WHERE event_id = {{id:String}}", id=large.event_id) == [
-        ("", [], "hash", True, True)
+        ("", [], "oversize", True, True)
     ]
 
 

@@ -67,7 +67,6 @@ def alert(asked: Asked, found: Found, token: str | None) -> str:
         _states(found, token, "The alert"),
         _drifts(parts, "What moved, with one cause"),
         el("p", {"class": "none"}, rest) if rest else None,
-        time=Filter(reaching(row["opened_at"])),
     )
 
 

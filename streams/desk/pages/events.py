@@ -10,7 +10,17 @@ from streams.desk.highlight import highlighted
 from streams.desk.html import Child, Html, behind, el, table
 from streams.desk.layout import page
 from streams.desk.pages.judging import judging_form
-from streams.desk.parts import badge, bdi, choose_time, filter_form, listed, nothing, same_text, when
+from streams.desk.parts import (
+    badge,
+    bdi,
+    choose_time,
+    filter_form,
+    listed,
+    not_kept,
+    nothing,
+    same_text,
+    when,
+)
 from streams.desk.questions import events as questions
 
 KNOWN: Final = (
@@ -77,12 +87,11 @@ def event(
         asked,
         notice,
         *told(asked, row, conditions),
-        judging_form(row, token, "/judge") if token else None,
+        judging_form(row, token, "/judge", [*conditions]) if token else None,
         _opinions(asked, row),
         _conversation(asked, row),
         _similar(asked, row, known),
         _fields(row),
-        time=Filter(reaching(row["timestamp"])),
     )
 
 
@@ -161,9 +170,7 @@ def _answer(asked: Asked, row: Row) -> Html | None:
 def _text(row: Row, evidence: Found) -> Html:
     text = row["text"]
     shown: Child = (
-        highlighted(text, evidence, row["storage"])
-        if text
-        else f"Its text is not kept (storage: {row['storage']})."
+        highlighted(text, evidence, row["storage"]) if text else f"Its text is not kept: {not_kept(row)}."
     )
     return el(
         "pre", {"class": "text", "tabindex": "0", "role": "region", "aria-label": "Text of the event"},

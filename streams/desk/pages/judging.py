@@ -1,5 +1,6 @@
 """How a reviewer judges: the queue's page, and the form of an event."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -16,6 +17,8 @@ JUDGEMENTS: Final = (
     ("correct", "a", "Right"), ("false_positive", "w", "Wrong: harmless"),
     ("false_negative", "m", "Wrong: missed"), ("unsure", "u", "Unsure"),
 )  # fmt: skip
+RULE_KEYS: Final = "123456789bcdefghijklopqrstvxyz"
+"""Of the rules of the policy in their order; those that judge, and `n` for later, are taken."""
 
 
 class Queue(NamedTuple):
@@ -32,8 +35,11 @@ class Queue(NamedTuple):
 ALL: Final = Queue()
 
 
-def judging_form(row: Row, token: str, path: str, queue: Queue = ALL) -> Html:
-    """Return the form of a review; its keys are in `desk.js`."""
+def judging_form(row: Row, token: str, path: str, order: Sequence[str], queue: Queue = ALL) -> Html:
+    """Return the form of a review; its keys are in `desk.js`.
+
+    `order` has the rules as the policy has them: the key of a rule is the same for each event.
+    """
     buttons = [
         el(
             "button",
@@ -48,28 +54,30 @@ def judging_form(row: Row, token: str, path: str, queue: Queue = ALL) -> Html:
         "form",
         {"method": "post", "action": path, "class": "judge", "aria-label": "Judge this event"},
         hidden(about),
-        _what(row, queue),
+        _what(row, order, queue),
         labelled("Comment", field("comment", "", maxlength="1000")),
         buttons,
         later if path == "/review" else None,
     )
 
 
-def _what(row: Row, queue: Queue) -> Html | None:
+def _what(row: Row, order: Sequence[str], queue: Queue) -> Html | None:
     """Return the choice of what is judged: the decision, or one of the rules that hit."""
-    rules = [*dict.fromkeys(row["rules"])]
-    if not rules:
+    if not row["rules"]:
         return None
-    choices = [("", "the decision", "0"), *((rule, rule, str(n)) for n, rule in enumerate(rules, 1))]
+    keys = dict(zip(order, RULE_KEYS, strict=False))
+    hit = dict.fromkeys(row["rules"])
+    rules = [*(rule for rule in order if rule in hit), *(rule for rule in hit if rule not in order)]
+    choices = [("", "the decision", "0"), *((rule, rule, keys.get(rule)) for rule in rules)]
     of_each = "What is said of the decision counts for each of its rules: choose one to judge it alone."
     return el(
         "fieldset", {"class": "what"}, el("legend", None, "Judge"),
         (
             el("label", None, el("input", {
                 "type": "radio", "name": "metric", "value": chosen(value),
-                "data-key": key if len(key) == 1 else None,
+                "data-key": key,
                 "checked": "" if value == (queue.rule if queue.rule in rules else "") else None,
-            }), bdi(name), f" ({key})" if len(key) == 1 else "")
+            }), bdi(name), f" ({key})" if key else "")
             for value, name, key in choices
         ),
         el("small", None, of_each) if len(rules) > 1 else None,
@@ -100,6 +108,7 @@ def review(
     asked: Asked,
     row: Row | None,
     told: list[Child],
+    order: Sequence[str],
     queue: Queue,
     left: int,
     token: str | None,
@@ -107,13 +116,16 @@ def review(
     thanks: Html | None,
     time: Filter,
 ) -> str:
-    """Return the next event to judge; `told` says what it is, `who` who judges, `thanks` what was saved."""
+    """Return the next event to judge; `told` says what it is, `who` who judges, `thanks` what was saved.
+
+    `order`: see `judging_form`.
+    """
     if row is None or token is None:
         none = "Nothing waits for a review." if token else "You may look here; reviewers judge."
         return page("Review", "/review", asked, thanks, el("p", None, none), who, _misses(asked), time=time)
     of = (" that ", bdi(queue.rule), " hit: ", el("a", {"href": "/review"}, "all")) if queue.rule else None
     progress = el("p", None, f"{left:,} {'' if left < PAGE else 'or more '}to review", of)
-    form = judging_form(row, token, "/review", queue)
+    form = judging_form(row, token, "/review", order, queue)
     return page("Review", "/review", asked, progress, thanks, form, *told, who, _misses(asked), time=time)
 
 

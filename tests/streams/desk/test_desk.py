@@ -15,7 +15,11 @@ import pytest
 
 from schemas.policy import PolicyChange
 from streams.desk import chart
+from streams.desk.filters import Filter
 from streams.desk.html import el, marked, readable
+from streams.desk.layout import MENU
+from streams.desk.pages.judging import JUDGEMENTS, RULE_KEYS, judging_form
+from streams.desk.parts import filter_form, not_kept
 from streams.policy.file import parse
 from streams.policy.rule import digest
 from streams.store.client import Store
@@ -197,6 +201,58 @@ async def test_the_policy_page_says_which_rules_reviews_demoted(desk_store: Stor
     desk_store.insert([restored], "restored")
     async with OpenDesk(desk_store, policy=path) as desk:
         assert "shadow, by reviews" not in await desk.get("/policy")
+
+
+def test_the_key_of_a_rule_is_the_same_for_each_event() -> None:
+    order = [f"rule-{number}" for number in range(40)]
+
+    def keys(*rules: str) -> dict[str, str]:
+        form = judging_form({"app": "a", "event_id": "e", "rules": list(rules)}, "t", "/review", order)
+        return dict(re.findall(r'value="([^"]+)" data-key="(.)"', form)[:-4])
+
+    assert keys("rule-3", "rule-1") == keys("rule-1", "rule-3")
+    assert keys("rule-3")["rule-3"] == keys("rule-1", "rule-3", "older")["rule-3"] == "4"
+    assert "older" not in keys("older"), "a rule that the policy no longer has"
+    taken = [*keys(*order).values(), *(key for _, key, _ in JUDGEMENTS), "n"]
+    assert len(set(taken)) == len(taken) == len(RULE_KEYS) + 5
+
+
+@pytest.mark.parametrize(
+    ("storage", "failed", "said"),
+    [
+        ("oversize", [], "too large for its topic"),
+        ("hash", ["pii"], "it could not be redacted, since pii failed"),
+        ("hash", ["toxicity"], "storage hash"),
+        ("none", [], "storage none"),
+    ],
+)
+def test_a_text_that_is_not_kept_says_why(storage: str, failed: list[str], said: str) -> None:
+    assert not_kept({"storage": storage, "failed": failed}) == said
+
+
+def test_a_metric_without_a_bound_is_anything_above_nothing_whatever_its_unit() -> None:
+    columns = frozenset({"pii", "toxicity"})
+    counted = Filter.of({"metric": "pii", "since": "7d"}, columns)
+    assert counted.where()[0].endswith("pii > {least:Float64}")
+    assert "least" not in counted.given()
+    assert "0.5" not in filter_form(counted, {})
+    given = Filter.of({"metric": "pii", "least": "2"}, columns)
+    assert given.where()[1]["least"] == 2.0
+    assert given.told()[-1] == "pii from 2"
+
+
+async def test_the_age_of_one_event_is_no_choice_of_time(desk: OpenDesk, desk_store: Store) -> None:
+    (event,) = traffic.events(1)
+    old = msgspec.structs.replace(
+        event,
+        event=msgspec.structs.replace(event.event, app="aged", event_id="aged"),
+        decision=msgspec.structs.replace(event.decision, app="aged", event_id="aged", decision_id="aged"),
+        timestamp=event.timestamp - 5 * 86_400_000,
+    )
+    desk_store.insert([old], "aged")
+    page = await desk.get("/event?app=aged&id=aged")
+    menu = page.partition('aria-label="Pages"')[2].partition("</nav>")[0]
+    assert re.findall(r'href="([^"]+)"', menu) == [path for path, _ in MENU]
 
 
 async def test_what_a_policy_changed_is_a_link(desk: OpenDesk) -> None:

@@ -47,7 +47,7 @@ def test_a_decision_says_that_its_text_is_not_the_one_to_send_on() -> None:
 
 def test_a_scored_event_keeps_all_but_its_texts() -> None:
     found: ScoredEvent = less(topics.SCORES, SCORED)
-    assert (found.storage, found.text_hash, found.sketch) == ("hash", "h", b"")
+    assert (found.storage, found.text_hash, found.sketch) == ("oversize", "h", b"")
     assert found.event.tool_calls == (ToolCall(name="send"),)
     for name in ("scores", "timestamp", "text_hash"):
         assert getattr(found, name) == getattr(SCORED, name)
