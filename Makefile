@@ -26,6 +26,7 @@ $(READY): requirements-dev.txt pyproject.toml
 	@touch $@
 
 setup: $(READY)  ## make the virtual environment .venv
+	@echo "ready: make demo shows all of weir; . $(BIN)/activate && weir up runs it for you"
 
 demo: $(READY)  ## run the whole of weir on this machine for a minute and a half and look at what it does
 	@$(BIN)/python examples/demo.py

@@ -38,6 +38,11 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Names; in the environment one text."""
 
 
+def has_blank(address: str) -> bool:
+    """Return whether there is white space within an address: no host has any in its name."""
+    return any(map(str.isspace, address.strip()))
+
+
 def is_local(address: str) -> bool:
     """Return whether only this machine reaches what listens at an address."""
     return address.rpartition(":")[0] in LOOPBACK

@@ -1,7 +1,5 @@
 """Names of fields that weir does not know: left out as ever, and said where they stand for one it does."""
 
-import difflib
-import re
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Final
@@ -10,23 +8,12 @@ import msgspec
 
 from streams.gate import native
 from streams.gate.reading import json_of
+from streams.ingest.field_names import NAME, meant
 
 MOST: Final = 8
 """Names that are said, and lines that are looked at."""
 LOOKED: Final = 500
 """Names that are looked at."""
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
-_ELSEWHERE: Final = {
-    "session": "conversation_id", "thread": "conversation_id", "chat": "conversation_id", "id": "event_id",
-    "org": "tenant", "organization": "tenant", "customer": "tenant", "account": "tenant", "uid": "user",
-    "content": "text", "message": "text", "messages": "text", "choices": "text", "candidates": "text",
-    "chunk": "text", "token": "text", "duration_ms": "latency_ms", "input_tokens": "prompt_tokens",
-    "output_tokens": "completion_tokens", "documents": "contexts", "application": "app",
-    "env": "environment",
-}  # fmt: skip
-"""What others call the fields of an event, without an ending such as `_id`."""
-_ENDING: Final = re.compile(r"_?(?:id|name|key)$")
-_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _OF_EVENT: Final = native.Check.__struct_fields__
 _OF_REQUEST: Final = native.Request.__struct_fields__
 
@@ -70,16 +57,5 @@ def _names(line: bytes) -> Collection[str]:
 
 def _said(names: list[tuple[str, Sequence[str]]]) -> Iterator[str]:
     for name, known in names:
-        if _NAME.fullmatch(name) and (meant := _meant(name, known)):
-            yield f"`{name}` is no field and was left out: is `{meant}` meant?"
-
-
-def _meant(name: str, known: Sequence[str]) -> str | None:
-    """Return the field that a name stands for: as others write it, as others call it, or misspelt."""
-    text = "delta" if "delta" in known else "text"
-    snake = _HUMP.sub("_", name).lower().replace("-", "_")
-    bare = _ENDING.sub("", snake)
-    for each in (snake, bare, f"{bare}_id", _ELSEWHERE.get(snake), _ELSEWHERE.get(bare)):
-        if each == "text" or each in known:
-            return text if each == "text" else each
-    return next(iter(difflib.get_close_matches(snake, known, 1, 0.75)), None)
+        if NAME.fullmatch(name) and (field := meant(name, known)):
+            yield f"`{name}` is no field and was left out: is `{field}` meant?"

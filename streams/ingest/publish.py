@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
+import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from schemas.events import Event
 from schemas.mending import parse
 from schemas.rejection import Reason, Rejected
 from streams.ingest.field_map import FieldMap
+from streams.ingest.field_names import NAME, meant
 from streams.ingest.files import InputRow, RowSource
 from streams.kafka.records import Message, Producer
 
@@ -34,6 +36,8 @@ _MAPPING_HINTS: Final = {
 _EXPORTS: Final = ("resourceSpans", "resourceLogs", "resourceMetrics")
 _SPANS: Final = ("context", "trace_id", "span_id", "traceId")
 _SYNTAX: Final = (Reason.INVALID_JSON, Reason.TRUNCATED_JSON)
+_MISSING: Final = re.compile(r"required field `(\w+)` is missing")
+_FIELDS: Final = Event.__struct_fields__
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -101,7 +105,7 @@ class Preparer:
             value = _parse(value)
             _check_no_span(value)
         assert self._fields is not None, "a table is always mapped"
-        return [self._message(self._identified(self._fields.apply(value), row.number))]
+        return [self._named_message(self._fields.apply(value), row.number, value)]
 
     def finish(self) -> list[Message]:
         """Return what was kept until all rows were seen: nothing."""
@@ -116,8 +120,14 @@ class Preparer:
             fields = _parse(line)
             _check_no_span(fields)
             if "event_id" in fields:
-                raise
-        return self._message(self._identified(fields, number))
+                raise _named(rejected, fields) from None
+        return self._named_message(fields, number, fields)
+
+    def _named_message(self, fields: dict[str, Any], number: int, given: Mapping[str, Any]) -> Message:
+        try:
+            return self._message(self._identified(fields, number))
+        except Rejected as rejected:
+            raise _named(rejected, given) from None
 
     def _identified(self, fields: dict[str, Any], number: int) -> bytes:
         payload = _encode(fields)
@@ -221,7 +231,7 @@ class Publication:
         return problem
 
     def _hint(self, rejected: Rejected) -> str | None:
-        if not self.mappable or "--otel" in rejected.detail:
+        if not self.mappable or "--otel" in rejected.detail or "--map" in rejected.detail:
             return _HINTS.get(rejected.reason)
         if rejected.detail.startswith("`$.kind`"):
             return "a kind is prompt or completion: --set kind=prompt"
@@ -251,6 +261,19 @@ class Publication:
     async def _send(self, producer: Producer, batch: list[Message]) -> None:
         await producer.send(self.topic, batch)
         self.tally.published += len(batch)
+
+
+def _named(rejected: Rejected, given: Mapping[str, Any]) -> Rejected:
+    """Return the same with the name in the row that stands for the field which is missing, where one does."""
+    found = _MISSING.search(rejected.detail) if rejected.reason is Reason.MISSING_FIELD else None
+    if found is None:
+        return rejected
+    field_ = found[1]
+    for name in given:
+        if name not in _FIELDS and NAME.fullmatch(name) and meant(name, _FIELDS) == field_:
+            said = f"{rejected.detail}: is `{name}` meant? --map {field_}={name} takes it"
+            return Rejected(rejected.reason, said)
+    return rejected
 
 
 def _check_encoding(line: bytes) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from schemas import codec
 from streams.errors import SettingsError
-from streams.setting_types import ExistingFile
+from streams.setting_types import ExistingFile, has_blank
 
 
 class KafkaSettings(BaseModel):
@@ -56,6 +56,9 @@ class KafkaSettings(BaseModel):
                 "set WEIR_KAFKA_USERNAME and WEIR_KAFKA_PASSWORD"
             )
         for server in self.kafka.split(","):
+            if has_blank(server):
+                raise ValueError(f"WEIR_KAFKA: {server.strip()!r} has a blank in it; a comma parts servers")
+
             host, _, port = server.strip().rpartition(":")
             if not host or not port.isdigit() or not 0 < int(port) < 65536:
                 raise ValueError("WEIR_KAFKA must be host:port, comma-separated, for example 127.0.0.1:9092")

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
-from streams.setting_types import ExistingFile
+from streams.setting_types import ExistingFile, has_blank
 
 
 class ArchiveSettings(BaseModel):
@@ -42,4 +42,6 @@ class StoreSettings(BaseModel):
             )
         if parts.password:
             raise ValueError("WEIR_CLICKHOUSE must not hold a password: set WEIR_CLICKHOUSE_PASSWORD")
+        if has_blank(self.clickhouse):
+            raise ValueError(f"WEIR_CLICKHOUSE: {self.clickhouse!r} has a blank in it")
         return self

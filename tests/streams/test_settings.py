@@ -79,3 +79,30 @@ def test_a_variable_that_is_nearly_a_setting_is_told_from_those_of_others() -> N
     names = ["WEIR_POLCY", "weir_kafak", "WEIR_POLICY", "WEIR_TEST_KAFKA", "WEIR_URL", "POLCY"]
     assert misspelt(names) == {"WEIR_POLCY": "WEIR_POLICY", "weir_kafak": "WEIR_KAFKA"}
     assert set(unread(names)) == {"WEIR_POLCY", "weir_kafak", "WEIR_TEST_KAFKA", "WEIR_URL"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WEIR_KAFKA", "my host:9092"),
+        ("WEIR_KAFKA", "kafka-1:9092 kafka-2:9092"),
+        ("WEIR_KAFKA", "kafka-1:9092,my\thost:9092"),
+        ("WEIR_CLICKHOUSE", "http://my host:8123"),
+    ],
+)
+def test_a_blank_within_an_address_is_said(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"{name}: .* has a blank in it"):
+        load()
+
+
+def test_a_blank_beside_an_address_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_KAFKA", "kafka-1:9092, kafka-2:9092")
+    assert load().kafka == "kafka-1:9092, kafka-2:9092"
+
+
+def test_a_password_in_an_address_with_a_blank_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_CLICKHOUSE", "http://ann:hunter2@my host:8123")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert "hunter2" not in str(caught.value)

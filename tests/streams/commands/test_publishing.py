@@ -231,3 +231,29 @@ def test_a_rate_is_kept(tmp_path: Path) -> None:
     assert len(producer.events) == 30
     assert time.monotonic() - started >= 0.29
     assert {len(batch) for batch in producer.batches} == {5}
+
+
+@pytest.mark.parametrize(
+    ("missing", "given", "mapped"),
+    [
+        ("text", "txt", False),
+        ("text", "message", False),
+        ("text", "Text", True),
+        ("app", "application", False),
+        ("kind", "knd", True),
+    ],
+)
+def test_a_missing_field_is_told_with_the_name_that_stands_for_it(
+    missing: str, given: str, mapped: bool
+) -> None:
+    row = {name: value for name, value in GOOD.items() if name != missing} | {given: GOOD[missing]}
+    fields = FieldMap({}, {}, ()) if mapped else None
+    with pytest.raises(codec.Rejected, match=f"is `{given}` meant. --map {missing}={given} takes it"):
+        preparer(fields)(InputRow(1, json.dumps(row).encode()))
+
+
+def test_a_name_that_resembles_no_field_is_not_repeated() -> None:
+    row = {"app": "shop", "kind": "prompt", "my secret text": "x", "colour": "red"}
+    with pytest.raises(codec.Rejected) as caught:
+        preparer()(InputRow(1, json.dumps(row).encode()))
+    assert "meant" not in caught.value.detail
