@@ -74,6 +74,7 @@ class Child:
         self._death_signal = death_signal
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked = False
 
     @property
     def pid(self) -> int:
@@ -101,6 +102,7 @@ class Child:
             str(os.getpid()),
             str(int(self._death_signal)),
         ]
+        self._asked = False
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C on a terminal reaches the parent alone, which drains first.
             self._process = subprocess.Popen(  # noqa: S603
@@ -128,12 +130,18 @@ class Child:
                 raise LocalServiceError(f"{self.name} did not answer in time; see its log, {self.log}.")
             time.sleep(0.02)
 
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, once: a process that is ending must not be cut off by another."""
+        if self._process is not None and not self._asked:
+            self._asked = True
+            self._process.terminate()
+
     def stop(self, grace: float = 10.0) -> int | None:
         """Ask it to end, kill it after `grace` seconds; return the exit status, None if never started."""
         if self._process is None:
             return None
         if self._process.poll() is None:
-            self._process.terminate()
+            self.ask_to_end()
             try:
                 self._process.wait(grace)
             except subprocess.TimeoutExpired:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ LOOK_S = 1.0
 """Between two looks at the health of the roles."""
 ENDING_S = 25.0
 """Beyond WEIR_DRAIN_TIMEOUT_S, until a role that was told to stop is gone."""
+SLOW_S = 3.0
+"""How long something that is told to stop, or to finish, is waited for before it is said."""
 REFUSED = "refuses the new policy; the last good one stays in force:"
 Say = Callable[[str], None]
 
@@ -130,10 +132,12 @@ class Stack:
             left |= self._drain(*(name for name in PROCESSES if name not in ("guard", "gate")))
             if left:
                 self._say(self._not_finished(left))
+        for child in self._roles.values():
+            child.ask_to_end()
         for name in PROCESSES:
             self._stop_role(name)
         if self._store is not None:
-            self._store.stop()
+            self._end(self._store)
         if self._broker is not None:
             self._broker.stop()
         self._folder.release()
@@ -202,24 +206,36 @@ class Stack:
     def _stop_role(self, name: str) -> None:
         child = self._roles.pop(name, None)
         if child is not None:
-            child.stop(self._settings.drain_timeout_s + 20.0)
+            self._end(child, self._settings.drain_timeout_s + 20.0)
+
+    def _end(self, child: Child, grace_s: float = 10.0) -> None:
+        """Stop a process, and say when that takes long: who waits must know what for."""
+        telling = threading.Timer(SLOW_S, self._say, (f"{child.name} still runs: it finishes what it has",))
+        telling.start()
+        try:
+            child.stop(grace_s)
+        finally:
+            telling.cancel()
 
     def _drain(self, *names: str) -> dict[str, int]:
         """Wait until the roles have finished everything that is in their topics, for a bounded time.
 
         Return how many messages of each are not finished, where that is so.
         """
-        deadline = time.monotonic() + self._settings.drain_timeout_s
+        began = time.monotonic()
+        deadline, told = began + self._settings.drain_timeout_s, False
         self._hurry.wait(1.2)  # the lag is measured once a second
         while left := {name: lag for name in names if (lag := self._health(name) or 0)}:
             if time.monotonic() > deadline or self._hurry.wait(0.2):
                 return left
+            if not told and time.monotonic() - began > SLOW_S:
+                told = True
+                self._say(f"still to finish: {_messages(left)}")
         return {}
 
     @staticmethod
     def _not_finished(left: dict[str, int]) -> str:
-        waiting = ", ".join(f"{name} {counted(lag, 'message')}" for name, lag in left.items())
-        return f"not finished: {waiting}; the broker keeps them for the next start"
+        return f"not finished: {_messages(left)}; the broker keeps them for the next start"
 
     def _tell_degraded(self) -> None:
         """Say when a role begins to work not as it should, such as by a policy that is not the new one."""
@@ -255,6 +271,10 @@ class Stack:
     def _role_port(self, name: str) -> int:
         port: int = getattr(self._settings, f"{name}_port")
         return port
+
+
+def _messages(left: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {counted(lag, 'message')}" for name, lag in left.items())
 
 
 def export_addresses(settings: Settings) -> None:

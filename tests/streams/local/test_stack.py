@@ -3,11 +3,13 @@
 import resource
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from streams.errors import DEAD_LETTERS, USAGE
+from streams.local import stack as stack_module
 from streams.local.files import require_files
 from streams.local.folder import DataFolder
 from streams.local.process import Child, LocalServiceError
@@ -82,3 +84,42 @@ def test_a_log_that_is_gone_has_no_end(tmp_path: Path) -> None:
     child = ended(1, tmp_path)
     child.log.unlink()
     assert child.log_tail() == ""
+
+
+SLOW_TO_END = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1.5), sys.exit(0)))
+print("up", flush=True)
+signal.pause()
+"""
+
+
+def test_roles_end_at_the_same_time_and_what_still_runs_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack_module, "SLOW_S", 0.3)
+    said: list[str] = []
+    stack = Stack(Settings(_env_file=None), tmp_path, said.append, broker=False, store=False)
+    ends: list[int | None] = []
+    for name in ("watch", "archive", "desk"):
+        child = Child(name, [sys.executable, "-c", SLOW_TO_END], tmp_path / f"{name}.log")
+        child.start(lambda child=child: "up" in child.log_tail())  # type: ignore[misc]
+        stack._roles[name] = child
+        stop = child.stop
+        monkeypatch.setattr(child, "stop", lambda grace, stop=stop: ends.append(stop(grace)))
+    monkeypatch.setattr(stack, "_drain", lambda *_: {})
+    began = time.monotonic()
+    stack.stop()
+    assert time.monotonic() - began < 4.0, "one after the other they take 4.5 s"
+    assert ends == [0, 0, 0], "none is cut off"
+    assert said == ["watch still runs: it finishes what it has"]
+
+
+def test_what_is_still_to_finish_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack_module, "SLOW_S", 0.1)
+    said: list[str] = []
+    settings = Settings(_env_file=None, drain_timeout_s=2.5)
+    stack = Stack(settings, tmp_path, said.append, broker=False, store=False)
+    monkeypatch.setattr(stack, "_health", lambda _: 7)
+    assert stack._drain("archive") == {"archive": 7}, "for a bounded time"
+    assert said == ["still to finish: archive 7 messages"]
