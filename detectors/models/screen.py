@@ -16,6 +16,8 @@ GATE = "gate"
 """The output that says whether a text needs the next tier."""
 ENGLISH = "english"
 """The output that says whether a text is in English."""
+SPREAD = 2_000
+"""Tokens from one to the next, so that each page of 2 MiB of the encoder's table has one."""
 
 
 class Screen:
@@ -34,6 +36,14 @@ class Screen:
         sums = spans.sums(self._table, tokens.ids)
         means = np.asarray(sums / spans.lengths[:, None], np.float32)
         return by_rows(self._network.outputs, means)
+
+    def spread(self) -> None:
+        """Look at a token here and there in the vocabulary.
+
+        The system hands out the memory of the tables in large pages, when something is first written to one:
+        some hundred of them cost the first texts more than reading them does.
+        """
+        self._look_at(np.arange(0, len(self._table), SPREAD))
 
     def _look_at(self, ids: Ids) -> None:
         new = np.unique(ids[~self._seen[ids]])

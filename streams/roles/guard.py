@@ -17,6 +17,7 @@ from streams.decisions.policy_changes import PolicyChanges
 from streams.decisions.scoring import make_runner
 from streams.decisions.shares import Shares, Waiting
 from streams.decisions.text_storage import Keeper
+from streams.decisions.warm_up import warm_up
 from streams.kafka.clients import BatchProducer, BrokerError
 from streams.kafka.dead_letters import DeadLetters
 from streams.kafka.records import Message, Record
@@ -40,13 +41,13 @@ class Slices:
 
     A text that the transformer reads in all its parts takes a thousand times as long as an ordinary one, so
     a flood of them must not hold up the answers, fail the health check, or cost the other events of the
-    slice a detector that runs out of its budget of `budget_s`.
+    slice what runs out of time after `limit_s`: a slice may take twice as long as it is expected to.
     """
 
-    def __init__(self, shares: Shares, most: int, budget_s: float) -> None:
+    def __init__(self, shares: Shares, most: int, limit_s: float) -> None:
         self._shares = shares
         self._most = most
-        self._slice_s = min(SLICE_S, budget_s / 2)
+        self._slice_s = min(SLICE_S, limit_s / 2)
 
     def take(self, waiting: Sequence[Waiting], start: int, waited_s: float) -> list[tuple[Waiting, Depth]]:
         """Return the records from `start` on that are judged next, and how closely; none at the end.
@@ -98,20 +99,21 @@ class Guard:
         self._usage = UsageReader(
             settings, settings.usage_entities, telemetry, lambda: bool(self._policy.compiled.usage)
         )
-        judge = Judge(self._runner, keeper, usage=self._usage.view)
+        self._judge = judge = Judge(self._runner, keeper, usage=self._usage.view)
         self._pipeline = Pipeline(judge, settings.decoder, telemetry)
         self._alerting = Alerting(judge, telemetry)
 
     def _share(self, late_s: float) -> tuple[Shares, Slices]:
         shares = Shares(late_s)
-        return shares, Slices(shares, self.batch_records, self._settings.detector_budget_ms / 1000)
+        limit_s = min(self._settings.detector_budget_ms / 1000, late_s or math.inf)
+        return shares, Slices(shares, self.batch_records, limit_s)
 
     def goes_ahead(self, records: Sequence[Record]) -> Sequence[bool]:
         """Let nobody wait for the backlog of an app that is beyond its share."""
         return self._live[0].within(records)
 
     async def start(self) -> None:
-        """Connect the producer."""
+        """Connect the producer, and be as quick as later on: it is ready only then."""
         if (
             self._settings.storage in ("redacted", "hash")
             and not self._settings.redaction_key.get_secret_value()
@@ -120,6 +122,7 @@ class Guard:
                 "no redaction key: placeholders and text hashes change at every start",
                 setting="WEIR_REDACTION_KEY",
             )
+        await asyncio.to_thread(warm_up, self._judge, self._policy.compiled)
         await self._producer.start()
         self._following = [
             asyncio.create_task(self._changes.follow(), name="guard-policy-changes"),

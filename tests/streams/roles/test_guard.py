@@ -117,6 +117,14 @@ def guard(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gua
     made._runner.close()
 
 
+def test_a_live_slice_may_take_twice_as_long_as_expected_before_texts_are_left_out(guard: Guard) -> None:
+    left = waiting(*[500] * 512)
+    shares, slices = guard._live
+    piece = slices.take(left, 0, 0.0)
+    assert sum(shares.expected_s(each, depth) for each, depth in piece) <= guard._reading_s / 2
+    assert len(guard._bulk[1].take(left, 0, 0.0)) > len(piece), "bulk has more time"
+
+
 async def test_a_long_batch_is_answered_in_order_and_is_no_stall(
     guard: Guard, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
