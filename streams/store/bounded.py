@@ -78,13 +78,13 @@ class _Reading(io.RawIOBase):
 class _Connection(HTTPConnection):
     def connect(self) -> None:
         super().connect()
-        self.sock = _Socket(self.sock)  # type: ignore[assignment]
+        self.sock = _Socket(self.sock)
 
 
 class _SecureConnection(HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        self.sock = _Socket(self.sock)  # type: ignore[assignment]
+        self.sock = _Socket(self.sock)
 
 
 class _Pool(HTTPConnectionPool):
@@ -97,7 +97,7 @@ class _SecurePool(HTTPSConnectionPool):
 
 def pools(scheme: str, host: str, port: int, ca_cert: str | None) -> PoolManager:
     """Return pools of such connections, through the proxy that the environment names for an address."""
-    proxy = {f"{scheme}_proxy": check_env_proxy(scheme, host, port)}
+    proxy: dict[str, Any] = {f"{scheme}_proxy": check_env_proxy(scheme, host, port)}
     manager: PoolManager = get_pool_manager(ca_cert=ca_cert, **proxy)
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
     return manager

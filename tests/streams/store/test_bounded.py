@@ -17,7 +17,7 @@ from tests.streams.telemetry.test_client import saying
 
 TIMEOUT_S = 1
 ROW = Feedback(
-    feedback_id="f", event_id="e", app="a", reviewer="r", metric="toxicity", judgement="wrong", timestamp=1
+    feedback_id="f", event_id="e", app="a", reviewer="r", metric="toxicity", judgement="correct", timestamp=1
 )
 HEAD = b"HTTP/1.1 200 OK\r\nX-ClickHouse-Query-Id: 1\r\n"
 
