@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from detectors.models.embeddings import Floats
 
@@ -42,29 +41,6 @@ class Network:
     def outputs(self, inner: Floats) -> Floats:
         """Return the log-odds, given what the features add to the hidden units."""
         return np.asarray(np.maximum(inner + self.inner_bias, 0) @ self.outer + self.outer_bias, np.float32)
-
-
-def together(network: Network, inner: Floats, owners: npt.NDArray[np.int64], count: int) -> Floats:
-    """Return the log-odds of texts if their windows were one, shape (count, outputs); -inf for less than two.
-
-    The features of the whole are the mean of those of its windows, and the first layer is linear.
-
-    Args:
-        network: of the heads.
-        inner: shape (windows, hidden): what the features add to the hidden units.
-        owners: shape (windows,): the text of each, ascending.
-        count: of the texts.
-
-    """
-    found = np.full((count, len(network.names)), -np.inf, np.float32)
-    counts = np.bincount(owners, minlength=count)
-    several = np.flatnonzero(counts > 1)
-    if len(several):
-        rows = inner[counts[owners] > 1]
-        starts = np.cumsum(counts[several]) - counts[several]
-        means = np.add.reduceat(rows, starts, axis=0) / counts[several, None]
-        found[several] = by_rows(network.outputs, means.astype(np.float32))
-    return found
 
 
 def by_rows(layer: Callable[..., Floats], *inputs: Floats) -> Floats:

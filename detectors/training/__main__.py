@@ -100,13 +100,13 @@ def _cascade(data: Path, out: Path, stages: Sequence[str], checkpoints: Path | N
 
 
 def _transformer(examples: list["Example"], out: Path, checkpoints: Path | None) -> None:
-    """Train the transformer on the first pool and our own texts: the second tells what its voice is worth."""
+    """Train the transformer on English; the second pool is left out, to tell what its voice is worth."""
     from detectors.models.tokenizer import Encoder
     from detectors.training import neural
     from detectors.training.curriculum import PHASES
     from detectors.training.pool import Pool
 
-    known = [example for example in examples if not example.second_pool]
+    known = [example for example in examples if example.english and not example.second_pool]
     pool = Pool(known, Encoder.load(out / "tokenizer.json"))
     chosen = (pool.split == "fit") & ~pool.held_out
     neural.fit_transformer(pool, chosen, out, PHASES, SEED, checkpoints)

@@ -44,6 +44,12 @@ VERBS = (
 )
 """A request that is an order begins with one of them."""
 
+HIDING = (
+    *("grammar_buried", "grammar_not_buried", "grammar_among_lines", "grammar_lines"),
+    *("grammar_attack_in_document", f"{written.WRITTEN}_world_buried_"),
+)
+"""Sources, by prefix, of texts with an attack among other text, and of the same without."""
+
 
 def examples(found: list[Example], seed: int) -> list[Example]:
     """Return documents with and without attacks, made of `found`."""
@@ -65,8 +71,7 @@ def _in_documents(found: list[Example], chance: random.Random) -> Iterator[Examp
     attacks: dict[str, list[str]] = {"fit": [], "calibrate": [], "test": []}
     for e in found:
         own = e.source.startswith((grammars.ATTACKS, written.WRITTEN))
-        english = e.lang in {"", "en"}
-        if own and english and e.labels.get("injection") == 1 and len(e.text) <= MAX_HIDDEN:
+        if own and e.english and e.labels.get("injection") == 1 and len(e.text) <= MAX_HIDDEN:
             attacks[e.split].append(e.text)
     for carrier in chance.sample(carriers, min(BURIED, len(carriers))):
         if not attacks[carrier.split]:

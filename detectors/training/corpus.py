@@ -39,6 +39,11 @@ class Example:
         return bool(self.tables and self.lang)
 
     @property
+    def english(self) -> bool:
+        """It is in English, for all that its source says."""
+        return self.lang in {"", "en"}
+
+    @property
     def key(self) -> str:
         """What keeps copies together: the group, or the text without case and spacing."""
         return self.group or " ".join(self.text.lower().split())

@@ -50,8 +50,8 @@ class Phase:
 
 
 PHASES = (
-    Phase(budget=5_200_000, rate=1.5e-4, repeats=3),
-    Phase(budget=1_900_000, rate=7e-5, repeats=2, share=0.2),
+    Phase(budget=3_600_000, rate=1.5e-4, repeats=3),
+    Phase(budget=1_200_000, rate=7e-5, repeats=2, share=0.2),
 )
 """How the shipped transformer learns: everything, then mostly our own texts, with some of the rest against
 forgetting."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from detectors.models.cascade import MAX_WINDOWS
 from detectors.models.network import Network
-from detectors.training import calibration, network, rotations, sample, stack, vectors
+from detectors.training import buried, calibration, network, rotations, sample, stack, vectors
 from detectors.training.corpus import Example
 from detectors.training.datasets import HEADS
 from detectors.training.families import OWN_WORLD
@@ -19,10 +19,15 @@ from detectors.training.fit import beside
 
 log = logging.getLogger(__name__)
 
-SCREEN = network.Plan(hidden=64, epochs=2, dropout=0.1, whole=False)
-JUDGE = network.Plan(whole=False)
-THREAT = network.Plan(hidden=64, epochs=10, whole=False)
-"""Of the head for threats, whose few positive texts drown among those of the others."""
+SCREEN = network.Plan(hidden=64, epochs=5)
+JUDGE = network.Plan()
+ALONE = {
+    "injection": network.Plan(epochs=6, dropout=0.5),
+    "threat": network.Plan(hidden=64, epochs=10),
+}
+"""Of heads with hidden units of their own: orders in documents and threats drown beside the others."""
+HIDDEN = 3.0
+"""How much more the texts that hide an attack, and the same without one, weigh for injection and the gate."""
 OUTPUTS = ("gate", "english")
 """What the screen says beside the heads: could it be anything, and is it English."""
 
@@ -75,6 +80,8 @@ class Labelled:
     weak: Mask
     plain: Mask
     """What is ordinary text."""
+    hiding: Mask
+    """What may have an attack among other text."""
     digest: bytes
     """Of the texts."""
 
@@ -89,6 +96,7 @@ class Labelled:
             np.array([example.source for example in examples]),
             np.array([example.weak for example in examples]),
             rotations.ordinary(examples),
+            np.array([example.source.startswith(buried.HIDING) for example in examples]),
             hashlib.sha256(
                 "\0".join(example.text for example in examples).encode("utf-8", "surrogatepass")
             ).digest(),
@@ -112,7 +120,7 @@ class Tiers:
 
     def screened(self, texts: vectors.Ints) -> Floats:
         """Return what the screen says of some texts, shape (texts, outputs)."""
-        return network.scores(self.screen, self.read.screen, self.read, texts, whole=False)
+        return network.scores(self.screen, self.read.screen, self.read, texts)
 
 
 def fit(known: Labelled, rows: Mask, seed: int) -> Tiers:
@@ -121,16 +129,22 @@ def fit(known: Labelled, rows: Mask, seed: int) -> Tiers:
     As when it runs, the judge reads the windows that the screen suspects most, and the highest counts.
     """
     read = known.read
+    hiding = np.where(known.hiding, np.float32(HIDDEN), np.float32(1.0))[:, None]
     weights = sample.weigh(known.targets, known.sources, known.weak, rows)
+    weights[:, [HEADS.index("injection"), len(HEADS)]] *= hiding
     plan = replace(SCREEN, seed=seed)
     screen = network.fit(read.screen, read, known.targets, weights, plan, (*HEADS, *OUTPUTS))
     near = read.nearest(_suspicion(screen, read, rows & known.plain), MAX_WINDOWS)
     weights = sample.weigh(known.labels, known.sources, known.weak, rows)
     judge = network.fit(near.encoder, near, known.labels, weights, replace(JUDGE, seed=seed), HEADS)
-    column = [HEADS.index("threat")]
-    plan = replace(THREAT, seed=seed)
-    threat = network.fit(near.encoder, near, known.labels[:, column], weights[:, column], plan, ("threat",))
-    return Tiers(screen, beside(judge, threat), read, near)
+    for head, plan in ALONE.items():
+        column = [HEADS.index(head)]
+        labels, weight = known.labels[:, column], weights[:, column]
+        if head == "injection":
+            weight = weight * hiding
+        alone = network.fit(near.encoder, near, labels, weight, replace(plan, seed=seed), (head,))
+        judge = beside(judge, alone)
+    return Tiers(screen, judge, read, near)
 
 
 def _kept(known: Labelled, rows: Mask, seed: int, kept: Path) -> tuple[Floats, Floats]:
@@ -138,7 +152,7 @@ def _kept(known: Labelled, rows: Mask, seed: int, kept: Path) -> tuple[Floats, F
 
     A training that was stopped goes on from what lies in the folder `kept`.
     """
-    plan = f"{SCREEN} {JUDGE} {THREAT} {seed} {MAX_WINDOWS} {sample.POWER} {sample.WEAK}"
+    plan = f"{SCREEN} {JUDGE} {ALONE} {HIDDEN} {seed} {MAX_WINDOWS} {sample.POWER} {sample.WEAK}"
     digest = hashlib.sha256(plan.encode())
     digest.update(known.digest)
     for array in (known.targets, known.sources, known.weak, known.read.counts, rows):
@@ -203,5 +217,5 @@ def _english(examples: list[Example]) -> Floats:
     """Return 1 for English, NaN for those of our own texts that do not say."""
     mixed = (*OWN_WORLD, "written_languages")
     silent = [not e.lang and e.source.startswith(mixed) for e in examples]
-    english = np.array([e.lang in {"", "en"} for e in examples])
+    english = np.array([e.english for e in examples])
     return np.where(silent, np.nan, english).astype(np.float32)

@@ -1,7 +1,6 @@
 """The heads on the sentence encoder: one hidden layer, one output per head.
 
-A text has the score of its highest window, or of its windows taken together: an attack in a document is in
-one of them, a persona or a story is in none alone.
+A text has the score of its highest window.
 """
 
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from detectors.models.network import Network, together
+from detectors.models.network import Network
 from detectors.models.windows import highest
 from detectors.training.vectors import Halves, Ints, Vectors
 
@@ -32,8 +31,6 @@ class Plan:
     dropout: float = 0.3
     mixing: float = 0.3
     """Parameter of the beta distribution that says how much of another text is mixed in; 0 for never."""
-    whole: bool = True
-    """A text is judged by its windows taken together, too."""
     seed: int = 7
 
 
@@ -109,35 +106,27 @@ def _loss(
     """
     single = np.flatnonzero(counts == 1)
     if not plan.mixing or len(single) == 0:
-        return known.loss(_highest(net, inputs, counts, whole=plan.whole))
+        return known.loss(_highest(net, inputs, counts))
     share = float(chance.beta(plan.mixing, plan.mixing))
     others = torch.from_numpy(chance.permutation(single))
     texts = torch.from_numpy(single)
     place = torch.from_numpy(np.cumsum(counts) - counts)
     mixed = inputs.clone()
     mixed[place[texts]] = share * inputs[place[texts]] + (1 - share) * inputs[place[others]]
-    scores = _highest(net, mixed, counts, whole=plan.whole)
+    scores = _highest(net, mixed, counts)
     labels, weights = known.labels.clone(), known.weights.clone()
     labels[texts], weights[texts] = known.labels[others], known.weights[others]
     return share * known.loss(scores) + (1 - share) * _Known(labels, weights).loss(scores)
 
 
-def scores(
-    network: Network, features: Halves, vectors: Vectors, texts: Ints, *, whole: bool = True
-) -> Floats:
-    """Return the log-odds of some texts, shape (texts, outputs); -inf without a window.
-
-    Those of the highest window or, with `whole`, of all windows together if these are higher.
-    """
+def scores(network: Network, features: Halves, vectors: Vectors, texts: Ints) -> Floats:
+    """Return the log-odds of the highest window of some texts, (texts, outputs); -inf without a window."""
     found = np.full((len(texts), len(network.names)), -np.inf, np.float32)
     for start in range(0, len(texts), 4096):
         part = texts[start : start + 4096]
         inner = features[vectors.rows(part)].astype(np.float32) @ network.inner
         owners = np.repeat(np.arange(len(part)), vectors.counts[part])
-        said = highest(network.outputs(inner), owners, len(part))
-        if whole:
-            said = np.maximum(said, together(network, inner, owners, len(part)))
-        found[start : start + len(part)] = said
+        found[start : start + len(part)] = highest(network.outputs(inner), owners, len(part))
     return found
 
 
@@ -149,17 +138,10 @@ def by_window(network: Network, features: Halves, places: Ints) -> Floats:
     )
 
 
-def _highest(net: nn.Sequential, inputs: torch.Tensor, counts: Ints, *, whole: bool) -> torch.Tensor:
-    """Return the log-odds of texts: of the highest window, or of all windows together if that is higher."""
+def _highest(net: nn.Sequential, inputs: torch.Tensor, counts: Ints) -> torch.Tensor:
+    """Return the log-odds of the highest window of each text."""
     owners = torch.from_numpy(np.repeat(np.arange(len(counts)), counts))
-    inner = net[0](inputs)
-    if whole:
-        # The first layer is linear: the mean of what it gives is what it gives of the mean.
-        several = np.flatnonzero(counts > 1)
-        sums = torch.zeros(len(counts), inner.shape[1]).index_add(0, owners, inner)
-        means = sums[several] / torch.from_numpy(counts[several, None].astype(np.float32))
-        inner, owners = torch.cat([inner, means]), torch.cat([owners, torch.from_numpy(several)])
-    logits = net[1:](inner)
+    logits = net(inputs)
     lowest = torch.full((len(counts), logits.shape[1]), -1e9)
     return lowest.scatter_reduce(0, owners[:, None].expand(-1, logits.shape[1]), logits, "amax")
 

@@ -52,8 +52,13 @@ class Judge(nn.Module):  # type: ignore[misc]
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         from transformers import BertModel
 
+        # Its own dropout would take a third of each step, and no text but our own is read twice.
         self.body: Any = BertModel.from_pretrained(
-            str(teacher_folder()), num_hidden_layers=layers, add_pooling_layer=False
+            str(teacher_folder()),
+            num_hidden_layers=layers,
+            add_pooling_layer=False,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
         )
         self.body.embeddings.requires_grad_(requires_grad=False)
         self.dropout = nn.Dropout(dropout)
