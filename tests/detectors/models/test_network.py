@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detectors.models.network import ROWS, Network, by_rows, together
+from detectors.models.network import ROWS, Network, by_rows
 from detectors.training.fit import beside
 
 
@@ -44,17 +44,6 @@ def test_a_head_beside_a_judge_takes_the_place_of_the_output_of_its_name() -> No
     assert found.names == judge.names
     assert np.allclose(found.logits(features)[:, [0, 2]], judge.logits(features)[:, [0, 2]], atol=1e-5)
     assert np.allclose(found.logits(features)[:, [1]], head.logits(features), atol=1e-5)
-
-
-def test_windows_together_are_the_mean_of_their_features() -> None:
-    made = network(6)
-    features = np.random.default_rng(2).normal(size=(5, 6)).astype(np.float32)
-    inner = features @ made.inner
-    found = together(made, inner, np.array([1, 1, 2, 3, 3]), 5)
-    assert np.isneginf(found[[0, 2, 4]]).all(), "less than two windows"
-    assert np.allclose(found[1], made.logits(features[:2].mean(axis=0, keepdims=True)), atol=1e-5)
-    alone = together(made, inner[3:], np.array([0, 0]), 1)
-    assert np.array_equal(found[3], alone[0]), "no text depends on the others"
 
 
 def test_no_rows_give_no_rows() -> None:
