@@ -22,7 +22,7 @@ log = logging.getLogger("detectors.training")
 SEED = 7
 PAGE = SHIPPED.parents[1] / "docs" / "evaluation.md"
 """The page that takes the tables of the shipped models."""
-STAGES = ("embeddings", "encoder", "transformer", "judges", "groundedness", "eval", "cards")
+STAGES = ("embeddings", "groundedness", "encoder", "transformer", "judges", "eval", "cards")
 COUNTED = (
     "toxicity",
     "injection",
@@ -51,12 +51,12 @@ def main() -> None:
     stages = arguments.stage or STAGES
     if "embeddings" in stages:
         _embeddings(arguments.data / "train", arguments.out)
-    if {"encoder", "transformer", "judges", "eval"} & set(stages):
-        _cascade(arguments.data, arguments.out, stages, arguments.checkpoints)
     if "groundedness" in stages:
         from detectors.training import groundedness
 
         groundedness.train(arguments.data / "train", arguments.out)
+    if {"encoder", "transformer", "judges", "eval"} & set(stages):
+        _cascade(arguments.data, arguments.out, stages, arguments.checkpoints)
     if "cards" in stages:
         from detectors.training.cards import write_cards
 
