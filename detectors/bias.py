@@ -7,5 +7,5 @@ class BiasDetector(HeadDetector):
     """`bias_identity_attack`: hostility towards a group; `bias_stereotype`: a generalisation about one."""
 
     name = "bias"
-    version = "4"
+    version = "5"
     metrics = ("bias_identity_attack", "bias_stereotype")

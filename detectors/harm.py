@@ -7,6 +7,6 @@ class HarmDetector(HeadDetector):
     """The prompt asks for help with something that a responsible assistant would decline."""
 
     name = "harm"
-    version = "3"
+    version = "4"
     metrics = ("harmful_request",)
     only = "prompt"

@@ -16,7 +16,7 @@ class InjectionDetector(HeadDetector):
     """
 
     name = "injection"
-    version = "3"
+    version = "4"
     metrics = ("injection", "injection_context")
     only = "prompt"
     needs = ("head_probabilities", "passage_verdicts")

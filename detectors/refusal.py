@@ -7,6 +7,6 @@ class RefusalDetector(HeadDetector):
     """The completion declines to do what was asked."""
 
     name = "refusal"
-    version = "4"
+    version = "5"
     metrics = ("refusal",)
     only = "completion"
