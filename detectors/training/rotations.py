@@ -251,5 +251,6 @@ def recall(found: LeftOut, probabilities: Floats) -> list[dict[str, Any]]:
                     head: round(float((probabilities[positive, column] >= 0.5).mean()), 3),
                     f"{head} n": int(positive.sum()),
                 }
-        table.append(row)
+        if len(row) > 1:
+            table.append(row)
     return table
