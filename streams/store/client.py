@@ -68,7 +68,8 @@ class Store:
     ) -> None:
         """`url` is the HTTP interface, https for TLS checked against `ca_file`.
 
-        `timeout`, in seconds, is without a byte of the answer; an insert or query ends after twice as long.
+        `timeout`, in seconds, is without a byte of the answer; a connection, an insert or query ends after
+        twice as long.
 
         Without a password, that of the embedded store is used where it answers at `url`.
         """
@@ -105,7 +106,9 @@ class Store:
     def _connect(self, database: str | None) -> Client:
         password = self._password or find_token(self.url)
         try:
-            return clickhouse_connect.get_client(database=database, password=password, **self._arguments)
+            # Others wait for the lock meanwhile, whatever they ask for.
+            with bounded.within(self._within_s):
+                return clickhouse_connect.get_client(database=database, password=password, **self._arguments)
         except CLIENT_ERRORS as error:
             raise classify(error, self.url) from None
 

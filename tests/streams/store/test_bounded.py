@@ -4,7 +4,7 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -47,7 +47,13 @@ class Drip:
 def test_a_store_that_drips_is_given_up(pieces: Drip) -> None:
     with saying(pieces) as address:
         store = Store(f"http://{address}", password="x", timeout=TIMEOUT_S)
-        for ask in (lambda: store.insert([ROW], "t"), lambda: store.query("SELECT 1")):
+        asked: tuple[Callable[[], object], ...] = (
+            lambda: store.insert([ROW], "t"),
+            lambda: store.query("SELECT 1"),
+            lambda: next(store.columns("SELECT 1")),
+            store.migrate,
+        )
+        for ask in asked:
             began = time.monotonic()
             with pytest.raises(RetryableStoreError, match="no answer in time"):
                 ask()
