@@ -1,6 +1,6 @@
 """What one app can do to another: `python -m bench.floods` floods weir and watches a quiet app.
 
-While one app publishes what is costly, malformed, huge or a bomb, another one publishes an event a second.
+While one app publishes what is much, costly, malformed, huge or a bomb, another publishes an event a second.
 Printed are the seconds until the quiet app's decisions came and the most memory that each role held.
 """
 
@@ -68,6 +68,10 @@ def _bulk() -> list[Message]:
     return _events("bulk", 20_000, 200)
 
 
+def _cheap() -> list[Message]:
+    return _events("cheap", 60_000, 100)
+
+
 def _costly() -> list[Message]:
     return _events("costly", 400, 16_000)
 
@@ -82,6 +86,7 @@ def _huge() -> list[Message]:
 
 FLOODS: Final[dict[str, tuple[str, Callable[[], list[Message]]]]] = {
     "bulk": (topics.EVENTS_BULK, _bulk),
+    "cheap": (topics.EVENTS, _cheap),
     "costly": (topics.EVENTS, _costly),
     "malformed": (topics.EVENTS, _malformed),
     "huge": (topics.EVENTS, _huge),
