@@ -84,6 +84,7 @@ def command(
     from schemas import topics
     from streams.ingest.field_map import FieldMap, pairs
     from streams.ingest.files import RowSource
+    from streams.ingest.misnamed import LeftOut
     from streams.ingest.publish import Preparer, Publication, Tally
     from streams.ingest.publish import raw as as_it_is
     from streams.ingest.span_messages import SpanPreparer, summary
@@ -109,7 +110,7 @@ def command(
         preparer = kind(settings.decoder, source.name, fields, tally, _now_ms)
         publication = Publication(
             source, as_it_is if raw else preparer, tally, _report, skip_bad, limit, rate, mappable=not otel,
-            finish=preparer.finish, topic=topic,
+            finish=preparer.finish, topic=topic, look=None if otel or raw else LeftOut(fields),
         )  # fmt: skip
         try:
             if dry_run:

@@ -8,7 +8,7 @@ import msgspec
 
 from streams.gate import native
 from streams.gate.reading import json_of
-from streams.ingest.field_names import NAME, meant
+from streams.ingest.field_names import LEFT_OUT, meant
 
 MOST: Final = 8
 """Names that are said, and lines that are looked at."""
@@ -57,5 +57,5 @@ def _names(line: bytes) -> Collection[str]:
 
 def _said(names: list[tuple[str, Sequence[str]]]) -> Iterator[str]:
     for name, known in names:
-        if NAME.fullmatch(name) and (field := meant(name, known)):
-            yield f"`{name}` is no field and was left out: is `{field}` meant?"
+        if field := meant(name, known):
+            yield LEFT_OUT.format(name, field)

@@ -146,6 +146,10 @@ class FieldMap:
         self._dotted = [(column, tuple(column.split("."))) for column in self._targets if "." in column]
         self.named = (*columns.values(), *metadata)
         """The columns that the user named."""
+        self.given = frozenset([*columns, *constants])
+        """The fields that the user named."""
+        self.sources = frozenset(each for name in self.named for each in (name, name.partition(".")[0]))
+        """The columns that values are taken from beside those named like a field."""
         self.unseen = set(self.named)
         """Those of them that no row had so far."""
 

@@ -5,8 +5,10 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
 """What may be repeated: any other name may be a text."""
+LEFT_OUT: Final = "`{}` is no field and was left out: is `{}` meant?"
+"""What is said of a name, and of the field that it stands for."""
 _ELSEWHERE: Final = {
     "session": "conversation_id", "thread": "conversation_id", "chat": "conversation_id", "id": "event_id",
     "org": "tenant", "organization": "tenant", "customer": "tenant", "account": "tenant", "uid": "user",
@@ -21,7 +23,9 @@ _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def meant(name: str, known: Sequence[str]) -> str | None:
-    """Return the field of `known` that a name stands for; None where it resembles none."""
+    """Return the field of `known` that a name stands for; None where it resembles none, or may be a text."""
+    if not _NAME.fullmatch(name):
+        return None
     text = "delta" if "delta" in known else "text"
     snake = _HUMP.sub("_", name).lower().replace("-", "_")
     bare = _ENDING.sub("", snake)

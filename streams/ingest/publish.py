@@ -2,21 +2,18 @@
 
 import asyncio
 import hashlib
-import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
-
 from schemas import codec, topics
 from schemas.events import Event
-from schemas.mending import parse
 from schemas.rejection import Reason, Rejected
 from streams.ingest.field_map import FieldMap
-from streams.ingest.field_names import NAME, meant
 from streams.ingest.files import InputRow, RowSource
+from streams.ingest.lines import check_encoding, check_no_span, encoded, parsed
+from streams.ingest.misnamed import named
 from streams.kafka.records import Message, Producer
 
 BATCH: Final = 1_000
@@ -33,12 +30,7 @@ _MAPPING_HINTS: Final = {
     Reason.MISSING_FIELD: "--map FIELD=COLUMN or --set FIELD=VALUE gives one",
     Reason.WRONG_TYPE: "--map takes a field from another column",
 }
-_EXPORTS: Final = ("resourceSpans", "resourceLogs", "resourceMetrics")
-_SPANS: Final = ("context", "trace_id", "span_id", "traceId")
 _SYNTAX: Final = (Reason.INVALID_JSON, Reason.TRUNCATED_JSON)
-_MISSING: Final = re.compile(r"required field `(\w+)` is missing")
-_FIELDS: Final = Event.__struct_fields__
-_ENCODER: Final = msgspec.json.Encoder()
 
 
 class BadRowError(Exception):
@@ -99,11 +91,11 @@ class Preparer:
         if isinstance(value, bytes):
             if not value or value.isspace():
                 return []
-            _check_encoding(value)
+            check_encoding(value)
             if self._fields is None:
                 return [self._as_it_is(value, row.number)]
-            value = _parse(value)
-            _check_no_span(value)
+            value = parsed(value)
+            check_no_span(value)
         assert self._fields is not None, "a table is always mapped"
         return [self._named_message(self._fields.apply(value), row.number, value)]
 
@@ -117,25 +109,25 @@ class Preparer:
         except Rejected as rejected:
             if rejected.reason is not Reason.MISSING_FIELD:
                 raise
-            fields = _parse(line)
-            _check_no_span(fields)
+            fields = parsed(line)
+            check_no_span(fields)
             if "event_id" in fields:
-                raise _named(rejected, fields) from None
+                raise named(rejected, fields) from None
         return self._named_message(fields, number, fields)
 
     def _named_message(self, fields: dict[str, Any], number: int, given: Mapping[str, Any]) -> Message:
         try:
             return self._message(self._identified(fields, number))
         except Rejected as rejected:
-            raise _named(rejected, given) from None
+            raise named(rejected, given) from None
 
     def _identified(self, fields: dict[str, Any], number: int) -> bytes:
-        payload = _encode(fields)
+        payload = encoded(fields)
         if "event_id" in fields:
             return payload
         self._tally.generated_ids += 1
         digest = hashlib.blake2b(payload, digest_size=4).hexdigest()
-        return _encode({"event_id": f"{self._name}-{number}-{digest}", **fields})
+        return encoded({"event_id": f"{self._name}-{number}-{digest}", **fields})
 
     def _message(self, payload: bytes) -> Message:
         return self._counted(self._checked(payload)), payload
@@ -165,7 +157,7 @@ class Publication:
     prepare: Callable[[InputRow], list[Message]]
     tally: Tally
     report: Callable[[str], None]
-    """Told about each of the first bad rows that are skipped."""
+    """Told about each of the first bad rows that are skipped, and about what is wrong with good ones."""
     skip_bad: bool = False
     limit: int | None = None
     rate: float | None = None
@@ -174,6 +166,8 @@ class Publication:
     finish: Callable[[], list[Message]] = list
     """Returns what `prepare` kept until all rows were seen."""
     topic: str = topics.EVENTS_BULK
+    look: Callable[[InputRow], Iterable[str]] | None = None
+    """Returns what there is to say of a good row."""
 
     async def batches(self) -> AsyncIterator[list[Message]]:
         """Yield messages in batches; raises `BadRowError` after the good rows before a bad one."""
@@ -205,6 +199,9 @@ class Publication:
                         yield batch
                     raise BadRowError(problem) from None
                 batch += getattr(rejected, "rest", [])
+            else:
+                for said in self.look(row) if self.look else ():
+                    self.report(f"warning: {self.source.name}:{row.number}: {said}")
             wanted = size if self.limit is None else min(size, self.limit - self.tally.prepared)
             while len(batch) >= wanted:
                 yield batch[:wanted]
@@ -261,54 +258,3 @@ class Publication:
     async def _send(self, producer: Producer, batch: list[Message]) -> None:
         await producer.send(self.topic, batch)
         self.tally.published += len(batch)
-
-
-def _named(rejected: Rejected, given: Mapping[str, Any]) -> Rejected:
-    """Return the same with the name in the row that stands for the field which is missing, where one does."""
-    found = _MISSING.search(rejected.detail) if rejected.reason is Reason.MISSING_FIELD else None
-    if found is None:
-        return rejected
-    field_ = found[1]
-    for name in given:
-        if name not in _FIELDS and NAME.fullmatch(name) and meant(name, _FIELDS) == field_:
-            said = f"{rejected.detail}: is `{name}` meant? --map {field_}={name} takes it"
-            return Rejected(rejected.reason, said)
-    return rejected
-
-
-def _check_encoding(line: bytes) -> None:
-    """Raise `Rejected` for a line that is not UTF-8: the guard reads U+FFFD, but a file can be mended."""
-    try:
-        line.decode()
-    except UnicodeDecodeError as error:
-        codec.decode(Event, line)  # says better what it is, where it is no JSON at all
-        where = f"not UTF-8 at byte {error.start}"
-        raise Rejected(Reason.INVALID_UTF8, f"{where}: convert the file, for example with iconv") from None
-
-
-def _check_no_span(fields: dict[str, Any]) -> None:
-    if "event_id" not in fields and (
-        any(name in fields for name in _EXPORTS)
-        or ("attributes" in fields and any(name in fields for name in _SPANS))
-    ):
-        raise Rejected(Reason.MISSING_FIELD, "looks like OpenTelemetry: add --otel")
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        fields = parse(line.removeprefix(b"\xef\xbb\xbf"))
-    except ValueError:
-        codec.decode(Event, line)  # says better what is wrong with the JSON
-        raise Rejected(Reason.INVALID_JSON, "not JSON that can be read") from None
-    if not isinstance(fields, dict):
-        raise Rejected(Reason.NOT_AN_OBJECT, "expected one JSON object per line")
-    return fields
-
-
-def _encode(fields: dict[str, Any]) -> bytes:
-    try:
-        return _ENCODER.encode(fields)
-    except UnicodeEncodeError:
-        raise Rejected(Reason.INVALID_UTF8, "not UTF-8: convert the file, for example with iconv") from None
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise Rejected(Reason.WRONG_TYPE, f"a value has no JSON ({type(error).__name__})") from None

@@ -35,11 +35,13 @@ def compare(asked: Asked, wanted: Filter, sides: Sides) -> str:
 
 
 def _completed(sides: Sides, choices: Found) -> Sides:
-    """Return both sides; those of which nothing is said are the two most frequent, the newer one second."""
-    frequent = sorted((row["value"] for row in choices[:2]), key=str)
-    if sides.by == PERIOD or (sides.old and sides.new) or len(frequent) < 2:
+    """Return both sides; what is not said is the most frequent of the others, the newer second."""
+    missing = [sides.old, sides.new].count("")
+    others = [row["value"] for row in choices if row["value"] not in (sides.old, sides.new)]
+    if sides.by == PERIOD or len(others) < missing:
         return sides
-    return Sides(sides.by, sides.old or frequent[0], sides.new or frequent[1])
+    frequent = sorted(others[:missing], key=str)
+    return Sides(sides.by, sides.old or frequent[0], sides.new or frequent[-1])
 
 
 def _halves(sides: Sides, times: Found) -> Sides | None:

@@ -62,13 +62,13 @@ class Measured(NamedTuple):
 
 
 def choices(asked: Asked, wanted: Filter, by: str) -> Found:
-    """Return what there is to compare, the most frequent first; of periods nothing."""
+    """Return what there is to compare, the most frequent first and no empty value; of periods nothing."""
     if by == PERIOD:
         return Found()
     where, given = wanted.where()
     return asked.rows(
         f"SELECT {by} AS value, count() AS events, max(timestamp) AS latest FROM events WHERE {where} "
-        "GROUP BY value ORDER BY events DESC LIMIT 50",
+        f"AND {by} != '' GROUP BY value ORDER BY events DESC LIMIT 50",
         given,
     )
 

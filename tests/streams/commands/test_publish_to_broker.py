@@ -57,6 +57,19 @@ def test_a_bad_row_stops_and_says_how_many_were_sent(app: str, tmp_path: Path) -
     assert "1 bad row skipped" in skipped.out
 
 
+def test_a_misspelt_field_is_told_and_the_event_is_sent(app: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"app": app, "kind": "prompt", "text": "a", "modle": "m"}) + "\n"
+    )
+    told = "warning: a.jsonl:1: `modle` is no field and was left out: is `model` meant? "
+    for options in (("--dry-run",), ()):
+        outcome = run("publish", "a.jsonl", *options)
+        assert (outcome.code, outcome.err) == (0, f"{told}--map model=modle takes it\n")
+    assert "model" not in seen("events", "--app", app)[0]
+    assert (mapped := run("publish", "a.jsonl", "--map", "model=modle")).err == "", mapped.err
+    assert run("publish", "a.jsonl", "--raw").err == ""
+
+
 def test_a_dry_run_sends_nothing(app: str, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"q": "hello"}\n' * 3)
     outcome = run(

@@ -12,6 +12,7 @@ from schemas.events import Event
 from schemas.otel.kinds import SpanKind
 from streams.ingest.field_map import FieldMap
 from streams.ingest.files import InputRow, RowSource
+from streams.ingest.misnamed import LOOKED, LeftOut
 from streams.ingest.publish import BATCH, BadRowError, Preparer, Publication, Tally, raw
 from streams.ingest.span_messages import SpanPreparer
 from streams.kafka.records import Message
@@ -250,6 +251,53 @@ def test_a_missing_field_is_told_with_the_name_that_stands_for_it(
     fields = FieldMap({}, {}, ()) if mapped else None
     with pytest.raises(codec.Rejected, match=f"is `{given}` meant. --map {missing}={given} takes it"):
         preparer(fields)(InputRow(1, json.dumps(row).encode()))
+
+
+def left_out(path: Path, content: bytes, fields: FieldMap | None = None) -> list[str]:
+    producer, _, reports = publish(path, content, preparer(fields), look=LeftOut(fields))
+    assert len(producer.events) == 2
+    return reports
+
+
+def test_names_that_are_left_out_though_they_stand_for_a_field_are_told_once(tmp_path: Path) -> None:
+    names = ("user_id", "latency", "modell", "prompt_versoin", "time", "colour", "geheim text", "metadata")
+    rows = line(**dict.fromkeys(names[:-1], 1)) + b"\n" + line(event_id="e2", userid="u", user_id="u")
+    assert left_out(tmp_path / "a.jsonl", rows) == [
+        f"warning: a.jsonl:{number}: `{name}` is no field and was left out: is `{field}` meant? "
+        f"--map {field}={name} takes it"
+        for number, name, field in (
+            (1, "user_id", "user"), (1, "latency", "latency_ms"), (1, "modell", "model"),
+            (1, "prompt_versoin", "prompt_version"), (2, "userid", "user"),
+        )
+    ]  # fmt: skip
+    for name in ("id", "eventid"):
+        made = line(event_id=None, **{name: 5})
+        [said] = left_out(tmp_path / "a.jsonl", made + b"\n\n" + made)
+        assert f"`{name}` is no field and was left out: is `event_id` meant?" in said
+    [said] = left_out(tmp_path / "a.jsonl", line() + b"\n" + line(event_id="2", message="a \ud83d"))
+    assert said.endswith("a.jsonl:2: `message` is no field and was left out: is `text` meant?"), (
+        "not taken instead"
+    )
+
+
+def test_columns_that_are_left_out_are_told_but_for_those_that_are_mapped(tmp_path: Path) -> None:
+    content = b"event_id,question,userid,modle,label,id\n1,how deep?,u,m,x,7\n2,how wide?,u,,x,8\n"
+    fields = FieldMap({"text": "question", "metadata.m": "modle"}, {"app": "shop", "kind": "prompt"})
+    said = left_out(tmp_path / "a.csv", content, fields)
+    assert [each.partition(" is no")[0] for each in said] == [
+        "warning: a.csv:2: `userid`",
+        "warning: a.csv:2: `id`",
+    ]
+    nested = FieldMap({"user": "customer.id"}, {"tenant": "t"})
+    rows = [line(event_id=str(number), customer={"id": "u"}, uid="a", org="b") for number in (1, 2)]
+    assert left_out(tmp_path / "a.jsonl", b"\n".join(rows), nested) == []
+
+
+def test_of_many_names_the_first_are_looked_at() -> None:
+    look = LeftOut(None)
+    rows = [InputRow(number, {f"x{number}": 1}) for number in range(LOOKED)]
+    assert [said for row in rows for said in look(row)] == []
+    assert list(look(InputRow(1, {"modle": 1}))) == []
 
 
 def test_a_name_that_resembles_no_field_is_not_repeated() -> None:

@@ -1,6 +1,7 @@
 """Compare, drift and usage over a real store."""
 
 import asyncio
+import datetime as dt
 import html
 import re
 import time
@@ -61,6 +62,34 @@ async def test_periods_and_models_are_compared_too(desk: OpenDesk, desk_store: S
         "+"
     )
     assert "no two to compare" in await desk.get("/compare?by=model&since=7d&app=bank")
+
+
+async def test_events_without_a_value_are_no_side(desk: OpenDesk, desk_store: Store) -> None:
+    day = 24 * traffic.HOUR_MS
+    moment = time.time_ns() // 1_000_000 - 75 * day
+    versions = ["", "", "", "", "", "v7", "v8", "v8", "v9", "v9", "v9"]
+    made = [
+        traffic.scored(
+            90_000 + number, moment, scores={}, text="a", app="unversioned", prompt_version=version
+        )
+        for number, version in enumerate(versions)
+    ]
+    desk_store.insert(made, "unversioned")
+    begin, until = (
+        f"{dt.datetime.fromtimestamp(moment / 1e3 + s, dt.UTC):%Y-%m-%d %H:%M}" for s in (-90, 90)
+    )
+    asked = {"app": "unversioned", "from": begin, "until": until}
+    for given, sides in (
+        ({}, ["v8", "v9"]),
+        ({"old": "v9"}, ["v9", "v8"]),
+        ({"new": "v8"}, ["v9", "v8"]),
+        ({"old": "v7"}, ["v7", "v9"]),
+    ):
+        page = await desk.get("/compare", params=asked | given | {"by": "prompt_version"})
+        assert re.findall(r"Metric</th><th[^>]*><bdi>(.*?)</bdi></th><th[^>]*><bdi>(.*?)<", page)[:1] == [
+            tuple(sides)
+        ]
+    assert "no two to compare" in await desk.get("/compare", params=asked | {"by": "tenant"}), "none has one"
 
 
 async def test_what_only_one_side_has_is_said(desk: OpenDesk) -> None:
