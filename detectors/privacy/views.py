@@ -9,15 +9,15 @@ a whole: of what is encoded nobody can replace a part.
 
 import html
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, overload
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from detectors.deobfuscation.characters import ALIKE, INVISIBLE, MARKS, STYLES, TAGS, alphabet, members
 from detectors.deobfuscation.encodings import invisible_payloads
 from detectors.deobfuscation.readings import Reading, encoded, readings
 from detectors.privacy.findings import Finding, ascii_twins, merge
+from detectors.privacy.places import Places
 from detectors.privacy.tables import tables
 from detectors.privacy.turned import NO_FORM, Turned, apart, turned
 
@@ -223,31 +223,6 @@ def _pieces(text: str) -> list[tuple[int, int, str]]:
     return pieces
 
 
-class _Places(Sequence[int]):
-    """Where the characters of a text stand in the one it was made of, kept by the pieces between changes."""
-
-    def __init__(
-        self, length: int, edges: list[int], firsts: list[int], steps: list[int], behind: Sequence[int]
-    ) -> None:
-        self._length, self._edges, self._firsts, self._steps = length, edges, firsts, steps
-        self._behind = behind
-
-    def __len__(self) -> int:
-        return self._length
-
-    @overload
-    def __getitem__(self, index: int) -> int: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[int]: ...
-    def __getitem__(self, index: int | slice) -> int | list[int]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(self._length))]
-        if not 0 <= index < self._length:
-            raise IndexError
-        piece = bisect_right(self._edges, index) - 1
-        return self._behind[self._firsts[piece] + self._steps[piece] * (index - self._edges[piece])]
-
-
 def _joined(pieces: list[tuple[int, int, str]], view: View) -> View:
     """Return the view with the pieces read; what a piece stands for shares the span of the whole piece."""
     parts: list[str] = []
@@ -269,8 +244,8 @@ def _joined(pieces: list[tuple[int, int, str]], view: View) -> View:
     text, steps = "".join(parts), [1, 0] * len(pieces) + [1]
     return View(
         text,
-        _Places(len(text), edges, starts, steps, view.starts),
-        _Places(len(text), edges, ends, steps, view.ends),
+        Places(len(text), edges, starts, steps, view.starts),
+        Places(len(text), edges, ends, steps, view.ends),
     )
 
 

@@ -268,3 +268,11 @@ def select(
         for choice in choices
     ]  # fmt: skip
     return labelled(label or _worded(name), el("select", {"name": name}, options))
+
+
+def meter(name: str, value: float) -> Html | None:
+    """Return a score as a bar from 0 to 1; None for what is no share."""
+    if value > 1:
+        return None
+    given = {"min": "0", "max": "1", "value": f"{value:.3f}", "aria-label": name}
+    return el("meter", given, f"{value:.2f}")

@@ -16,6 +16,7 @@ from streams.desk.parts import (
     choose_time,
     filter_form,
     listed,
+    meter,
     not_kept,
     nothing,
     same_text,
@@ -248,17 +249,10 @@ def _scores(row: Row) -> Html:
         el("summary", None, "Scores"),
         table(
             ("Metric", "Score", ""),
-            ((name, value, _meter(name, value)) for name, value in scores if value),
+            ((name, value, meter(name, value)) for name, value in scores if value),
             "Scores, the highest first",
         ),
     )
-
-
-def _meter(name: str, value: float) -> Html | None:
-    if value > 1:
-        return None
-    given = {"min": "0", "max": "1", "value": f"{value:.3f}", "aria-label": name}
-    return el("meter", given, f"{value:.2f}")
 
 
 def _opinions(asked: Asked, row: Row) -> Html:
