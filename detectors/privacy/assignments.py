@@ -116,7 +116,8 @@ def assigned(text: str, lowered: str) -> Iterator[Finding]:
             span = _whole_span(text, label, match)
             # A word that merely follows is no candidate: of those only so many are looked at.
             value = text[slice(*span)]
-            if _sign(label, match, span) or _looks_chosen(value) or is_of_user(text, label, value):
+            is_told = _sign(label, match, span) or _looks_chosen(value) or is_of_user(text, label, value)
+            if value and is_told:
                 matches.setdefault(span, (label, match))
         if label.name in PINS and (pin := said_pin(text, label)):
             yield Finding("PASSWORD", *pin)

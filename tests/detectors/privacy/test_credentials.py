@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from detectors.batch import Batch
-from detectors.limits import EVIDENCE_LIMIT, SCAN_LIMIT
+from detectors.limits import CHECK_LIMIT, EVIDENCE_LIMIT, SCAN_LIMIT
+from detectors.privacy.finders import find_all
 from detectors.secrets import SecretsDetector
 from tests.detectors.privacy.finding import find_credentials as find
 from tests.models import MODELS
@@ -248,3 +249,15 @@ def test_what_is_beyond_the_limit_is_not_searched() -> None:
 
 def test_many_mentions_of_secrets_are_none() -> None:
     assert find("the secret rules, a token budget and the password policy; " * 2_000) == []
+
+
+@pytest.mark.parametrize(
+    "nothing", ["password: ::", "/?password=&a=b", "<password><b>", "password: )", "пароль: :."]
+)
+def test_a_name_without_a_value_is_none_beyond_the_limit_either(nothing: str) -> None:
+    passwords = "".join(f"password: Qx{number}z9Kd!\n" for number in range(CHECK_LIMIT + 2))
+    assert find_all(passwords + nothing) == find_all(passwords)
+
+
+def test_a_text_of_names_without_values_is_read() -> None:
+    assert all(each.end > each.start for each in find_all("password::" * (CHECK_LIMIT + 1)))
