@@ -81,20 +81,19 @@ _MARKED = re.compile(
     r"|android|ios|macos|docker|php|kafka)\s)|(?:lib|python|node|ruby|perl|rust|golang|java|linux)[\w-]{0,24}\s\(?|[\w]{1,24}(?:-[\w]{1,24}){1,4}\s\()\Z",
     re.IGNORECASE,
 )
-# Of a program, whose release follows; an address goes on as a path, or as a line of a log.
+# Of a program that serves nobody and is no everyday word, whose release follows; an address goes on as a
+# path, or as a line of a log.
 _PROGRAM = re.compile(
-    r"(?<![\w-])(?:rsync|git|gcc|clang|cmake|bash|zsh|vim|emacs|ffmpeg|libav|sqlite|zlib|gnupg|gpg|imagemagick|ghostscript"
-    r"|squid|haproxy|samba|postfix|exim|dovecot|wireshark|tcpdump|busybox|glibc|musl|qemu|xen|virtualbox|vmware|vcenter|esxi"
-    r"|ansible|terraform|jenkins|gitlab|jira|confluence|elasticsearch|kibana|logstash|grafana|prometheus|rabbitmq|memcached"
-    r"|cassandra|hadoop|spark|flink|tomcat|jetty|wildfly|websphere|weblogic|django|rails|laravel|wordpress|drupal|joomla"
-    r"|magento|phpmyadmin|struts|spring|log4j2?|acrobat|reader|flash(?:\splayer)?|photoshop|office|skype|zoom|itunes|vlc"
-    r"|gimp|blender|libreoffice|putty|winscp|filezilla|7-?zip|winrar|chromium|opera|brave|vivaldi|thunderbird|electron"
-    r"|webkit|splunk|solaris|oracle(?:\sdatabase)?|delphi|matlab|autocad)\s(?:\()?\Z",
+    r"(?<![\w-])(?:rsync|git|gcc|clang|cmake|bash|zsh|vim|emacs|ffmpeg|libav|sqlite|zlib|gnupg|gpg|imagemagick|ghostscript|busybox"
+    r"|glibc|musl|qemu|virtualbox|terraform|log4j2?|acrobat(?:\sreader)?|adobe\sreader|flash\splayer|photoshop|itunes|vlc|gimp"
+    r"|libreoffice|7-?zip|winrar|webkit|matlab|autocad)\s\(?\Z",
     re.IGNORECASE,
 )
 _REACHED = re.compile(r"[:/]|\s-\s|\s\[")
 _OF_PROGRAM: Final = 99
 """The largest part of such a release."""
+_FIRST_OF_PROGRAM: Final = 19
+"""The largest first part of one."""
 _ROW_BEFORE = re.compile(r"[0-9][\s,]\Z")
 _ROW_AFTER = re.compile(r"[\s,]-?[0-9.]")
 _CELL_BEFORE = re.compile(r"[0-9][.,][0-9]+\s?\|\s?\Z")
@@ -179,9 +178,16 @@ def _is_number(text: str, start: int, end: int) -> bool:
         return True
     if _CELL_BEFORE.search(before) and _CELL_AFTER.match(text, end):
         return True
-    if largest <= _OF_PROGRAM and _PROGRAM.search(before) and not _REACHED.match(text, end):
-        return int(text[start:end].partition(".")[0]) <= _LARGEST_SMALL
+    if largest <= _OF_PROGRAM and _is_of_program(text, start, end):
+        return True
     return largest <= _LARGEST_SMALL and len(parts) > 1 and _is_release(text, start, end)
+
+
+def _is_of_program(text: str, start: int, end: int) -> bool:
+    near = text[max(0, start - _REACH) : start]
+    if int(text[start : text.index(".", start)]) > _FIRST_OF_PROGRAM or _REACHED.match(text, end):
+        return False
+    return _PROGRAM.search(near) is not None and not _OF_HOST.search(near)
 
 
 def _is_login(text: str, start: int, end: int) -> bool:
