@@ -85,8 +85,11 @@ def _with_values(text: str, lowered: str) -> Iterator[Finding]:
 
 def _private_keys(text: str) -> Iterator[Span]:
     position = 0
+    end = _KEY_END.search(text)
     while begin := _KEY_BEGIN.search(text, position):
-        end = _KEY_END.search(text, begin.end())
+        # The next end is looked for once, not from each beginning before it.
+        if end and end.start() < begin.end():
+            end = _KEY_END.search(text, begin.end())
         # Without an end the key may have been cut off: as far as it looks like one.
         body = _KEY_BODY.match(text, begin.end())
         assert body is not None  # it matches nothing, too

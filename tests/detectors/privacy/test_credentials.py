@@ -1,11 +1,13 @@
 import random
 import string
+import time
 
 import numpy as np
 import pytest
 
 from detectors.batch import Batch
 from detectors.limits import CHECK_LIMIT, EVIDENCE_LIMIT, SCAN_LIMIT
+from detectors.privacy.credentials import credentials
 from detectors.privacy.finders import find_all
 from detectors.secrets import SecretsDetector
 from tests.detectors.privacy.finding import find_credentials as find
@@ -211,6 +213,16 @@ def test_a_key_without_an_end_reaches_as_far_as_it_looks_like_one() -> None:
     assert values(f"see {cut}") == [("PRIVATE_KEY", cut)]
     assert values(f"see {cut}\n\nWhat is wrong with it?") == [("PRIVATE_KEY", cut)]
     assert [kind for kind, _ in values(f"{KEY} and {KEY}")] == ["PRIVATE_KEY", "PRIVATE_KEY"]
+
+
+@pytest.mark.parametrize(
+    "unit", ["-----BEGIN RSA PRIVATE KEY-----\n", "-----BEGIN PRIVATE KEY----------END "]
+)
+def test_the_end_of_a_key_is_not_looked_for_from_each_beginning(unit: str) -> None:
+    text = unit * (SCAN_LIMIT // len(unit))
+    started = time.thread_time()
+    assert not [each for each in credentials(text) if each.kind == "PRIVATE_KEY"]
+    assert time.thread_time() - started < 0.4
 
 
 def test_random_passwords_are_found_whole() -> None:
