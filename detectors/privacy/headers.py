@@ -30,14 +30,11 @@ _PARAMETER = re.compile(
 _PARAMETERS: Final = 1_000
 """Characters after a scheme in which its parameters are looked for."""
 _COOKIES = re.compile(
-    rf"(?:(?:set-)?cookie{_TO_VALUE}|\s(?:-b|--cookie)[ =][\"']?)"
+    rf"(?:(?:set-)?cookie{_TO_VALUE}|(?<=\s)(?:-b|--cookie)[ =][\"']?)"
     r"(?P<value>[\w.$-]{1,64}=[^\r\n\"']{1,8192})",
     re.IGNORECASE,
 )
-_COOKIE_BEGINNINGS: Final = (
-    "set-cookie", "cookie",
-    *(blank + option for blank in " \t\n\r\v\f\x85\u2028" for option in ("-b ", "-b=", "--cookie")),
-)  # fmt: skip
+_COOKIE_BEGINNINGS: Final = ("set-cookie", "cookie", "-b ", "-b=", "--cookie")
 _COOKIE = re.compile(r"(?:\A|;\s{0,3})(?P<name>[\w.$-]{1,64})=(?P<value>[^;\s]{1,4096})")
 _SESSION = re.compile(r"sess|sid\b|auth|token|jwt|login|remember|[cx]srf", re.IGNORECASE)
 _ATTRIBUTES: Final = frozenset({"path", "expires", "max-age", "domain", "samesite", "priority", "version"})
@@ -52,7 +49,7 @@ def header_credentials(text: str, lowered: str) -> Iterator[Finding]:
             yield Finding("BEARER_TOKEN", *span)
     if "authorization" in lowered:
         yield from _authorizations(text, lowered)
-    if "cookie" in lowered or " -b " in text:
+    if "cookie" in lowered or "-b" in lowered:
         for header in matches_at(_COOKIES, text, lowered, _COOKIE_BEGINNINGS):
             yield from _cookies(text, header.span("value"))
 

@@ -242,6 +242,12 @@ def test_tools_files_and_headers_have_forms_of_their_own(frame: str, value: str)
     assert value in values(frame.format(value))
 
 
+@pytest.mark.parametrize("option", ["--cookie ", "--cookie=", "-b ", "-b=", "-B "])
+def test_a_cookie_of_curl_is_found_behind_every_blank(option: str) -> None:
+    for blank in filter(str.isspace, map(chr, range(0x3001))):
+        assert "abcDEF123456xyz" in values(f'curl{blank}{option}"session=abcDEF123456xyz; a=b"'), repr(blank)
+
+
 @pytest.mark.parametrize(("frame", "value"), LISTED)
 def test_lists_and_objects_of_secrets_are_read(frame: str, value: str) -> None:
     assert value in values(frame.format(value))
