@@ -33,8 +33,7 @@ _SSN = re.compile(r"[0-9](?<![A-Za-z0-9_-].)[0-9]{2}-[0-9]{2}-[0-9]{4}(?![A-Za-z
 # Of what each looks for: a text without it is not searched.
 _GATES: Final = Gates(
     {
-        "SPELT": r" AT |(?:at ?|AT ?|@ ?|\xc3\xa4t|arroba|chiocciola)[\])}>]",
-        "SPELT_AT": rf"[\[({{<]{BLANK}{{0,3}}(?i:at|@|\xc3[\x84\xa4]t|arroba|chiocciola)"
+        "SPELT": rf"[\[({{<]{BLANK}{{0,3}}(?i:at|@|\xc3[\x84\xa4]t|arroba|chiocciola)"
         rf"{BLANK}{{0,3}}[\])}}>]|{BLANK}AT{BLANK}[^\n]*DOT",
         "CREDIT_CARD": r"[0-9](?:[ .*_/>\t\r\n-]{0,15}[0-9]){11}",
         "US_SSN": r"[0-9]{3}-[0-9]{2}-[0-9]{4}",
@@ -56,7 +55,7 @@ def personal_data(text: str) -> list[Finding]:
     found: list[Finding] = []
     # Of findings that overlap, the first gives the kind: what is more certain comes first.
     found += _of_kind("EMAIL", emails(text))
-    if shapes.issuperset(("SPELT", "SPELT_AT")):
+    if "SPELT" in shapes:
         found += _of_kind("EMAIL", spelt_emails(text))
     if "CREDIT_CARD" in shapes:
         numbers = list(cards(text))
