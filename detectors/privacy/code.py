@@ -41,6 +41,8 @@ _BRACKET = re.compile(
     r"(?<!\\)\"(?:\\.|[^\"\\\n])*\"|(?:(?<![\\\w])|(?<![\\\w])[rbfuRBFU]{1,2})'(?:\\.|[^'\\\n])*'|[\[\](){},]"
 )
 _CLOSING: Final = {"[": "]", "(": ")", "{": "}"}
+_DEEPEST: Final = 16
+"""Brackets of a kind within each other, at most: text made of beginnings would be read once from each."""
 
 
 def is_call(value: str) -> bool:
@@ -107,11 +109,14 @@ def is_loop(text: str, start: int) -> bool:
 
 
 def items(text: str, start: int, reach: int) -> Iterator[int]:
-    """Yield where the items begin of the list at `start` and of those in it; at most `reach` after it."""
+    """Yield where the items begin of the list at `start` and of those in it; at most `reach` after it.
+
+    Where brackets lie too deep in each other, the list ends.
+    """
     opened, depth = text[start], 0
     for match in _BRACKET.finditer(text, start, start + reach):
         depth += (match[0] == opened) - (match[0] == _CLOSING[opened])
-        if not depth:
+        if not 0 < depth <= _DEEPEST:
             return
         if match[0] == "," or match.start() == start:
             yield match.start()

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from detectors.privacy.code import items
 from detectors.privacy.redaction import Redactor
 from tests.detectors.privacy.finding import find_credentials as find
 
@@ -99,3 +100,14 @@ def test_a_word_deep_in_a_list_of_json_is_none(key: str, word: str) -> None:
 def test_every_list_within_a_list_is_read() -> None:
     text = '{"passwords": [["hunter2x", "a]b1c2d3"], [["Qr7dke39"]]], "other": ["x1y2z3w4"]}'
     assert [text[each.start : each.end] for each in find(text)] == ["hunter2x", "a]b1c2d3", "Qr7dke39"]
+
+
+def test_lists_so_deep_in_each_other_that_nobody_writes_them_are_not_read_from_each_beginning() -> None:
+    nested = "{" * 200 + "1," * 100
+    assert len(list(items(nested, 0, 2_000))) == 1
+    assert len(list(items("{" * 16 + "1," * 100, 0, 2_000))) == 101
+
+
+def test_a_password_deep_in_json_is_found() -> None:
+    text = '{"a":' * 12 + '{"password": ' + '{"a":' * 12 + '{"b": 1, "old": "Qx7!dke39z"' + "}" * 26
+    assert [text[each.start : each.end] for each in find(text)] == ["Qx7!dke39z"]

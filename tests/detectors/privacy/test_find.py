@@ -20,7 +20,7 @@ HOSTILE: tuple[tuple[Find, tuple[str, ...]], ...] = (
         "authorization: digest a=b ", "wifi:P:aaaa", "role password '", "token: " + "{" * 100, "a",
         f"password for {'a' * 24} {'b' * 24} ", "password |\n", "key,\"a\n",
         "\\", "password,\"\\\\", "password:\"" + "\\" * 9, "basic ", "sort code ", "password: &'a [",
-        "insert into a (password) values (\"\\",
+        "insert into a (password) values (\"\\", "{\"password\":{\"a\":", "password: [\n", "password = {",
     )),
     (find_personal_data, (
         "a@", "1 ", "-", "4 ", "4111 1111 1111 1112 ", "GB00AAAA", "GB56", "a.b@c.", "@a.", "1.",
