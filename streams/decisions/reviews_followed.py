@@ -23,7 +23,7 @@ Send = Callable[[str, Sequence[Message]], Awaitable[None]]
 
 
 class ReviewsFollowed:
-    """Looks into the store after reviews came, publishes what is due, and writes down what is answered.
+    """Looks into the store after reviews came, publishes what is due, and writes it down.
 
     Published first: who dies in between publishes it again under the same ids.
     """
@@ -66,11 +66,15 @@ class ReviewsFollowed:
         found = await asyncio.to_thread(due, self._store)
         if found.decisions:
             await self._send(topics.DECISIONS, [(_key(each), codec.encode(each)) for each in found.decisions])
-            await asyncio.to_thread(self._store.insert, found.decisions, _token(found.decisions))
+            named = [f"{each.decision_id}/{each.revision}" for each in found.decisions]
+            await asyncio.to_thread(self._store.insert, found.decisions, _token(named))
             log.info("escalations are answered", decisions=len(found.decisions))
         if found.changes:
             await self._send(topics.ALERTS, [(None, codec.encode(each)) for each in found.alerts])
             await self._send(topics.POLICY, [(each.key, codec.encode(each)) for each in found.changes])
+            # The archive will read them, but maybe not before the next look.
+            named = [each.change_id for each in found.changes]
+            await asyncio.to_thread(self._store.insert, found.changes, _token(named))
             for change in found.changes:
                 log.warning(
                     "reviews find a rule wrong", what=change.what, rule=change.rule, why=change.reason
@@ -83,6 +87,5 @@ def _key(decision: Decision) -> bytes:
     return (decision.conversation_id or decision.event_id).encode()
 
 
-def _token(decisions: Sequence[Decision]) -> str:
-    named = ",".join(f"{each.decision_id}/{each.revision}" for each in decisions)
-    return hashlib.blake2b(named.encode(), digest_size=16).hexdigest()
+def _token(names: Sequence[str]) -> str:
+    return hashlib.blake2b(",".join(names).encode(), digest_size=16).hexdigest()

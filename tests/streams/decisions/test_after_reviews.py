@@ -251,6 +251,32 @@ def test_after_a_restore_only_later_reviews_count(store: Store) -> None:
     assert [each["what"] for each in changes(store)][:2] == ["restored", "demoted"]
 
 
+@pytest.mark.parametrize("what", ["doubted", "demoted"])
+async def test_what_reviews_change_is_said_once_before_it_is_read_back(store: Store, what: str) -> None:
+    key = {"doubted": "alert_below", "demoted": "demote_below"}[what]
+    now = policy(HEAD + INJ.replace("demote_below", key))
+    put(store, in_force(now, "guard", 1))
+    judged(store, [now.hash], 0, 9)
+    sent: list[str] = []
+
+    async def send(topic: str, messages: Any) -> None:
+        sent.extend(topic for _ in messages)
+        if len(sent) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await ReviewsFollowed(store, send).do()
+    follower = ReviewsFollowed(store, send)
+    [change] = (await follower.do()).changes
+    assert sent == [topics.ALERTS, topics.ALERTS, topics.POLICY], "who died says it again"
+    judged(store, [now.hash], 0, 1, at=2)
+    for other in (follower, ReviewsFollowed(store, send)):
+        assert not (await other.do()).changes
+    assert len(sent) == 3
+    put(store, change)
+    assert [each["what"] for each in changes(store)] == [what, "in_force"], "one row, read back or not"
+
+
 async def eventually(condition: Callable[[], Any], what: str) -> None:
     await asyncio.to_thread(wait_until, condition, what)
 
