@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+import msgspec
 from clickhouse_connect.driver.binding import format_str
 
 from schemas import codec
@@ -34,6 +35,8 @@ class Found:
     decisions: list[Decision] = field(default_factory=list)
     changes: list[PolicyChange] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    ended: list[Alert] = field(default_factory=list)
+    """Of demotions that somebody took back."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def due(store: Store) -> Found:
     changes = list(_changes(store))
     demoted = {change.rule for change in changes if change.what == "demoted"}
     told = [change for change in changes if change.what == "demoted" or change.rule not in demoted]
-    return Found(answered(store), changes, list(map(_alert, told)))
+    return Found(answered(store), changes, list(map(_alert, told)), list(_ended(store)))
 
 
 def _changes(store: Store) -> Iterator[PolicyChange]:
@@ -159,3 +162,32 @@ def _alert(change: PolicyChange) -> Alert:
         # Who has seen that a rule is doubted must hear anew that it no longer blocks.
         subject=change.what,
     )
+
+
+def _ended(store: Store) -> Iterator[Alert]:
+    """Yield the ends of alerts that the store holds as open though their rules are back."""
+    rows = store.query(
+        "SELECT d.change_id, any(d.rule), any(d.timestamp), any(d.reason), any(d.policy_version),"
+        " any(d.policy_hash), min(r.at), argMin(r.who, r.at) FROM policy_changes AS d"
+        " JOIN (SELECT rule, timestamp AS at, by AS who FROM policy_changes WHERE what = 'restored') AS r"
+        " ON d.rule = r.rule WHERE d.what = 'demoted' AND r.at > d.since GROUP BY d.change_id"
+    ).rows
+    over = {codec.alert_id(row[0], row[1]): row for row in rows}
+    if not over:
+        return
+    still_open = store.query(
+        "SELECT alert_id FROM alerts WHERE app = '' AND alert_id IN {ids:Array(String)}"
+        " AND toUnixTimestamp64Milli(resolved_at) = 0 ORDER BY alert_id",
+        {"ids": list(over)},
+    ).rows
+    for (alert_id,) in still_open:
+        change_id, rule, at, reason, version, policy_hash, restored_at, who = over[alert_id]
+        demotion = PolicyChange(
+            change_id=change_id, what="demoted", timestamp=milliseconds(at), by="reviews", rule=rule,
+            reason=reason, policy_version=version, policy_hash=policy_hash,
+        )  # fmt: skip
+        yield msgspec.structs.replace(
+            _alert(demotion),
+            title=f"{rule} is in force again, {who} put it back; it was in shadow: {reason}",
+            resolved_at=milliseconds(restored_at),
+        )

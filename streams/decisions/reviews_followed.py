@@ -79,6 +79,11 @@ class ReviewsFollowed:
                 log.warning(
                     "reviews find a rule wrong", what=change.what, rule=change.rule, why=change.reason
                 )
+        if found.ended:
+            await self._send(topics.ALERTS, [(None, codec.encode(each)) for each in found.ended])
+            named = [f"{each.alert_id}/{each.resolved_at}" for each in found.ended]
+            await asyncio.to_thread(self._store.insert, found.ended, _token(named))
+            log.info("alerts of demotions are over", alerts=len(found.ended))
         return found
 
 

@@ -81,7 +81,7 @@ class Archive:
             bad = {(each.record.topic, each.record.partition, each.record.offset) for each in refused}
             self._dead.limit.check((r.topic, r.partition, r.offset) not in bad for r in piece)
             self._telemetry.progress()
-            if any(record.topic == topics.FEEDBACK for record in piece):
+            if any(record.topic in (topics.FEEDBACK, topics.POLICY) for record in piece):
                 self._reviews.look()
         return True
 

@@ -103,6 +103,8 @@ def test_answers_and_demotions_survive_kills(stack: Weir) -> None:
 
     wait_until(lambda: len(history()) == 2, "both are in the log")
     assert history() == [("demoted", "long"), ("restored", "long")]
+    over = "SELECT resolved_at > timestamp FROM alerts WHERE source = 'archive'"
+    wait_until(lambda: weir.query(over) == [(True,)], "its alert is over")
     told = weir.run("policy", "log")[1]
     assert "they were right" in told
     assert "0 of 12 reviewed hits were right" in told

@@ -12,8 +12,9 @@ import pytest
 import pytest_asyncio
 
 from schemas import codec, topics
-from schemas.events import Decision, Event, Feedback, RuleHit, ScoredEvent
+from schemas.events import Alert, Decision, Event, Feedback, RuleHit, ScoredEvent
 from schemas.policy import PolicyChange
+from streams.alerts.life_cycle import LifeCycle
 from streams.alerts.signals import of_alert
 from streams.decisions.after_reviews import due
 from streams.decisions.explain import explain
@@ -34,6 +35,7 @@ from streams.store.client import Store
 from streams.store.policy_changes import changes, refused
 from streams.telemetry.metrics import Telemetry
 from tests.harness import everything, wait_until
+from tests.streams.alerts.cycles import TIMING
 
 NOW = time.time_ns() // 1_000_000 - 3_600_000
 HEAD = "version: '1'\nname: t\nrules:\n"
@@ -275,6 +277,40 @@ async def test_what_reviews_change_is_said_once_before_it_is_read_back(store: St
     assert len(sent) == 3
     put(store, change)
     assert [each["what"] for each in changes(store)] == [what, "in_force"], "one row, read back or not"
+
+
+async def test_the_alert_of_a_demotion_is_over_once_the_rule_is_restored(store: Store) -> None:
+    put(store, in_force(policy(), "guard", 1))
+    cycle = LifeCycle(TIMING)
+    sent: list[Alert] = []
+
+    async def send(topic: str, messages: Any) -> None:
+        if topic == topics.ALERTS:
+            told = [codec.decode(Alert, value) for _, value in messages]
+            sent.extend(told)
+            put(store, *(each for each in told if not each.resolved_at))
+            for signal in filter(None, map(of_alert, told)):
+                cycle.add(signal, NOW)
+
+    def becomes(at_s: int) -> list[tuple[str, str]]:
+        said = cycle.tick(NOW + 1000 * at_s, caught_up=True)
+        return [(each.change, each.reason) for each in said]
+
+    follower = ReviewsFollowed(store, send)
+    judged(store, [policy().hash], 0, 9)
+    [demotion] = (await follower.do()).changes
+    assert becomes(60) == [("opened", "")]
+    put(store, restored(demotion, "ann", "a fluke", NOW + 70_000))
+    [end] = (await follower.do()).ended
+    assert (end.alert_id, end.resolved_at) == (sent[0].alert_id, NOW + 70_000)
+    assert end.title.startswith("inj is in force again, ann put it back; it was in shadow: 0 of 9 ")
+    assert becomes(71) == [("resolved", "ended")]
+    assert store.query("SELECT count(), any(resolved_at > timestamp) FROM alerts").rows == [(1, True)]
+    assert not (await ReviewsFollowed(store, send).do()).ended, "said once"
+    judged(store, [policy().hash], 0, 9, at=80_000)
+    assert not (await follower.do()).ended, "the next demotion is not taken back"
+    assert becomes(81) == [("reopened", "")]
+    assert [bool(each.resolved_at) for each in sent] == [False, True, False]
 
 
 async def eventually(condition: Callable[[], Any], what: str) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from schemas import codec, topics
 from schemas.events import Alert, DeadLetter, Decision, Event, Feedback, ScoredEvent
+from schemas.policy import PolicyChange
 from streams.kafka.dead_letters import TooManyDeadLetters
 from streams.roles import archive
 from streams.roles.archive import Archive, _pieces
@@ -96,6 +97,18 @@ async def test_feedback_without_a_time_gets_kafkas() -> None:
     role, _ = make(store)
     await role.handle(feedback("a"))
     assert store.inserted[Feedback][0].timestamp == 1_763_000_000_000
+
+
+async def test_it_looks_what_reviews_ask_for_once_their_words_and_changes_of_the_policy_are_written() -> None:
+    store = FakeStore()
+    role, _ = make(store)
+    looks: list[set[type]] = []
+    role._reviews.look = lambda: looks.append(set(store.inserted))  # type: ignore[method-assign]
+    back = PolicyChange(change_id="r", what="restored", timestamp=1, by="ann", rule="inj")
+    await role.handle(records_of(back, topic=topics.POLICY))
+    await role.handle(feedback("a"))
+    await role.handle([FakeRecord(b"{", 0, topics.SCORES)])
+    assert looks == [{PolicyChange}, {PolicyChange, Feedback}]
 
 
 async def test_what_is_not_a_message_becomes_a_dead_letter_but_not_for_ever() -> None:
