@@ -7,16 +7,15 @@ from typing import Final
 from detectors.privacy.code import (
     is_argument,
     is_field,
-    is_loop,
     is_operand,
     is_statement,
     is_unclosed,
     is_variable,
-    items,
 )
 from detectors.privacy.extents import ENDS, UNSPACED, first_field, shown, whole
 from detectors.privacy.findings import Finding, Span, verified
 from detectors.privacy.labels import ENGLISH, PASSWORDS, PINS, Label, labels
+from detectors.privacy.listed import OPENING, REST, VALUE, listed
 from detectors.privacy.meanings import (
     is_count,
     is_figure_of_speech,
@@ -54,16 +53,8 @@ from detectors.privacy.signs import (
     is_tag,
 )
 
-VALUE: Final = (
-    # In a string of JSON the quotes are escaped, both in the same way.
-    r"(?:(?P<escape>\\+)(?P<inner>[\"'`])(?!(?P=escape)(?P=inner))(?P<escaped>[^\n]{1,255}?)(?<!\\)(?P=escape)(?P=inner)"
-    r"|(?P<quote>[\"'`])(?P<quoted>(?:\\.|(?!(?P=quote))[^\\\n]){1,255}?)(?P=quote)"
-    r"|(?P<bare>(?!\\+[\"'`])[^\s\"'`,;]{1,256}))"
-)
-# The rest of a word, in scripts that have blanks between words.
-_REST: Final = r"(?P<rest>[A-Za-z0-9_\u00b7-\u0dff\u1000-\u1cff\u200c\u200d-]{0,24}+)"
 _ASSIGNMENT = re.compile(
-    rf"{_REST}(?P<close>\\*[\"'`]?)\]?[*_]{{0,2}}{GAP}(?:(?:\([^()\n]{{1,32}}\)|\[[^\[\]\n]{{0,32}}\])\s?)?{TYPED}?{WHOSE}{{0,2}}{OF}?"
+    rf"{REST}(?P<close>\\*[\"'`]?)\]?[*_]{{0,2}}{GAP}(?:(?:\([^()\n]{{1,32}}\)|\[[^\[\]\n]{{0,32}}\])\s?)?{TYPED}?{WHOSE}{{0,2}}{OF}?"
     rf"\s?{SIGN}[*_]{{0,2}}{GAP}(?:\\+(?=[\"'`](?!\\)))??(?:(?:bearer|basic)\s{{1,3}}+)?{TAG}{OPENED}{PREFIX}"
     rf"(?:{VALUE}|(?P<odd>[,;\"'`]\S{{7,255}}))",
     re.IGNORECASE,
@@ -71,19 +62,7 @@ _ASSIGNMENT = re.compile(
 # Where the verb comes last, it says that a value stood before it.
 _VERB = re.compile(r"[\"'`]?\s(?:है|हैं|ہے|است|هست|হয়|da|dir)(?!\w)")
 
-_OPENING = re.compile(
-    rf"{_REST}\\*[\"'`]?\]?(?P<sign>\s?(?::=|=>|:|=))(?:\s{{0,3}}+(?P<bracket>[\[({{])"
-    r"|[ \t]{0,3}+\r?\n(?=[ \t]*(?:-\s|[ \t][\w.-]+:)))"
-)
-_ITEM = re.compile(
-    rf"(?P<sign>)[\[({{,]\s*(?>(?:\[\s*){{0,8}})(?:[\"']?(?P<key>[\w.-]{{1,40}})[\"']?\s{{0,2}}(?::|=>?)\s{{0,3}})?{VALUE}"
-)
-_LINE = re.compile(
-    rf"(?P<sign>)[ \t]*(?:-\s{{1,4}}|[ \t](?P<key>[\w.-]{{1,40}}):\s{{1,3}}){VALUE}[ \t]*\r?(?:\n|\Z)"
-)
 _LONGEST_LINE: Final = 200
-_BLOCK: Final = 2_000
-"""Characters of a list or an object that are searched."""
 # Of a single secret: what else is said of it is none.
 _VALUE_KEYS: Final = frozenset({
     "value", "plain", "plaintext", "current", "old", "new", "previous", "primary", "secondary", "default",
@@ -122,8 +101,8 @@ def assigned(text: str, lowered: str) -> Iterator[Finding]:
         if label.name in PINS and (pin := said_pin(text, label)):
             yield Finding("PASSWORD", *pin)
         # What lies in a block has been read with it.
-        if label.start >= read.get(label.name, 0) and (opening := _OPENING.match(text, label.end)):
-            for item in _items(text, opening):
+        if label.start >= read.get(label.name, 0) and (opening := OPENING.match(text, label.end)):
+            for item in listed(text, opening):
                 read[label.name] = item.end()
                 if _is_item(text, label, opening, item):
                     yield Finding(_kind(label), *_value_span(item, 0))
@@ -271,29 +250,6 @@ def _is_pin(value: str, match: re.Match[str]) -> bool:
 def _line(text: str, span: Span) -> str:
     start = text.rfind("\n", 0, span[0]) + 1
     return text[max(start, span[0] - 200) : span[1] + 32]
-
-
-def _items(text: str, opening: re.Match[str]) -> Iterator[re.Match[str]]:
-    """Return what a list or an object holds."""
-    return _in_brackets(text, opening) if opening["bracket"] else _in_lines(text, opening.end())
-
-
-def _in_brackets(text: str, opening: re.Match[str]) -> Iterator[re.Match[str]]:
-    first, end = opening.start("bracket"), 0
-    loop = is_loop(text, first)
-    for start in items(text, first, _BLOCK):
-        match = _ITEM.match(text, start) if start >= end else None
-        if match and not (loop and match["bare"]):
-            end = match.end()
-            yield match
-
-
-def _in_lines(text: str, start: int) -> Iterator[re.Match[str]]:
-    """Yield the items of YAML, one a line, as long as they go on."""
-    end = start + _BLOCK
-    while start < end and (match := _LINE.match(text, start)):
-        yield match
-        start = match.end()
 
 
 def _is_item(text: str, label: Label, opening: re.Match[str], item: re.Match[str]) -> bool:
