@@ -34,7 +34,7 @@ SIGN: Final = (
 _ARGUMENTS: Final = r"(?:<[^<>\n=()\"]{0,40}>|\[[^\[\]\n=\"]{0,40}\])?"
 # Of a declaration: const password: string = "...", var password string = "...".
 TYPED: Final = (
-    r"(?:(?:\s?::?\s?&{0,2}(?:'\w{1,16}\s)?(?:(?:mut|const|constant)\s)?(?:\[[^\]\n\"]{0,16}\](?:const\s)?)?+"
+    r"(?:(?:\s?::?\s?&{0,2}(?:'\w{1,16}\s)?(?:(?:mut|const|constant)\s)?(?>(?:\[[^\]\n\"]{0,16}\](?:const\s)?)?)"
     rf"[A-Za-z_][\w.<>?|\[\]]{{0,40}}{_ARGUMENTS}(?:\s\|\s[A-Za-z]\w{{0,20}}){{0,2}}"
     rf"|\s?:\s?&\[[^\]\n\"]{{1,16}}\]|(?<=\s)(?:string|String|\[\]byte|(?:As\sString|n?(?:var)?char\(\w{{1,8}}\)|text)(?!\w)))"
     r"\s?(?=:?=\s?(?:[bfrN@]|u8)?[\"'`]))"
