@@ -74,8 +74,12 @@ LATEST: Final = 1 << 44
 
 
 def happened(item: WatchedScores, record: Record) -> int:
-    """Return when an event happened, by its own clock, but not later than it was judged by the guard's."""
-    return max(0, min(item.timestamp, record.timestamp, LATEST))
+    """Return when an event happened, by its own clock, but not later than it was judged by the guard's.
+
+    A record has no time where the broker refuses that of the guard.
+    """
+    judged = LATEST if record.timestamp < 0 else record.timestamp
+    return max(0, min(item.timestamp, judged, LATEST))
 
 
 def sort_of(metric: str) -> Sort:

@@ -69,6 +69,14 @@ def restored(monitor: UsageMonitor) -> UsageMonitor:
     return other
 
 
+def test_an_event_counts_at_its_own_time_where_its_record_has_none() -> None:
+    items = [counted(number, injection=1.0, hits=(BLOCKED,)) for number in range(3)]
+    untimed = [(item, FakeRecord(b"", record.offset, timestamp=-1)) for item, record in items]
+    names = ("user_injections_1h", "user_events_1h")
+    assert asked(published(untimed), names=names) == asked(published(items), names=names)
+    assert asked(published(untimed), names=names)["user_injections_1h"] == 3
+
+
 @pytest.mark.parametrize("window", WINDOWS_S)
 def test_a_window_holds_all_of_its_time_and_a_sixth_more_at_most(window: str) -> None:
     length = 1000 * WINDOWS_S[window]
