@@ -160,21 +160,16 @@ class BatchProducer:
 
     async def _until_sent(self, topic: str, messages: int, once: Callable[[], Awaitable[None]]) -> None:
         while True:
-            stamp = self.times.stamp()
             try:
-                await once()
+                await self.times.send(topic, once)
             except KafkaError as error:
                 problem = TimeRefusedError() if isinstance(error, InvalidTimestampError) else error
-                if stamp is None and isinstance(error, InvalidTimestampError):
-                    self.times.refused(topic)
-                    continue
                 if not (self._patient and (problem.retriable or isinstance(error, KafkaTimeoutError))):
                     raise problem from None
                 told = str(problem) if isinstance(problem, WeirError) else type(error).__name__
                 log.warning("messages are kept", topic=topic, messages=messages, problem=told)
                 await asyncio.sleep(RETRY_S)
             else:
-                self.times.taken(stamp)
                 return
 
     async def _send_fitting(self, topic: str, messages: Sequence[Message]) -> None:

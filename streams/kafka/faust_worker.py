@@ -105,8 +105,9 @@ class Worker:
 
     def _set_aside(self, poll: Poll) -> None:
         """Let what need not wait for the polls before it go ahead; the others take little room meanwhile."""
-        before = [event.value for event in self._polls.waiting("live")]
-        if before and poll.lane == "live" and isinstance(self.role, Overtaking):
+        if poll.lane != "live" or not isinstance(self.role, Overtaking):
+            return
+        if before := [event.value for event in self._polls.waiting("live")]:
             poll.set_aside(self.role.goes_ahead, before)
 
     @property

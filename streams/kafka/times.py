@@ -1,10 +1,11 @@
 """Kafka's timestamps of what is sent: those of the clock here, or none where a broker does not believe it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
+from aiokafka.errors import InvalidTimestampError
 
 from streams.kafka.refusals import TimeRefusedError
 from streams.telemetry.metrics import Telemetry
@@ -38,17 +39,27 @@ class Times:
         untimed = self._refused_at is not None and self._clock() < self._refused_at + UNTIMED_S
         return NO_TIME if untimed else None
 
-    def refused(self, topic: str) -> None:
-        """Note that a broker refuses the time of the clock."""
+    async def send(self, topic: str, once: Callable[[], Awaitable[None]]) -> None:
+        """Let `once` send with `stamp()`; again where a broker refuses the time of the clock."""
+        if self.stamp() is None:
+            try:
+                await once()
+            except InvalidTimestampError:
+                self._refused(topic)
+            else:
+                self._taken()
+                return
+        await once()
+
+    def _refused(self, topic: str) -> None:
         problem = str(TimeRefusedError())
         log.warning("messages go without a time", topic=topic, problem=problem)
         self._refused_at = self._clock()
         if self._telemetry is not None:
             self._telemetry.degrade("clock", problem=problem)
 
-    def taken(self, stamp: int | None) -> None:
-        """Note that a broker has taken messages with a stamp."""
-        if self._refused_at is not None and stamp is None and self.stamp() is None:
+    def _taken(self) -> None:
+        if self._refused_at is not None and self.stamp() is None:  # else it was refused meanwhile
             self._refused_at = None
             if self._telemetry is not None:
                 self._telemetry.degrade("clock", False)

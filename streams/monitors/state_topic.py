@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import ConsumerRecord
 
 from schemas import topics
@@ -15,7 +15,7 @@ from streams.kafka.clients import RETRY_S, client_options, started
 from streams.kafka.fetcher import bound
 from streams.kafka.refusals import TooLargeForTopicError
 from streams.kafka.settings import KafkaSettings
-from streams.kafka.times import NO_TIME, Times
+from streams.kafka.times import Times
 from streams.monitors.snapshots import Newest
 
 log = structlog.get_logger(__name__)
@@ -77,14 +77,7 @@ class StateTopic:
                 if not await ours():
                     return False
                 placed = [(partition % places, k, v) for partition, k, v in chunk]
-                stamp = self._times.stamp()
-                try:
-                    await self._send(placed, stamp)
-                except InvalidTimestampError:
-                    self._times.refused(topics.STATE)
-                    await self._send(placed, NO_TIME)
-                else:
-                    self._times.taken(stamp)
+                await self._times.send(topics.STATE, partial(self._send, placed))
         except KafkaError as error:
             problem = type(error).__name__
             if isinstance(error, MessageSizeTooLargeError):
@@ -93,8 +86,9 @@ class StateTopic:
             return False
         return True
 
-    async def _send(self, chunk: list[Snapshot], stamp: int | None) -> None:
+    async def _send(self, chunk: list[Snapshot]) -> None:
         assert self._producer is not None
+        stamp = self._times.stamp()
         sent = [
             await self._producer.send(topics.STATE, value, self._prefix + key, place, stamp)
             for place, key, value in chunk
