@@ -66,8 +66,9 @@ class Filter(NamedTuple):
     """That the text of the event has, in whatever case."""
     metric: str = ""
     least: float | None = None
-    """Of the metric; without it, any value above nothing."""
+    """Of the metric."""
     most: float | None = None
+    """Of the metric; without `least` and it, any value above nothing."""
     judged: str = ""
     """One of `unjudged.JUDGED`."""
     before: str = ""
@@ -155,8 +156,11 @@ class Filter(NamedTuple):
             parts.append("positionCaseInsensitiveUTF8(text, {text:String}) > 0")
             given["text"] = self.text
         if self.metric:
-            parts.append(f"{self.metric} {'>' if self.least is None else '>='} {{least:Float64}}")
-            given["least"] = self.least or 0.0
+            if self.least is not None:
+                parts.append(f"{self.metric} >= {{least:Float64}}")
+                given["least"] = self.least
+            elif self.most is None:
+                parts.append(f"{self.metric} > 0")
             if self.most is not None:
                 parts.append(f"{self.metric} <= {{most:Float64}}")
                 given["most"] = self.most
@@ -198,8 +202,9 @@ class Filter(NamedTuple):
         said += [f"the text {self.text!r}"] if self.text else []
         said += [f"judged {self.judged}"] if self.judged else []
         if self.metric:
-            begin = "above 0" if self.least is None else f"from {number(self.least)}"
-            said.append(f"{self.metric} {begin}" + (f" to {number(self.most)}" if self.most else ""))
+            begin = "" if self.least is None else f" from {number(self.least)}"
+            end = "" if self.most is None else f" to {number(self.most)}"
+            said.append(self.metric + (begin + end or " above 0"))
         return said
 
     def link(self, path: str, **changes: str) -> str:

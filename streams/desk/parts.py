@@ -79,9 +79,11 @@ def event_path(row: dict[str, Any]) -> str:
     return "/event?" + urlencode({"app": row["app"], "id": row["event_id"]})
 
 
-def reviewed_rule_path(row: dict[str, Any]) -> str | None:
+def reviewed_rule_path(row: dict[str, Any], time: Filter) -> str | None:
     """Return where the rule is that an alert of reviews is about; None for another alert."""
-    return f"/policy#rule-{row['rule']}" if row["subject"] in ("doubted", "demoted") else None
+    if row["subject"] not in ("doubted", "demoted"):
+        return None
+    return f"{time.link('/policy')}#rule-{row['rule']}"
 
 
 def badge(name: str) -> Html:
@@ -118,18 +120,14 @@ def same_text(row: dict[str, Any]) -> Html | None:
     return el("p", None, el("a", {"href": wanted.link("/events")}, "All events with this text"))
 
 
-def reviewed(right: int, of: int, rule: str = "") -> Child:
+def reviewed(right: int, of: int, review: str = "") -> Child:
     """Return what reviewers say as a share, with its interval where there are enough of them.
 
-    Of a rule that nobody has reviewed it leads to where one does.
+    Of what nobody has reviewed it leads to the address `review`, where one does.
     """
     if not of:
         none = "not reviewed"
-        return (
-            el("a", {"href": "/review?" + urlencode({"rule": rule})}, none)
-            if rule
-            else el("span", {"class": "none"}, none)
-        )
+        return el("a", {"href": review}, none) if review else el("span", {"class": "none"}, none)
     lies = interval(Moments(of, right, right), "share")
     said = f" [{lies[0]:.0%}, {lies[1]:.0%}]" if lies else ""
     return f"{right:,} of {of:,}, {right / of:.0%}", el("small", None, said)

@@ -143,9 +143,8 @@ class Desk:
 
     async def _review(self, request: web.Request) -> web.Response:
         asked, token, visitor = Asked(self._store), self._token(request), request[VISITOR]
-        time = Filter.window(request.query)
-        row, left, who = None, 0, judging.name_form(visitor, token)
-        queue = judging.Queue(request.query.get("rule", ""))
+        queue = judging.Queue.of(request.query)
+        row, left, who = None, 0, judging.name_form(visitor, token, queue)
         thanks = judging.saved(request.query.get("saved", ""))
         if token:
             skip = "skip" in request.query
@@ -153,10 +152,10 @@ class Desk:
 
         def make() -> str:
             if row is None:
-                return judging.review(asked, None, [], [], queue, left, token, who, thanks, time)
+                return judging.review(asked, None, [], [], queue, left, token, who, thanks)
             rules = conditions(asked, row, self._policy)
             said = events.told(asked, row, rules)
-            return judging.review(asked, row, said, [*rules], queue, left, token, who, thanks, time)
+            return judging.review(asked, row, said, [*rules], queue, left, token, who, thanks)
 
         text = await asyncio.to_thread(make)
         audit_read(visitor, asked)
@@ -212,7 +211,7 @@ class Desk:
 
     async def _reviewed(self, request: web.Request) -> web.Response:
         form = await self._publish(request)
-        raise web.HTTPSeeOther(judging.Queue(form.get("rule", "")).path(saved=form["judgement"]))
+        raise web.HTTPSeeOther(judging.Queue.of(form).path(saved=form["judgement"]))
 
     async def _judged(self, request: web.Request) -> web.Response:
         form = await self._publish(request)
@@ -222,7 +221,7 @@ class Desk:
     async def _named(self, request: web.Request) -> web.Response:
         """Take the name that a reviewer gives, where nobody else says who asks."""
         form = await self._form(request)
-        back = web.Response(status=303, headers={"Location": "/review"})
+        back = web.Response(status=303, headers={"Location": judging.Queue.of(form).path()})
         self._access.rename(request[VISITOR], form.get("name", ""), back)
         return back
 

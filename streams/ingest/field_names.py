@@ -15,7 +15,8 @@ _ELSEWHERE: Final = {
     "content": "text", "message": "text", "messages": "text", "choices": "text", "candidates": "text",
     "chunk": "text", "token": "text", "duration_ms": "latency_ms", "input_tokens": "prompt_tokens",
     "output_tokens": "completion_tokens", "documents": "contexts", "application": "app",
-    "env": "environment",
+    "env": "environment", "type": "kind", "role": "kind", "time": "timestamp", "ts": "timestamp",
+    "date": "timestamp", "datetime": "timestamp", "created": "timestamp", "created_at": "timestamp",
 }  # fmt: skip
 """What others call the fields of an event, without an ending such as `_id`."""
 _ENDING: Final = re.compile(r"_?(?:id|name|key)$")

@@ -47,9 +47,11 @@ def drift(asked: Asked, wanted: Filter, token: str | None, message: str = "") ->
         asked,
         el("p", {"class": "notice", "role": "status"}, message) if message else None,
         choose_time(wanted, "/drift"),
-        _states(states, token, "Alerts that are not over, and the last that are") if states else NOT_FOLLOWED,
+        _states(states, token, "Alerts that are not over, and the last that are", wanted.time)
+        if states
+        else NOT_FOLLOWED,
         _drifts(found, "What moved"),
-        alerts_table(questions.alerts(asked, wanted, ALERTS), "Alerts, one by one"),
+        alerts_table(questions.alerts(asked, wanted, ALERTS), "Alerts, one by one", wanted.time),
         time=wanted,
     )
 
@@ -64,22 +66,22 @@ def alert(asked: Asked, found: Found, token: str | None) -> str:
         _title(row),
         "/drift",
         asked,
-        _states(found, token, "The alert"),
+        _states(found, token, "The alert", Filter()),
         _drifts(parts, "What moved, with one cause"),
         el("p", {"class": "none"}, rest) if rest else None,
     )
 
 
-def _states(found: Found, token: str | None, caption: str) -> Html:
+def _states(found: Found, token: str | None, caption: str, time: Filter) -> Html:
     return table(
         ("State", "Severity", "Since", "Last", "App", "What", "Times", ""),
-        (_state(row, token) for row in found),
+        (_state(row, token, time) for row in found),
         caption,
         found.number,
     )
 
 
-def _state(row: Row, token: str | None) -> Iterable[Child]:
+def _state(row: Row, token: str | None, time: Filter) -> Iterable[Child]:
     until = f" until {row['silenced_until']:%d %b %H:%M}" if row["state"] == "silenced" else ""
     said = " ".join(filter(None, (row["who"], row["comment"])))
     yield badge(row["state"]), until, el("small", {"class": "said"}, bdi(said)) if said else None
@@ -87,7 +89,7 @@ def _state(row: Row, token: str | None) -> Iterable[Child]:
     yield when(row["opened_at"])
     yield when(row["last_at"])
     yield bdi(row["app"])
-    title, path = el("bdi", {"class": "long"}, _title(row)), _cause(row)
+    title, path = el("bdi", {"class": "long"}, _title(row)), _cause(row, time)
     whose = el("small", {"class": "said"}, bdi(row["subject"])) if row["subject"] else None
     yield el("a", {"href": path}, title) if path else title, whose
     yield row["alerts"]
@@ -100,8 +102,11 @@ def _title(row: Row) -> str:
     return title.removesuffix(f" (+{row['alerts'] - 1:,})")
 
 
-def _cause(row: Row) -> str | None:
-    """Return where the events, the drifts or the rule of an alert are; None of what has none."""
+def _cause(row: Row, time: Filter) -> str | None:
+    """Return where the events, the drifts or the rule of an alert are; None of what has none.
+
+    `time` is what the pages show: a rule is of no time.
+    """
     if row["kind"] == DRIFT:
         one = {"id": row["parts"][0]} if len(row["parts"]) == 1 else {"alert": row["alert_id"]}
         return f"/drift?{urlencode(one)}" if row["parts"] else None
@@ -111,7 +116,7 @@ def _cause(row: Row) -> str | None:
     wanted = Filter(values=values, begin=begin, end=end + dt.timedelta(milliseconds=1))
     if row["kind"] == VOLUME:
         return wanted._replace(begin=begin - dt.timedelta(hours=1)).link("/events")
-    if path := reviewed_rule_path(row):
+    if path := reviewed_rule_path(row, time):
         return path
     if row["kind"] != POLICY:
         return None

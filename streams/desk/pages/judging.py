@@ -1,8 +1,7 @@
 """How a reviewer judges: the queue's page, and the form of an event."""
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
-from urllib.parse import urlencode
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Self
 
 from streams.desk.access import NAME_LENGTH, Visitor
 from streams.desk.asked import Asked, Row
@@ -22,14 +21,23 @@ RULE_KEYS: Final = "123456789bcdefghijklopqrstvxyz"
 
 
 class Queue(NamedTuple):
-    """What is reviewed: all that waits, or the hits of one rule."""
+    """What is reviewed: all that waits, or the hits of one rule; and the time that the other pages show."""
 
     rule: str = ""
+    time: Filter = Filter()
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Self:
+        """Read the query of an address or a form of ours; raise `UserError` for what is none of it."""
+        return cls(given.get("rule", ""), Filter.window(given))
 
     def path(self, **more: str) -> str:
         """Return the address of its next event, of the one after that with `skip="1"`."""
-        given = {name: value for name, value in ({"rule": self.rule} | more).items() if value}
-        return "/review" + (f"?{urlencode(given)}" if given else "")
+        return self.time.link("/review", rule=self.rule, **more)
+
+    def fields(self) -> dict[str, str]:
+        """Return it as a form has it."""
+        return {"rule": self.rule} | self.time.given()
 
 
 ALL: Final = Queue()
@@ -48,7 +56,7 @@ def judging_form(row: Row, token: str, path: str, order: Sequence[str], queue: Q
         )
         for value, key, name in JUDGEMENTS
     ]
-    about = {"app": row["app"], "event_id": row["event_id"], "token": token, "rule": queue.rule}
+    about = {"app": row["app"], "event_id": row["event_id"], "token": token} | queue.fields()
     later = el("a", {"href": queue.path(skip="1"), "data-key": "n", "class": "button"}, "Later (n)")
     return el(
         "form",
@@ -90,7 +98,7 @@ def saved(judgement: str) -> Html | None:
     return el("p", {"class": "notice", "role": "status"}, f"Saved: {name}.") if name else None
 
 
-def name_form(visitor: Visitor, token: str | None) -> Html | None:
+def name_form(visitor: Visitor, token: str | None, queue: Queue) -> Html | None:
     """Return the form in which a reviewer says who he is; None where somebody else says so."""
     if token is None or not visitor.names_himself:
         return None
@@ -98,7 +106,7 @@ def name_form(visitor: Visitor, token: str | None) -> Html | None:
         "form",
         {"method": "post", "action": "/name", "class": "row", "aria-label": "Your name"},
         el("span", None, "You judge as ", bdi(visitor.name), "."),
-        el("input", {"type": "hidden", "name": "token", "value": token}),
+        hidden({"token": token} | queue.fields()),
         field("name", "", maxlength=str(NAME_LENGTH), placeholder="your name", required=""),
         el("button", {"type": "submit"}, "Use this name"),
     )
@@ -114,7 +122,6 @@ def review(
     token: str | None,
     who: Html | None,
     thanks: Html | None,
-    time: Filter,
 ) -> str:
     """Return the next event to judge; `told` says what it is, `who` who judges, `thanks` what was saved.
 
@@ -122,11 +129,13 @@ def review(
     """
     if row is None or token is None:
         none = "Nothing waits for a review." if token else "You may look here; reviewers judge."
-        return page("Review", "/review", asked, thanks, el("p", None, none), who, _misses(asked), time=time)
-    of = (" that ", bdi(queue.rule), " hit: ", el("a", {"href": "/review"}, "all")) if queue.rule else None
-    progress = el("p", None, f"{left:,} {'' if left < PAGE else 'or more '}to review", of)
-    form = judging_form(row, token, "/review", order, queue)
-    return page("Review", "/review", asked, progress, thanks, form, *told, who, _misses(asked), time=time)
+        shown: tuple[Child, ...] = (thanks, el("p", None, none))
+    else:
+        every = el("a", {"href": queue._replace(rule="").path()}, "all")
+        of = (" that ", bdi(queue.rule), " hit: ", every) if queue.rule else None
+        progress = el("p", None, f"{left:,} {'' if left < PAGE else 'or more '}to review", of)
+        shown = (progress, thanks, judging_form(row, token, "/review", order, queue), *told)
+    return page("Review", "/review", asked, *shown, who, _misses(asked), time=queue.time)
 
 
 def _misses(asked: Asked) -> Html:

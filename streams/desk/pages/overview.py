@@ -57,7 +57,7 @@ def live(asked: Asked, wanted: Filter, roles: list[RoleHealth], source: str) -> 
         _health(roles),
         None if totals[0]["events"] else nothing(wanted, "/"),
         chart.bars(by_time, begin, end, "Events by action", behind(by_time.number)),
-        el("div", {"class": "two"}, alerts_table(last, "Last alerts"), _rules(wanted, rules)),
+        el("div", {"class": "two"}, alerts_table(last, "Last alerts", wanted.time), _rules(wanted, rules)),
         _blocked_users(wanted, users, next(row["blocked"] for row in totals if row["is_total"])),
         _apps(wanted, totals),
         _roles(roles),
@@ -116,7 +116,12 @@ def _rules(wanted: Filter, rows: Found) -> Html:
         (
             (
                 el("a", {"href": wanted.link("/events", rule=row["rule"])}, bdi(row["rule"])),
-                row["mode"], row["hits"], reviewed(row["agreed"], row["agreed"] + row["wrong"], row["rule"]),
+                row["mode"], row["hits"],
+                reviewed(
+                    row["agreed"],
+                    row["agreed"] + row["wrong"],
+                    wanted.time.link("/review", rule=row["rule"]),
+                ),
             )
             for row in rows
         ),
@@ -172,8 +177,8 @@ def _apps(wanted: Filter, rows: Found) -> Html:
     )  # fmt: skip
 
 
-def alerts_table(rows: Found, caption: str) -> Html:
-    """Return alerts with what they are about."""
+def alerts_table(rows: Found, caption: str, time: Filter) -> Html:
+    """Return alerts with what they are about; `time` is what the pages show."""
     return table(
         ("Time", "Severity", "App", "What"),
         (
@@ -185,7 +190,7 @@ def alerts_table(rows: Found, caption: str) -> Html:
             )
             for row in rows
             for title in [el("bdi", {"class": "long"}, row["title"])]
-            for path in [event_path(row) if row["event_id"] else reviewed_rule_path(row)]
+            for path in [event_path(row) if row["event_id"] else reviewed_rule_path(row, time)]
         ),
         caption,
         rows.number,

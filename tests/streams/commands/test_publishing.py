@@ -242,6 +242,7 @@ def test_a_rate_is_kept(tmp_path: Path) -> None:
         ("text", "Text", True),
         ("app", "application", False),
         ("kind", "knd", True),
+        ("kind", "type", False),
     ],
 )
 def test_a_missing_field_is_told_with_the_name_that_stands_for_it(
@@ -260,14 +261,14 @@ def left_out(path: Path, content: bytes, fields: FieldMap | None = None) -> list
 
 
 def test_names_that_are_left_out_though_they_stand_for_a_field_are_told_once(tmp_path: Path) -> None:
-    names = ("user_id", "latency", "modell", "prompt_versoin", "time", "colour", "geheim text", "metadata")
+    names = ("user_id", "latency", "modell", "time", "size", "colour", "geheim text", "metadata")
     rows = line(**dict.fromkeys(names[:-1], 1)) + b"\n" + line(event_id="e2", userid="u", user_id="u")
     assert left_out(tmp_path / "a.jsonl", rows) == [
         f"warning: a.jsonl:{number}: `{name}` is no field and was left out: is `{field}` meant? "
         f"--map {field}={name} takes it"
         for number, name, field in (
             (1, "user_id", "user"), (1, "latency", "latency_ms"), (1, "modell", "model"),
-            (1, "prompt_versoin", "prompt_version"), (2, "userid", "user"),
+            (1, "time", "timestamp"), (2, "userid", "user"),
         )
     ]  # fmt: skip
     for name in ("id", "eventid"):

@@ -216,8 +216,8 @@ async def test_an_alert_of_reviews_leads_to_the_rule(desk: OpenDesk, desk_store:
     )  # fmt: skip
     desk_store.insert([state], f"state {what}")
     desk_store.insert([alert], f"alert {what}")
-    link = f'<a href="/policy#rule-injection-block"><bdi class="long">{title}</bdi>'
-    page = await desk.get("/drift")
+    link = f'<a href="/policy?since=1h#rule-injection-block"><bdi class="long">{title}</bdi>'
+    page = await desk.get("/drift?since=1h")
     assert page.count(link) == 2, "among the states, and among the alerts"
 
 

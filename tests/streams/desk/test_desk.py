@@ -233,12 +233,27 @@ def test_a_text_that_is_not_kept_says_why(storage: str, failed: list[str], said:
 def test_a_metric_without_a_bound_is_anything_above_nothing_whatever_its_unit() -> None:
     columns = frozenset({"pii", "toxicity"})
     counted = Filter.of({"metric": "pii", "since": "7d"}, columns)
-    assert counted.where()[0].endswith("pii > {least:Float64}")
+    assert counted.where()[0].endswith("pii > 0")
+    assert counted.told()[-1] == "pii above 0"
     assert "least" not in counted.given()
     assert "0.5" not in filter_form(counted, {})
-    given = Filter.of({"metric": "pii", "least": "2"}, columns)
-    assert given.where()[1]["least"] == 2.0
-    assert given.told()[-1] == "pii from 2"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "condition", "told"),
+    [
+        ({"least": "2"}, "pii >= {least:Float64}", "pii from 2"),
+        ({"most": "0"}, "pii <= {most:Float64}", "pii to 0"),
+        ({"least": "0", "most": "3"}, "pii >= {least:Float64} AND pii <= {most:Float64}", "pii from 0 to 3"),
+    ],
+)
+def test_a_metric_has_the_bounds_that_are_given(bounds: dict[str, str], condition: str, told: str) -> None:
+    given = Filter.of({"metric": "pii", **bounds}, frozenset({"pii"}))
+    sql, values = given.where()
+    assert sql.split(" AND ", 1)[1] == condition
+    assert {name: values[name] for name in bounds} == {name: float(bound) for name, bound in bounds.items()}
+    assert given.told()[-1] == told
+    assert Filter.of(given.given(), frozenset({"pii"})).where() == given.where()
 
 
 async def test_the_age_of_one_event_is_no_choice_of_time(desk: OpenDesk, desk_store: Store) -> None:
@@ -264,7 +279,8 @@ async def test_what_a_policy_changed_is_a_link(desk: OpenDesk) -> None:
 
 async def test_the_hits_of_one_rule_are_reviewed(desk: OpenDesk, desk_store: Store) -> None:
     overview = await desk.get("/?since=7d")
-    path = re.findall(r'<a href="(/review\?rule=harm-escalate)">not reviewed', overview)[0]
+    path = re.findall(r'<a href="(/review\?since=7d&amp;rule=harm-escalate)">not reviewed', overview)[0]
+    path = html.unescape(path)
     page = await desk.get(path)
     shown = shown_in(page)
     found = desk_store.query("SELECT rules FROM events WHERE event_id = {id:String}", {"id": shown}).rows
@@ -272,7 +288,9 @@ async def test_the_hits_of_one_rule_are_reviewed(desk: OpenDesk, desk_store: Sto
     chosen = re.findall(r'name="metric" value="([^"]*)"[^>]* checked=""', page)
     assert chosen == ["harm-escalate"], "the rule is judged, not the decision"
     assert "counts for each of its rules" not in page, "there is one"
-    form = dict(re.findall(r'name="(app|event_id|token|rule)" value="([\w-]+)"', page))
+    later = html.unescape(re.findall(r'href="([^"]+)" data-key="n"', page)[0])
+    assert later == f"{path}&skip=1", "the other pages show the same time"
+    form = dict(re.findall(r'name="(app|event_id|token|rule|since)" value="([\w-]+)"', page))
     async with desk.http.post(
         "/review", data=form | {"judgement": "correct"}, allow_redirects=False
     ) as answer:

@@ -412,6 +412,7 @@ async def test_a_misspelt_field_is_named_and_no_other_unknown_one(gate: Running)
         ("session_id", "conversation_id"),
         ("threadId", "conversation_id"), ("model_name", "model"), ("app_id", "app"), ("org_id", "tenant"),
         ("promptVersion", "prompt_version"), ("input_tokens", "prompt_tokens"), ("env", "environment"),
+        ("type", "kind"),
         ("priority", None), ("ids", None), ("useful", None), ("stream", None), ("_id", None),
     ],
 )  # fmt: skip
