@@ -17,6 +17,11 @@ TIDY_S = 1.0
 REQUEST_BYTES = 100 << 20
 """A larger one is no request but, say, the start of an HTTP one: the connection is closed."""
 QUEUE_BYTES = 16 << 20
+PRODUCED_S = 32 << 20
+"""Bytes that a connection may produce in a second, as by a quota of Kafka: from one that is faster than roles
+read, what others publish would wait behind its own."""
+BURST_S = 0.5
+"""How much of that one that was silent has to spare."""
 _SIZE = struct.Struct(">i")
 _HEADER = struct.Struct(">hhih")
 _API_VERSIONS, _PRODUCE = 18, 0
@@ -34,6 +39,8 @@ class Connection(asyncio.Protocol):
         self._arrived = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
+        self._paid = 0.0
+        """When what was produced is within the quota, by the clock of the loop."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to answer."""
@@ -116,10 +123,18 @@ class Connection(asyncio.Protocol):
             read_tags(reader)
         request = decode(api.request, version, reader, compact=compact) | {"version": version}
         answer = await getattr(self._answers, api.name)(request, client)
+        if key == _PRODUCE:
+            await self._keep_quota(len(data))
         if key == _PRODUCE and request["acks"] == 0:
             return None  # nobody waits for an answer
         pieces = encode(api.response, version, answer, compact=compact)
         return self._write(correlation, [b"\0", *pieces] if compact else pieces)
+
+    async def _keep_quota(self, size: int) -> None:
+        now = asyncio.get_running_loop().time()
+        self._paid = max(self._paid, now - BURST_S) + size / PRODUCED_S
+        if self._paid > now:
+            await asyncio.sleep(self._paid - now)
 
     def _write(self, correlation: int, pieces: list[bytes]) -> None:
         body = b"".join(pieces)

@@ -1,12 +1,15 @@
 """What else may come to the broker's port."""
 
+import asyncio
 import random
 import socket
 import struct
 import subprocess
 import sys
+import time
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -100,3 +103,19 @@ def test_a_fault_ends_neither_retention_nor_compaction() -> None:
     """In a process of its own: `answers` of the package is a function here, and a module where it runs."""
     done = subprocess.run([sys.executable, "-c", FAULTY], capture_output=True, text=True, timeout=60)
     assert done.stdout == "again\n"
+
+
+async def test_a_client_that_produces_more_than_its_quota_waits_and_others_do_not(broker: str) -> None:
+    """32 MiB a second, half a second ahead: 28 MiB wait for 12 MiB of them."""
+    async with (
+        AIOKafkaProducer(bootstrap_servers=broker) as flood,
+        AIOKafkaProducer(bootstrap_servers=broker) as quiet,
+    ):
+        await asyncio.gather(flood.send_and_wait("flood", b""), quiet.send_and_wait("quiet", b""))
+        began = time.monotonic()
+        sent = [await flood.send("flood", bytes(1_000_000)) for _ in range(30)]
+        flooding = asyncio.gather(*sent)
+        await quiet.send_and_wait("quiet", b"")
+        assert not flooding.done()
+        await flooding
+    assert 0.35 < time.monotonic() - began < 10.0
