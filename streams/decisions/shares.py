@@ -17,6 +17,8 @@ ACTIVE_S = 10.0
 """An app that published nothing for so long is forgotten."""
 CALM_S = 2.0
 """How long it goes on once events have waited too long: what waits with the broker is seen once a second."""
+TURN_S = 0.25
+"""How much of an app is judged before others that have used as little."""
 MOST_APPS = 256
 """Apps that are told apart; those beyond share one account, so that inventing names gains nothing."""
 OTHERS = ""
@@ -75,23 +77,29 @@ class Shares:
         self._late_until = -math.inf
 
     def ordered(self, records: Sequence[Record]) -> list[Waiting]:
-        """Return the records of the apps that used the least first.
+        """Return the records of the apps that used the least first, counting what comes before each here.
 
-        The order within an app stays, and so does that of records with the same key: a conversation.
+        So that of an app that nobody knows yet a `TURN_S` goes first, and not all (start-time fair queueing:
+        Goyal, Vin and Cheng 1996). The order within an app stays, and so does that of records with the same
+        key: a conversation.
         """
         waiting = [Waiting(record, codec.app_of(record.value)) for record in records]
-        now = self._clock()
-        spent = {app: self._spent(app, now) for app in {each.app for each in waiting}}
-        if len(spent) == 1:
+        apps = {each.app for each in waiting}
+        if len(apps) == 1:
             return waiting
+        now = self._clock()
+        used = {app: self._spent(app, now) for app in apps}
+        least, coming_s = used.copy(), dict.fromkeys(apps, 0.0)
         behind: dict[bytes, float] = {}
         ranks = []
         for each in waiting:
-            key = each.record.key
-            rank = max(spent[each.app], behind.get(key, 0.0) if key is not None else 0.0)
-            spent[each.app] = rank
+            app, key = each.app, each.record.key
+            turns = coming_s[app] // TURN_S
+            rank = max(used[app] + TURN_S * turns, least[app])
             if key is not None:
-                behind[key] = rank
+                rank = behind[key] = max(rank, behind.get(key, 0.0))
+            coming_s[app] += self.expected_s(each, Depth.FULL)
+            least[app] = rank
             ranks.append(rank)
         order = sorted(range(len(waiting)), key=ranks.__getitem__)
         return [waiting[place] for place in order]

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import signal
 import time
+from collections.abc import Collection
 from typing import Any
 
 import structlog
@@ -23,6 +24,7 @@ from streams.kafka.polls import QUEUED_BYTES, Poll
 from streams.kafka.records import Record
 from streams.kafka.role import Overtaking, Role, Stateful
 from streams.kafka.settings import KafkaSettings
+from streams.telemetry import catalogue
 from streams.telemetry.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -47,8 +49,12 @@ class Worker:
         self._failure: BaseException | None = None
         self.stopping = asyncio.Event()
         self._draining = False
+        self._is_long = False
+        """What is being handled is more than a batch, and takes as long as that."""
         if isinstance(role, Stateful):
             role.holds = self._holds
+        if isinstance(role, Overtaking):
+            role.newcomers = self._newcomers
         self._losses = Losses(telemetry)
         self._pace = Pace()
 
@@ -107,7 +113,8 @@ class Worker:
         """Let what need not wait for the polls before it go ahead; the others take little room meanwhile."""
         if poll.lane != "live" or not isinstance(self.role, Overtaking):
             return
-        if before := [event.value for event in self._polls.waiting("live")]:
+        before = [event.value for event in self._polls.waiting("live")]
+        if before or self._is_long:
             poll.set_aside(self.role.goes_ahead, before)
 
     @property
@@ -147,16 +154,36 @@ class Worker:
         for event in events:
             taken += event.value.ahead
             event.value.ahead = []
-        for event in self._polls.waiting("live"):
+        return taken + self._overtaking(frozenset())
+
+    def _newcomers(self, behind: Collection[bytes | None]) -> list[Record]:
+        taken = self._overtaking(behind)
+        self._telemetry.count(catalogue.MESSAGES, len(taken))
+        return taken
+
+    def _overtaking(self, behind: Collection[bytes | None]) -> list[Record]:
+        """Take, of the polls that wait, what goes ahead and has no key of `behind`, about a batch of it.
+
+        What no longer goes ahead, since the role knows its app better now, waits for its turn.
+        """
+        taken: list[Record] = []
+        passed = set(behind) - {None}
+        for poll in (event.value for event in self._polls.waiting("live")):
             if len(taken) >= self.role.batch_records:
                 break
-            if event.value.epoch == self._consumer.epoch:
-                taken += event.value.ahead
-                event.value.ahead = []
+            if poll.ahead and poll.epoch == self._consumer.epoch:
+                assert isinstance(self.role, Overtaking)
+                waiting, poll.ahead = poll.ahead, []
+                for record, first in zip(waiting, self.role.goes_ahead(waiting), strict=True):
+                    if first and record.key not in passed:
+                        taken.append(record)
+                    else:
+                        poll.ahead.append(record)
+                        passed |= {record.key} - {None}
         return taken
 
     async def _add_live(self, events: list[Any]) -> None:
-        rows, size = len(events[0].value.records), events[0].value.size
+        rows, size = events[0].value.rows, events[0].value.size
         deadline = time.monotonic() + self.role.linger_s
         while rows < self.role.batch_records and size < BATCH_BYTES:
             event: Any = self._polls.pop("live")
@@ -170,7 +197,7 @@ class Worker:
                     break
             event.value.unpack()
             events.append(event)
-            rows += len(event.value.records)
+            rows += event.value.rows
             size += event.value.size
 
     async def _finish(self, events: list[Any]) -> float:
@@ -189,8 +216,10 @@ class Worker:
         commit = bool(events) and not self._pending
         if records or (self._pending and not events):
             fetched = min((event.value.fetched for event in current), default=None)
+            self._is_long = len(records) > self.role.batch_records
             with self._telemetry.batch(len(records), fetched):
                 commit = await self.role.handle(records)
+            self._is_long = False
         seconds = time.monotonic() - began
         for event in events:
             self._consumer.release(event.value, seconds)

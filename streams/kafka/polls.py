@@ -60,6 +60,11 @@ class Poll:
         self._packed = b""
 
     @property
+    def rows(self) -> int:
+        """Records that are still to be handled, of one that is not packed."""
+        return len(self.records) + len(self.ahead)
+
+    @property
     def behind(self) -> "array[int]":
         """Hashes of the keys of the records that wait for their turn, in order."""
         if self._behind is None:

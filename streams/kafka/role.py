@@ -1,6 +1,6 @@
 """What a worker needs of a role."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol, runtime_checkable
 
 from streams.kafka.records import Record
@@ -45,6 +45,10 @@ class Overtaking(Protocol):
     def goes_ahead(self, records: Sequence[Record]) -> Sequence[bool]:
         """Return which records of a live poll are handled before what waits; `handle` gets these first."""
         ...
+
+    newcomers: Callable[[Collection[bytes | None]], list[Record]]
+    """Of such records, those that came while a live batch is handled, none of a key that is given: those of
+    what is left of the batch. Set by the worker."""
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
@@ -87,6 +87,7 @@ class Guard:
         self._runner = make_runner(settings)
         self._policy = PolicyInForce(settings, self._runner, telemetry)
         self._changes = PolicyChanges(settings, self._policy.take)
+        self.newcomers: Callable[[Collection[bytes | None]], list[Record]] = lambda behind: []
         self._following: list[asyncio.Task[None]] = []
         """What never ends: the policy and the usage are kept up to date."""
         late_s = settings.degrade_after_ms / 1000
@@ -180,6 +181,10 @@ class Guard:
                     alerts = await asyncio.to_thread(self._alerting.alerts, output.raised, hurried)
                     output.raised.clear()  # they hold the batch, which may be large
                     deliveries.append(asyncio.create_task(self._producer.send(topics.ALERTS, alerts)))
+                if not is_bulk and start < len(waiting):
+                    rest = waiting[start:]
+                    found = self.newcomers({each.record.key for each in rest})
+                    waiting, start = [*shares.ordered(found), *rest], 0
             await asyncio.gather(*deliveries)
         finally:
             # One that failed must not leave the others behind.

@@ -135,6 +135,17 @@ def test_the_order_of_an_app_and_of_a_conversation_stays(
         assert mine == sorted(mine)
 
 
+def test_of_who_is_new_not_all_comes_first() -> None:
+    shares, _ = make(quiet=0.1)
+    sent = [*["new"] * 500, "quiet", *["new"] * 500]
+    records = [FakeRecord(codec.encode(event("x" * 90, i, app=app)), i) for i, app in enumerate(sent)]
+    ordered = shares.ordered(records)
+    place = [each.app for each in ordered].index("quiet")
+    before_s = sum(shares.expected_s(each, Depth.FULL) for each in ordered[:place])
+    assert before_s == pytest.approx(0.25, rel=0.1)
+    assert [each.record.offset for each in ordered if each.app == "new"] == [*range(500), *range(501, 1001)]
+
+
 def test_who_used_less_comes_first() -> None:
     shares, _ = make(noisy=3.0, quiet=0.1)
     sent = ["noisy", "noisy", "quiet", "noisy", "new"]

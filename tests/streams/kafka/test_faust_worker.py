@@ -1,9 +1,11 @@
 """The run loop on the embedded broker: whole polls, in order, committed only when the role says so."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import pytest
+from aiokafka.partitioner import DefaultPartitioner
 
 from schemas import topics
 from streams.kafka.clients import producing
@@ -89,6 +91,14 @@ class Overtaken(Wanting):
 
     quick_after = 0
     """So many had been handled before the first batch with such a one."""
+    newcomers: Callable[[Collection[bytes | None]], list[Record]]
+
+    def __init__(self, topic: str, wanted: Iterable[bytes], *, fail_after: int | None = None) -> None:
+        super().__init__(topic, wanted, fail_after=fail_after)
+        self.newcomers = self._not_set
+
+    def _not_set(self, behind: Collection[bytes | None]) -> list[Record]:
+        raise AssertionError("the worker sets this")
 
     def goes_ahead(self, records: Sequence[Record]) -> Sequence[bool]:
         return [(r.value or b"").startswith(b"q") for r in records]
@@ -165,6 +175,32 @@ async def test_a_failure_ends_the_worker_and_commits_nothing_of_its_batch(settin
     assert {p for p, offset, _ in again.seen if offset == 0} == {p for p, *_ in again.seen}
 
 
+class Learning(Overtaken):
+    """One that knows of nobody what need not wait before it has handled something."""
+
+    def goes_ahead(self, records: Sequence[Record]) -> Sequence[bool]:
+        return super().goes_ahead(records) if self.seen else [True] * len(records)
+
+
+class Long(Overtaken):
+    """One that, in the middle of its first batch, waits for who comes."""
+
+    def __init__(self, topic: str, wanted: Iterable[bytes]) -> None:
+        super().__init__(topic, wanted)
+        self.begun = asyncio.Event()
+        self.came: list[Record] = []
+
+    async def handle(self, records: Sequence[Record]) -> bool:
+        if not self.begun.is_set() and len(records) > self.batch_records:
+            self.begun.set()
+            async with asyncio.timeout(30):
+                while not self.came:
+                    await asyncio.sleep(0.05)
+                    self.came = self.newcomers({record.key for record in records})
+            await super().handle(self.came)
+        return await super().handle(records)
+
+
 BACKLOG = [(b"%d" % (i % 50), b"wait %d" % i) for i in range(12_000)]
 
 
@@ -188,6 +224,33 @@ async def test_what_need_not_wait_overtakes_a_backlog_and_no_record_of_its_own_k
     again = Wanting(topics.DRIFT, [b"later"])
     await run(settings, again)
     assert {value for *_, value in again.seen} == {b"later"}, "all before it is committed"
+
+
+async def test_what_went_ahead_before_the_role_knew_better_waits(settings: Settings) -> None:
+    places = range(settings.partitions)
+    beside = DefaultPartitioner()(b"new", places, places)
+    keys = [key for i in range(99) if DefaultPartitioner()(key := b"%d" % i, places, places) == beside]
+    sent = [*((keys[i % len(keys)], b"wait %d" % i) for i in range(12_000)), (b"new", b"q")]
+    async with producing(settings) as producer:
+        await producer.send(topics.CLAIMS, sent)
+    role = Learning(topics.CLAIMS, (value for _, value in sent))
+    await run(settings, role)
+    assert role.quick_after < len(sent) / 2
+    assert len(role.seen) == len(sent), "each once"
+
+
+async def test_what_need_not_wait_comes_into_a_batch_that_is_under_way(settings: Settings) -> None:
+    backlog, later = BACKLOG[:1_500], [(b"7", b"q behind"), (b"new", b"q")]
+    async with producing(settings) as producer:
+        await producer.send(topics.ALERTS, backlog)
+        role = Long(topics.ALERTS, (value for _, value in [*backlog, *later]))
+        running = asyncio.create_task(run(settings, role))
+        await asyncio.wait_for(role.begun.wait(), 60)
+        await producer.send(topics.ALERTS, later)
+        await running
+    assert [record.value for record in role.came] == [b"q"], "of another key than what waits"
+    values = [value for *_, value in role.seen]
+    assert Counter(values) == Counter(value for _, value in [*backlog, *later]), "each once"
 
 
 async def test_what_went_ahead_of_records_that_failed_is_handled_again(settings: Settings) -> None:
