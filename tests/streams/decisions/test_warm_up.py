@@ -1,5 +1,8 @@
 """Whoever is the first to be judged does not wait for what is loaded then."""
 
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,3 +91,29 @@ async def test_the_guard_is_warm_before_it_connects_and_counts_nothing_of_it(
         guard._runner.close()
     for action in ("allow", "block", "redact", "flag"):
         assert telemetry._of(catalogue.DECISIONS, (action,))._value.get() == 0
+
+
+_LOADED = """
+from streams.decisions.in_force import PolicyInForce
+from streams.decisions.judge import Judge
+from streams.decisions.scoring import make_runner
+from streams.decisions.text_storage import Keeper
+from streams.decisions.warm_up import warm_up
+from streams.settings import Settings
+from streams.telemetry.metrics import Telemetry
+
+settings = Settings(_env_file=None)
+runner = make_runner(settings)
+judge = Judge(runner, Keeper("redacted", b"k" * 16, runner.finders))
+warm_up(judge, PolicyInForce(settings, runner, Telemetry("guard")).compiled)
+print(open("/proc/self/status").read())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what is told is told of glibc on Linux")
+def test_what_loading_took_for_a_while_is_given_back() -> None:
+    said = subprocess.run([sys.executable, "-c", _LOADED], capture_output=True, text=True, check=True).stdout
+    held = {line.partition(":")[0]: line.split()[1] for line in said.splitlines() if line.startswith("Vm")}
+    most, now = int(held["VmHWM"]), int(held["VmRSS"])
+    assert now < most - 20_000, "kB"
+    assert now < 600_000
