@@ -160,7 +160,7 @@ class Guard:
         shares, slices = self._bulk if is_bulk else self._live
         reading_s = BULK_READING * self._reading_s if is_bulk else self._reading_s
         waiting = shares.ordered(records)
-        start = 0
+        start = came = 0
         try:
             while piece := slices.take(waiting, start, self._telemetry.waited_s):
                 start += len(piece)
@@ -181,10 +181,11 @@ class Guard:
                     alerts = await asyncio.to_thread(self._alerting.alerts, output.raised, hurried)
                     output.raised.clear()  # they hold the batch, which may be large
                     deliveries.append(asyncio.create_task(self._producer.send(topics.ALERTS, alerts)))
-                if not is_bulk and start < len(waiting):
+                # Not while others that came are left, or a stream of them would hold up the batch for ever.
+                if not is_bulk and came < start < len(waiting):
                     rest = waiting[start:]
                     found = self.newcomers({each.record.key for each in rest})
-                    waiting, start = [*shares.ordered(found), *rest], 0
+                    waiting, start, came = [*shares.ordered(found), *rest], 0, len(found)
             await asyncio.gather(*deliveries)
         finally:
             # One that failed must not leave the others behind.
