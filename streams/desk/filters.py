@@ -72,7 +72,9 @@ class Filter(NamedTuple):
     judged: str = ""
     """One of `unjudged.JUDGED`."""
     before: str = ""
-    """For the next page: only events before this time."""
+    """For the next page: only events that come after the last one of this, whose time it is, the newest first."""
+    last: tuple[str, str] = ("", "")
+    """The app and the id of that one: others may have the same time."""
     begin: dt.datetime | None = None
     """From then on, in place of `since`."""
     end: dt.datetime | None = None
@@ -100,6 +102,7 @@ class Filter(NamedTuple):
         return cls.window(query)._replace(
             values=values, rule=query.get("rule", ""), text=query.get("text", ""), metric=metric,
             least=least, most=most, judged=judged, before=before, columns=metrics,
+            last=(query.get("last_app", ""), query.get("last_id", "")),
         )  # fmt: skip
 
     @classmethod
@@ -167,8 +170,12 @@ class Filter(NamedTuple):
         if self.judged:
             parts.append(unjudged.condition(self.judged, self.columns))
         if self.before:
-            parts.append("timestamp < toDateTime64({before:String}, 3, 'UTC')")
-            given["before"] = self.before
+            before = "toDateTime64({before:String}, 3, 'UTC')"
+            parts.append(f"timestamp <= {before}")
+            parts.append(
+                f"(timestamp < {before} OR (app, event_id) > ({{last_app:String}}, {{last_id:String}}))"
+            )
+            given |= {"before": self.before, "last_app": self.last[0], "last_id": self.last[1]}
         return " AND ".join(parts), given
 
     def given(self) -> dict[str, str]:

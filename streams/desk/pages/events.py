@@ -45,10 +45,10 @@ def listing(asked: Asked, wanted: Filter) -> str:
     )
     older = None
     if len(found) > questions.PAGE:
-        before = f"{found[questions.PAGE - 1]['timestamp']:%Y-%m-%d %H:%M:%S.%f}"
-        older = el(
-            "p", None, el("a", {"href": wanted.link("/events", before=before), "rel": "next"}, "Older")
-        )
+        last = found[questions.PAGE - 1]
+        before = f"{last['timestamp']:%Y-%m-%d %H:%M:%S.%f}"
+        path = wanted.link("/events", before=before, last_app=last["app"], last_id=last["event_id"])
+        older = el("p", None, el("a", {"href": path, "rel": "next"}, "Older"))
     return page(
         "Events",
         "/events",

@@ -67,8 +67,8 @@ def page(asked: Asked, wanted: Filter) -> Found:
     return asked.rows(
         f"SELECT {COLUMNS}{score} FROM events WHERE {KEY} IN ("
         f"SELECT {KEY} FROM events_log WHERE {where} "
-        f"ORDER BY timestamp DESC, event_id LIMIT 1 BY app, event_id LIMIT {PAGE + 1}) AND {where} "
-        "ORDER BY timestamp DESC, event_id",
+        f"ORDER BY timestamp DESC, app, event_id LIMIT 1 BY app, event_id LIMIT {PAGE + 1}) AND {where} "
+        "ORDER BY timestamp DESC, app, event_id",
         given,
     )
 

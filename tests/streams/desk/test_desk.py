@@ -48,6 +48,25 @@ async def test_filters_are_addresses_and_pages_go_on(desk: OpenDesk) -> None:
     assert "A form is sent to this address" in await desk.get("/judge", 405)
 
 
+async def test_events_of_one_moment_are_on_one_page_each(desk: OpenDesk, desk_store: Store) -> None:
+    now = int(time.time() * 1000)
+    sent = [
+        traffic.scored(1, now, scores={}, event_id=f"at-once-{number}", app=app, user="burst")
+        for app in ("a", "b")
+        for number in range(60)
+    ]
+    desk_store.insert(sent, "at-once")
+    seen, path = list[tuple[str, str]](), "/events?since=1h&user=burst"
+    for count in (50, 50, 20):
+        page = await desk.get(path)
+        found = re.findall(r"/event\?app=(\w)&amp;id=(at-once-\d+)", page)
+        assert len(found) == count
+        seen += found
+        path = html.unescape("".join(re.findall(r'href="([^"]+)" rel="next"', page)))
+    assert not path, "no page is empty"
+    assert sorted(seen) == sorted((each.event.app, each.event.event_id) for each in sent)
+
+
 async def test_every_number_of_the_overview_leads_to_its_events(desk: OpenDesk) -> None:
     page = await desk.get("/?since=7d&app=shop")
     tiles = re.findall(r'<li><a href="([^"]+)"><span class="name', page)
