@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self
@@ -52,7 +53,14 @@ def written(moment: dt.datetime) -> str:
 
 def number(bound: float | None) -> str:
     """Return a bound as it stands in an address; empty for none."""
-    return "" if bound is None else f"{bound:g}"
+    return "" if bound is None else f"{bound:.15g}"
+
+
+def _bound(given: str) -> float | None:
+    bound = float(given) if given else None
+    if bound is not None and not math.isfinite(bound):
+        raise ValueError(given)
+    return bound
 
 
 class Filter(NamedTuple):
@@ -72,7 +80,7 @@ class Filter(NamedTuple):
     judged: str = ""
     """One of `unjudged.JUDGED`."""
     before: str = ""
-    """For the next page: only events that come after the last one of this, whose time it is, the newest first."""
+    """For the next page, the time of the last event of this one: only what comes after it, newest first."""
     last: tuple[str, str] = ("", "")
     """The app and the id of that one: others may have the same time."""
     begin: dt.datetime | None = None
@@ -89,7 +97,7 @@ class Filter(NamedTuple):
         if metric and (not _METRIC.fullmatch(metric) or metric not in metrics):
             raise UserError("metric: there is none of this name")
         try:
-            least, most = (float(query[name]) if query.get(name) else None for name in ("least", "most"))
+            least, most = (_bound(query.get(name, "")) for name in ("least", "most"))
             if before:
                 dt.datetime.strptime(before, _TIME)
         except ValueError:

@@ -210,11 +210,14 @@ class Desk:
         return await self._ask(request, make)
 
     async def _reviewed(self, request: web.Request) -> web.Response:
-        form = await self._publish(request)
-        raise web.HTTPSeeOther(judging.Queue.of(form).path(saved=form["judgement"]))
+        form = await self._form(request)
+        queue = judging.Queue.of(form)
+        await self._publish(request, form)
+        raise web.HTTPSeeOther(queue.path(saved=form["judgement"]))
 
     async def _judged(self, request: web.Request) -> web.Response:
-        form = await self._publish(request)
+        form = await self._form(request)
+        await self._publish(request, form)
         given = {"app": form["app"], "id": form["event_id"], "judged": "1"}
         raise web.HTTPSeeOther("/event?" + urlencode(given))
 
@@ -232,13 +235,11 @@ class Desk:
         audit(done.action, request[VISITOR].name, alert_id=done.alert_id)
         raise web.HTTPSeeOther("/drift?done=1")
 
-    async def _publish(self, request: web.Request) -> Form:
-        form = await self._form(request)
+    async def _publish(self, request: web.Request, form: Form) -> None:
         app, event_id = form.get("app", ""), form.get("event_id", "")
         row = await asyncio.to_thread(stored, Asked(self._store), app, event_id)
         feedback = await self._reviewing.publish(row, request[VISITOR].name, form)
         audit("judged", request[VISITOR].name, app=app, event_id=event_id, judgement=feedback.judgement)
-        return form
 
     async def _tried(self, request: web.Request) -> web.Response:
         form = await self._form(request)

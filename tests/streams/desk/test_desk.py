@@ -41,7 +41,16 @@ async def test_filters_are_addresses_and_pages_go_on(desk: OpenDesk) -> None:
     second = await desk.get(older)
     assert not set(re.findall(r"id=(e-\d+)", first)) & set(re.findall(r"id=(e-\d+)", second))
     assert "<bdi>injection-block</bdi>" not in await desk.get("/events?since=7d&action=redact")
-    for wrong in ("since=x", "metric=drop", "metric=injection&least=x", "before=x", "metric=1;", "most=x"):
+    for wrong in (
+        "since=x",
+        "metric=drop",
+        "metric=injection&least=x",
+        "before=x",
+        "metric=1;",
+        "most=x",
+        "metric=pii&least=nan",
+        "metric=pii&most=-inf",
+    ):
         assert "That cannot be done" in await desk.get(f"/events?{wrong}", 400)
     assert "no such event" in await desk.get("/event?app=shop&id=none", 400)
     assert "There is no such page." in await desk.get("/nothing", 404)
@@ -264,6 +273,8 @@ def test_a_metric_without_a_bound_is_anything_above_nothing_whatever_its_unit() 
         ({"least": "2"}, "pii >= {least:Float64}", "pii from 2"),
         ({"most": "0"}, "pii <= {most:Float64}", "pii to 0"),
         ({"least": "0", "most": "3"}, "pii >= {least:Float64} AND pii <= {most:Float64}", "pii from 0 to 3"),
+        ({"least": "1234567"}, "pii >= {least:Float64}", "pii from 1234567"),
+        ({"most": "0.12345678"}, "pii <= {most:Float64}", "pii to 0.12345678"),
     ],
 )
 def test_a_metric_has_the_bounds_that_are_given(bounds: dict[str, str], condition: str, told: str) -> None:
@@ -310,6 +321,8 @@ async def test_the_hits_of_one_rule_are_reviewed(desk: OpenDesk, desk_store: Sto
     later = html.unescape(re.findall(r'href="([^"]+)" data-key="n"', page)[0])
     assert later == f"{path}&skip=1", "the other pages show the same time"
     form = dict(re.findall(r'name="(app|event_id|token|rule|since)" value="([\w-]+)"', page))
+    await desk.post("/review", form | {"judgement": "correct", "since": "9h"}, 400)
+    assert not desk.producer.sent, "what is refused is not published"
     async with desk.http.post(
         "/review", data=form | {"judgement": "correct"}, allow_redirects=False
     ) as answer:
