@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.events import KINDS
 from schemas.rejection import Reason, Rejected
 from streams.ingest.field_map import FIELDS, FieldMap
 from streams.ingest.field_names import LEFT_OUT, meant
@@ -43,12 +44,17 @@ class LeftOut:
 
 
 def named(rejected: Rejected, given: Mapping[str, Any]) -> Rejected:
-    """Return the same with the name in the row that stands for the field which is missing, where one does."""
+    """Return the same with the name in the row that stands for the field which is missing, where one does.
+
+    What `role` and `type` hold is often no kind: then --map would not help.
+    """
     found = _MISSING.search(rejected.detail) if rejected.reason is Reason.MISSING_FIELD else None
     if found is None:
         return rejected
     field_ = found[1]
-    for name in given:
+    for name, value in given.items():
+        if field_ == "kind" and value not in KINDS:
+            continue
         if name not in FIELDS and meant(name, FIELDS) == field_:
             said = f"{rejected.detail}: is `{name}` meant? --map {field_}={name} takes it"
             return Rejected(rejected.reason, said)

@@ -254,6 +254,16 @@ def test_a_missing_field_is_told_with_the_name_that_stands_for_it(
         preparer(fields)(InputRow(1, json.dumps(row).encode()))
 
 
+@pytest.mark.parametrize("given", [{"role": "user"}, {"type": ["message"]}, {"type": "chat", "role": None}])
+def test_a_name_whose_value_is_no_kind_is_not_told_in_its_place(given: dict[str, object]) -> None:
+    row = {name: value for name, value in GOOD.items() if name != "kind"}
+    with pytest.raises(codec.Rejected) as caught:
+        preparer()(InputRow(1, json.dumps(row | given).encode()))
+    assert caught.value.detail == "`$`: required field `kind` is missing"
+    with pytest.raises(codec.Rejected, match="--map kind=type takes it"):
+        preparer()(InputRow(1, json.dumps(row | {"role": "user", "type": "prompt"}).encode()))
+
+
 def left_out(path: Path, content: bytes, fields: FieldMap | None = None) -> list[str]:
     producer, _, reports = publish(path, content, preparer(fields), look=LeftOut(fields))
     assert len(producer.events) == 2
