@@ -1,7 +1,7 @@
 """What one app can do to another: `python -m bench.floods` floods weir and watches a quiet app.
 
 While one app publishes what is much, costly, malformed, huge or a bomb, another publishes an event a second.
-Printed are the seconds until the quiet app's decisions came and the most memory that each role held.
+Printed are the milliseconds until the quiet app's decisions came and the most memory that each role held.
 """
 
 import argparse

@@ -39,7 +39,9 @@ def metrics() -> str:
 
 def topics() -> str:
     """Return the table of the topics."""
-    rows = [f"| `{c.topic}` | `{c.name}` | `{c.tail}` | {c.key} | {c.writers} |" for c in CHANNELS]
+    rows = [
+        f"| `{c.topic}` | `{c.name}` | {c.tail and f'`{c.tail}`'} | {c.key} | {c.writers} |" for c in CHANNELS
+    ]
     state = "internal: snapshots of watch, in the partition of their scores, and of notify"
     rows.append(f"| `{STATE}` | {state} | | not part of the contract | watch, notify |")
     usage = "internal: what users, conversations, apps and tenants used lately"

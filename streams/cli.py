@@ -15,7 +15,7 @@ from streams.terminal.command import readable
 from streams.terminal.interrupt import INTERRUPTED
 
 COMMANDS = {
-    "up": "Run everything on this machine: embedded broker and store, and the three roles.",
+    "up": "Run everything on this machine: embedded broker and store, and all roles.",
     "guard": "Run the guard: events in; decisions, scores and alerts out.",
     "watch": "Run watch: scores in; drift records and alerts out.",
     "archive": "Run the archive: everything into ClickHouse.",

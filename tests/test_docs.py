@@ -18,6 +18,7 @@ def test_what_is_made_from_the_code_is_up_to_date(part: str) -> None:
     _, before, after = GENERATE["page"](part)
     assert f"<!-- {part} -->" in before
     assert before == after, "run `make docs`"
+    assert "| `` |" not in after
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

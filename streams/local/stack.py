@@ -1,4 +1,4 @@
-"""Everything on one machine: embedded broker and store, and the three roles, supervised."""
+"""Everything on one machine: embedded broker and store, and all roles, supervised."""
 
 import asyncio
 import json
