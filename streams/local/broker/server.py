@@ -28,7 +28,10 @@ _API_VERSIONS, _PRODUCE = 18, 0
 
 
 class Connection(asyncio.Protocol):
-    """Reads requests as they come, and answers them in order; ends what it waits for with the client."""
+    """Reads requests as they come, and answers them in order; ends what it waits for with the client.
+
+    What a client produced before it left is kept, as by Kafka: who wants no answer may leave at once.
+    """
 
     def __init__(self, answers: Answers, connections: set["Connection"]) -> None:
         self._answers = answers
@@ -50,9 +53,13 @@ class Connection(asyncio.Protocol):
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End what waits."""
+        """End what waits, but for what was produced."""
         self._connections.discard(self)
         self._task.cancel()
+        self._writable.set()
+        self._requests = deque(each for each in self._requests if _HEADER.unpack_from(each)[0] == _PRODUCE)
+        if self._requests:
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     def pause_writing(self) -> None:
         """Answer no more until the client has read."""
@@ -83,7 +90,8 @@ class Connection(asyncio.Protocol):
             self._arrived.set()
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect, and forget what has come."""
+        self._requests.clear()
         self._transport.abort()
 
     async def _run(self) -> None:
@@ -95,6 +103,8 @@ class Connection(asyncio.Protocol):
                     self._queued -= len(request)
                     await self._writable.wait()
                     await asyncio.sleep(0)  # one after the other, not one client before all others
+                if self not in self._connections:
+                    return
                 self._arrived.clear()
                 self._transport.resume_reading()
                 await self._arrived.wait()
@@ -102,7 +112,7 @@ class Connection(asyncio.Protocol):
             log.warning("a request that is not understood: %s", error)
         except Exception:
             log.exception("a request has failed")
-        self._transport.abort()
+        self.close()
 
     async def _answer(self, data: bytes) -> None:
         key, version, correlation, length = _HEADER.unpack_from(data)
@@ -137,6 +147,8 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(self._paid - now)
 
     def _write(self, correlation: int, pieces: list[bytes]) -> None:
+        if self not in self._connections:
+            return
         body = b"".join(pieces)
         self._transport.write(_SIZE.pack(len(body) + 4) + _SIZE.pack(correlation) + body)
 

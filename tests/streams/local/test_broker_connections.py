@@ -9,13 +9,14 @@ import sys
 import time
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.local.broker import answers
 from streams.local.broker.apis import APIS
 from streams.local.broker.wire import Reader, WireError, decode, encode, layout
+from tests.streams.local.test_broker_partition import batch
 
 
 def said(broker: str, data: bytes, patience_s: float = 0.3) -> bytes:
@@ -119,3 +120,19 @@ async def test_a_client_that_produces_more_than_its_quota_waits_and_others_do_no
         assert not flooding.done()
         await flooding
     assert 0.35 < time.monotonic() - began < 10.0
+
+
+async def test_what_a_client_produced_before_it_left_is_kept(broker: str) -> None:
+    """It wants no answers, has sent all, and is gone, while the broker still holds it to its quota."""
+    async with AIOKafkaProducer(bootstrap_servers=broker) as first:
+        await first.send_and_wait("left", b"", partition=0)
+    place = {"name": "left", "partitions": [{"index": 0, "records": batch(bytes(1_000_000))}]}
+    asked = {"transactional_id": None, "acks": 0, "timeout": 1_000, "topics": [place]}
+    request = framed(0, 7, b"".join(encode(APIS[0].request, 7, asked, compact=False)))
+    host, _, port = broker.rpartition(":")
+    with socket.create_connection((host, int(port)), 60.0) as connection:
+        await asyncio.to_thread(connection.sendall, 28 * request)
+    options = {"bootstrap_servers": broker, "auto_offset_reset": "earliest"}
+    async with AIOKafkaConsumer("left", **options) as consumer, asyncio.timeout(20):
+        for _ in range(29):
+            await consumer.getone()
