@@ -49,8 +49,8 @@ class Worker:
         self._failure: BaseException | None = None
         self.stopping = asyncio.Event()
         self._draining = False
-        self._is_long = False
-        """What is being handled is more than a batch, and takes as long as that."""
+        self._came = 0
+        """Records that came into the batch that is being handled."""
         if isinstance(role, Stateful):
             role.holds = self._holds
         if isinstance(role, Overtaking):
@@ -114,7 +114,7 @@ class Worker:
         if poll.lane != "live" or not isinstance(self.role, Overtaking):
             return
         before = [event.value for event in self._polls.waiting("live")]
-        if before or self._is_long:
+        if before:
             poll.set_aside(self.role.goes_ahead, before)
 
     @property
@@ -157,7 +157,12 @@ class Worker:
         return taken + self._overtaking(frozenset())
 
     def _newcomers(self, behind: Collection[bytes | None]) -> list[Record]:
+        first = next(iter(self._polls.waiting("live")), None)
+        if first is not None:
+            assert isinstance(self.role, Overtaking)
+            first.value.set_aside(self.role.goes_ahead, ())  # of which it was not known that it would wait
         taken = self._overtaking(behind)
+        self._came += len(taken)
         self._telemetry.count(catalogue.MESSAGES, len(taken))
         return taken
 
@@ -216,16 +221,15 @@ class Worker:
         commit = bool(events) and not self._pending
         if records or (self._pending and not events):
             fetched = min((event.value.fetched for event in current), default=None)
-            self._is_long = len(records) > self.role.batch_records
             with self._telemetry.batch(len(records), fetched):
                 commit = await self.role.handle(records)
-            self._is_long = False
         seconds = time.monotonic() - began
         for event in events:
             self._consumer.release(event.value, seconds)
         self._polls.done(len(events))
         if events and events[0].value.lane == "live":
-            self._pace.took(len(records), seconds)
+            self._pace.took(len(records) + self._came, seconds)
+            self._came = 0
         self._pending.extend(current)
         if commit:
             for event in self._pending:

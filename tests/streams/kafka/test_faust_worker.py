@@ -10,6 +10,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from schemas import topics
 from streams.kafka.clients import producing
 from streams.kafka.faust_worker import Worker
+from streams.kafka.pace import Pace
 from streams.kafka.records import Record
 from streams.kafka.topics import create_topics
 from streams.settings import Settings
@@ -185,13 +186,14 @@ class Learning(Overtaken):
 class Long(Overtaken):
     """One that, in the middle of its first batch, waits for who comes."""
 
-    def __init__(self, topic: str, wanted: Iterable[bytes]) -> None:
+    def __init__(self, topic: str, wanted: Iterable[bytes], more_than: int) -> None:
         super().__init__(topic, wanted)
+        self._more_than = more_than
         self.begun = asyncio.Event()
         self.came: list[Record] = []
 
     async def handle(self, records: Sequence[Record]) -> bool:
-        if not self.begun.is_set() and len(records) > self.batch_records:
+        if not self.begun.is_set() and len(records) > self._more_than:
             self.begun.set()
             async with asyncio.timeout(30):
                 while not self.came:
@@ -239,18 +241,25 @@ async def test_what_went_ahead_before_the_role_knew_better_waits(settings: Setti
     assert len(role.seen) == len(sent), "each once"
 
 
-async def test_what_need_not_wait_comes_into_a_batch_that_is_under_way(settings: Settings) -> None:
-    backlog, later = BACKLOG[:1_500], [(b"7", b"q behind"), (b"new", b"q")]
+@pytest.mark.parametrize(("topic", "size"), [(topics.ALERTS, 1_500), (topics.SCORES, 50)])
+async def test_what_need_not_wait_comes_into_a_batch_that_is_under_way(
+    settings: Settings, topic: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also into one of few records: they may take as long as many."""
+    timed: list[int] = []
+    monkeypatch.setattr(Pace, "took", lambda _, messages, seconds: timed.append(messages))
+    backlog, later = BACKLOG[:size], [(b"7", b"q behind"), (b"new", b"q")]
     async with producing(settings) as producer:
-        await producer.send(topics.ALERTS, backlog)
-        role = Long(topics.ALERTS, (value for _, value in [*backlog, *later]))
+        await producer.send(topic, backlog)
+        role = Long(topic, (value for _, value in [*backlog, *later]), min(size, Long.batch_records) // 2)
         running = asyncio.create_task(run(settings, role))
         await asyncio.wait_for(role.begun.wait(), 60)
-        await producer.send(topics.ALERTS, later)
+        await producer.send(topic, later)
         await running
     assert [record.value for record in role.came] == [b"q"], "of another key than what waits"
     values = [value for *_, value in role.seen]
     assert Counter(values) == Counter(value for _, value in [*backlog, *later]), "each once"
+    assert sum(timed) == len(values), "the pace is that of all"
 
 
 async def test_what_went_ahead_of_records_that_failed_is_handled_again(settings: Settings) -> None:
