@@ -41,15 +41,15 @@ class Times:
 
     async def send(self, topic: str, once: Callable[[], Awaitable[None]]) -> None:
         """Let `once` send with `stamp()`; again where a broker refuses the time of the clock."""
-        if self.stamp() is None:
-            try:
-                await once()
-            except InvalidTimestampError:
-                self._refused(topic)
-            else:
+        timed = self.stamp() is None
+        try:
+            await once()
+        except InvalidTimestampError:  # without a time at first, too: `UNTIMED_S` may be over meanwhile
+            self._refused(topic)
+            await once()
+        else:
+            if timed:
                 self._taken()
-                return
-        await once()
 
     def _refused(self, topic: str) -> None:
         problem = str(TimeRefusedError())

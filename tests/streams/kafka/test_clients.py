@@ -18,7 +18,7 @@ from schemas.events import Decision
 from streams.kafka import clients
 from streams.kafka.clients import BatchProducer
 from streams.kafka.refusals import TimeRefusedError, TooLargeForTopicError
-from streams.kafka.times import UNTIMED_S, Times
+from streams.kafka.times import NO_TIME, UNTIMED_S, Times
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
 from tests.streams.records import Clock
@@ -118,6 +118,22 @@ async def test_what_a_broker_refuses_for_its_time_goes_without_until_the_clock_i
     clock.now = UNTIMED_S
     await made.send("topic", MESSAGES)
     assert telemetry.health()[1]["degraded"] == []
+
+
+async def test_a_time_that_is_tried_again_in_the_middle_of_sending_may_be_refused() -> None:
+    clock = Clock()
+    times = Times(clock=clock)
+    stamps: list[int | None] = []
+
+    async def once() -> None:
+        clock.now = 0.0 if len(stamps) < 2 else UNTIMED_S
+        stamps.append(times.stamp())
+        if stamps[-1] is None:
+            raise InvalidTimestampError
+
+    await times.send("topic", once)
+    await times.send("topic", once)
+    assert stamps == [None, NO_TIME, None, NO_TIME]
 
 
 async def test_a_broker_that_takes_no_message_without_a_time_either_is_told() -> None:
