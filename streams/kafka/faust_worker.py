@@ -172,7 +172,7 @@ class Worker:
         What no longer goes ahead, since the role knows its app better now, waits for its turn.
         """
         taken: list[Record] = []
-        passed = set(behind) - {None}
+        passed = set(behind)
         for poll in (event.value for event in self._polls.waiting("live")):
             if len(taken) >= self.role.batch_records:
                 break
@@ -180,11 +180,11 @@ class Worker:
                 assert isinstance(self.role, Overtaking)
                 waiting, poll.ahead = poll.ahead, []
                 for record, first in zip(waiting, self.role.goes_ahead(waiting), strict=True):
-                    if first and record.key not in passed:
+                    if first and (record.key is None or record.key not in passed):
                         taken.append(record)
                     else:
                         poll.ahead.append(record)
-                        passed |= {record.key} - {None}
+                        passed.add(record.key)
         return taken
 
     async def _add_live(self, events: list[Any]) -> None:

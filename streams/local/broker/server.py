@@ -135,8 +135,8 @@ class Connection(asyncio.Protocol):
         answer = await getattr(self._answers, api.name)(request, client)
         if key == _PRODUCE:
             await self._keep_quota(len(data))
-        if key == _PRODUCE and request["acks"] == 0:
-            return None  # nobody waits for an answer
+            if request["acks"] == 0:
+                return None  # nobody waits for an answer
         pieces = encode(api.response, version, answer, compact=compact)
         return self._write(correlation, [b"\0", *pieces] if compact else pieces)
 
