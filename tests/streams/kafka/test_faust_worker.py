@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
@@ -13,6 +13,8 @@ from streams.kafka.faust_worker import Worker
 from streams.kafka.pace import Pace
 from streams.kafka.records import Record
 from streams.kafka.topics import create_topics
+from streams.local.broker import Broker
+from streams.local.process import free_port
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
 
@@ -111,9 +113,16 @@ class Overtaken(Wanting):
         return await super().handle(records)
 
 
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a broker of these tests alone: each record in their topics is theirs."""
+    with Broker(free_port(), tmp_path_factory.mktemp("broker"), create_topics=True) as running:
+        yield running.address
+
+
 @pytest.fixture
 async def settings(broker: str, request: pytest.FixtureRequest) -> Settings:
-    """Settings with a group and values of the test's own on the shared broker."""
+    """Settings with a group and values of the test's own."""
     values = Settings(
         kafka=broker,
         group_prefix=request.node.name,
