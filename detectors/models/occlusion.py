@@ -41,9 +41,9 @@ class Occlusion:
 
 def occlude(cascade: Cascade, text: str, start: int) -> Occlusion:
     """Leave out one phrase after another of the window of a text that begins at its piece `start`."""
-    pieces, words = cascade.pieces.encode([text]).ids, cascade.pieces.words(text)
-    ids = pieces[start : start + 2 * BLOCK]
+    ids = cascade.pieces.encode([text]).ids[start : start + 2 * BLOCK]
     places = np.arange(start, start + len(ids))
+    words = cascade.pieces.words(text, start, start + len(ids))
     inside = np.flatnonzero((words.first < start + len(ids)) & (words.last > start))
     groups = np.array_split(inside, max(1, min(MAX_PHRASES, len(inside))))
     left_out = [(places >= words.first[g[0]]) & (places < words.last[g[-1]]) for g in groups if len(g)]

@@ -3,8 +3,9 @@
 No piece of that vocabulary crosses white space, so the pieces of a text are those of its words.
 """
 
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -20,6 +21,7 @@ START, END = 1, 2
 SPACE = "\u2581"
 """Begins a piece that begins a word."""
 UNREADABLE = "\ufffd"
+_WORD = re.compile(r"\S+")
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR")
 """Scripts, as the names of their characters begin, in which a piece can be a word by itself."""
 
@@ -49,26 +51,31 @@ class Pieces:
         """Return the text of some pieces, as normalised; what is unknown is U+FFFD."""
         return "".join(self._names[ids[(ids != START) & (ids != END)]]).replace(SPACE, " ").strip()
 
-    def words(self, text: str) -> Words:
-        """Return the words of a text with their spans; slower than `encode`, for evidence only.
+    def words(self, text: str, begin: int = 0, end: int | None = None) -> Words:
+        """Return the words of a text with their spans, or of those that its pieces `begin` to `end` are of.
 
-        In scripts that are written without blanks a piece is a word.
+        Slower than `encode`, for evidence only. In scripts that are written without blanks a piece is a word.
         """
+        found = list(_WORD.finditer(readable(text)))
+        counts = self._words.counts([each.group() for each in found])
+        ends = 1 + np.cumsum(counts)  # after START
+        wanted = np.flatnonzero((ends > begin) & (ends - counts < (ends[-1:].sum() if end is None else end)))
         begins: list[bool] = []
         spans: list[tuple[int, int]] = []
-        for start, word in _split(readable(text)):
-            encoding = self._tokenizer.encode(word, add_special_tokens=False)
+        for each in (found[number] for number in wanted):
+            encoding = self._tokenizer.encode(each.group(), add_special_tokens=False)
             # A blank before the first character may be a piece of its own.
             after = 1 + (encoding.tokens[:1] == [SPACE])
             begins += [
                 number == 0 or (number >= after and _unspaced(piece))
                 for number, piece in enumerate(encoding.tokens)
             ]
-            spans += [(start + begin, start + end) for begin, end in encoding.offsets]
-        first = np.flatnonzero([False, *begins])  # after START
-        last = np.append(first[1:], len(begins) + 1) if len(first) else first
+            spans += [(each.start() + first, each.start() + last) for first, last in encoding.offsets]
+        before = int(ends[wanted[0]] - counts[wanted[0]]) if len(wanted) else 0
+        first = np.flatnonzero(begins)
+        last = np.append(first[1:], len(begins)) if len(first) else first
         offsets = np.array(spans, dtype=np.int64).reshape(-1, 2)
-        return Words(first, last, offsets[first - 1, 0], offsets[last - 2, 1])
+        return Words(first + before, last + before, offsets[first, 0], offsets[last - 1, 1])
 
 
 def _framed(bare: Tokens) -> Tokens:
@@ -84,12 +91,3 @@ def _framed(bare: Tokens) -> Tokens:
 
 def _unspaced(piece: str) -> bool:
     return unicodedata.name(piece[:1], "").startswith(_UNSPACED)
-
-
-def _split(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the words of a text and where they start."""
-    place = 0
-    for word in text.split():
-        place = text.index(word, place)
-        yield place, word
-        place += len(word)

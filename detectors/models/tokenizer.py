@@ -79,6 +79,10 @@ class WordCache:
         last = np.append(0, np.cumsum(np.fromiter(map(len, split), np.int64, len(split))))
         return Tokens(np.fromiter(chain.from_iterable(words), np.int32, int(ends[-1])), ends[last])
 
+    def counts(self, words: list[str]) -> npt.NDArray[np.int64]:
+        """Return how many tokens each word has."""
+        return np.fromiter(map(len, self._words(words)), np.int64, len(words))
+
     def _words(self, words: list[str]) -> list[list[int]]:
         known = self._known
         try:
