@@ -1,8 +1,10 @@
 """How much a worker asks for at once."""
 
+import uuid
 from typing import Any
 
 import pytest
+from aiokafka.admin import NewTopic
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
@@ -10,7 +12,7 @@ from aiokafka.structs import TopicPartition
 from schemas import topics
 from streams.kafka.poll_fetcher import AHEAD_BYTES, ANSWER_BYTES, PARTITION_BYTES, PollFetcher
 from streams.settings import Settings
-from tests.streams.kafka.working import producing, until, working
+from tests.streams.kafka.working import create_topic, producing, until, working
 
 
 @pytest.mark.kafka
@@ -52,6 +54,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, held: dict[str, int]) -> dict[str, in
     actions: Any = ([(0, FetchRequest(200, 1, ANSWER_BYTES, 0, wanted))], {}, 0.1, False, [])
     monkeypatch.setattr(Fetcher, "_get_actions_per_node", lambda *_: actions)
     fetcher: Any = object.__new__(PollFetcher)
+    fetcher._served = {}
     fetcher._records = {TopicPartition(topic, 1): Answer(size) for topic, size in held.items()}
     ((_, request),) = fetcher._get_actions_per_node(None)[0]
     return {topic: size for topic, ((_, _, size),) in request.topics}
@@ -64,3 +67,18 @@ def test_much_is_asked_for_only_while_little_is_held(monkeypatch: pytest.MonkeyP
     assert asked(monkeypatch, {topics.EVENTS: ANSWER_BYTES - 1}) == little
     assert asked(monkeypatch, {topics.EVENTS_BULK: 2 * ANSWER_BYTES}) == little
     assert set(asked(monkeypatch, {topics.EVENTS: ANSWER_BYTES}).values()) == {PARTITION_BYTES}
+
+
+@pytest.mark.kafka
+async def test_partitions_take_turns(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker fills an answer with the first ones: who is in one that is drawn last waits for all others."""
+    monkeypatch.setattr("random.shuffle", lambda each: each.sort())  # as chance may have it
+    name = f"t{uuid.uuid4().hex}"
+    await create_topic(settings, NewTopic(name, 4, 1))
+    async with producing(settings) as producer:
+        for partition in range(4):
+            for _ in range(16):
+                await producer.send_and_wait(name, b"x" * 800_000, partition=partition)
+    async with working(settings, name) as role:
+        await until(lambda: len(role.records) >= 64)
+    assert {record.partition for record in role.records[:32]} == {0, 1, 2, 3}

@@ -54,9 +54,14 @@ class Recorder:
 
 
 async def create(settings: Settings, name: str, **configs: str) -> None:
-    options = {"max.message.bytes": str(8 << 20)} | configs
+    await create_topic(
+        settings, NewTopic(name, 1, 1, topic_configs={"max.message.bytes": str(8 << 20)} | configs)
+    )
+
+
+async def create_topic(settings: Settings, topic: NewTopic) -> None:
     async with administering(settings) as admin:
-        created = await admin.create_topics([NewTopic(name, 1, 1, topic_configs=options)])
+        created = await admin.create_topics([topic])
         assert not created.topic_errors[0][1], created
 
 
