@@ -32,8 +32,17 @@ class Output:
     """By app: windows of its texts that the transformer has read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a record holds, and when that happened and came here, in milliseconds since 1970 (UTC)."""
+
+    event: Event
+    timestamp: int
+    received: int
+
+
 @dataclass
-class _Decoded:
+class _Events:
     """The events among the records, in order."""
 
     events: list[Event] = field(default_factory=list)
@@ -51,9 +60,30 @@ class Pipeline:
         self._telemetry = telemetry
         self._clocks = Clocks(telemetry, decoder.max_future_ms)
 
+    def decode(self, records: Sequence[Record]) -> list[Decoded | Refused]:
+        """Return of each record what it holds, or why it is refused."""
+        with self._telemetry.stage("decode"):
+            now, ahead = self._judge.now_ms(), 0
+            found = [self._decoded(record, now) for record in records]
+            for record, each in zip(records, found, strict=True):
+                if isinstance(each, Decoded) and self._decoder.is_of_a_clock(record.timestamp, now):
+                    ahead = max(ahead, record.timestamp - now)
+            self._clocks.note(ahead)
+            return found
+
+    def _decoded(self, record: Record, now: int) -> Decoded | Refused:
+        try:
+            require_readable(record)
+            event, timestamp = self._decoder.decode_event(record.value, record.timestamp, now)
+        except codec.Rejected as rejected:
+            return Refused(record, rejected.reason, rejected.detail)
+        # A record without a time, or with seconds for milliseconds, is as old as its reading.
+        known = record.timestamp > 0 and self._decoder.is_sane(record.timestamp, now)
+        return Decoded(event, timestamp, record.timestamp if known else now)
+
     def process(
         self,
-        records: Sequence[Record],
+        decoded: Sequence[Decoded | Refused],
         policy: CompiledPolicy,
         depths: Sequence[Depth] | None = None,
         reading_s: float = math.inf,
@@ -64,43 +94,29 @@ class Pipeline:
         transformer (see `Batch`).
         """
         output = Output()
-        with self._telemetry.stage("decode"):
-            decoded = self._decoded(records, depths or [Depth.FULL] * len(records), output)
-        if decoded.events:
+        events = _Events()
+        for each, depth in zip(decoded, depths or [Depth.FULL] * len(decoded), strict=True):
+            output.accepted.append(isinstance(each, Decoded))
+            if isinstance(each, Refused):
+                output.refused.append(each)
+                continue
+            events.events.append(each.event)
+            events.timestamps.append(each.timestamp)
+            events.received.append(each.received)
+            events.depths.append(depth)
+        if events.events:
             judged = self._judge.judge(
-                decoded.events,
+                events.events,
                 policy,
-                timestamps=decoded.timestamps,
-                received=decoded.received,
-                depths=decoded.depths,
+                timestamps=events.timestamps,
+                received=events.received,
+                depths=events.depths,
                 reading_s=reading_s,
             )
             observe(judged, self._telemetry)
             with self._telemetry.stage("encode"):
                 _write(judged, output)
         return output
-
-    def _decoded(self, records: Sequence[Record], depths: Sequence[Depth], output: Output) -> _Decoded:
-        decoded, now, ahead = _Decoded(), self._judge.now_ms(), 0
-        for record, depth in zip(records, depths, strict=True):
-            try:
-                require_readable(record)
-                event, timestamp = self._decoder.decode_event(record.value, record.timestamp, now)
-            except codec.Rejected as rejected:
-                output.accepted.append(False)
-                output.refused.append(Refused(record, rejected.reason, rejected.detail))
-                continue
-            output.accepted.append(True)
-            decoded.events.append(event)
-            decoded.timestamps.append(timestamp)
-            # A record without a time, or with seconds for milliseconds, is as old as its reading.
-            known = record.timestamp > 0 and self._decoder.is_sane(record.timestamp, now)
-            decoded.received.append(record.timestamp if known else now)
-            decoded.depths.append(depth)
-            if self._decoder.is_of_a_clock(record.timestamp, now):
-                ahead = max(ahead, record.timestamp - now)
-        self._clocks.note(ahead)
-        return decoded
 
 
 def _write(judged: Judged, output: Output) -> None:

@@ -5,10 +5,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from detectors.batch import Depth
 from detectors.excerpt import EXCERPT
 from schemas import codec
+from streams.decisions.pipeline import Decoded
+from streams.kafka.dead_letters import Refused
 from streams.kafka.records import Record
 
 MEMORY_S = 5.0
@@ -41,6 +44,16 @@ class Waiting:
 
     record: Record
     app: str
+    """Whose it is; empty where it does not say so."""
+    decoded: Decoded | Refused
+    decoding_s: float = 0.0
+    """What that took."""
+
+    @classmethod
+    def of(cls, record: Record, decoded: Decoded | Refused, byte_s: float = 0.0) -> Self:
+        """Return it for a record and what `Pipeline.decode` says of it, in `byte_s` seconds a byte."""
+        app = decoded.event.app if isinstance(decoded, Decoded) else codec.app_of(record.value)
+        return cls(record, app, decoded, byte_s * len(record.value or b""))
 
     def work(self, depth: Depth) -> float:
         """Return what it costs before it is known what is in it, in bytes that are read."""
@@ -76,17 +89,16 @@ class Shares:
         """The app seen last is the last one."""
         self._late_until = -math.inf
 
-    def ordered(self, records: Sequence[Record]) -> list[Waiting]:
+    def ordered(self, waiting: Sequence[Waiting]) -> list[Waiting]:
         """Return the records of the apps that used the least first, counting what comes before each here.
 
         So that of an app that nobody knows yet a `TURN_S` goes first, and not all (start-time fair queueing:
         Goyal, Vin and Cheng 1996). The order within an app stays, and so does that of records with the same
         key: a conversation.
         """
-        waiting = [Waiting(record, codec.app_of(record.value)) for record in records]
         apps = {each.app for each in waiting}
         if len(apps) == 1:
-            return waiting
+            return list(waiting)
         now = self._clock()
         used = {app: self._spent(app, now) for app in apps}
         least, coming_s = used.copy(), dict.fromkeys(apps, 0.0)

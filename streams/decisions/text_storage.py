@@ -19,6 +19,8 @@ EVIDENCE_LENGTH = 200
 UNKNOWN_REACH = 256
 """Characters of a growing text that wait in any case, where there are finders besides the built-in ones: of
 those it is not known how a value begins."""
+HASHED = 20_000
+"""Characters from the beginning and from the end of a text beyond the scan limit that its hash is of."""
 Known = Sequence[Finding] | None
 """What was found in a text; None where it is not known, because a finder failed."""
 
@@ -108,13 +110,13 @@ class Keeper:
     def hash(self, text: str) -> str:
         """Return the keyed BLAKE2b of a text, empty where nothing is to be kept.
 
-        Of a text beyond the scan limit it is that of its beginning and its length: a megabyte takes a
-        millisecond to hash, a fifth of all that is done for it while the guard is flooded.
+        Of a text beyond the scan limit it is that of its beginning, its end and its length: a megabyte takes
+        a millisecond to hash, a fifth of all that is done for it while the guard is flooded.
         """
         if self._storage == "none":
             return ""
         if len(text) > SCAN_LIMIT:
-            text = f"{text[:SCAN_LIMIT]}\0{len(text)}"
+            text = f"{text[:HASHED]}\0{text[-HASHED:]}\0{len(text)}"
         return hashlib.blake2b(text.encode(), digest_size=16, key=self._key).hexdigest()
 
     def _find(self, text: str) -> Known:

@@ -1,5 +1,6 @@
 """Pipelines over a real judge."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from streams.decisions.alerts import Alerting
 from streams.decisions.judge import Judge
 from streams.decisions.pipeline import Output, Pipeline
 from streams.decisions.text_storage import Keeper
-from streams.kafka.records import Message
+from streams.kafka.records import Message, Record
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
 from tests.streams.records import NOW_MS
@@ -27,6 +28,10 @@ def judge_of(runner: Runner, now_ms: int = NOW_MS, **settings: Any) -> Judge:
 def pipeline(runner: Runner, now_ms: int = NOW_MS, **settings: Any) -> Pipeline:
     decoder = Settings(_env_file=None).decoder
     return Pipeline(judge_of(runner, now_ms, **settings), decoder, Telemetry("guard"))
+
+
+def processed(made: Pipeline, records: Sequence[Record], *more: Any, **others: Any) -> Output:
+    return made.process(made.decode(records), *more, **others)
 
 
 def alerts_of(output: Output, runner: Runner, **settings: Any) -> list[Message]:

@@ -18,7 +18,7 @@ from streams.policy.file import parse as parse_policy
 from streams.policy.rules import CompiledPolicy
 from tests.malformed import malformed_payloads
 from tests.models import MODELS
-from tests.streams.decisions.pipelines import ADDRESS, REDACT_ALL, alerts_of, pipeline
+from tests.streams.decisions.pipelines import ADDRESS, REDACT_ALL, alerts_of, pipeline, processed
 from tests.streams.records import NOW_MS, FakeRecord, event, records_of
 
 TEXTS = (
@@ -47,16 +47,16 @@ def timeless(output: Output, runner: Runner) -> tuple[list[Any], ...]:
 
 def test_the_same_records_give_the_same_messages(runner: Runner, policy: CompiledPolicy) -> None:
     records = all_records()
-    first = pipeline(runner).process(records, policy)
-    again = pipeline(runner, NOW_MS + 5_000).process(records, policy)
+    first = processed(pipeline(runner), records, policy)
+    again = processed(pipeline(runner, NOW_MS + 5_000), records, policy)
     assert timeless(first, runner) == timeless(again, runner)
     assert first.decisions != again.decisions, "only the clock differs"
 
 
 def test_a_clock_that_was_set_back_costs_no_event(runner: Runner, policy: CompiledPolicy) -> None:
     records = all_records()
-    right = pipeline(runner).process(records, policy)
-    behind = pipeline(runner, NOW_MS - 3 * 3_600_000).process(records, policy)
+    right = processed(pipeline(runner), records, policy)
+    behind = processed(pipeline(runner, NOW_MS - 3 * 3_600_000), records, policy)
     assert timeless(behind, runner) == timeless(right, runner)
     assert {codec.decode(Decision, value).latency_ms for _, value in behind.decisions} == {0.0}
 
@@ -67,20 +67,20 @@ def test_what_is_no_character_does_not_hide_a_text_from_its_judgement(
 ) -> None:
     (record,) = records_of(event(TEXTS[2] + " CUT", metadata={"CUT": "CUT"}))
     assert record.value is not None
-    output = pipeline(runner).process([FakeRecord(record.value.replace(b"CUT", broken))], policy)
+    output = processed(pipeline(runner), [FakeRecord(record.value.replace(b"CUT", broken))], policy)
     assert output.refused == []
     assert codec.decode(Decision, output.decisions[0][1]).action == "block"
 
 
 def test_no_tokens_beside_a_text_are_counted(runner: Runner, policy: CompiledPolicy) -> None:
     (record,) = records_of(event(TEXTS[0], prompt_tokens=0))
-    output = pipeline(runner).process([record], policy)
+    output = processed(pipeline(runner), [record], policy)
     assert codec.decode(ScoredEvent, output.scores[0][1]).event.prompt_tokens == 7
 
 
 def test_a_batch_is_its_records_one_by_one(runner: Runner, policy: CompiledPolicy) -> None:
-    together = pipeline(runner).process(all_records(), policy)
-    apart = [pipeline(runner).process([record], policy) for record in all_records()]
+    together = processed(pipeline(runner), all_records(), policy)
+    apart = [processed(pipeline(runner), [record], policy) for record in all_records()]
     for (key, value), alone in zip(together.scores, apart, strict=True):
         one, other = (codec.decode(ScoredEvent, v) for v in (value, alone.scores[0][1]))
         assert key == alone.scores[0][0]
@@ -94,7 +94,10 @@ def test_a_batch_is_its_records_one_by_one(runner: Runner, policy: CompiledPolic
 def test_a_decision_names_the_detectors_that_scored(runner: Runner, policy: CompiledPolicy) -> None:
     few = Runner([d for d in runner.detectors if d.name == "injection"], MODELS, 2.0)
     only = parse_policy(REDACT_ALL, owners(few)).compile(few.metrics)
-    outputs = [pipeline(runner).process(all_records(), policy), pipeline(few).process(all_records(), only)]
+    outputs = [
+        processed(pipeline(runner), all_records(), policy),
+        processed(pipeline(few), all_records(), only),
+    ]
     few.close()
     hashes = [{codec.decode(Decision, v).detectors_hash for _, v in output.decisions} for output in outputs]
     assert [len(each) for each in hashes] == [1, 1]
@@ -102,7 +105,7 @@ def test_a_decision_names_the_detectors_that_scored(runner: Runner, policy: Comp
 
 
 def test_latency_is_measured_from_kafkas_timestamp(runner: Runner, policy: CompiledPolicy) -> None:
-    output = pipeline(runner).process(all_records(), policy)
+    output = processed(pipeline(runner), all_records(), policy)
     assert {codec.decode(Decision, value).latency_ms for _, value in output.decisions} == {50.0}
 
 
@@ -111,13 +114,13 @@ def test_latency_without_a_timestamp_of_kafka_is_measured_from_the_reading(
     runner: Runner, policy: CompiledPolicy, timestamp: int
 ) -> None:
     payload = codec.encode(event("Hello", timestamp=NOW_MS))
-    output = pipeline(runner).process([FakeRecord(payload, timestamp=timestamp)], policy)
+    output = processed(pipeline(runner), [FakeRecord(payload, timestamp=timestamp)], policy)
     assert [codec.decode(Decision, value).latency_ms for _, value in output.decisions] == [0.0]
 
 
 def test_a_batch_that_cannot_be_read_is_one_dead_letter(runner: Runner, policy: CompiledPolicy) -> None:
     refused = RefusedBatch("llm.events", 3, 41, NOW_MS, codec.Reason.TOO_LARGE, "unpacks to too much")
-    output = pipeline(runner).process([refused, *records_of(event("Hello"))], policy)
+    output = processed(pipeline(runner), [refused, *records_of(event("Hello"))], policy)
     assert (len(output.decisions), output.accepted) == (1, [False, True])
     (letter,) = output.refused
     assert letter.record is refused
@@ -128,7 +131,7 @@ def test_bad_payloads_become_dead_letters_in_order(runner: Runner, policy: Compi
     payloads = malformed_payloads(3, 90)
     records = [FakeRecord(payload, offset) for offset, (_, payload, _) in enumerate(payloads)]
     good = records_of(event("hello", 1), start=len(records))
-    output = pipeline(runner).process([*records, *good], policy)
+    output = processed(pipeline(runner), [*records, *good], policy)
     expected = [(offset, reason.value) for offset, (_, _, reason) in enumerate(payloads)]
     assert [(each.record.offset, each.reason) for each in output.refused] == expected
     assert output.accepted == [False] * 90 + [True]
@@ -152,7 +155,7 @@ def numbered(n: int) -> FakeRecord:
 def held(guard: Pipeline, policy: CompiledPolicy, first: int) -> int:
     """Judge batches and return the bytes that are held afterwards."""
     for start in range(first, first + BATCHES * EVENTS, EVENTS):
-        guard.process([numbered(n) for n in range(start, start + EVENTS)], policy)
+        processed(guard, [numbered(n) for n in range(start, start + EVENTS)], policy)
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 

@@ -1,12 +1,17 @@
 """Apps beyond their share of the guard's time are read less closely, and only while events wait."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.batch import Depth
 from schemas import codec
+from schemas.events import Event
+from streams.decisions.pipeline import Decoded
 from streams.decisions.shares import ACTIVE_S, CALM_S, MEMORY_S, MOST_APPS, Shares, Waiting
+from streams.kafka.dead_letters import Refused
 from tests.streams.records import Clock, FakeRecord, event
 
 LATE_S = 0.5
@@ -14,7 +19,11 @@ CHEAP, EXCERPT, FULL = Depth.CHEAP, Depth.EXCERPT, Depth.FULL
 
 
 def waiting(app: str, size: int = 100) -> Waiting:
-    return Waiting(FakeRecord(bytes(size)), app)
+    return Waiting(record := FakeRecord(bytes(size)), app, Refused(record, "", ""))
+
+
+def decoded(records: Sequence[FakeRecord]) -> list[Waiting]:
+    return [Waiting.of(record, Decoded(codec.decode(Event, record.value), 0, 0)) for record in records]
 
 
 def make(**used: float) -> tuple[Shares, Clock]:
@@ -128,7 +137,7 @@ def test_the_order_of_an_app_and_of_a_conversation_stays(
     records = [
         FakeRecord(codec.encode(event("x", i, app=app)), i, key=key) for i, (app, key) in enumerate(sent)
     ]
-    ordered = shares.ordered(records)
+    ordered = shares.ordered(decoded(records))
     assert sorted(each.record.offset for each in ordered) == list(range(len(sent)))
     for chosen in (*"abc", b"k1", b"k2", b"k3"):
         mine = [each.record.offset for each in ordered if chosen in (each.app, each.record.key)]
@@ -139,15 +148,27 @@ def test_of_who_is_new_not_all_comes_first() -> None:
     shares, _ = make(quiet=0.1)
     sent = [*["new"] * 500, "quiet", *["new"] * 500]
     records = [FakeRecord(codec.encode(event("x" * 90, i, app=app)), i) for i, app in enumerate(sent)]
-    ordered = shares.ordered(records)
+    ordered = shares.ordered(decoded(records))
     place = [each.app for each in ordered].index("quiet")
     before_s = sum(shares.expected_s(each, Depth.FULL) for each in ordered[:place])
     assert before_s == pytest.approx(0.25, rel=0.1)
     assert [each.record.offset for each in ordered if each.app == "new"] == [*range(500), *range(501, 1001)]
 
 
+def test_what_is_refused_counts_for_the_app_that_it_names() -> None:
+    for payload, app in ((b'{"app": "noisy", "event_id": 1}', "noisy"), (b"{", "")):
+        record = FakeRecord(payload)
+        assert Waiting.of(record, Refused(record, "", "")).app == app
+
+
 def test_who_used_less_comes_first() -> None:
     shares, _ = make(noisy=3.0, quiet=0.1)
     sent = ["noisy", "noisy", "quiet", "noisy", "new"]
     records = [FakeRecord(codec.encode(event("x", i, app=app)), i) for i, app in enumerate(sent)]
-    assert [each.app for each in shares.ordered(records)] == ["new", "quiet", "noisy", "noisy", "noisy"]
+    assert [each.app for each in shares.ordered(decoded(records))] == [
+        "new",
+        "quiet",
+        "noisy",
+        "noisy",
+        "noisy",
+    ]

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 
 from detectors.batch import Depth
 from schemas import codec, topics
-from schemas.events import Decision
+from schemas.events import Decision, Event
 from streams.decisions.judge import Raised
-from streams.decisions.pipeline import Output
+from streams.decisions.pipeline import Decoded, Output
 from streams.decisions.scoring import owners
 from streams.decisions.shares import Shares, Waiting
+from streams.kafka.dead_letters import Refused
 from streams.kafka.records import Message, Record
 from streams.policy.file import parse
 from streams.roles.guard import SLICE_BYTES, SLICE_S, Guard, Slices
@@ -40,7 +42,8 @@ rules:
 
 
 def waiting(*sizes: int, app: str = "app") -> list[Waiting]:
-    return [Waiting(FakeRecord(bytes(size), number), app) for number, size in enumerate(sizes)]
+    records = [FakeRecord(bytes(size), number) for number, size in enumerate(sizes)]
+    return [Waiting(record, app, Refused(record, "", "")) for record in records]
 
 
 def slices_of(left: Sequence[Waiting], most: int = 512, shares: Shares | None = None) -> list[int]:
@@ -136,12 +139,12 @@ async def test_a_long_batch_is_answered_in_order_and_is_no_stall(
     slices: list[int] = []
     stalled: list[float] = []
 
-    def process(records: Sequence[FakeRecord], *_: object) -> Output:
+    def process(decoded: Sequence[Decoded], *_: object) -> Output:
         assert threading.current_thread() is not threading.main_thread()
-        slices.append(len(records))
+        slices.append(len(decoded))
         stalled.append(telemetry.stalled_s)
         clock.now += 40
-        return Output([(b"", record.value or b"") for record in records], accepted=[True] * len(records))
+        return Output([(b"", codec.encode(each.event)) for each in decoded], accepted=[True] * len(decoded))
 
     monkeypatch.setattr(guard._pipeline, "process", process)
     records = records_of(*(event("x", number) for number in range(300)))
@@ -153,17 +156,36 @@ async def test_a_long_batch_is_answered_in_order_and_is_no_stall(
     assert max(stalled) <= 40, "each slice that is out counts as progress"
 
 
+async def test_what_decoding_takes_counts_for_the_app(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard._producer = FakeProducer()  # type: ignore[assignment]
+    decode = guard._pipeline.decode
+
+    def slowly(records: Sequence[Record]) -> Any:
+        time.sleep(0.3)
+        return decode(records)
+
+    monkeypatch.setattr(guard._pipeline, "decode", slowly)
+    large, small = event("x" * 200, 1, app="large"), event("x", 2, app="small")
+    assert await guard.handle(records_of(large, small))
+    spent = {app: guard._live[0]._accounts[app].spent_s for app in ("large", "small")}
+    assert spent["large"] > 0.15
+    assert sum(spent.values()) > 0.3
+
+
 async def test_those_that_come_go_first_and_never_hold_up_the_batch(
     guard: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     producer: Any = FakeProducer()
     guard._producer = producer
-    handled: list[bytes | None] = []
+    handled: list[bytes] = []
     behind: list[int] = []
 
-    def process(records: Sequence[FakeRecord], *_: object) -> Output:
-        handled.extend(record.key for record in records)
-        return Output(accepted=[True] * len(records))
+    def process(decoded: Sequence[Decoded], *_: object) -> Output:
+        handled.extend(b"new" if each.event.app == "new" else own_key(each.event) for each in decoded)
+        return Output(accepted=[True] * len(decoded))
+
+    def own_key(of: Event) -> bytes:
+        return of.event_id.removeprefix("e").encode()
 
     def newcomers(keys: Collection[bytes | None]) -> list[Record]:
         behind.append(len(keys))
