@@ -46,6 +46,12 @@ class Verdicts:
     left_out: Bools
     """Shape (N,): in doubt, and yet a tier has not read it."""
 
+    @classmethod
+    def none(cls, heads: int) -> Self:
+        """Return those on no text."""
+        rows = np.zeros(0, np.int64)
+        return cls(np.zeros((0, heads), np.float32), np.zeros((0, heads), np.int64), rows, rows > 0)
+
     @property
     def by_encoder(self) -> Bools:
         """Shape (N,): the encoder has read the text."""
@@ -146,6 +152,8 @@ class Cascade:
             deadline: by `time.monotonic`; no tier reads a text that it cannot finish before, in order.
 
         """
+        if not texts:
+            return Verdicts.none(len(self.names))  # most batches hide nothing and have no contexts
         found = self.read(texts, limit, cheaply, deadline)
         joined = self.weights[0] * found.transformer + self.weights[1] * found.encoder + self.weights[2]
         by_transformer = ~np.isnan(found.transformer[:, 0])

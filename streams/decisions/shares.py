@@ -20,6 +20,8 @@ ACTIVE_S = 10.0
 """An app that published nothing for so long is forgotten."""
 CALM_S = 2.0
 """How long it goes on once events have waited too long: what waits with the broker is seen once a second."""
+STILL = 0.5
+"""Once events have waited too long, so much of that is still too long: it would come and go otherwise."""
 TURN_S = 0.25
 """How much of an app is judged before others that have used as little."""
 MOST_APPS = 256
@@ -128,7 +130,7 @@ class Shares:
         """Return by app how closely the events that come next are read; the oldest waited for `waited_s`."""
         apps = {each.app for each in coming}
         now = self._clock()
-        if waited_s >= self._late_s:
+        if waited_s >= self._late_s * (STILL if now < self._late_until else 1):
             self._late_until = now + CALM_S
         if now >= self._late_until:
             return dict.fromkeys(apps, Depth.FULL)

@@ -9,7 +9,7 @@ import structlog
 
 from detectors.batch import Depth
 from schemas import topics
-from streams.decisions.alerts import Alerting
+from streams.decisions.alerts import EVIDENCE_S, Alerting
 from streams.decisions.in_force import PolicyInForce
 from streams.decisions.judge import Judge
 from streams.decisions.pipeline import Output, Pipeline
@@ -176,9 +176,11 @@ class Guard:
                 await asyncio.gather(*deliveries)
                 deliveries = [asyncio.create_task(self._deliver(output))]
                 if output.raised:
-                    # Where others wait as well, sooner: a text that took long to read takes long to explain.
+                    # Where others wait as well, not if those might be late then: a text that took long to
+                    # read takes long to explain.
                     others = start < len(waiting) or self._telemetry.behind_s > 0
-                    hurried = self._telemetry.waited_s >= self._reading_s * (1 if others else 2)
+                    limit_s = self._reading_s - EVIDENCE_S if others else 2 * self._reading_s
+                    hurried = self._telemetry.waited_s >= limit_s
                     alerts = await asyncio.to_thread(self._alerting.alerts, output.raised, hurried)
                     output.raised.clear()  # they hold the batch, which may be large
                     deliveries.append(asyncio.create_task(self._producer.send(topics.ALERTS, alerts)))

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from detectors.batch import Batch
 from detectors.models import SHIPPED
-from detectors.models.cascade import MAX_WINDOWS, Cascade, Thresholds, worth_reading
+from detectors.models.cascade import MAX_WINDOWS, Cascade, Thresholds, Verdicts, worth_reading
 from detectors.models.occlusion import MAX_PHRASES
 from detectors.models.screen import ENGLISH, GATE
 from detectors.models.transformer import Transformer
@@ -60,7 +60,10 @@ def test_threads_change_nothing(eager: Cascade) -> None:
 
 
 def test_no_text_gives_no_verdict() -> None:
-    assert SHIPPED_CASCADE.judge([]).probabilities.shape == (0, len(SHIPPED_CASCADE.names))
+    none, some = SHIPPED_CASCADE.judge([]), SHIPPED_CASCADE.judge(["a"])
+    for field in fields(Verdicts):
+        empty, full = getattr(none, field.name), getattr(some, field.name)
+        assert (empty.shape, empty.dtype) == ((0, *full.shape[1:]), full.dtype)
     empty = SHIPPED_CASCADE.judge(["", " "])
     assert not empty.probabilities.any()
     assert not empty.by_encoder.any()

@@ -61,6 +61,21 @@ def test_it_goes_on_for_a_while_since_more_may_wait_with_the_broker() -> None:
     assert shares.depths(apps, 0.0) == {"noisy": FULL, "quiet": FULL}
 
 
+def test_who_waits_half_as_long_is_late_only_while_it_was() -> None:
+    """Or, in a flood, texts of a megabyte were read in full now and then, each while all others waited."""
+    shares, clock = make(noisy=10.0, quiet=0.001)
+    apps = [waiting("noisy")]
+    assert shares.depths(apps, 0.6 * LATE_S) == {"noisy": FULL}
+    shares.depths(apps, LATE_S)
+    for _ in range(5):
+        clock.now += CALM_S - 0.1
+        assert shares.depths(apps, 0.6 * LATE_S) == {"noisy": CHEAP}
+    clock.now += CALM_S - 0.1
+    assert shares.depths(apps, 0.4 * LATE_S) == {"noisy": CHEAP}
+    clock.now += 0.2
+    assert shares.depths(apps, 0.6 * LATE_S) == {"noisy": FULL}
+
+
 def test_zero_means_never() -> None:
     shares = Shares(0, Clock())
     shares.took([(waiting("noisy"), FULL)], {}, 100.0)

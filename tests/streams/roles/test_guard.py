@@ -232,6 +232,36 @@ async def test_answers_do_not_wait_for_the_evidence_of_alerts(
     assert producer.sent[topics.ALERTS]
 
 
+@pytest.mark.parametrize(
+    ("waited_s", "others", "hurried"), [(0.3, 5, True), (0.3, 0, False), (0.1, 5, False)]
+)
+async def test_evidence_makes_nobody_late(
+    guard: Guard,
+    telemetry: Telemetry,
+    monkeypatch: pytest.MonkeyPatch,
+    waited_s: float,
+    others: int,
+    hurried: bool,
+) -> None:
+    """That of a text of a megabyte takes as long as all its reading did."""
+    guard._producer = FakeProducer()  # type: ignore[assignment]
+    asked: list[bool] = []
+
+    def alerts(raised: Sequence[Raised], hurried: bool) -> list[Message]:
+        asked.append(hurried)
+        return []
+
+    monkeypatch.setattr(guard._alerting, "alerts", alerts)
+    clock: Any = telemetry._clock
+    take = guard._live[1].take
+    monkeypatch.setattr(
+        guard._live[1], "take", lambda waiting, start, waited: take(waiting, start, waited)[:1]
+    )
+    with telemetry.batch(1, clock.now - waited_s):
+        assert await guard.handle(records_of(event(ATTACK), *(event("x", 1 + n) for n in range(others))))
+    assert asked == [hurried]
+
+
 async def test_a_watch_over_the_policy_that_fails_ends_the_guard(
     guard: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
