@@ -122,7 +122,7 @@ class Shares:
         """Return which records are of apps that have used no more than their share."""
         apps = [codec.app_of(record.value) for record in records]
         now = self._clock()
-        level = self._level(now) if self._accounts else 0.0
+        level = self._level(now)
         within = {app: self._spent(app, now) <= level for app in set(apps)}
         return [within[app] for app in apps]
 
@@ -191,7 +191,7 @@ class Shares:
         """Return what no app may exceed, for `TRIMMED` of what all used to fall away (max-min fairness)."""
         used = sorted((_faded(account, now) for account in self._accounts.values()), reverse=True)
         excess = TRIMMED * sum(used)
-        for count, (one, less) in enumerate(zip(used, [*used[1:], 0.0], strict=True), 1):
+        for count, (one, less) in enumerate(zip(used, [*used, 0.0][1:], strict=True), 1):
             if excess <= count * (one - less):
                 return one - excess / count
             excess -= count * (one - less)

@@ -43,6 +43,11 @@ def test_nobody_is_read_less_closely_while_no_event_waits() -> None:
     assert shares.depths(apps, 2 * LATE_S) == {"noisy": EXCERPT, "quiet": FULL}
 
 
+def test_those_that_wait_when_nobody_has_used_anything_are_read_in_full() -> None:
+    """The first ones that a guard gets may have waited while they were decoded."""
+    assert make()[0].depths([waiting("new")], LATE_S) == {"new": FULL}
+
+
 def test_who_is_within_its_share_is_told_from_who_is_beyond_it() -> None:
     records = [FakeRecord(codec.encode(event("x", app=app))) for app in ("noisy", "quiet", "new")]
     records.append(FakeRecord(b"no event"))
