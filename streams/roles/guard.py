@@ -55,6 +55,8 @@ class Slices:
         All of them as closely: who is within its share does not wait for those beyond it.
         """
         coming = waiting[start : start + self._most]
+        if not coming:
+            return []  # how long those took that nobody waits behind says nothing of who comes
         depths = self._shares.depths(coming, waited_s)
         seconds, size = 0.0, 0
         piece: list[tuple[Waiting, Depth]] = []

@@ -232,6 +232,26 @@ async def test_answers_do_not_wait_for_the_evidence_of_alerts(
     assert producer.sent[topics.ALERTS]
 
 
+async def test_a_text_that_takes_long_is_read_in_full_where_nobody_waits(
+    guard: Guard, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or an app alone that publishes one every other second would have all of them read less closely."""
+    guard._producer = FakeProducer()  # type: ignore[assignment]
+    clock: Any = telemetry._clock
+    read: list[Depth] = []
+
+    def process(decoded: Sequence[Decoded], _: object, depths: Sequence[Depth], *__: object) -> Output:
+        read.extend(depths)
+        clock.now += 0.6 if depths[0] is Depth.FULL else 0.3
+        return Output(accepted=[True] * len(decoded))
+
+    monkeypatch.setattr(guard._pipeline, "process", process)
+    for number in range(3):
+        with telemetry.batch(1):
+            assert await guard.handle(records_of(event("x", number)))
+    assert read == [Depth.FULL] * 3
+
+
 @pytest.mark.parametrize(
     ("waited_s", "others", "hurried"), [(0.3, 5, True), (0.3, 0, False), (0.1, 5, False)]
 )
