@@ -253,17 +253,23 @@ async def test_a_text_that_takes_long_is_read_in_full_where_nobody_waits(
 
 
 @pytest.mark.parametrize(
-    ("waited_s", "others", "hurried"), [(0.3, 5, True), (0.3, 0, False), (0.1, 5, False)]
-)
+    ("late_s", "waited_s", "others", "hurried"),
+    [
+        (0.5, 0.3, 5, True), (0.5, 0.3, 0, False), (0.5, 0.1, 5, False),
+        (0.2, 0.05, 5, False), (0.2, 0.15, 5, True), (2.0, 1.5, 5, False),
+    ],
+)  # fmt: skip
 async def test_evidence_makes_nobody_late(
     guard: Guard,
     telemetry: Telemetry,
     monkeypatch: pytest.MonkeyPatch,
+    late_s: float,
     waited_s: float,
     others: int,
     hurried: bool,
 ) -> None:
     """That of a text of a megabyte takes as long as all its reading did."""
+    guard._reading_s = late_s
     guard._producer = FakeProducer()  # type: ignore[assignment]
     asked: list[bool] = []
 
