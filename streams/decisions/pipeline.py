@@ -1,7 +1,7 @@
 """From Kafka records to messages for Kafka: decodes and encodes around the judge. No I/O."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from detectors.batch import Depth
@@ -60,16 +60,16 @@ class Pipeline:
         self._telemetry = telemetry
         self._clocks = Clocks(telemetry, decoder.max_future_ms)
 
-    def decode(self, records: Sequence[Record]) -> list[Decoded | Refused]:
-        """Return of each record what it holds, or why it is refused."""
+    def decode(self, records: Sequence[Record]) -> Iterator[Decoded | Refused]:
+        """Yield of each record what it holds, or why it is refused."""
         with self._telemetry.stage("decode"):
             now, ahead = self._judge.now_ms(), 0
-            found = [self._decoded(record, now) for record in records]
-            for record, each in zip(records, found, strict=True):
-                if isinstance(each, Decoded) and self._decoder.is_of_a_clock(record.timestamp, now):
+            for record in records:
+                found = self._decoded(record, now)
+                if isinstance(found, Decoded) and self._decoder.is_of_a_clock(record.timestamp, now):
                     ahead = max(ahead, record.timestamp - now)
+                yield found
             self._clocks.note(ahead)
-            return found
 
     def _decoded(self, record: Record, now: int) -> Decoded | Refused:
         try:

@@ -52,10 +52,10 @@ class Waiting:
     """What that took."""
 
     @classmethod
-    def of(cls, record: Record, decoded: Decoded | Refused, byte_s: float = 0.0) -> Self:
-        """Return it for a record and what `Pipeline.decode` says of it, in `byte_s` seconds a byte."""
+    def of(cls, record: Record, decoded: Decoded | Refused, began: float) -> Self:
+        """Return it for a record and what `Pipeline.decode` says of it, from `began` by `perf_counter` on."""
         app = decoded.event.app if isinstance(decoded, Decoded) else codec.app_of(record.value)
-        return cls(record, app, decoded, byte_s * len(record.value or b""))
+        return cls(record, app, decoded, time.perf_counter() - began)
 
     def work(self, depth: Depth) -> float:
         """Return what it costs before it is known what is in it, in bytes that are read."""
@@ -150,8 +150,10 @@ class Shares:
     ) -> None:
         """Note the time of a slice, and the windows of each app that the transformer read for it."""
         work: dict[tuple[str, Depth], float] = {}
+        decoding_s: dict[tuple[str, Depth], float] = {}
         for each, depth in pieces:
             work[each.app, depth] = work.get((each.app, depth), 0.0) + each.work(depth)
+            decoding_s[each.app, depth] = decoding_s.get((each.app, depth), 0.0) + each.decoding_s
         costs = dict(work)
         for app, count in windows.items():
             if (app, Depth.FULL) in costs:
@@ -160,7 +162,7 @@ class Shares:
         now = self._clock()
         self._forget(now)
         for (app, depth), cost in costs.items():
-            used = seconds * cost / total
+            used = seconds * cost / total + decoding_s[app, depth]
             account = self._account(app)
             account.spent_s = _faded(account, now) + used
             account.seen = now

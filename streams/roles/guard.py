@@ -171,8 +171,7 @@ class Guard:
                 output = await asyncio.to_thread(
                     self._pipeline.process, taken, self._policy.compiled, depths, reading_s
                 )
-                decoding_s = sum(each.decoding_s for each, _ in piece)
-                shares.took(piece, output.windows, time.perf_counter() - began + decoding_s)
+                shares.took(piece, output.windows, time.perf_counter() - began)
                 self._telemetry.progress()
                 self._dead.limit.check(output.accepted)
                 await asyncio.gather(*deliveries)
@@ -203,10 +202,11 @@ class Guard:
         return await asyncio.to_thread(self._decoded, records) if records else []
 
     def _decoded(self, records: Sequence[Record]) -> list[Waiting]:
-        began = time.perf_counter()
-        decoded = self._pipeline.decode(records)
-        byte_s = (time.perf_counter() - began) / sum(1 + len(record.value or b"") for record in records)
-        return [Waiting.of(record, each, byte_s) for record, each in zip(records, decoded, strict=True)]
+        found, began = [], time.perf_counter()
+        for record, decoded in zip(records, self._pipeline.decode(records), strict=True):
+            found.append(Waiting.of(record, decoded, began))
+            began = time.perf_counter()
+        return found
 
     async def _deliver(self, output: Output) -> None:
         with self._telemetry.stage("deliver"):

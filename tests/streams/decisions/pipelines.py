@@ -31,7 +31,7 @@ def pipeline(runner: Runner, now_ms: int = NOW_MS, **settings: Any) -> Pipeline:
 
 
 def processed(made: Pipeline, records: Sequence[Record], *more: Any, **others: Any) -> Output:
-    return made.process(made.decode(records), *more, **others)
+    return made.process(list(made.decode(records)), *more, **others)
 
 
 def alerts_of(output: Output, runner: Runner, **settings: Any) -> list[Message]:

@@ -1,6 +1,7 @@
 """Apps beyond their share of the guard's time are read less closely, and only while events wait."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,8 @@ def waiting(app: str, size: int = 100) -> Waiting:
 
 
 def decoded(records: Sequence[FakeRecord]) -> list[Waiting]:
-    return [Waiting.of(record, Decoded(codec.decode(Event, record.value), 0, 0)) for record in records]
+    found = [Decoded(codec.decode(Event, record.value), 0, 0) for record in records]
+    return [Waiting.of(record, each, 0.0) for record, each in zip(records, found, strict=True)]
 
 
 def make(**used: float) -> tuple[Shares, Clock]:
@@ -133,6 +135,14 @@ def test_the_transformers_windows_are_charged_to_the_app_whose_texts_it_read() -
     assert depths == {"plain": FULL, "doubtful": CHEAP}
 
 
+def test_decoding_is_charged_to_the_app_whose_event_was_decoded() -> None:
+    shares, _ = make()
+    plain, slow = waiting("plain", 9_000), replace(waiting("slow", 100), decoding_s=0.3)
+    shares.took([(plain, FULL), (slow, FULL)], {}, 0.1)
+    assert shares._accounts["slow"].spent_s == pytest.approx(0.3, rel=0.05)
+    assert shares._accounts["plain"].spent_s == pytest.approx(0.1, rel=0.05)
+
+
 def test_the_time_of_an_event_is_expected_from_those_before_it() -> None:
     shares, _ = make()
     assert shares.expected_s(waiting("new", 16_000), FULL) > 0.1, "what is not known may be slow"
@@ -178,7 +188,7 @@ def test_of_who_is_new_not_all_comes_first() -> None:
 def test_what_is_refused_counts_for_the_app_that_it_names() -> None:
     for payload, app in ((b'{"app": "noisy", "event_id": 1}', "noisy"), (b"{", "")):
         record = FakeRecord(payload)
-        assert Waiting.of(record, Refused(record, "", "")).app == app
+        assert Waiting.of(record, Refused(record, "", ""), 0.0).app == app
 
 
 def test_who_used_less_comes_first() -> None:
