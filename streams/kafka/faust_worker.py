@@ -49,8 +49,8 @@ class Worker:
         self._failure: BaseException | None = None
         self.stopping = asyncio.Event()
         self._draining = False
-        self._came = 0
-        """Records that came into the batch that is being handled."""
+        self._in_hand = 0
+        """Live records of the batch that is being handled, with those that came into it."""
         if isinstance(role, Stateful):
             role.holds = self._holds
         if isinstance(role, Overtaking):
@@ -162,7 +162,7 @@ class Worker:
             assert isinstance(self.role, Overtaking)
             first.value.set_aside(self.role.goes_ahead, ())  # of which it was not known that it would wait
         taken = self._overtaking(behind)
-        self._came += len(taken)
+        self._in_hand += len(taken)
         self._telemetry.count(catalogue.MESSAGES, len(taken))
         return taken
 
@@ -215,8 +215,10 @@ class Worker:
             assigned = self._consumer.assignment()
             await self.role.assigned(frozenset((tp.topic, tp.partition) for tp in assigned))
             self._epoch = epoch
-        records = self._ahead(current) if current and current[0].value.lane == "live" else []
+        is_live = bool(events) and events[0].value.lane == "live"
+        records = self._ahead(current) if current and is_live else []
         records += [record for event in current for record in event.value.records]
+        self._in_hand = len(records) if is_live else 0
         # A poll without records says that there was nothing to read, such as the end of a transaction.
         commit = bool(events) and not self._pending
         if records or (self._pending and not events):
@@ -227,9 +229,9 @@ class Worker:
         for event in events:
             self._consumer.release(event.value, seconds)
         self._polls.done(len(events))
-        if events and events[0].value.lane == "live":
-            self._pace.took(len(records) + self._came, seconds)
-            self._came = 0
+        if is_live:
+            self._pace.took(self._in_hand, seconds)
+            self._in_hand = 0
         self._pending.extend(current)
         if commit:
             for event in self._pending:
@@ -280,6 +282,7 @@ class Worker:
             self._telemetry.ready = True
             self._telemetry.lag(sum(lag.values()))
             self._telemetry.behind_s = self._pace.behind_s(lag["live"])
+            self._telemetry.others_wait = lag["live"] > self._in_hand
             ages = {lane: self._telemetry.oldest(lane, consumer.oldest(lane)) for lane in LANES}
             if topics.EVENTS in self.role.topics:
                 self._telemetry.degrade("waiting", ages["live"] > self._settings.max_wait_s)

@@ -179,7 +179,7 @@ class Guard:
                 if output.raised:
                     # Where others wait as well, not if those might be late then: a text that took long to
                     # read takes long to explain.
-                    others = start < len(waiting) or self._telemetry.behind_s > 0
+                    others = start < len(waiting) or self._telemetry.others_wait
                     latest_s = max(self._reading_s - EVIDENCE_S, self._reading_s / 2)
                     limit_s = latest_s if others else 2 * self._reading_s
                     hurried = self._telemetry.waited_s >= limit_s

@@ -49,6 +49,8 @@ class Telemetry:
         self._oldest: dict[str, float] = {}
         self.behind_s = 0.0
         """In how long what waits with the broker will have been handled; set by the worker."""
+        self.others_wait = False
+        """Live messages wait that are not of the batch under way; set by the worker, once a second."""
         self.ready = False
         """The role has joined its group; set by the worker."""
         self.stopping = False

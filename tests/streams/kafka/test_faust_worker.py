@@ -212,6 +212,42 @@ class Long(Overtaken):
         return await super().handle(records)
 
 
+class Asking(Wanting):
+    """One that takes longer than a look at the lag, and notes whether others wait."""
+
+    batch_records = 1
+
+    def __init__(self, topic: str, wanted: Iterable[bytes]) -> None:
+        super().__init__(topic, wanted)
+        self.telemetry = Telemetry("guard")
+        self.begun = asyncio.Event()
+        self.others: list[bool] = []
+
+    async def handle(self, records: Sequence[Record]) -> bool:
+        if records:
+            self.begun.set()
+            await asyncio.sleep(2.5)
+            self.others.append(self.telemetry.others_wait)
+        return await super().handle(records)
+
+
+async def test_what_is_being_handled_does_not_wait_for_itself(settings: Settings) -> None:
+    role = Asking("t-others", [b"alone", b"one", b"two"])
+    async with producing(settings) as producer:
+        await producer.send(role.topics[0], [(b"k", b"alone")])
+        running = asyncio.create_task(run(settings, role, role.telemetry))
+        async with asyncio.timeout(30):
+            while not role.others:  # noqa: ASYNC110 (for a moment)
+                await asyncio.sleep(0.05)
+        role.begun.clear()
+        await producer.send(role.topics[0], [(b"k", b"one")])
+        async with asyncio.timeout(30):
+            await role.begun.wait()
+        await producer.send(role.topics[0], [(b"k", b"two")])
+        await running
+    assert role.others == [False, True, False]
+
+
 BACKLOG = [(b"%d" % (i % 50), b"wait %d" % i) for i in range(12_000)]
 
 
