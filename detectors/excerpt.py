@@ -15,8 +15,8 @@ ENTRIES = 16
 def excerpt(event: Event) -> Event:
     """Return an event with the first `EXCERPT` characters of each text, of contexts and calls together.
 
-    The metadata stay whole, for the conditions of the policy (see `few_metadata`). An event without a
-    longer text is returned as it is.
+    The metadata stay whole, for the conditions of the policy (see `few_metadata`). An event of which that
+    is all, and of the metadata what those are cut to, is returned as it is.
     """
     contexts = tuple(_within(event.contexts))
     arguments = list(_within(call.arguments for call in event.tool_calls))
@@ -26,7 +26,8 @@ def excerpt(event: Event) -> Event:
     )
     changes = {"contexts": contexts, "tool_calls": calls}
     changes |= {name: getattr(event, name)[:EXCERPT] for name in ("text", "prompt", "system_prompt")}
-    if all(getattr(event, name) == value for name, value in changes.items()):
+    is_whole = all(getattr(event, name) == value for name, value in changes.items())
+    if is_whole and few_metadata(event).metadata == event.metadata:
         return event
     return msgspec.structs.replace(event, **changes)
 
