@@ -175,7 +175,7 @@ class ScoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     timestamp: Long
     storage: OpenStorage = "redacted"
     text_hash: str = ""
-    """Keyed BLAKE2b of the original text, to find it again; of a long one see `docs/events.md`."""
+    """Keyed BLAKE2b of the original text, to find it again; of over 200,000 characters: of both ends."""
     pii_types: tuple[str, ...] = ()
     language: str = ""  # ISO 639-1
     named_groups: tuple[Name, ...] = ()

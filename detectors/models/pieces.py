@@ -3,6 +3,7 @@
 No piece of that vocabulary crosses white space, so the pieces of a text are those of its words.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ class Pieces:
         """Return the text of some pieces, as normalised; what is unknown is U+FFFD."""
         return "".join(self._names[ids[(ids != START) & (ids != END)]]).replace(SPACE, " ").strip()
 
-    def words(self, text: str, begin: int = 0, end: int | None = None) -> Words:
+    def words(self, text: str, begin: int = 0, end: float = math.inf) -> Words:
         """Return the words of a text with their spans, or of those that its pieces `begin` to `end` are of.
 
         Slower than `encode`, for evidence only. In scripts that are written without blanks a piece is a word.
@@ -59,7 +60,7 @@ class Pieces:
         found = list(_WORD.finditer(readable(text)))
         counts = self._words.counts([each.group() for each in found])
         ends = 1 + np.cumsum(counts)  # after START
-        wanted = np.flatnonzero((ends > begin) & (ends - counts < (ends[-1:].sum() if end is None else end)))
+        wanted = np.flatnonzero((ends > begin) & (ends - counts < end))
         begins: list[bool] = []
         spans: list[tuple[int, int]] = []
         for each in (found[number] for number in wanted):

@@ -41,16 +41,6 @@ class Decoded:
     received: int
 
 
-@dataclass
-class _Events:
-    """The events among the records, in order."""
-
-    events: list[Event] = field(default_factory=list)
-    timestamps: list[int] = field(default_factory=list)
-    received: list[int] = field(default_factory=list)
-    depths: list[Depth] = field(default_factory=list)
-
-
 class Pipeline:
     """Judges records. Pure but for the metrics it observes."""
 
@@ -93,24 +83,19 @@ class Pipeline:
         `depths` say how closely each is to be read, all of them in full if not given; `reading_s` limits the
         transformer (see `Batch`).
         """
-        output = Output()
-        events = _Events()
-        for each, depth in zip(decoded, depths or [Depth.FULL] * len(decoded), strict=True):
-            output.accepted.append(isinstance(each, Decoded))
-            if isinstance(each, Refused):
-                output.refused.append(each)
-                continue
-            events.events.append(each.event)
-            events.timestamps.append(each.timestamp)
-            events.received.append(each.received)
-            events.depths.append(depth)
-        if events.events:
+        rows = zip(decoded, depths or [Depth.FULL] * len(decoded), strict=True)
+        events = [(each, depth) for each, depth in rows if isinstance(each, Decoded)]
+        output = Output(
+            refused=[each for each in decoded if isinstance(each, Refused)],
+            accepted=[isinstance(each, Decoded) for each in decoded],
+        )
+        if events:
             judged = self._judge.judge(
-                events.events,
+                [each.event for each, _ in events],
                 policy,
-                timestamps=events.timestamps,
-                received=events.received,
-                depths=events.depths,
+                timestamps=[each.timestamp for each, _ in events],
+                received=[each.received for each, _ in events],
+                depths=[depth for _, depth in events],
                 reading_s=reading_s,
             )
             observe(judged, self._telemetry)

@@ -195,10 +195,5 @@ def test_who_used_less_comes_first() -> None:
     shares, _ = make(noisy=3.0, quiet=0.1)
     sent = ["noisy", "noisy", "quiet", "noisy", "new"]
     records = [FakeRecord(codec.encode(event("x", i, app=app)), i) for i, app in enumerate(sent)]
-    assert [each.app for each in shares.ordered(decoded(records))] == [
-        "new",
-        "quiet",
-        "noisy",
-        "noisy",
-        "noisy",
-    ]
+    ordered = shares.ordered(decoded(records))
+    assert [each.app for each in ordered] == ["new", "quiet", "noisy", "noisy", "noisy"]
