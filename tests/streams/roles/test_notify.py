@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from schemas import codec, topics
 from schemas.alerts import AlertChange
 from schemas.events import Alert
 from streams.kafka.clients import producing, read_to_end
 from streams.kafka.topics import administering, create_topics
+from streams.roles import notify
 from streams.roles.notify import Notify
 from streams.settings import Settings
 from streams.telemetry.metrics import Telemetry
@@ -67,3 +70,24 @@ async def test_alerts_of_a_topic_made_anew_while_it_was_away_are_told(kafka: Kaf
     await publish(settings, "second", "third")
     async with notifying(settings):
         await until_told(settings, "second", "third")
+
+
+@pytest.mark.parametrize("question", ["end_offsets", "offsets_for_times"])
+async def test_an_alert_that_comes_while_it_asks_where_to_begin_is_told(
+    kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    prefix = f"begins-{question.replace('_', '-')}"
+    settings = Settings(kafka=kafka.address, group_prefix=prefix, alert_wait_s=0.1, _env_file=None)
+    await create_topics(settings)
+    monkeypatch.setattr(notify, "FIRST_LOOK_MS", 0)  # what other tests have published is too old
+    ask = getattr(AIOKafkaConsumer, question)
+
+    async def ask_and_publish(consumer: AIOKafkaConsumer, asked: Any) -> Any:
+        answer = await ask(consumer, asked)
+        monkeypatch.undo()
+        await publish(settings, prefix)
+        return answer
+
+    monkeypatch.setattr(AIOKafkaConsumer, question, ask_and_publish)
+    async with notifying(settings):
+        await until_told(settings, prefix)
