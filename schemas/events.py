@@ -49,6 +49,11 @@ Long = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """What a column of the store can hold: a message with more is refused when it is read, not by the store."""
 
 
+MOST_ENTRIES = 4_096
+Entries = msgspec.Meta(max_length=MOST_ENTRIES)
+"""Each entry is a text of its own for the detectors: more of them than anybody needs would hold up others."""
+
+
 class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
     """A tool that the model asked for."""
 
@@ -88,9 +93,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     prompt: str = ""
     """The prompt that a completion answers: judged together with it, never kept."""
     system_prompt: str = ""
-    contexts: tuple[str, ...] = ()
+    contexts: Annotated[tuple[str, ...], Entries] = ()
     """Retrieved passages that the completion should rest on."""
-    tool_calls: tuple[ToolCall, ...] = ()
+    tool_calls: Annotated[tuple[ToolCall, ...], Entries] = ()
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
     latency_ms: Amount | None = None
@@ -101,7 +106,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     finish_reason: Name = ""
     trace_id: OptionalId = ""
     span_id: OptionalId = ""
-    metadata: dict[str, str] = {}
+    metadata: Annotated[dict[str, str], Entries] = {}
 
     def without_texts(self, metadata: dict[str, str]) -> "Event":
         """Return what the storage `hash` keeps: no text, of tool calls the names, and this metadata."""

@@ -39,7 +39,7 @@ class Reason(enum.StrEnum):
     INVALID_VALUE = "invalid_value"
     """The right type, but a value that is not allowed: an unknown kind, a negative or infinite number."""
     INVALID_LENGTH = "invalid_length"
-    """An id or a name that is empty or too long."""
+    """An id or a name that is empty or too long; too many contexts, tool calls or entries of metadata."""
     INVALID_TIMESTAMP = "invalid_timestamp"
     """A text that is not an RFC 3339 date and time."""
     MISSING_TIMESTAMP = "missing_timestamp"

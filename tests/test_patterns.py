@@ -15,7 +15,6 @@ from typing import Any, Final
 import pytest
 
 from detectors.privacy.code import is_argument, is_chain
-from schemas.mending import mended
 
 ROOT: Final = Path(__file__).parent.parent
 _PARSER: Final[Any] = importlib.import_module("re._parser")
@@ -52,7 +51,7 @@ def test_no_pattern_has_a_possessive_group() -> None:
         [sys.executable, "-m", "tests.compiled"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     found = json.loads(run.stdout)
-    assert {"schemas.mending", "detectors.privacy.providers", "streams.local.statement"} <= {
+    assert {"schemas.rejection", "detectors.privacy.providers", "streams.local.statement"} <= {
         of for of, *_ in found
     }
     bad = [
@@ -82,9 +81,3 @@ def test_a_chain_ends_where_its_last_part_does(value: str, expected: bool) -> No
 )
 def test_a_bracket_left_open_is_not_passed_over(before: str, expected: bool) -> None:
     assert is_argument(f"{before}password=x", len(before)) is expected
-
-
-@pytest.mark.parametrize("escapes", [1, 999, 1000, 1001, 2500])
-def test_halves_of_pairs_are_found_after_any_number_of_escapes(escapes: int) -> None:
-    whole = rb"\n \ud83d\ude00 \\"
-    assert mended(whole * escapes + rb"\ud83d \n") == whole * escapes + rb"\ufffd \n"

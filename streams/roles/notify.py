@@ -147,8 +147,7 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         new = [each for each in partitions if _name(each) not in self._positions]
         # Of a partition that came later everything counts.
         since = 0 if self._positions else now - FIRST_LOOK_MS
-        # The ends first: what comes meanwhile lies behind them, and is read.
-        ends = await self._consumer.end_offsets(partitions)
+        ends = await self._consumer.end_offsets(partitions)  # first: what comes meanwhile is read
         starts = await self._consumer.offsets_for_times(dict.fromkeys(new, since)) if new else {}
         for each in partitions:
             start = starts.get(each)

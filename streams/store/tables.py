@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
@@ -51,8 +51,9 @@ def milliseconds(moment: dt.datetime | int | None) -> int:
 
 def fields(message: type[msgspec.Struct], unkept: Sequence[str] = (), within: str = "") -> dict[str, Read]:
     """Return a column for each field of a message but those `unkept`; `within` is the path to the message."""
-    kept = [field for field in msgspec.structs.fields(message) if field.name not in unkept]
-    return {field.name: _read(within + field.name, field.type) for field in kept}
+    kinds = get_type_hints(message)  # without the limits that some have
+    kept = [name for name in message.__struct_fields__ if name not in unkept]
+    return {name: _read(within + name, kinds[name]) for name in kept}
 
 
 def _read(path: str, kind: Any) -> Read:

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from schemas import codec
 from schemas.codec import DAY_MS, Decoder, Reason, Rejected, decode, encode
 from schemas.events import Event
+from schemas.mending import mended
 from tests.schemas.payloads import KAFKA, NOW, REQUIRED, decoded, payload, rejection
 
 
@@ -180,6 +182,40 @@ def test_any_text_of_javascript_is_read_as_a_browser_would_send_it(text: str) ->
     assert decoded(json.dumps(REQUIRED | {"text": text}).encode())[0].text == seen
     raw = json.dumps(REQUIRED | {"text": text}, ensure_ascii=False).encode("utf-8", "surrogatepass")
     assert decoded(raw)[0].text == seen
+
+
+PLAIN = {rb"\\": "\\", rb"\n": "\n", rb"\u00e9": "é", "é".encode(): "é", b"\xff": "\ufffd", b"ud800": "ud800"}
+HALVES = {
+    rb"\ud83d": ("high", "escape"), rb"\uD83D": ("high", "escape"),
+    rb"\ude00": ("low", "escape"), rb"\uDE00": ("low", "escape"),
+    b"\xed\xa0\xbd": ("high", "raw"), b"\xed\xb8\x80": ("low", "raw"),
+}  # fmt: skip
+
+
+@given(st.lists(st.sampled_from([*PLAIN, *HALVES])))
+def test_halves_of_pairs_and_nothing_else_are_mended(pieces: list[bytes]) -> None:
+    expected, rest = "", list(pieces)
+    while rest:
+        half, form = HALVES.get(piece := rest.pop(0), ("", ""))
+        if half == "high" and rest and HALVES.get(rest[0]) == ("low", form):
+            expected, rest = expected + "\U0001f600", rest[1:]
+        else:
+            expected += PLAIN.get(piece, "\ufffd")
+    assert json.loads(mended(b'"%b"' % b"".join(pieces))) == expected
+
+
+@pytest.mark.parametrize("text", [rb"\ud800a", rb"\n\udc00", b"\xed\xa0\x80", b"\xed\xa0\xbd\xed\xb8\x80!"])
+def test_a_text_full_of_halves_takes_no_longer_than_texts_do(text: bytes) -> None:
+    whole = REQUIRED | {"text": "\u00e9" * 130_000}
+    full = json.dumps(REQUIRED | {"text": "+"}).encode().replace(b"+", text * (400_000 // len(text)))
+
+    def seconds(value: bytes) -> float:
+        began = time.process_time()
+        decoded(value)
+        return time.process_time() - began
+
+    quick = min(seconds(json.dumps(whole).encode()) for _ in range(5))
+    assert min(seconds(full) for _ in range(5)) < 5 * quick + 0.01
 
 
 def test_what_is_wrong_besides_is_still_said() -> None:
