@@ -65,9 +65,8 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         """Changes that are not published yet."""
         self._owner = False
         self._snapshot_at = 0.0
-        self._epoch = 0
-        """Counts assignments."""
-        self._failure: Exception | None = None
+        self._assigned: list[TopicPartition] = []
+        """What came with the last assignment, where it has not begun with that."""
         self._work = asyncio.Lock()
         """Held from the first record of a poll until what it gave is published: no snapshot is of between."""
 
@@ -106,23 +105,18 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         """Let another worker go on."""
         async with self._work:
             await self._write()
-            self._owner = False
+            self._owner, self._assigned = False, []
         await self._stop_delivering()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Go on where the last snapshot was."""
-        partitions = list(assigned)
-        self._telemetry.ready = True
-        if not partitions:
+        """Go on where the last snapshot was, but not here: no heartbeat is sent until this returns."""
+        self._assigned = list(assigned)
+        if not self._assigned:
+            self._telemetry.ready = True
             log.info("standing by: another worker has the alerts")
-            return
-        try:
-            async with self._work:
-                await self._begin(partitions)
-        except Exception as error:  # aiokafka would log it, and go on with nothing
-            self._failure = error
 
-    async def _begin(self, partitions: list[TopicPartition]) -> None:
+    async def _begin(self) -> None:
+        partitions, self._assigned = self._assigned, []
         snapshot = await _until_answered(partial(memory.read, self._settings))
         self._cycle = LifeCycle(Timing.of(self._settings))
         self._cycle.restore(snapshot.memory if snapshot else Memory())
@@ -131,8 +125,8 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         await self._start_delivering()
         self._outbox = list(snapshot.outbox) if snapshot else []
         await self._publish()
-        self._epoch += 1
         self._owner, self._dirty = True, snapshot is None
+        self._telemetry.ready = True
         log.info("assigned", alerts=self._cycle.open, routes=[route.name for route in self._routes])
 
     async def _seek(self, partitions: list[TopicPartition]) -> None:
@@ -172,26 +166,19 @@ class Notify(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
 
     async def _step(self) -> None:
         assert self._consumer is not None
-        epoch = self._epoch
+        async with self._work:
+            if self._assigned:
+                await self._begin()
         fetched = await self._consumer.getmany(timeout_ms=TICK_MS, max_records=AT_ONCE)
         self._losses.note(fetched.lost)
-        self._check()
-        async with self._work:
-            if not self._owner:
-                self._telemetry.lag(0)
-            elif epoch != self._epoch:
-                # They may be of before or of after the assignment: all is read again from the snapshot.
-                for each in self._consumer.assignment():
-                    self._consumer.seek(each, self._positions[_name(each)])
-            else:
-                await self._handle([record for each in fetched.values() for record in each])
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
         for task in self._delivering:
             if task.done():
                 task.result()
+        async with self._work:
+            if self._owner:
+                await self._handle([record for each in fetched.values() for record in each])
+            else:  # what was read is read again by the next owner, from the snapshot on
+                self._telemetry.lag(0)
 
     async def _handle(self, records: list[ConsumerRecord]) -> None:
         with self._telemetry.batch(len(records)) if records else contextlib.nullcontext():

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from schemas import codec, topics
 from schemas.alerts import AlertChange
 from schemas.events import Alert
+from streams.alerts import memory
 from streams.kafka.clients import producing, read_to_end
 from streams.kafka.topics import administering, create_topics
 from streams.roles import notify
@@ -91,3 +92,25 @@ async def test_an_alert_that_comes_while_it_asks_where_to_begin_is_told(
     monkeypatch.setattr(AIOKafkaConsumer, question, ask_and_publish)
     async with notifying(settings):
         await until_told(settings, prefix)
+
+
+async def test_who_begins_longer_than_a_session_lasts_keeps_its_place(
+    kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(
+        kafka=kafka.address, group_prefix="slow", kafka_session_timeout_s=3, alert_wait_s=0.1, _env_file=None
+    )
+    await create_topics(settings)
+    begun: list[Settings] = []
+    read = memory.read
+
+    async def read_slowly(of: Settings) -> memory.Snapshot | None:
+        begun.append(of)
+        await asyncio.sleep(5)
+        return await read(of)
+
+    monkeypatch.setattr(memory, "read", read_slowly)
+    async with notifying(settings):
+        await publish(settings, "slow")
+        await until_told(settings, "slow")
+    assert len(begun) == 1
