@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.client_exceptions import ClientError
 
+from schemas.events import MOST_ENTRIES
 from schemas.mending import mended_text
 from streams.errors import WeirError
 from streams.gate import misspelt, native
@@ -117,10 +118,12 @@ class Conversation:
         while True:
             is_last = any(line.done for line in lines)
             delta = self._whole("".join(line.delta for line in lines), is_last=is_last)
+            calls = [line.tool_calls for line in lines]
+            many = len(self._late.get("tool_calls", ())) + sum(map(len, calls)) > MOST_ENTRIES
+            if many or not stream.takes(delta, *calls):
+                raise BrokenOffError("the completion is larger than an event may be")
             for line in lines:
                 self._keep(line)
-            if not stream.takes(delta, *(line.tool_calls for line in lines)):
-                raise BrokenOffError("the completion is larger than an event may be")
             if delta and (out := await stream.feed(delta)):
                 await send({"delta": out})
             if self._error:

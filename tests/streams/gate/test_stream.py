@@ -332,6 +332,13 @@ async def test_pieces_of_a_megabyte(tmp_path: Path) -> None:
     assert not messages[-1]["complete"]
 
 
+async def test_more_tool_calls_than_an_event_may_have(gate: Running) -> None:
+    calls = [json.dumps({"tool_calls": [{"name": "look", "arguments": "{}"}] * 2_500}).encode() + b"\n"] * 2
+    messages = await streamed(gate.http, [*lines([CALM])[:-1], *calls, lines([])[-1]])
+    assert "larger than an event" in messages[-2]["error"]["message"]
+    assert not messages[-1]["complete"]
+
+
 async def test_thirty_thousand_pieces(gate: Running) -> None:
     text = (CALM + ANSWER) * 130
     data = b"".join(lines(text[:30_000]))
