@@ -87,7 +87,10 @@ class Delivery:
             await self._assign(consumer)
             new = [each for each in self._partitions if await consumer.committed(each) is None]
             if new:
-                await consumer.commit(await consumer.end_offsets(new))
+                ends = await consumer.end_offsets(new)
+                await consumer.commit(ends)
+                for each, end in ends.items():  # it may have found nothing committed, and begun at the start
+                    consumer.seek(each, end)
         except BaseException:
             await consumer.stop()
             raise

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from schemas import codec, topics
 from schemas.alerts import AlertChange
 from schemas.events import Alert
 from streams.alerts import memory
+from streams.alerts.delivery import Delivery, Problems
+from streams.alerts.routes import Route
 from streams.kafka.clients import producing, read_to_end
 from streams.kafka.topics import administering, create_topics
 from streams.roles import notify
@@ -114,3 +117,30 @@ async def test_who_begins_longer_than_a_session_lasts_keeps_its_place(
         await publish(settings, "slow")
         await until_told(settings, "slow")
     assert len(begun) == 1
+
+
+async def test_a_new_route_begins_with_what_comes_also_where_the_consumer_is_quicker(
+    kafka: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(kafka=kafka.address, group_prefix="new-route", _env_file=None)
+    await create_topics(settings)
+    ask = AIOKafkaConsumer.end_offsets
+
+    async def ask_late(consumer: AIOKafkaConsumer, asked: Any) -> Any:
+        for each in asked:
+            await consumer.position(each)  # until it has one: nothing is committed, so that of the beginning
+        return await ask(consumer, asked)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "end_offsets", ask_late)
+    route = Route.model_validate({"name": "new", "webhook": {"url": "http://127.0.0.1:9/"}})
+    telemetry = Telemetry("notify")
+    async with producing(settings) as producer:
+        await producer.send(topics.ALERT_STATES, [(b"%d" % number, b"{}") for number in range(50)])
+        count = partial(producer.partitions, topics.ALERT_STATES)
+        delivery = Delivery(route, settings, telemetry, Problems(telemetry), count)
+        await delivery.start()
+        try:
+            assert await delivery._waiting() == 0
+            assert not await delivery._step()
+        finally:
+            await delivery.stop()
