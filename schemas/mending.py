@@ -37,7 +37,7 @@ def mended_text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        units = np.array(np.frombuffer(text.encode("utf-16-le", "surrogatepass"), "<u2"))
+        units = np.frombuffer(text.encode("utf-16-le", "surrogatepass"), "<u2").copy()
         at = np.flatnonzero((units & 0xF800) == 0xD800)
         units[at[~_whole(at, (units[at] & 0x400) == 0, 1)]] = 0xFFFD
         return units.tobytes().decode("utf-16-le")
@@ -72,6 +72,8 @@ def _mended_escapes(payload: bytes) -> bytes:
     at = at[(code[at + 1] == ord("u")) & (_HEX[code[at + 2]] == 0xD)]
     third = _HEX[code[at + 3]]
     halves = (third >= 8) & (third < 16) & (_HEX[code[at + 4]] < 16) & (_HEX[code[at + 5]] < 16)
+    if not halves.any():
+        return payload
     at, third = at[halves], third[halves]
     alone = at[~_whole(at, third < 0xC, _ESCAPE)]
     for place, byte in enumerate(b"fffd", 2):
@@ -80,7 +82,8 @@ def _mended_escapes(payload: bytes) -> bytes:
 
 
 def _mended_raw(payload: bytes) -> bytes:
-    # 0xED begins a character, and is never in the middle of one.
+    if b"\xed" not in payload:  # which begins a character, and is never in the middle of one
+        return payload
     code = np.frombuffer(payload + bytes(2 * _RAW), np.uint8).copy()
     at = np.flatnonzero(code == 0xED)
     at = at[(code[at + 1] >= 0xA0) & (code[at + 1] < 0xC0) & (code[at + 2] & 0xC0 == 0x80)]

@@ -27,6 +27,7 @@ _LATE: Final = (
     "prompt_tokens", "completion_tokens", "latency_ms", "ttft_ms", "cost", "finish_reason",
 )  # fmt: skip
 _EVENT_STREAM: Final = "text/event-stream"
+_TOO_LARGE: Final = "the completion is larger than an event may be"
 _GONE: Final = (ConnectionError, ClientError, asyncio.IncompleteReadError)
 
 
@@ -118,12 +119,10 @@ class Conversation:
         while True:
             is_last = any(line.done for line in lines)
             delta = self._whole("".join(line.delta for line in lines), is_last=is_last)
-            calls = [line.tool_calls for line in lines]
-            many = len(self._late.get("tool_calls", ())) + sum(map(len, calls)) > MOST_ENTRIES
-            if many or not stream.takes(delta, *calls):
-                raise BrokenOffError("the completion is larger than an event may be")
             for line in lines:
                 self._keep(line)
+            if not stream.takes(delta, *(line.tool_calls for line in lines)):
+                raise BrokenOffError(_TOO_LARGE)
             if delta and (out := await stream.feed(delta)):
                 await send({"delta": out})
             if self._error:
@@ -142,10 +141,16 @@ class Conversation:
         return mended_text(text.removesuffix(self._half))
 
     def _keep(self, line: Line) -> None:
-        """Keep what is known only later: of numbers and names the last, of tool calls all."""
+        """Keep what is known only later: of numbers and names the last, of tool calls all that fit.
+
+        Raises `BrokenOffError` for more.
+        """
         self._late |= {name: value for name in _LATE if (value := getattr(line, name)) not in (None, "")}
         if line.tool_calls:
-            self._late["tool_calls"] = self._late.get("tool_calls", ()) + line.tool_calls
+            calls = self._late.get("tool_calls", ()) + line.tool_calls
+            self._late["tool_calls"] = calls[:MOST_ENTRIES]
+            if len(calls) > MOST_ENTRIES:
+                raise BrokenOffError(_TOO_LARGE)
 
     async def _next(self, stream: Stream) -> list[bytes] | None:
         """Wait for lines; return None at the end, or as soon as the stream is blocked."""

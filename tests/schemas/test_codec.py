@@ -204,6 +204,12 @@ def test_halves_of_pairs_and_nothing_else_are_mended(pieces: list[bytes]) -> Non
     assert json.loads(mended(b'"%b"' % b"".join(pieces))) == expected
 
 
+@pytest.mark.parametrize("escapes", [1, 999, 1000, 1001, 2500])
+def test_halves_of_pairs_are_found_after_any_number_of_escapes(escapes: int) -> None:
+    whole = rb"\n \ud83d\ude00 \\"
+    assert mended(whole * escapes + rb"\ud83d \n") == whole * escapes + rb"\ufffd \n"
+
+
 @pytest.mark.parametrize("text", [rb"\ud800a", rb"\n\udc00", b"\xed\xa0\x80", b"\xed\xa0\xbd\xed\xb8\x80!"])
 def test_a_text_full_of_halves_takes_no_longer_than_texts_do(text: bytes) -> None:
     whole = REQUIRED | {"text": "\u00e9" * 130_000}

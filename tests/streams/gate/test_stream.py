@@ -12,7 +12,7 @@ from aiohttp import ClientSession, WSMessage, WSMsgType
 from detectors.privacy.finders import find_all
 from detectors.privacy.redaction import Redactor
 from schemas import codec, topics
-from schemas.events import Decision, ScoredEvent
+from schemas.events import MOST_ENTRIES, Decision, ScoredEvent
 from streams.gate.keys import Keys
 from streams.gate.stream import ROUND, Stream
 from streams.gate.stream_http import Conversation
@@ -337,6 +337,7 @@ async def test_more_tool_calls_than_an_event_may_have(gate: Running) -> None:
     messages = await streamed(gate.http, [*lines([CALM])[:-1], *calls, lines([])[-1]])
     assert "larger than an event" in messages[-2]["error"]["message"]
     assert not messages[-1]["complete"]
+    assert len((await recorded(gate))[1].event.tool_calls) == MOST_ENTRIES
 
 
 async def test_thirty_thousand_pieces(gate: Running) -> None:
